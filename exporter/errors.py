@@ -1,0 +1,87 @@
+"""Everything this package raises on purpose.
+
+::
+
+    ExporterError
+     +- ConfigError        the configuration is refused; carries every fault found, one a line
+     +- CredentialsError   no usable credential right now
+     +- ApiError           one request brought no status; carries the facts, never prose to be parsed
+     +- Stopped            the poller is shutting down: the poll is abandoned, nothing is recorded
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+
+class ExporterError(Exception):
+    """The root: whatever is raised on purpose by this package."""
+
+
+class ConfigError(ExporterError):
+    """The configuration is refused.
+
+    `faults` holds one line each, in the order of the file: ``FILE:LINE: path.to[0].key: what is wrong; what to write``.
+    """
+
+    def __init__(self, faults: Sequence[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(self.faults))
+
+
+class CredentialsError(ExporterError):
+    """No usable credential right now; the text names the source and the cure, never a secret."""
+
+
+class Stopped(ExporterError):  # noqa: N818 - an event, not a fault: the poll was abandoned on purpose
+    """The poller is shutting down; raised out of a wait for the budget."""
+
+
+class Kind(StrEnum):
+    """What an API error is about, hence who can mend it and what the poller does."""
+
+    ACCOUNT = "account"
+    """Key, permission, subscription or clock: every number of the account is refused alike."""
+    NUMBER = "number"
+    """This number or its space is wrong; asking again soon does not help."""
+    THROTTLE = "throttle"
+    """The account is asked too often: pause and slow down."""
+    TRANSIENT = "transient"
+    """The network or the service failed; worth a retry."""
+
+
+class ApiError(ExporterError):
+    """One request that brought no status.
+
+    `code` is the API's own code verbatim, or one of ours in lower case (``timeout``, ``connection_error``,
+    ``tls_error``, ``invalid_response``, ``http_502``, ``credentials_error``).  `http_status` is None when no answer
+    came.  `retry_after_seconds` is the pause a throttling answer asks for.  `server_unix` is the answer's ``Date``
+    (seconds, UTC), for measuring clock skew.  `elapsed_seconds` is the time the request took, without any wait for the
+    budget.  `sent` is False when nothing left this process (no credential).  `message` is the API's text, cut to a
+    bounded length, with the phone number replaced by its label; it may be hostile and belongs in no label.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        kind: Kind,
+        *,
+        message: str = "",
+        http_status: int | None = None,
+        request_id: str = "",
+        retry_after_seconds: float | None = None,
+        server_unix: float | None = None,
+        elapsed_seconds: float = 0.0,
+        sent: bool = True,
+    ) -> None:
+        self.code = code
+        self.kind = kind
+        self.message = message
+        self.http_status = http_status
+        self.request_id = request_id
+        self.retry_after_seconds = retry_after_seconds
+        self.server_unix = server_unix
+        self.elapsed_seconds = elapsed_seconds
+        self.sent = sent
+        super().__init__(f"{code} (HTTP {http_status}, RequestId {request_id or 'none'}): {message}")

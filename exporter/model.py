@@ -1,0 +1,114 @@
+"""Value types that travel through the exporter, and the clock that every part is handed.
+
+No behaviour beyond what the values themselves need; imports nothing of the package.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+OPERATION = "GetPhoneNumberVerificationStatus"
+"""The API operation asked, as it stands in the `operation` label."""
+
+VERIFIED = "VERIFIED"
+NOT_VERIFIED = "NOT_VERIFIED"
+EXPIRED = "EXPIRED"
+UNKNOWN = "UNKNOWN"
+"""Ours, not the API's: no answer yet, or none within `stale_after`."""
+
+KNOWN_STATUSES = (VERIFIED, NOT_VERIFIED, EXPIRED, UNKNOWN)
+"""The status labels that every number always has."""
+
+
+class NumberKey(NamedTuple):
+    """What makes a number the same number over a reload and a restart."""
+
+    account: str
+    cust_space_id: str
+    phone_number: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneNumber:
+    """One configured number.
+
+    `phone_number` is what the API is asked: digits with country code.  `label` is what people may see of it (full,
+    masked or hashed, as configured): metrics, logs and pages show `label` only, so `phone_number` is out of the repr.
+    """
+
+    account: str
+    cust_space_id: str
+    phone_number: str = field(repr=False)
+    label: str
+    name: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def key(self) -> NumberKey:
+        """The number's identity, for state that outlives a reload."""
+        return NumberKey(self.account, self.cust_space_id, self.phone_number)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a successful request said.  `elapsed_seconds` excludes any wait for the budget."""
+
+    status: str
+    phone_number_id: str
+    request_id: str
+    elapsed_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A credential valid now; `security_token` is empty for a long-lived key."""
+
+    access_key_id: str = field(repr=False)
+    access_key_secret: str = field(repr=False)
+    security_token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountStatus:
+    """How polling an account goes, at one instant.
+
+    `refused_because` is the error for which the API refuses the account as a whole, empty while it does not.
+    """
+
+    account: str
+    phone_numbers: int
+    scrape_interval_seconds: float
+    lag_seconds: float
+    budget_qps: float
+    effective_qps: float
+    in_flight: int
+    refused_because: str = ""
+
+    @property
+    def up(self) -> bool:
+        """Whether the API lets the account in, as far as is known."""
+        return not self.refused_because
+
+
+class Clock(Protocol):
+    """The one source of time, so that tests can hand in their own."""
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start, never going back: for durations and schedules."""
+
+    def unix(self) -> float:
+        """Seconds since the epoch, UTC: for timestamps that people and Prometheus read."""
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary start."""
+        return time.monotonic()
+
+    def unix(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()

@@ -1,0 +1,202 @@
+"""Which number of an account is polled next, and from which instant on.
+
+Pure: time is an argument, nothing waits here.  A number has a phase, its place in the interval on the wall clock: the
+phases of an account's numbers are an even grid in the order of their keys, so they are the same after a restart.
+
+- The first pass is *eager*: numbers may be polled ahead of their first due instant, as fast as the budget lets them,
+  in the order of their phases.
+- After that a number is due at its phase, once per interval, and never sooner than half an interval after the last
+  poll: a poll that came late is not followed by one that comes at once.
+- If a pass does not fit the interval, a number is due one interval after its last poll; polling is then continuous and
+  all numbers lag alike.
+- A retry goes only when no number is due, and gives way to the number's next regular poll.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import zlib
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from exporter.model import NumberKey, PhoneNumber
+
+MIN_GAP_SHARE = 0.5
+"""Share of the interval that passes at least between two regular polls of a number."""
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One number's place in the schedule; all instants are monotonic seconds."""
+
+    number: PhoneNumber
+    phase: float
+    due_at: float
+    retry_at: float = math.inf
+    wanted_at: float = math.inf  # of the poll under way: the instant it was due, a retry's included
+    taken_at: float = -math.inf  # the last regular poll
+    retries: int = 0  # since the last regular poll
+    attempted: bool = False
+    waiting: bool = True  # False while a poll of the number is under way
+    scheduled: bool = True  # False once the number left the configuration
+
+
+class Schedule:
+    """The polls of one account.  Not thread-safe: its poller holds the lock.
+
+    `repeat=False` polls each number once, with its retries; `next_at` is infinite after that.
+    """
+
+    def __init__(self, account: str, *, repeat: bool = True) -> None:
+        self._offset_share = zlib.crc32(account.encode()) / 2**32  # accounts do not all start at the same instant
+        self._repeat = repeat
+        self._interval = math.inf
+        self._fits = True
+        self._entries: dict[NumberKey, Entry] = {}
+        self._eager: deque[Entry] = deque()
+        self._due: list[tuple[float, int, Entry]] = []
+        self._retry: list[tuple[float, int, Entry]] = []
+        self._tie = itertools.count()
+        self.unattempted = 0
+        """Numbers whose first poll has not ended yet."""
+
+    def configure(
+        self,
+        numbers: Sequence[PhoneNumber],
+        interval_seconds: float,
+        pass_seconds: float,
+        *,
+        now: float,
+        now_unix: float,
+    ) -> None:
+        """Take over a configuration: numbers that stay keep their phase and due instant, new ones are eager."""
+        same_interval = interval_seconds == self._interval
+        self._interval = interval_seconds
+        self._fits = pass_seconds <= interval_seconds
+        old, self._entries = self._entries, {}
+        fresh: list[Entry] = []
+        for rank, number in enumerate(sorted(numbers, key=lambda n: n.key)):
+            phase = (self._offset_share + rank / len(numbers)) * interval_seconds + now - now_unix
+            entry = old.pop(number.key, None)
+            if entry is None:
+                entry = Entry(number, phase, self._next_phase(phase, now))
+                fresh.append(entry)
+                self.unattempted += 1
+            else:
+                entry.number = number
+                if not same_interval:
+                    self._rephase(entry, phase, now)
+            self._entries[number.key] = entry
+        for entry in old.values():
+            entry.scheduled = False
+            self.unattempted -= not entry.attempted
+        self._eager = deque(entry for entry in self._eager if entry.scheduled)
+        self._eager.extend(sorted(fresh, key=lambda entry: entry.due_at))
+
+    def next_at(self) -> float:
+        """The earliest instant at which a poll may go; minus infinity while the first pass lasts, infinity for none."""
+        self._drop_dead()
+        if self._eager:
+            return -math.inf
+        return min(self._due[0][0] if self._due else math.inf, self._retry[0][0] if self._retry else math.inf)
+
+    def take(self, now: float, *, early: bool = False) -> Entry | None:
+        """Take the poll that goes next, or None when none may go yet; give it back by `done` or `put_back`.
+
+        `early` takes the next one even before it is due.
+        """
+        self._drop_dead()
+        if self._retry_is_next(now):
+            entry = heapq.heappop(self._retry)[2]
+            entry.retries += 1
+            entry.wanted_at = entry.retry_at
+        elif self._eager_is_next(now):
+            entry = self._eager.popleft()
+            entry.taken_at, entry.wanted_at = now, entry.due_at
+        elif self._due and (early or self._due[0][0] <= now):
+            entry = heapq.heappop(self._due)[2]
+            entry.taken_at, entry.wanted_at, entry.retries = now, entry.due_at, 0
+        else:
+            return None
+        entry.retry_at = math.inf  # a regular poll takes the place of a retry that still waits
+        entry.waiting = False
+        return entry
+
+    def done(self, entry: Entry, retry_at: float | None = None) -> None:
+        """The poll of `entry` ended; `retry_at` asks for another try at that instant, ahead of the regular one."""
+        if not entry.attempted:
+            entry.attempted = True
+            self.unattempted -= entry.scheduled
+        if not self._repeat:
+            entry.due_at = math.inf
+        elif self._fits:
+            entry.due_at = self._next_phase(entry.phase, entry.taken_at + self._interval * MIN_GAP_SHARE)
+        else:
+            entry.due_at = entry.taken_at + self._interval
+        if retry_at is not None and retry_at < entry.due_at:
+            entry.retry_at = retry_at
+            heapq.heappush(self._retry, (retry_at, next(self._tie), entry))
+        self._push(entry)
+
+    def put_back(self, entry: Entry, now: float) -> None:
+        """The poll of `entry` was not sent after all; it is still due."""
+        entry.due_at = min(entry.due_at, now)
+        self._push(entry)
+
+    def lag_seconds(self, now: float) -> float:
+        """How late the most overdue number is; 0 on schedule."""
+        self._drop_dead()
+        due_at = min(
+            self._due[0][0] if self._due else math.inf,
+            self._eager[0].due_at if self._eager else math.inf,
+        )
+        return max(0.0, now - due_at)
+
+    def next_poll_at(self, key: NumberKey) -> float | None:
+        """When the number is polled next, as far as the schedule knows; None while a poll of it is under way."""
+        entry = self._entries.get(key)
+        if entry is None or not entry.waiting:
+            return None
+        return min(entry.due_at, entry.retry_at)
+
+    def _eager_is_next(self, now: float) -> bool:
+        """Whether the first pass goes on with the next poll: unless a number fell due before its next one."""
+        if not self._eager:
+            return False
+        return not self._due or self._due[0][0] > min(now, self._eager[0].due_at)
+
+    def _retry_is_next(self, now: float) -> bool:
+        if self._eager or (self._due and self._due[0][0] <= now):
+            return False
+        return bool(self._retry) and self._retry[0][0] <= now
+
+    def _push(self, entry: Entry) -> None:
+        entry.waiting = True
+        if entry.scheduled and entry.due_at < math.inf:
+            heapq.heappush(self._due, (entry.due_at, next(self._tie), entry))
+
+    def _drop_dead(self) -> None:
+        """Forget what a reload, a retry or a regular poll made void, lazily: heaps cannot delete from the middle."""
+        while self._due and not self._alive(self._due[0][2], self._due[0][0] == self._due[0][2].due_at):
+            heapq.heappop(self._due)
+        while self._retry and not self._alive(self._retry[0][2], self._retry[0][0] == self._retry[0][2].retry_at):
+            heapq.heappop(self._retry)
+
+    @staticmethod
+    def _alive(entry: Entry, current: bool) -> bool:
+        return entry.scheduled and entry.waiting and current
+
+    def _rephase(self, entry: Entry, phase: float, now: float) -> None:
+        entry.phase = phase
+        if entry.taken_at == -math.inf or not entry.waiting:
+            return  # still eager, or `done` will reckon with the new interval
+        earliest = max(now, entry.taken_at + self._interval * MIN_GAP_SHARE)
+        entry.due_at = self._next_phase(phase, earliest)
+        self._push(entry)
+
+    def _next_phase(self, phase: float, not_before: float) -> float:
+        """The first instant at `phase`, modulo the interval, that is not before `not_before`."""
+        return phase + math.ceil((not_before - phase) / self._interval) * self._interval

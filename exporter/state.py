@@ -1,0 +1,191 @@
+"""The last answer of each number, and immutable snapshots of all of them.
+
+A record is replaced as a whole, never changed, so a snapshot is a list of references and a scrape cannot be torn.
+Success is written by `succeeded` alone: a failure changes neither a status nor a success time.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from exporter.errors import ApiError
+from exporter.model import KNOWN_STATUSES, UNKNOWN, Answer, Clock, NumberKey, PhoneNumber
+
+MAX_EXTRA_STATUSES = 16
+"""Statuses beyond the four known ones that are remembered per number: a hostile server cannot make series for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastError:
+    """Why a number's last failed poll failed; `unix` is when."""
+
+    code: str
+    message: str
+    http_status: int | None
+    request_id: str
+    unix: float
+
+
+@dataclass(frozen=True, slots=True)
+class NumberState:
+    """What is known of one number.  `success_at` is monotonic seconds, every `…_unix` is wall time."""
+
+    number: PhoneNumber
+    status: str = ""
+    extra_statuses: tuple[str, ...] = ()
+    phone_number_id: str = ""
+    last_poll_success: bool | None = None
+    last_poll_unix: float | None = None
+    success_at: float = -math.inf
+    success_unix: float | None = None
+    status_since_unix: float | None = None
+    request_id: str = ""
+    last_error: LastError | None = None
+
+    def current_status(self, fresh_since: float) -> str:
+        """The status to show: UNKNOWN unless the last success came at or after the instant `fresh_since`."""
+        return self.status if self.success_at >= fresh_since and self.status else UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A number's last answer as an earlier process knew it."""
+
+    status: str
+    extra_statuses: tuple[str, ...]
+    phone_number_id: str
+    request_id: str
+    success_unix: float
+    status_since_unix: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All numbers at one instant; `fresh_since` maps an account to the instant before which a success is stale."""
+
+    numbers: tuple[NumberState, ...]
+    fresh_since: Mapping[str, float]
+
+    def status(self, record: NumberState) -> str:
+        """The status to show for `record`."""
+        return record.current_status(self.fresh_since[record.number.account])
+
+
+class State:
+    """The numbers' records; thread-safe."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._records: dict[NumberKey, NumberState] = {}
+        self._stale_after: dict[str, float] = {}
+
+    def configure(self, numbers: Iterable[PhoneNumber], stale_after_seconds: Mapping[str, float]) -> None:
+        """Take over a configuration: numbers that stay keep what is known of them, others are forgotten.
+
+        `stale_after_seconds` is by account.
+        """
+        with self._lock:
+            old = self._records
+            self._records = {}
+            for number in numbers:
+                record = old.get(number.key)
+                if record is None:
+                    record = NumberState(number)
+                elif record.number != number:
+                    record = replace(record, number=number)
+                self._records[number.key] = record
+            self._stale_after = dict(stale_after_seconds)
+
+    def restore(self, remembered: Mapping[NumberKey, Remembered]) -> int:
+        """Take over what an earlier process knew of numbers not answered yet; returns of how many.
+
+        A status is as old as its success time says.  One from the future was written under another clock: its age is
+        unknown, so it is as good as none.
+        """
+        now, now_unix = self._clock.monotonic(), self._clock.unix()
+        restored = 0
+        with self._lock:
+            for key, known in remembered.items():
+                record = self._records.get(key)
+                age_seconds = now_unix - known.success_unix
+                if record is None or record.status or not 0 <= age_seconds < math.inf:
+                    continue
+                self._records[key] = replace(
+                    record,
+                    status=known.status,
+                    extra_statuses=known.extra_statuses[-MAX_EXTRA_STATUSES:],
+                    phone_number_id=known.phone_number_id,
+                    request_id=known.request_id,
+                    success_at=now - age_seconds,
+                    success_unix=known.success_unix,
+                    status_since_unix=known.status_since_unix,
+                )
+                restored += 1
+        return restored
+
+    def succeeded(self, number: PhoneNumber, answer: Answer) -> str | None:
+        """Record a status; returns the one before where it changed (empty for the first), else None."""
+        now, now_unix = self._clock.monotonic(), self._clock.unix()
+        with self._lock:
+            record = self._records.get(number.key)
+            if record is None:  # the number left the configuration while its poll was under way
+                return None
+            changed = answer.status != record.status
+            self._records[number.key] = replace(
+                record,
+                status=answer.status,
+                extra_statuses=_with_extra(record.extra_statuses, answer.status),
+                phone_number_id=answer.phone_number_id,
+                last_poll_success=True,
+                last_poll_unix=now_unix,
+                success_at=now,
+                success_unix=now_unix,
+                status_since_unix=now_unix if changed else record.status_since_unix,
+                request_id=answer.request_id,
+            )
+            return record.status if changed else None
+
+    def failed(self, number: PhoneNumber, error: ApiError) -> bool:
+        """Record a failure: the status and its success time stay what they were.
+
+        Tells whether that is news: the number's last poll succeeded, or failed otherwise.
+        """
+        now_unix = self._clock.unix()
+        last_error = LastError(error.code, error.message, error.http_status, error.request_id, now_unix)
+        with self._lock:
+            record = self._records.get(number.key)
+            if record is None:
+                return False
+            self._records[number.key] = replace(
+                record, last_poll_success=False, last_poll_unix=now_unix, last_error=last_error
+            )
+            return (
+                record.last_poll_success is not False
+                or record.last_error is None
+                or record.last_error.code != error.code
+            )
+
+    def get(self, key: NumberKey) -> NumberState | None:
+        """One number's record."""
+        with self._lock:
+            return self._records.get(key)
+
+    def snapshot(self) -> Snapshot:
+        """All records as they stand now, in the order of the configuration."""
+        with self._lock:
+            now = self._clock.monotonic()
+            return Snapshot(
+                tuple(self._records.values()),
+                {account: now - seconds for account, seconds in self._stale_after.items()},
+            )
+
+
+def _with_extra(extra: tuple[str, ...], status: str) -> tuple[str, ...]:
+    """`extra` with `status` as its newest, unless it has its place already; the oldest goes when there are too many."""
+    if status in KNOWN_STATUSES or status in extra:
+        return extra
+    return (*extra, status)[-MAX_EXTRA_STATUSES:]

@@ -1,0 +1,88 @@
+"""Invariants of the budget, over generated use."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.budget import Budget
+
+qps_values = st.floats(0.05, 100)
+steps = st.lists(
+    st.tuples(
+        st.floats(0, 3),  # how late the poll is released after its slot
+        st.sampled_from(["ok"] * 8 + ["throttle"]),
+        st.one_of(st.none(), st.floats(-10, 1e6)),
+    ),
+    min_size=2,
+    max_size=200,
+)
+
+
+def releases(budget: Budget, script: list[tuple[float, str, float | None]]) -> list[float]:
+    now, out = 0.0, []
+    for late, event, pause in script:
+        ready_at = budget.ready_at(now)
+        while ready_at > now:
+            now = ready_at
+            ready_at = budget.ready_at(now)
+        now += late
+        budget.released(now)
+        out.append(now)
+        if event == "throttle":
+            budget.throttled(now, now, pause)
+    return out
+
+
+@given(qps_values, st.floats(1, 4), steps)
+def test_no_sliding_second_holds_more_than_qps(
+    qps: float, headroom: float, script: list[tuple[float, str, float | None]]
+) -> None:
+    """Any n + 1 releases in a row span at least n / qps seconds, however late each was, throttled or not."""
+    times = releases(Budget(qps, qps * headroom), script)
+    most = math.ceil(qps)
+    for first, last in zip(times, times[most:], strict=False):
+        assert last - first > 1.0 or most / qps < 1.0
+    for before, after in itertools.pairwise(times):
+        assert after - before >= 1 / qps
+
+
+@given(qps_values, steps)
+def test_at_the_quota_eleven_requests_span_more_than_a_second_and_20_ms(
+    qps: float, script: list[tuple[float, str, float | None]]
+) -> None:
+    """The pace bears 20 ms of jitter on the path: n gaps last at least n / (98 % of the quota)."""
+    times = releases(Budget(qps, qps), script)
+    for before, after in itertools.pairwise(times):
+        assert after - before >= 1 / (qps * 0.98) - 1e-9
+
+
+@given(qps_values, steps)
+def test_the_budget_is_fully_used_when_nothing_throttles(
+    qps: float, script: list[tuple[float, str, float | None]]
+) -> None:
+    """Requests that go as soon as they may leave nothing of the pace unused."""
+    punctual: list[tuple[float, str, float | None]] = [(0.0, "ok", None) for _ in script]
+    times = releases(Budget(qps, qps * 2), punctual)
+    assert (times[-1] - times[0]) * qps <= (len(times) - 1) * 1.0021
+
+
+@given(qps_values, steps, st.floats(0, 1e5))
+def test_the_effective_rate_stays_between_the_floor_and_qps(
+    qps: float, script: list[tuple[float, str, float | None]], later: float
+) -> None:
+    budget = Budget(qps, qps)
+    end = releases(budget, script)[-1]
+    rate = budget.effective_qps(end + later)
+    assert min(0.1, qps) * 0.999 <= rate <= qps
+
+
+@given(qps_values, steps)
+def test_every_wait_ends(qps: float, script: list[tuple[float, str, float | None]]) -> None:
+    """Whatever was throttled, the next slot is at most a pause and one slow gap away."""
+    budget = Budget(qps, qps)
+    end = releases(budget, script)[-1]
+    assert budget.ready_at(end) <= end + 60 + 1 / (min(0.1, qps) * 0.97)

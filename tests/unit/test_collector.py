@@ -1,0 +1,153 @@
+"""A snapshot as metric families."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prometheus_client import disable_created_metrics
+from prometheus_client.core import Metric as Family
+
+from exporter.collector import CamsCollector, ReloadStatus
+from exporter.errors import ApiError, Kind
+from exporter.metrics import CATALOGUE, Counters
+from exporter.model import AccountStatus, Answer
+from exporter.state import State
+from tests.support.clock import FakeClock
+from tests.support.numbers import number
+
+disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
+
+ACCOUNT = AccountStatus(
+    account="main",
+    phone_numbers=2,
+    scrape_interval_seconds=60.0,
+    lag_seconds=1.5,
+    budget_qps=5.0,
+    effective_qps=2.5,
+    in_flight=3,
+)
+
+
+class Scraped:
+    """One collection, by sample name."""
+
+    def __init__(self, state: State, accounts: Sequence[AccountStatus] = (ACCOUNT,)) -> None:
+        counters = Counters(["timeout"])
+        for account in accounts:
+            counters.register(account.account)
+        collector = CamsCollector(
+            view=lambda: (state.snapshot(), accounts),
+            counters=counters,
+            reload_status=ReloadStatus(1_764_000_000.0),
+            version="1.2.3",
+            revision="abc",
+        )
+        self.families: list[Family] = list(collector.collect())
+
+    def values(self, name: str) -> dict[tuple[str, ...], float]:
+        """Label values, without those of the account and the space, to the sample's value."""
+        return {
+            tuple(v for k, v in s.labels.items() if k not in {"account", "cust_space_id", "operation"}): s.value
+            for family in self.families
+            for s in family.samples
+            if s.name == name
+        }
+
+    def labels(self, name: str) -> list[dict[str, str]]:
+        return [dict(s.labels) for family in self.families for s in family.samples if s.name == name]
+
+
+def state_of(*statuses: str | None) -> State:
+    """A state whose numbers have these statuses; None: a poll failed."""
+    state = State(FakeClock())
+    state.configure([number(i) for i in range(len(statuses))], {"main": 900.0})
+    for index, status in enumerate(statuses):
+        if status is None:
+            state.failed(number(index), ApiError("timeout", Kind.TRANSIENT))
+        elif status:
+            state.succeeded(number(index), Answer(status, f"id-{index}", "R"))
+    return state
+
+
+def test_each_number_has_all_known_statuses_and_exactly_one_is_1() -> None:
+    values = Scraped(state_of("VERIFIED", "", "REVOKED", None)).values("cams_phone_number_verification_status")
+    one = {labels for labels, value in values.items() if value == 1}
+    phones = [number(i).phone_number for i in range(4)]
+    assert one == {
+        (phones[0], "VERIFIED"),
+        (phones[1], "UNKNOWN"),
+        (phones[2], "REVOKED"),
+        (phones[3], "UNKNOWN"),
+    }
+    for phone in phones:
+        statuses = {status for p, status in values if p == phone}
+        assert {"VERIFIED", "NOT_VERIFIED", "EXPIRED", "UNKNOWN"} <= statuses
+    assert set(values.values()) == {0.0, 1.0}
+
+
+def test_what_is_not_known_yet_is_absent_rather_than_zero() -> None:
+    scraped = Scraped(state_of("VERIFIED", "", None))
+    first, _, third = (number(i).phone_number for i in range(3))
+    assert scraped.values("cams_phone_number_last_poll_success") == {(first,): 1.0, (third,): 0.0}
+    assert scraped.values("cams_phone_number_last_success_timestamp_seconds") == {(first,): 1_764_000_000.0}
+    assert scraped.values("cams_phone_number_status_change_timestamp_seconds") == {(first,): 1_764_000_000.0}
+
+
+def test_the_info_metric_carries_name_id_and_configured_labels() -> None:
+    state = State(FakeClock())
+    labelled = number(0, name="support", labels=(("team", "care"),))
+    state.configure([labelled], {"main": 900.0})
+    state.succeeded(labelled, Answer("VERIFIED", "2224342624", "R"))
+    assert Scraped(state).labels("cams_phone_number_info") == [
+        {
+            "account": "main",
+            "cust_space_id": "cams-kei0001",
+            "phone_number": labelled.phone_number,
+            "phone_number_id": "2224342624",
+            "name": "support",
+            "team": "care",
+        }
+    ]
+
+
+def test_a_number_is_shown_by_its_label_only() -> None:
+    state = State(FakeClock())
+    masked = number(0, label="861380*****00")
+    state.configure([masked], {"main": 900.0})
+    state.succeeded(masked, Answer("VERIFIED", "1", "R"))
+    scraped = Scraped(state)
+    assert not any(masked.phone_number in str(family.samples) for family in scraped.families)
+    assert scraped.values("cams_phone_number_last_poll_success") == {("861380*****00",): 1.0}
+
+
+def test_accounts_are_shown_as_they_stand() -> None:
+    scraped = Scraped(state_of("VERIFIED"))
+    shown = {
+        family.name: family.samples[0].value
+        for family in scraped.families
+        if family.samples and family.samples[0].labels == {"account": "main"}
+    }
+    assert shown == {
+        "cams_account_up": 1.0,
+        "cams_account_phone_numbers": 2.0,
+        "cams_account_scrape_interval_seconds": 60.0,
+        "cams_account_poll_lag_seconds": 1.5,
+        "cams_api_budget_qps": 5.0,
+        "cams_api_effective_qps": 2.5,
+        "cams_api_requests_in_flight": 3.0,
+        "cams_api_budget_wait_seconds": 0.0,
+    }
+
+
+def test_a_refused_account_is_not_up() -> None:
+    refused = AccountStatus("main", 1, 60.0, 0.0, 5.0, 5.0, 0, refused_because="Forbidden.RAM")
+    assert Scraped(state_of("VERIFIED"), [refused]).values("cams_account_up") == {(): 0.0}
+
+
+def test_families_come_in_the_order_of_the_catalogue_each_once_with_its_help_type_and_labels() -> None:
+    families = Scraped(state_of("VERIFIED")).families
+    assert [family.name for family in families] == [metric.name.removesuffix("_total") for metric in CATALOGUE]
+    for family, metric in zip(families, CATALOGUE, strict=True):
+        assert (family.documentation, family.type) == (metric.help, metric.type)
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} == set(metric.labels)

@@ -1,0 +1,115 @@
+"""The catalogue and the exporter's own counters."""
+
+from __future__ import annotations
+
+import re
+
+from prometheus_client import disable_created_metrics
+
+from exporter.metrics import CATALOGUE, MAX_CODES, RESERVED_LABELS, Counters
+from exporter.model import OPERATION
+
+disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
+
+
+def counters(*codes: str) -> Counters:
+    made = Counters(codes or ("timeout", "Throttling.User"))
+    made.register("main")
+    return made
+
+
+def samples(made: Counters) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in made.collect()
+        for sample in family.samples
+    }
+
+
+def value(made: Counters, name: str, **labels: str) -> float | None:
+    return samples(made).get((name, tuple(sorted(labels.items()))))
+
+
+def error_codes(made: Counters, account: str = "main") -> dict[str, float]:
+    return {
+        dict(labels)["code"]: count
+        for (name, labels), count in samples(made).items()
+        if name == "cams_api_errors_total" and dict(labels)["account"] == account
+    }
+
+
+def test_every_metric_is_declared_once_with_a_help_and_valid_names() -> None:
+    names = [metric.name for metric in CATALOGUE]
+    assert len(set(names)) == len(names) == 20
+    for metric in CATALOGUE:
+        assert re.fullmatch(r"cams_[a-z_]+", metric.name)
+        assert metric.help.endswith(".")
+        assert (metric.type == "counter") == metric.name.endswith("_total")
+
+
+def test_the_help_of_every_cached_value_says_that_it_is_as_of_the_last_poll() -> None:
+    for metric in CATALOGUE:
+        if metric.name.startswith("cams_phone_number_") or metric.name == "cams_account_up":
+            assert "as of the last poll, not of the scrape" in metric.help.lower()
+
+
+def test_labels_of_the_configuration_may_not_take_a_name_of_ours() -> None:
+    assert {"account", "phone_number", "status", "code", "le", "name"} <= RESERVED_LABELS
+
+
+def test_documented_codes_start_at_zero_so_that_the_first_error_is_an_increase() -> None:
+    made = counters()
+    assert error_codes(made) == {"timeout": 0.0, "Throttling.User": 0.0}
+    assert value(made, "cams_api_requests_total", account="main", operation=OPERATION) == 0
+    assert value(made, "cams_api_retries_total", account="main", operation=OPERATION) == 0
+    assert value(made, "cams_api_budget_wait_seconds_total", account="main") == 0
+
+
+def test_requests_are_counted_with_their_duration() -> None:
+    made = counters()
+    made.request("main", 0.2)
+    made.request("main", 0.4)
+    assert value(made, "cams_api_requests_total", account="main", operation=OPERATION) == 2
+    assert value(made, "cams_api_request_duration_seconds_count", account="main", operation=OPERATION) == 2
+    assert value(made, "cams_api_request_duration_seconds_sum", account="main", operation=OPERATION) == 0.2 + 0.4
+
+
+def test_codes_beyond_64_per_account_are_counted_as_other() -> None:
+    """A server that makes up codes cannot make series for ever; codes known by then still count as themselves."""
+    made = counters()
+    for index in range(1000):
+        made.error("main", f"Odd.{index}")
+    made.error("main", "timeout")
+    codes = error_codes(made)
+    assert len(codes) == MAX_CODES
+    assert codes["timeout"] == 1
+    assert sum(codes.values()) == 1001
+    assert codes["other"] == 1000 - (MAX_CODES - 1 - 2)
+
+
+def test_waiting_never_counts_backwards() -> None:
+    made = counters()
+    made.waited("main", 2.0)
+    made.waited("main", -5.0)
+    assert value(made, "cams_api_budget_wait_seconds_total", account="main") == 2.0
+
+
+def test_registering_again_keeps_the_counts() -> None:
+    made = counters()
+    made.error("main", "timeout")
+    made.register("main")
+    assert error_codes(made)["timeout"] == 1
+
+
+def test_a_forgotten_account_leaves_no_series_and_late_answers_bring_none_back() -> None:
+    made = counters()
+    made.register("other-account")
+    made.error("main", "Odd.Code")
+    made.forget("main")
+    made.error("main", "timeout")
+    made.request("main", 1.0)
+    made.retry("main")
+    made.waited("main", 1.0)
+    assert all(dict(labels)["account"] == "other-account" for _, labels in samples(made))
+    made.register("main")
+    assert error_codes(made)["timeout"] == 0

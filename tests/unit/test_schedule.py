@@ -1,0 +1,305 @@
+"""The schedule: which number is due, and when."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+
+from exporter.model import PhoneNumber
+from exporter.schedule import Entry, Schedule
+from tests.support.numbers import number, numbers
+
+UNIX_MINUS_MONOTONIC = 1_764_000_000.0
+
+
+def schedule(
+    count: int = 4, interval: float = 60.0, *, pace: float = 5.0, now: float = 0.0, repeat: bool = True
+) -> Schedule:
+    made = Schedule("main", repeat=repeat)
+    configure(made, numbers(count), interval, pace=pace, now=now)
+    return made
+
+
+def configure(made: Schedule, polled: list[PhoneNumber], interval: float, *, pace: float = 5.0, now: float) -> None:
+    made.configure(polled, interval, len(polled) / pace, now=now, now_unix=now + UNIX_MINUS_MONOTONIC)
+
+
+def run(made: Schedule, *, start: float, end: float, gap: float) -> list[tuple[float, str]]:
+    """Poll whatever may go, one each `gap` seconds at most; (instant, phone number) of each poll."""
+    polls: list[tuple[float, str]] = []
+    now = start
+    while True:
+        now = max(now, made.next_at())
+        if now >= end:
+            return polls
+        entry = made.take(now)
+        assert entry is not None
+        polls.append((now, entry.number.phone_number))
+        made.done(entry)
+        now += gap
+
+
+def test_the_first_pass_goes_as_fast_as_it_may() -> None:
+    made = schedule(100)
+    assert made.next_at() == -math.inf
+    polls = run(made, start=0, end=20, gap=0.2)
+    assert len({phone for _, phone in polls}) == 100
+    assert len(polls) == 100
+
+
+def test_after_the_first_pass_each_number_is_polled_once_per_interval() -> None:
+    made = schedule(60, 60.0)
+    run(made, start=0, end=30, gap=0.2)
+    run(made, start=30, end=120, gap=0.2)
+    polls = run(made, start=120, end=180, gap=0.2)
+    assert len(polls) == 60
+    assert len({phone for _, phone in polls}) == 60
+
+
+def test_polls_spread_evenly_over_the_interval() -> None:
+    """60 numbers in 60 s: one each second, not a burst."""
+    made = schedule(60, 60.0)
+    run(made, start=0, end=120, gap=0.2)
+    instants = [at for at, _ in run(made, start=120, end=180, gap=0.2)]
+    gaps = [after - before for before, after in itertools.pairwise(instants)]
+    assert max(gaps) == pytest.approx(1.0, abs=1e-3)
+    assert min(gaps) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_number_keeps_its_phase_over_a_restart() -> None:
+    """The phase hangs on the wall clock, not on the moment the process started."""
+    phases = []
+    for started_at in (0.0, 1234.5):
+        made = schedule(7, 60.0, now=started_at)
+        run(made, start=started_at, end=started_at + 120, gap=0.2)
+        polls = run(made, start=started_at + 120, end=started_at + 180, gap=0.2)
+        phases.append({phone: (at + UNIX_MINUS_MONOTONIC) % 60 for at, phone in polls})
+    assert phases[0].keys() == phases[1].keys()
+    for phone, phase in phases[0].items():
+        assert phases[1][phone] == pytest.approx(phase, abs=1e-3)
+
+
+def test_the_order_of_the_configuration_does_not_change_phases() -> None:
+    forward, backward = Schedule("main"), Schedule("main")
+    configure(forward, numbers(5), 60.0, now=0.0)
+    configure(backward, numbers(5)[::-1], 60.0, now=0.0)
+    assert run(forward, start=0, end=300, gap=0.2) == run(backward, start=0, end=300, gap=0.2)
+
+
+def test_accounts_do_not_all_start_their_interval_at_the_same_instant() -> None:
+    due = set()
+    for name in ("one", "two", "three"):
+        made = Schedule(name)
+        made.configure([number(0, name)], 60.0, 1.0, now=0.0, now_unix=UNIX_MINUS_MONOTONIC)
+        entry = made.take(0.0)
+        assert entry is not None
+        made.done(entry)
+        due.add(round(made.next_at() % 60, 3))
+    assert len(due) == 3
+
+
+def test_a_poll_that_came_late_is_not_followed_by_one_that_comes_at_once() -> None:
+    made = schedule(1, 60.0)
+    run(made, start=0, end=100, gap=0.2)
+    due_at = made.next_at()
+    late = due_at + 40
+    entry = made.take(late)
+    assert entry is not None
+    made.done(entry)
+    assert made.next_at() >= late + 30
+
+
+def test_a_pass_that_does_not_fit_is_polled_continuously_and_all_numbers_lag_alike() -> None:
+    """100 numbers at 1/s in 60 s: each is polled every 100 s, 40 s late."""
+    made = schedule(100, 60.0, pace=1.0)
+    polls = run(made, start=0, end=1000, gap=1.0)
+    assert len(polls) == 1000
+    last: dict[str, float] = {}
+    gaps = []
+    for at, phone in polls:
+        if phone in last:
+            gaps.append(at - last[phone])
+        last[phone] = at
+    assert min(gaps) == max(gaps) == 100
+    assert made.lag_seconds(1000) == pytest.approx(40, abs=1.1)
+
+
+def test_lag_is_zero_on_schedule_also_during_the_first_pass() -> None:
+    made = schedule(100, 60.0)
+    for second in range(20):
+        run(made, start=second, end=second + 1, gap=0.2)
+        assert made.lag_seconds(second + 1) == 0
+    run(made, start=20, end=200, gap=0.2)
+    assert made.lag_seconds(200) == pytest.approx(0, abs=0.2)
+
+
+def test_lag_shows_how_late_the_most_overdue_number_is() -> None:
+    made = schedule(10, 60.0)
+    run(made, start=0, end=70, gap=0.2)
+    assert made.lag_seconds(made.next_at() + 33) == pytest.approx(33)
+
+
+def test_a_number_under_way_is_not_taken_twice() -> None:
+    made = schedule(1, 1.0)
+    assert made.take(0.0) is not None
+    assert made.take(1000.0) is None
+    assert made.next_at() == math.inf
+
+
+def test_a_retry_goes_at_its_instant_and_keeps_the_regular_poll() -> None:
+    made = schedule(1, 60.0)
+    entry = taken(made, 0.0)
+    made.done(entry, retry_at=3.0)
+    assert made.next_at() == 3.0
+    assert made.take(2.9) is None
+    again = taken(made, 3.0)
+    assert again is entry
+    assert again.retries == 1
+    made.done(again)
+    assert made.next_at() > 29
+
+
+def test_retries_are_counted_from_the_last_regular_poll() -> None:
+    made = schedule(1, 60.0)
+    made.done(taken(made, 0.0), retry_at=1.0)
+    made.done(taken(made, 1.0), retry_at=2.0)
+    assert taken(made, 2.0).retries == 2
+    made = schedule(1, 60.0)
+    made.done(taken(made, 0.0), retry_at=1.0)
+    made.done(taken(made, 1.0))
+    assert taken(made, made.next_at()).retries == 0
+
+
+def test_a_retry_gives_way_to_numbers_that_are_due() -> None:
+    """Retries never push the first pass, or anyone's regular poll, back."""
+    made = schedule(2, 60.0)
+    first = taken(made, 0.0)
+    made.done(first, retry_at=0.1)
+    assert taken(made, 0.2) is not first
+
+
+def test_a_retry_later_than_the_next_regular_poll_is_dropped() -> None:
+    made = schedule(1, 60.0)
+    entry = taken(made, 0.0)
+    made.done(entry, retry_at=500.0)
+    regular = taken(made, made.next_at())
+    assert regular.retries == 0
+    made.done(regular)
+    assert made.next_at() > regular.taken_at + 29
+
+
+def test_a_regular_poll_takes_the_place_of_a_waiting_retry() -> None:
+    made = schedule(1, 60.0)
+    entry = taken(made, 0.0)
+    made.done(entry, retry_at=1.0)
+    due_at = entry.due_at
+    regular = taken(made, due_at)
+    assert regular.retries == 0
+    made.done(regular)
+    assert made.next_at() == regular.due_at
+
+
+def test_put_back_polls_are_due_at_once() -> None:
+    made = schedule(1, 60.0)
+    made.put_back(taken(made, 5.0), 5.0)
+    assert taken(made, 5.0) is not None
+
+
+def test_early_takes_a_number_ahead_of_its_time() -> None:
+    made = schedule(3, 60.0)
+    run(made, start=0, end=1, gap=0.2)
+    assert made.take(1.0) is None
+    assert made.take(1.0, early=True) is not None
+
+
+def test_once_polls_each_number_once_and_is_then_done() -> None:
+    made = schedule(3, 60.0, repeat=False)
+    polls = run(made, start=0, end=10_000, gap=0.2)
+    assert len(polls) == 3
+    assert made.next_at() == math.inf
+
+
+def test_once_still_retries() -> None:
+    made = schedule(1, 60.0, repeat=False)
+    made.done(taken(made, 0.0), retry_at=100.0)
+    assert made.next_at() == 100.0
+    made.done(taken(made, 100.0))
+    assert made.next_at() == math.inf
+
+
+def test_unattempted_counts_down_as_polls_end() -> None:
+    made = schedule(3, 60.0)
+    assert made.unattempted == 3
+    entry = taken(made, 0.0)
+    assert made.unattempted == 3
+    made.done(entry)
+    assert made.unattempted == 2
+    configure(made, numbers(2), 60.0, now=1.0)
+    assert made.unattempted <= 2
+    configure(made, [], 60.0, now=1.0)
+    assert made.unattempted == 0
+
+
+def test_next_poll_at_tells_when_a_number_is_polled_next() -> None:
+    made = schedule(1, 60.0)
+    key = number(0).key
+    entry = taken(made, 0.0)
+    assert made.next_poll_at(key) is None
+    made.done(entry, retry_at=3.0)
+    assert made.next_poll_at(key) == 3.0
+    assert made.next_poll_at(number(99).key) is None
+
+
+class TestReload:
+    """A reload keeps what did not change."""
+
+    def test_numbers_that_stay_keep_their_phase_and_new_ones_are_polled_at_once(self) -> None:
+        made = schedule(3, 60.0)
+        run(made, start=0, end=40, gap=0.2)
+        before = {phone: at for at, phone in run(made, start=40, end=160, gap=0.2)}
+        configure(made, numbers(4), 60.0, now=160.0)
+        assert made.next_at() == -math.inf
+        assert taken(made, 160.0).number == number(3)
+        after = {phone: at for at, phone in run(made, start=160.2, end=280, gap=0.2)}
+        for phone, at in before.items():
+            assert after[phone] == pytest.approx(at + 120)
+
+    def test_numbers_that_left_are_not_polled_any_more(self) -> None:
+        made = schedule(5, 60.0)
+        run(made, start=0, end=0.5, gap=0.2)  # two of them are still eager
+        configure(made, numbers(1), 60.0, now=1.0)
+        assert {phone for _, phone in run(made, start=1, end=300, gap=0.2)} == {number(0).phone_number}
+
+    def test_a_number_that_left_while_under_way_does_not_come_back(self) -> None:
+        made = schedule(1, 60.0)
+        entry = taken(made, 0.0)
+        configure(made, [], 60.0, now=0.1)
+        made.done(entry, retry_at=1.0)
+        assert made.next_at() == math.inf
+
+    def test_a_shorter_interval_takes_effect_without_waiting_for_the_old_one(self) -> None:
+        made = schedule(2, 3600.0)
+        run(made, start=0, end=1, gap=0.2)
+        configure(made, numbers(2), 10.0, now=1.0)
+        assert made.next_at() <= 16
+        assert len(run(made, start=1, end=61, gap=0.2)) in (11, 12)
+
+    def test_a_longer_interval_takes_effect(self) -> None:
+        made = schedule(1, 10.0)
+        run(made, start=0, end=1, gap=0.2)
+        configure(made, numbers(1), 1000.0, now=1.0)
+        assert made.next_at() >= 500
+        assert len(run(made, start=1, end=5001, gap=0.2)) in (4, 5)
+
+    def test_a_changed_name_reaches_the_entry(self) -> None:
+        made = schedule(1, 60.0)
+        configure(made, [number(0, name="support")], 60.0, now=1.0)
+        assert taken(made, 1.0).number.name == "support"
+
+
+def taken(made: Schedule, now: float) -> Entry:
+    entry = made.take(now)
+    assert entry is not None
+    return entry

@@ -1,0 +1,184 @@
+"""The records: what a success and a failure change, and what a reload keeps."""
+
+from __future__ import annotations
+
+import pytest
+
+from exporter.errors import ApiError, Kind
+from exporter.model import UNKNOWN, Answer, PhoneNumber
+from exporter.state import MAX_EXTRA_STATUSES, NumberState, State
+from tests.support.clock import FakeClock
+from tests.support.numbers import number
+
+STALE_AFTER = 900.0
+
+
+def state(clock: FakeClock, *numbers: PhoneNumber) -> State:
+    made = State(clock)
+    made.configure(numbers, {"main": STALE_AFTER})
+    return made
+
+
+def answer(status: str = "VERIFIED", request_id: str = "R-1") -> Answer:
+    return Answer(status, "2224342624", request_id)
+
+
+def error(code: str = "timeout") -> ApiError:
+    return ApiError(code, Kind.TRANSIENT, message="no answer", request_id="R-9", http_status=None)
+
+
+def only(made: State) -> NumberState:
+    (record,) = made.snapshot().numbers
+    return record
+
+
+def shown(made: State) -> str:
+    snapshot = made.snapshot()
+    return snapshot.status(snapshot.numbers[0])
+
+
+def test_a_new_number_reads_unknown() -> None:
+    made = state(FakeClock(), number())
+    assert shown(made) == UNKNOWN
+    assert only(made).last_poll_success is None
+    assert only(made).success_unix is None
+
+
+def test_an_answer_is_the_status_and_its_time() -> None:
+    clock = FakeClock()
+    made = state(clock, number())
+    clock.advance(5)
+    made.succeeded(number(), answer())
+    record = only(made)
+    assert shown(made) == "VERIFIED"
+    assert record.success_unix == record.last_poll_unix == record.status_since_unix == clock.now_unix
+    assert record.last_poll_success is True
+    assert record.phone_number_id == "2224342624"
+    assert record.request_id == "R-1"
+
+
+def test_a_failure_changes_neither_the_status_nor_a_success_time() -> None:
+    """Rule 1 of freshness: an API failure is never a status."""
+    clock = FakeClock()
+    made = state(clock, number())
+    made.succeeded(number(), answer("NOT_VERIFIED"))
+    before = only(made)
+    clock.advance(60)
+    made.failed(number(), error())
+    after = only(made)
+    assert shown(made) == "NOT_VERIFIED"
+    assert after.success_unix == before.success_unix
+    assert after.status_since_unix == before.status_since_unix
+    assert after.last_poll_success is False
+    assert after.last_error is not None
+    assert (after.last_error.code, after.last_error.request_id, after.last_error.unix) == (
+        "timeout",
+        "R-9",
+        clock.now_unix,
+    )
+
+
+def test_a_status_older_than_stale_after_reads_unknown() -> None:
+    """Rule 2 of freshness: an old status never looks fresh, however many failures came since."""
+    clock = FakeClock()
+    made = state(clock, number())
+    made.succeeded(number(), answer())
+    clock.advance(STALE_AFTER)
+    assert shown(made) == "VERIFIED"
+    clock.advance(0.001)
+    assert shown(made) == UNKNOWN
+    made.failed(number(), error())
+    assert shown(made) == UNKNOWN
+    assert only(made).success_unix is not None
+
+
+def test_a_wall_clock_that_jumps_makes_no_status_fresher_or_staler() -> None:
+    clock = FakeClock()
+    made = state(clock, number())
+    made.succeeded(number(), answer())
+    clock.now_unix -= 3600
+    clock.now += STALE_AFTER - 1
+    assert shown(made) == "VERIFIED"
+    clock.now += 2
+    assert shown(made) == UNKNOWN
+
+
+def test_a_fresh_answer_after_staleness_with_the_same_status_is_no_change() -> None:
+    clock = FakeClock()
+    made = state(clock, number())
+    made.succeeded(number(), answer())
+    first_seen = clock.now_unix
+    clock.advance(10 * STALE_AFTER)
+    assert made.succeeded(number(), answer()) is None
+    assert only(made).status_since_unix == first_seen
+
+
+def test_a_changed_status_is_told_with_the_one_before() -> None:
+    clock = FakeClock()
+    made = state(clock, number())
+    assert made.succeeded(number(), answer("VERIFIED")) == ""
+    clock.advance(60)
+    assert made.succeeded(number(), answer("EXPIRED")) == "VERIFIED"
+    assert only(made).status_since_unix == clock.now_unix
+
+
+def test_an_unforeseen_status_keeps_its_series_after_it_passed() -> None:
+    made = state(FakeClock(), number())
+    made.succeeded(number(), answer("REVOKED"))
+    made.succeeded(number(), answer("VERIFIED"))
+    made.succeeded(number(), answer("REVOKED"))
+    assert only(made).extra_statuses == ("REVOKED",)
+
+
+def test_a_server_that_makes_up_statuses_cannot_make_series_for_ever() -> None:
+    made = state(FakeClock(), number())
+    for index in range(100):
+        made.succeeded(number(), answer(f"ODD_{index}"))
+    extra = only(made).extra_statuses
+    assert len(extra) == MAX_EXTRA_STATUSES
+    assert extra[-1] == "ODD_99"
+
+
+@pytest.mark.parametrize(("codes", "news"), [(("timeout",), True), (("timeout", "timeout"), False), (("a", "b"), True)])
+def test_a_failure_is_news_unless_it_repeats_the_last_one(codes: tuple[str, ...], news: bool) -> None:
+    made = state(FakeClock(), number())
+    made.succeeded(number(), answer())
+    told = [made.failed(number(), error(code)) for code in codes]
+    assert told[-1] is news
+
+
+def test_a_reload_keeps_what_is_known_of_numbers_that_stay_and_forgets_the_rest() -> None:
+    clock = FakeClock()
+    made = state(clock, number(0), number(1))
+    made.succeeded(number(0), answer())
+    made.succeeded(number(1), answer())
+    renamed = number(0, name="support")
+    made.configure([renamed, number(2)], {"main": STALE_AFTER})
+    kept, fresh = made.snapshot().numbers
+    assert kept.number.name == "support"
+    assert kept.status == "VERIFIED"
+    assert fresh.status == ""
+    assert made.get(number(1).key) is None
+
+
+def test_answers_for_a_number_that_left_are_dropped() -> None:
+    made = state(FakeClock(), number(0))
+    assert made.succeeded(number(1), answer()) is None
+    assert made.failed(number(1), error()) is False
+    assert len(made.snapshot().numbers) == 1
+
+
+def test_a_snapshot_does_not_change_when_the_state_does() -> None:
+    made = state(FakeClock(), number())
+    before = made.snapshot()
+    made.succeeded(number(), answer())
+    assert before.status(before.numbers[0]) == UNKNOWN
+
+
+def test_a_shorter_stale_after_takes_effect_at_once() -> None:
+    clock = FakeClock()
+    made = state(clock, number())
+    made.succeeded(number(), answer())
+    clock.advance(100)
+    made.configure([number()], {"main": 60.0})
+    assert shown(made) == UNKNOWN
