@@ -1,0 +1,173 @@
+"""The `credentials` of an account: which keys each type takes, and what each may hold.
+
+Fetches nothing and reads no secret's file.
+
+Source: the providers of alibabacloud-credentials 1.0.12, which use no other keys; Alibaba Cloud's STS
+reference, AssumeRole and AssumeRoleWithOIDC, for the forms.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from exporter.config.durations import HOUR, MINUTE
+from exporter.config.readers import duration, is_loopback, parse_host, split_url
+from exporter.config.settings import CredentialsConfig, Secret
+from exporter.yamlfile import Section, one_of
+
+SECRETS = ("access_key_id", "access_key_secret", "security_token")
+"""Each is given as KEY or as KEY_file."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Type:
+    """The secrets and options of a type: those it needs, and those it may have."""
+
+    secrets: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    optional_secrets: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+    def takes(self) -> set[str]:
+        """Every key that has an effect."""
+        secrets = {*self.secrets, *self.optional_secrets}
+        return {"type", *secrets, *(f"{key}_file" for key in secrets), *self.options, *self.optional}
+
+
+_ROLE = ("role_session_name", "role_session_expiration", "policy", "sts_endpoint")
+
+TYPES = {
+    "access_key": _Type(secrets=("access_key_id", "access_key_secret")),
+    "sts": _Type(secrets=SECRETS),
+    "ram_role_arn": _Type(
+        secrets=("access_key_id", "access_key_secret"),
+        optional_secrets=("security_token",),
+        options=("role_arn",),
+        optional=(*_ROLE, "external_id"),
+    ),
+    "ecs_ram_role": _Type(optional=("role_name", "disable_imds_v1")),
+    "oidc_role_arn": _Type(options=("role_arn", "oidc_provider_arn", "oidc_token_file_path"), optional=_ROLE),
+    "credentials_uri": _Type(options=("credentials_uri",)),
+    "default": _Type(),
+}
+
+CREDENTIALS_KEYS = ("type", *sorted(set().union(*(kind.takes() for kind in TYPES.values())) - {"type"}))
+
+DEFAULT_CREDENTIALS = CredentialsConfig("default", MappingProxyType({}), MappingProxyType({}))
+
+_MIN_SESSION_SECONDS = 30 * MINUTE
+_MAX_SESSION_SECONDS = 12 * HOUR
+_MAX_POLICY = 2048
+
+
+def read_credentials(account: Section) -> CredentialsConfig | None:
+    """The account's credentials, the default chain where none are given, None where they are refused."""
+    if "credentials" not in account:
+        return DEFAULT_CREDENTIALS
+    section = account.section("credentials", CREDENTIALS_KEYS)
+    if section is None:
+        return None
+    name = section.text("type", one_of(TYPES), required=f"write type: and one of {', '.join(TYPES)}")
+    if name is None:
+        return None
+    kind = TYPES[name]
+    for key in section:
+        if key in CREDENTIALS_KEYS and key not in kind.takes():
+            section.fault(key, f"has no effect with type: {name}; remove it, or write the type it belongs to")
+    secrets = {key: _secret(section, key, kind) for key in (*kind.secrets, *kind.optional_secrets)}
+    options = {key: _option(section, key, kind) for key in (*kind.options, *kind.optional)}
+    return CredentialsConfig(
+        name,
+        MappingProxyType({key: secret for key, secret in secrets.items() if secret is not None}),
+        MappingProxyType({key: value for key, value in options.items() if value is not None}),
+    )
+
+
+def _secret(section: Section, key: str, kind: _Type) -> Secret | None:
+    key_file = f"{key}_file"
+    if key in section and key_file in section:
+        section.fault(key_file, f"{key} is given as well; remove one of the two")
+    if key_file in section:
+        file = section.file(key_file)
+        return Secret(None, file) if file else None
+    required = f"write {key} or {key_file}" if key in kind.secrets else ""
+    value = section.text(key, _secret_value, required=required, secret=True)
+    return Secret(value, None) if value else None
+
+
+def _secret_value(text: str) -> str:
+    """A secret as it is; the text of a ValueError does not show it."""
+    if not text:
+        raise ValueError("is empty; write the secret, or name its file with the key that ends in _file")
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError("holds a space, a line break or a character that no such secret has; remove it")
+    return text
+
+
+def _option(section: Section, key: str, kind: _Type) -> str | int | bool | None:
+    required = "write it, or type: default to use what the environment holds" if key in kind.options else ""
+    if key == "disable_imds_v1":
+        return section.boolean(key)
+    if key == "role_session_expiration":
+        seconds = duration(section, key, _MIN_SESSION_SECONDS, _MAX_SESSION_SECONDS)
+        return None if seconds is None else int(seconds)
+    if key == "oidc_token_file_path":
+        file = section.file(key, required=required)
+        return str(file) if file else None
+    value = section.text(key, _READERS[key], required=required)
+    if value and key == "credentials_uri" and not _is_private(value):
+        section.warn(key, "brings credentials over the network in clear text; write https")
+    return value
+
+
+def _is_private(uri: str) -> bool:
+    parts = split_url(uri)
+    return parts.scheme == "https" or is_loopback(parts.hostname or "")
+
+
+def _matching(pattern: str, cure: str) -> Callable[[str], str]:
+    compiled = re.compile(pattern)
+
+    def read(text: str) -> str:
+        if not compiled.fullmatch(text):
+            raise ValueError(f"has another form than it should; write {cure}")
+        return text
+
+    return read
+
+
+def _policy(text: str) -> str:
+    try:
+        is_policy = len(text) <= _MAX_POLICY and isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        is_policy = False
+    if is_policy:
+        return text
+    raise ValueError(f"is not a RAM policy; write a JSON object of at most {_MAX_POLICY} characters, quoted")
+
+
+def _credentials_uri(text: str) -> str:
+    parts = split_url(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("is not a URL; write http:// or https://, a host and a path")
+    if parts.username is not None or parts.fragment:
+        raise ValueError("holds a user name or a #fragment, which would not be sent; remove it")
+    return text
+
+
+_READERS: dict[str, Callable[[str], str]] = {
+    "role_arn": _matching(r"acs:ram::[0-9]+:role/[A-Za-z0-9._/-]+", "acs:ram::ACCOUNT-ID:role/ROLE-NAME"),
+    "oidc_provider_arn": _matching(
+        r"acs:ram::[0-9]+:oidc-provider/[A-Za-z0-9._/-]+", "acs:ram::ACCOUNT-ID:oidc-provider/PROVIDER-NAME"
+    ),
+    "role_session_name": _matching(r"[A-Za-z0-9.@_-]{2,64}", "2 to 64 letters, digits, or any of .@-_"),
+    "role_name": _matching(r"[A-Za-z0-9._-]{1,64}", "the role's name: letters, digits, or any of .-_"),
+    "external_id": _matching(r"[A-Za-z0-9=,.@:/_-]{2,1224}", "2 to 1224 letters, digits, or any of =,.@:/-_"),
+    "policy": _policy,
+    "sts_endpoint": parse_host,
+    "credentials_uri": _credentials_uri,
+}

@@ -1,0 +1,63 @@
+"""The key of `phone_number_label: hashed`, the one secret that is read with the configuration.
+
+It is read once, because a label that changed with its file would break every series.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from exporter.yamlfile import Section
+
+HASH_KEY = "phone_number_hash_key"
+HASH_KEY_FILE = "phone_number_hash_key_file"
+MIN_KEY_BYTES = 16
+MAX_KEY_BYTES = 64 * 1024
+
+
+def read_hash_key(root: Section, *, wanted: bool) -> bytes | None:
+    """The key's bytes, one line break at the end dropped; None where it is refused or not `wanted`."""
+    given = [key for key in (HASH_KEY, HASH_KEY_FILE) if key in root]
+    if not wanted:
+        for name in given:
+            root.fault(name, "has no effect without phone_number_label: hashed; write that, or remove it")
+        return None
+    if not given:
+        root.fault(
+            "phone_number_label",
+            "hashed needs a key, since a bare hash of a phone number is reversed in seconds; "
+            f"write {HASH_KEY_FILE} and a file of {MIN_KEY_BYTES} random bytes or more",
+        )
+        return None
+    if len(given) > 1:
+        root.fault(HASH_KEY_FILE, f"{HASH_KEY} is given as well; remove one of the two")
+    key = root.text(HASH_KEY, _inline, secret=True) if given[-1] == HASH_KEY else _from_file(root)
+    if key is not None and len(key) < MIN_KEY_BYTES:
+        root.warn(given[-1], f"is shorter than {MIN_KEY_BYTES} bytes and can be guessed; write a longer one")
+    return key
+
+
+def _inline(text: str) -> bytes:
+    if not text:
+        raise ValueError(f"is empty; write {MIN_KEY_BYTES} random characters or more")
+    return text.encode()
+
+
+def _from_file(root: Section) -> bytes | None:
+    path = root.file(HASH_KEY_FILE)
+    if path is None:
+        return None
+    key = _content(path)
+    if not key or len(key) > MAX_KEY_BYTES:
+        root.fault(HASH_KEY_FILE, f"the file holds no key; write {MIN_KEY_BYTES} random bytes or more to it")
+        return None
+    return key
+
+
+def _content(path: Path) -> bytes:
+    """The file without one line break at its end; empty where it can no longer be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_KEY_BYTES + 1).removesuffix(b"\n").removesuffix(b"\r")
+    except OSError:
+        return b""

@@ -1,0 +1,214 @@
+"""Read the configuration file: its top level, `api`, `accounts`, and the checks that span several keys.
+
+Where a value is refused, reading goes on with the default in its place, so that every other fault is found
+too; what comes of it is never handed out.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Hashable
+from dataclasses import replace
+from pathlib import Path
+
+from exporter.budget import pace_qps
+from exporter.config.credentials import DEFAULT_CREDENTIALS, read_credentials
+from exporter.config.durations import MINUTE, YEAR, format_duration
+from exporter.config.hashkey import HASH_KEY, HASH_KEY_FILE, read_hash_key
+from exporter.config.numbers import NUMBER_KEYS, Labeller, NumberReader, hashed, masked, parse_text, redact
+from exporter.config.plan import approximately
+from exporter.config.readers import certificates, duration, parse_endpoint
+from exporter.config.settings import (
+    DEFAULT_ENDPOINT,
+    DEFAULT_QPS,
+    DEFAULT_QUOTA,
+    DEFAULT_SCRAPE_INTERVAL_SECONDS,
+    DEFAULT_TIMEOUT_SECONDS,
+    AccountConfig,
+    ApiConfig,
+    Config,
+    CredentialsConfig,
+    default_stale_after_seconds,
+)
+from exporter.model import PhoneNumber
+from exporter.yamlfile import KeyPath, Section, one_of, show
+from exporter.yamlfile import load as load_yaml
+
+CONFIG_KEYS = (
+    "scrape_interval",
+    "stale_after",
+    "phone_number_label",
+    HASH_KEY,
+    HASH_KEY_FILE,
+    "api",
+    "accounts",
+)
+API_KEYS = ("endpoint", "timeout", "ca_file")
+ACCOUNT_KEYS = ("name", "qps", "quota", "credentials", "numbers")
+
+FULL, MASKED, HASHED = LABELS = ("full", "masked", "hashed")
+"""The values of `phone_number_label`."""
+
+MAX_ACCOUNT_NAME = 128
+MIN_RATE, MAX_RATE = 0.001, 1000.0
+"""Bounds of `qps` and `quota`, in requests per second."""
+
+MIN_INTERVAL_SECONDS = 1.0
+MIN_TIMEOUT_SECONDS = 0.001
+MAX_TIMEOUT_SECONDS = 5 * MINUTE
+
+
+def load(path: Path) -> Config:
+    """The configuration in the file at `path`; raises ConfigError with every fault that it has."""
+    document = load_yaml(path)
+    root = Section.root(document, CONFIG_KEYS)
+    mode = root.text("phone_number_label", one_of(LABELS), FULL) if root else None
+    config = _Loader(root, mode).config(path) if root else None
+    document.check(str if mode == FULL else redact)
+    if config is None:
+        raise AssertionError("refused without a fault")
+    return replace(config, warnings=tuple(document.warnings()))
+
+
+class _Loader:
+    """One reading of one file; keeps what the accounts are measured against, and against each other."""
+
+    def __init__(self, root: Section, mode: str | None) -> None:
+        self._root = root
+        self._mode = mode
+        least = MIN_INTERVAL_SECONDS
+        self._interval = duration(root, "scrape_interval", least, YEAR, DEFAULT_SCRAPE_INTERVAL_SECONDS)
+        self._stale_after = duration(root, "stale_after", least, YEAR)
+        self._labeller = self._read_labeller()
+        self._names: dict[str, KeyPath] = {}
+        self._spent_qps: dict[Hashable, float] = {}
+
+    def config(self, path: Path) -> Config:
+        """What the file says; not to be used where the document has a fault."""
+        if self._interval and self._stale_after and self._stale_after < self._interval:
+            stale_after, interval = format_duration(self._stale_after), format_duration(self._interval)
+            self._root.fault(
+                "stale_after",
+                f"{stale_after} is shorter than scrape_interval ({interval}); write at least 3 times that",
+            )
+        accounts = self._root.sections("accounts", ACCOUNT_KEYS, required='write a list of "- name: ..."')
+        return Config(
+            path,
+            self._interval or DEFAULT_SCRAPE_INTERVAL_SECONDS,
+            self._mode or FULL,
+            _read_api(self._root),
+            tuple(self._read_account(account) for account in accounts if account is not None),
+        )
+
+    def _read_labeller(self) -> Labeller:
+        key = read_hash_key(self._root, wanted=self._mode == HASHED) if self._mode else None
+        if self._mode == MASKED:
+            return masked
+        return hashed(key) if key else str
+
+    def _read_account(self, section: Section) -> AccountConfig:
+        name = self._read_name(section)
+        qps, quota = _read_rates(section)
+        credentials = read_credentials(section)
+        numbers = self._read_numbers(section, name)
+        pass_seconds = len(numbers) / pace_qps(qps, quota)
+        account = AccountConfig(
+            name,
+            qps,
+            quota,
+            self._stale_after_seconds(name, pass_seconds),
+            credentials or DEFAULT_CREDENTIALS,
+            numbers,
+        )
+        self._warn_of_slow_pass(section, account)
+        self._warn_of_shared_quota(section, account)
+        return account
+
+    def _read_name(self, section: Section) -> str:
+        name = section.text("name", _account_name, required="write a name, unique among the accounts")
+        if name is None:
+            return ""
+        first = self._names.setdefault(name, section.path)
+        if first is not section.path:
+            what = f"{show(name)} is already the name of the account in line {{first}}; write another"
+            section.fault("name", what, first=(*first, "name"))
+        return sys.intern(name)
+
+    def _read_numbers(self, section: Section, account: str) -> tuple[PhoneNumber, ...]:
+        reader = NumberReader(account, self._labeller)
+        cure = "write the account's numbers, or remove the account: it would do nothing"
+        given = section.sections("numbers", NUMBER_KEYS, required=cure)
+        numbers = (reader.read(number) for number in given if number is not None)
+        return tuple(number for number in numbers if number is not None)
+
+    def _stale_after_seconds(self, account: str, pass_seconds: float) -> float:
+        poll_seconds = max(self._interval or 0.0, pass_seconds)
+        default = default_stale_after_seconds(poll_seconds)
+        if self._stale_after is None:
+            return default
+        if self._stale_after < default:
+            between = "between two polls" if self._stale_after < poll_seconds else "after few failed polls"
+            self._root.warn(
+                "stale_after",
+                f"{format_duration(self._stale_after)} is short for account {show(account)}, whose numbers "
+                f"are polled every {approximately(poll_seconds)}: they will read UNKNOWN {between}; "
+                f"write {approximately(default)}, or remove the line",
+            )
+        return self._stale_after
+
+    def _warn_of_slow_pass(self, section: Section, account: AccountConfig) -> None:
+        interval = self._interval or 0.0
+        if not account.fits(interval):
+            section.warn(
+                "numbers",
+                f"asking them all takes {approximately(account.pass_seconds)}, longer than scrape_interval "
+                f"({format_duration(interval)}): each is polled that seldom; "
+                "raise qps if the quota allows, or lengthen scrape_interval",
+            )
+
+    def _warn_of_shared_quota(self, section: Section, account: AccountConfig) -> None:
+        key = _identity(account.credentials)
+        shared = key in self._spent_qps
+        self._spent_qps[key] = self._spent_qps.get(key, 0.0) + account.qps
+        if shared and self._spent_qps[key] > account.quota:
+            section.warn(
+                "credentials",
+                f"are those of another account above: together they spend {self._spent_qps[key]:g} requests "
+                f"per second of one quota of {account.quota:g}; merge the accounts, or lower their qps",
+            )
+
+
+def _read_api(root: Section) -> ApiConfig:
+    api = root.section("api", API_KEYS)
+    if api is None:
+        return ApiConfig()
+    endpoint = api.text("endpoint", parse_endpoint, DEFAULT_ENDPOINT)
+    timeout = duration(api, "timeout", MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS, DEFAULT_TIMEOUT_SECONDS)
+    ca_file = certificates(api, "ca_file")
+    if ca_file and endpoint and endpoint.startswith("http:"):
+        api.fault("ca_file", "has no effect with an http endpoint; remove it")
+    return ApiConfig(endpoint or DEFAULT_ENDPOINT, timeout or DEFAULT_TIMEOUT_SECONDS, ca_file)
+
+
+def _read_rates(section: Section) -> tuple[float, float]:
+    """`qps` and `quota`."""
+    qps = section.number("qps", MIN_RATE, MAX_RATE, DEFAULT_QPS)
+    quota = section.number("quota", MIN_RATE, MAX_RATE, DEFAULT_QUOTA)
+    if qps and quota and qps > quota:
+        if "qps" in section:
+            cure = "lower it, or raise quota if Alibaba Cloud raised the account's limit"
+            section.fault("qps", f"{qps:g} is more than the quota of {quota:g}; {cure}")
+        else:
+            section.fault("quota", f"{quota:g} is less than qps, {qps:g} unless given; write qps too")
+    return qps or DEFAULT_QPS, quota or DEFAULT_QUOTA
+
+
+def _account_name(text: str) -> str:
+    if len(text) > MAX_ACCOUNT_NAME:
+        raise ValueError(f"has {len(text)} characters; write at most {MAX_ACCOUNT_NAME}")
+    return parse_text(text)
+
+
+def _identity(credentials: CredentialsConfig) -> Hashable:
+    """Equal for equal credentials."""
+    return credentials.type, frozenset(credentials.secrets.items()), frozenset(credentials.options.items())

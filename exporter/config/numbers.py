@@ -1,0 +1,159 @@
+"""Phone numbers: how they are read, what people see of them, and that no two are the same.
+
+Source: ITU-T E.164 for the form of a number; Prometheus documentation, "Data model", for label names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import sys
+from collections.abc import Callable
+
+from exporter.metrics import RESERVED_LABELS
+from exporter.model import PhoneNumber
+from exporter.yamlfile import KeyPath, Section, show
+
+NUMBER_KEYS = ("phone_number", "cust_space_id", "name", "labels")
+
+HASH_CHARACTERS = 12
+SHOWN_START = 6
+SHOWN_END = 2
+MIN_HIDDEN = 5
+"""Digits that a mask always hides (fewer only where a number has fewer besides its last two)."""
+
+MAX_TEXT = 256
+"""Characters of a name, a space ID or a label's value: they go into every scrape."""
+
+Labeller = Callable[[str], str]
+"""From a number's digits to what people see of it."""
+
+TARGET_LABELS = frozenset({"job", "instance"})
+"""Prometheus sets these itself, and renames those of a series to exported_job: nobody looks there."""
+
+_NUMBER = re.compile(r"[1-9][0-9]{4,14}")
+_SEPARATORS = re.compile(r"[\s().\-/]")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+_DIGITS = re.compile(r"\d(?:(?:\\[a-zA-Z]|[\W_]){0,3}\d){4,}")
+"""Five digits or more with at most three other signs, or escaped ones, between any two."""
+
+
+def masked(digits: str) -> str:
+    """``861380*****34``: the first six digits and the last two, of a short number fewer."""
+    start = max(0, min(SHOWN_START, len(digits) - MIN_HIDDEN - SHOWN_END))
+    hidden = len(digits) - start - SHOWN_END
+    return digits[:start] + "*" * hidden + digits[-SHOWN_END:]
+
+
+def hashed(key: bytes) -> Labeller:
+    """Labels of 12 hexadecimal digits: HMAC-SHA-256 with `key` over the number's digits."""
+
+    def label(digits: str) -> str:
+        return hmac.digest(key, digits.encode("ascii"), hashlib.sha256).hex()[:HASH_CHARACTERS]
+
+    return label
+
+
+def redact(text: str) -> str:
+    """`text` with everything that could be a phone number masked."""
+    return _DIGITS.sub(lambda match: masked(re.sub(r"\D", "", match[0])), text)
+
+
+def parse_phone_number(text: str) -> str:
+    """The digits of a number, a leading + dropped; raises ValueError whose text says what to write."""
+    digits = text.removeprefix("+")
+    if _NUMBER.fullmatch(digits):
+        return digits
+    shown = show(text)
+    cleaned = _SEPARATORS.sub("", digits)
+    if cleaned != digits and _NUMBER.fullmatch(cleaned):
+        raise ValueError(f'{shown} holds more than digits; write "{cleaned}"')
+    if re.fullmatch("0[0-9]+", cleaned):
+        raise ValueError(f"{shown} begins with 0; write the country code first, without 0 or 00 before it")
+    if re.fullmatch("[0-9]+", cleaned):
+        raise ValueError(f"{shown} has {len(cleaned)} digits; write 5 to 15, country code included")
+    raise ValueError(f"{shown} is not a phone number; write its country code and number in digits")
+
+
+def parse_text(text: str) -> str:
+    """A name or an ID: not empty, at most 256 characters, all printable; raises ValueError."""
+    if not text:
+        raise ValueError("is empty; fill it in")
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"has {len(text)} characters; write at most {MAX_TEXT}")
+    if _CONTROL.search(text):
+        raise ValueError(f"{show(text)} holds a line break or another control character; remove it")
+    return text
+
+
+def _label_value(text: str) -> str:
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"has {len(text)} characters; write at most {MAX_TEXT}")
+    return sys.intern(text)
+
+
+class NumberReader:
+    """Reads the numbers of one account and refuses two that are the same or look the same."""
+
+    def __init__(self, account: str, labeller: Labeller) -> None:
+        self._account = sys.intern(account)
+        self._labeller = labeller
+        self._seen: dict[str, dict[str, tuple[str, KeyPath]]] = {}
+        self._label_sets: dict[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]] = {}
+
+    def read(self, section: Section) -> PhoneNumber | None:
+        """The number, or None where it is refused."""
+        digits = section.text("phone_number", parse_phone_number, required="write its digits in quotes")
+        space = section.text("cust_space_id", parse_text, required="write the number's space or instance ID")
+        name = section.text("name", parse_text, "")
+        labels = self._labels(section)
+        if digits is None or space is None:
+            return None
+        label = self._labeller(digits)
+        space = sys.intern(space)
+        if not self._is_new(section, digits, space, label) or name is None:
+            return None
+        return PhoneNumber(self._account, space, digits, label, name, labels)
+
+    def _labels(self, section: Section) -> tuple[tuple[str, str], ...]:
+        given = section.section("labels", None)
+        if given is None:
+            return ()
+        read: list[tuple[str, str]] = []
+        for name in given:
+            if fault := _label_name_fault(name):
+                given.fault(name, fault)
+            value = given.text(name, _label_value)
+            if value is not None:
+                read.append((name, value))
+        labels = tuple(sorted(read))
+        return self._label_sets.setdefault(labels, labels)
+
+    def _is_new(self, section: Section, digits: str, space: str, label: str) -> bool:
+        """Whether no other number of the space has this label; a fault if one has."""
+        of_space = self._seen.setdefault(space, {})
+        first_digits, first = of_space.setdefault(label, (digits, section.path))
+        if first is section.path:
+            return True
+        if first_digits == digits:
+            what = f"{digits} is already given for this space, in line {{first}}; remove one"
+        else:
+            cure = "phone_number_label: hashed" if self._labeller is masked else "another hash key"
+            what = f"its label is also that of the number in line {{first}}; write {cure}"
+        section.fault("phone_number", what, first=(*first, "phone_number"))
+        return False
+
+
+def _label_name_fault(name: str) -> str:
+    """Why Prometheus or the exporter would refuse a label of this name; empty if neither does."""
+    if not _LABEL_NAME.fullmatch(name):
+        return "is not a label name; write letters, digits and _, not beginning with a digit"
+    if name.startswith("__"):
+        return "begins with __, which Prometheus keeps for itself; write another name"
+    if name in RESERVED_LABELS:
+        return "is a label of the exporter's own metrics; write another name"
+    if name in TARGET_LABELS:
+        return "is a label that Prometheus itself sets on every series; write another name"
+    return ""

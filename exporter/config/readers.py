@@ -1,0 +1,117 @@
+"""Readers for single values: durations within bounds, hosts, the API's endpoint, the CA file.
+
+Each takes a string and raises ValueError whose text is ``what is wrong; what to write``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import ssl
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+from exporter.config.durations import format_duration, parse_duration
+from exporter.yamlfile import Section, show
+
+_LABEL = "[A-Za-z0-9_][A-Za-z0-9_-]{0,62}"
+_HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*")
+
+
+def duration(
+    section: Section,
+    key: str,
+    low: float,
+    high: float,
+    default: float | None = None,
+) -> float | None:
+    """The seconds of the Prometheus duration at `key`, from `low` to `high`."""
+
+    def read(text: str) -> float:
+        seconds = parse_duration(text)
+        if not low <= seconds <= high:
+            bounds = f"{format_duration(low)} to {format_duration(high)}"
+            raise ValueError(f"{show(text)} is out of range; write {bounds}")
+        return seconds
+
+    def unquoted(written: str) -> str:
+        if re.fullmatch("[0-9]{1,9}", written):
+            return f"{written} has no unit; write {written}s"
+        return f"{written} is not a duration; write for example 30s, 1m30s or 1h"
+
+    return section.text(key, read, default, unquoted=unquoted)
+
+
+def split_url(text: str) -> SplitResult:
+    """The parts of a URL, its port checked; raises ValueError, without showing the URL."""
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError("is not a URL; check its host and port") from None
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError("holds a space or another character that no URL has; remove it")
+    if port == 0:
+        raise ValueError("has port 0, which nothing listens on; write the server's port")
+    return parts
+
+
+def parse_endpoint(text: str) -> str:
+    """The API's scheme://host[:port], in lower case."""
+    parts = split_url(text)
+    if "@" in text:
+        raise ValueError("holds a user name or password; remove it: credentials have their own place")
+    host = parts.hostname or ""
+    if parts.scheme not in {"http", "https"} or not _is_host(host, bracketed="[" in parts.netloc):
+        raise ValueError(f"{show(text)} is not the URL of a server; write https://HOST or https://HOST:PORT")
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise ValueError(f"{show(text)} has more than scheme, host and port; remove what follows them")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ValueError(
+            f"{show(text)} would send signed requests and tokens in clear text; write https: "
+            "http is for a simulator on loopback",
+        )
+    address = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{address}" + (f":{parts.port}" if parts.port else "")
+
+
+def parse_host(text: str) -> str:
+    """A host name, or HOST:PORT, without a scheme."""
+    try:
+        parts = split_url(f"//{text}")
+        valid = parts.netloc == text and _is_host(parts.hostname or "", bracketed=False) and "@" not in text
+    except ValueError:
+        valid = False
+    if valid:
+        return text
+    raise ValueError(f"{show(text)} is not a host; write HOST or HOST:PORT, without https:// before it")
+
+
+def _is_host(host: str, *, bracketed: bool) -> bool:
+    """A host name or an IPv4 address, or within brackets an IPv6 address."""
+    return _is_address(host) and ":" in host if bracketed else bool(_HOST.fullmatch(host))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what is sent to `host` stays on this machine."""
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        return "%" not in host and bool(ipaddress.ip_address(host))
+    except ValueError:
+        return False
+
+
+def certificates(section: Section, key: str) -> Path | None:
+    """The PEM file of certificate authorities named at `key`."""
+    path = section.file(key)
+    if path is None:
+        return None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except (OSError, ValueError):
+        section.fault(key, f"{show(str(path))} holds no certificate in PEM form; name one that does")
+        return None
+    return path

@@ -1,0 +1,100 @@
+"""The configuration as the rest of the exporter sees it: frozen, validated, secrets out of every repr.
+
+Reads nothing: `loader` builds these from a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from exporter.budget import pace_qps
+from exporter.model import PhoneNumber
+
+DEFAULT_SCRAPE_INTERVAL_SECONDS = 60.0
+DEFAULT_QPS = 5.0
+DEFAULT_QUOTA = 10.0
+DEFAULT_ENDPOINT = "https://cams.ap-southeast-1.aliyuncs.com"
+DEFAULT_TIMEOUT_SECONDS = 10.0
+DEFAULT_STALE_AFTER_SECONDS = 15 * 60.0
+STALE_AFTER_POLLS = 3
+"""By default a status outlives this many polls of its number, whatever the interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret, inline (`value`) or in a file (`file`, absolute, to be read when needed): one of the two."""
+
+    value: str | None = field(repr=False)
+    file: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialsConfig:
+    """Where an account's credential comes from.
+
+    `secrets` holds those of access_key_id, access_key_secret and security_token that the type uses; `options`
+    the rest, named as in `alibabacloud_credentials.models.Config`, role_session_expiration in seconds.  Both
+    are read-only, and out of the repr.
+    """
+
+    type: str
+    secrets: Mapping[str, Secret] = field(repr=False)
+    options: Mapping[str, str | int | bool] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiConfig:
+    """How the API is reached: `endpoint` is scheme://host[:port], the timeout that of a whole request."""
+
+    endpoint: str = DEFAULT_ENDPOINT
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountConfig:
+    """One Alibaba Cloud account: its budget in requests per second, its credentials, its numbers."""
+
+    name: str
+    qps: float
+    quota: float
+    stale_after_seconds: float
+    credentials: CredentialsConfig
+    numbers: tuple[PhoneNumber, ...] = field(repr=False)
+
+    @property
+    def pace_qps(self) -> float:
+        """Requests per second really sent, a little below `qps` and `quota`."""
+        return pace_qps(self.qps, self.quota)
+
+    @property
+    def pass_seconds(self) -> float:
+        """The time in which the budget polls every number once."""
+        return len(self.numbers) / self.pace_qps
+
+    def fits(self, interval_seconds: float) -> bool:
+        """Whether every number can be polled once per interval."""
+        return self.pass_seconds <= interval_seconds
+
+    def poll_seconds(self, interval_seconds: float) -> float:
+        """The time between two polls of a number: the interval, or a pass where that is longer."""
+        return max(interval_seconds, self.pass_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A valid configuration, read from `path`; `warnings` name what is allowed but likely not meant."""
+
+    path: Path | None
+    scrape_interval_seconds: float
+    phone_number_label: str
+    api: ApiConfig
+    accounts: tuple[AccountConfig, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def default_stale_after_seconds(poll_seconds: float) -> float:
+    """How long a status counts by default where a number is polled every `poll_seconds`."""
+    return max(DEFAULT_STALE_AFTER_SECONDS, STALE_AFTER_POLLS * poll_seconds)

@@ -1,0 +1,22 @@
+"""Strict YAML: a file becomes plain data whose every value knows its line, read with every fault at once.
+
+::
+
+    load(path) -> Document      `files`, `parse`, `tree`: text to tree, within limits on size and depth
+    Section(document, ...)      `section`: one mapping, read key by key; its faults go to the document
+    document.check()            `document`: raises ConfigError with all faults in the order of the file
+
+Knows nothing of what a configuration means: the exporter's own and the web server's both build on it.
+
+A validation library was measured and left out: voluptuous, cattrs and pydantic all skip the checks that span
+fields (`qps` within `quota`, duplicate numbers) as soon as one field beside them is wrong, so that faults
+come in instalments, and none of them can show a number as it was written.
+"""
+
+from __future__ import annotations
+
+from exporter.yamlfile.document import Document, KeyPath, Mapping, Sequence, show
+from exporter.yamlfile.parse import load
+from exporter.yamlfile.section import Section, one_of
+
+__all__ = ["Document", "KeyPath", "Mapping", "Section", "Sequence", "load", "one_of", "show"]

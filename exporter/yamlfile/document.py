@@ -1,0 +1,196 @@
+"""A YAML document as plain data, the line of each value, and the faults found in it.
+
+Does not parse (`parse` does) and has no opinion on the data (`section` and those who use it have).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from exporter.errors import ConfigError
+
+MAX_FAULTS = 100
+"""Faults shown of one file; the rest is counted."""
+
+SHOWN_CHARACTERS = 80
+
+KeyPath = tuple[str | int, ...]
+"""Where a value stands: the keys and list indices from the root down."""
+
+Message = str | Callable[[], str]
+"""One that is dear to word may be a function: a file can hold a million faults, and a hundred are shown."""
+
+_BARE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+
+class Date:
+    """What YAML would read as a date: nothing that a configuration holds, so it is not read, only named."""
+
+    __slots__ = ()
+
+
+DATE = Date()
+
+
+class Mapping(dict[str, Any]):
+    """A YAML mapping; `line` is where it begins, `lines` those of its keys in order, counted from 1."""
+
+    __slots__ = ("_positions", "line", "lines", "texts")
+
+    def __init__(self, line: int) -> None:
+        super().__init__()
+        self.line = line
+        self.lines = array("I")
+        self.texts: dict[int, str] | None = None
+        self._positions: dict[str | int, int] | None = None
+
+    def put(self, key: str, value: Any, line: int, text: str | None) -> None:
+        """Add a value; `text` is the value as written, for a number, a boolean or nothing."""
+        self[key] = value
+        _note(self, line, text)
+
+    def position(self, key: str | int) -> int | None:
+        """Which of `lines` belongs to `key`; None where there is no such key."""
+        if self._positions is None or len(self._positions) != len(self):
+            self._positions = {known: position for position, known in enumerate(self)}
+        return self._positions.get(key)
+
+
+class Sequence(list[Any]):
+    """A YAML sequence; `line` is where it begins, `lines` those of its items, counted from 1."""
+
+    __slots__ = ("line", "lines", "texts")
+
+    def __init__(self, line: int) -> None:
+        super().__init__()
+        self.line = line
+        self.lines = array("I")
+        self.texts: dict[int, str] | None = None
+
+    def put(self, value: Any, line: int, text: str | None) -> None:
+        """Add an item; `text` is the item as written, for a number, a boolean or nothing."""
+        self.append(value)
+        _note(self, line, text)
+
+    def position(self, index: str | int) -> int | None:
+        """`index` itself; None where there is no such item."""
+        return index if isinstance(index, int) and 0 <= index < len(self) else None
+
+
+def _note(container: Mapping | Sequence, line: int, text: str | None) -> None:
+    """Remember where the value just added stands and how it is written."""
+    if text is not None:
+        if container.texts is None:
+            container.texts = {}
+        container.texts[len(container.lines)] = text
+    container.lines.append(line)
+
+
+class _Fault(NamedTuple):
+    line: int
+    path: KeyPath
+    message: Message
+    first: KeyPath
+
+
+class Document:
+    """What one file holds, and what is wrong with it.
+
+    `name` is the file as the user gave it, `folder` the absolute folder that relative paths in it start from.
+    `data` is made of Mapping, Sequence, str, int, float, bool, None and DATE.
+    """
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+        self.data: Any = None
+        self._faults: list[_Fault] = []
+        self._warnings: list[_Fault] = []
+
+    def line_of(self, path: KeyPath) -> int:
+        """The line of the value at `path`; for a missing one, that of the mapping which lacks it."""
+        return self._find(path)[0]
+
+    def text_of(self, path: KeyPath) -> str:
+        """The number, boolean or nothing at `path` as it is written; empty for everything else."""
+        return self._find(path)[1]
+
+    def _find(self, path: KeyPath) -> tuple[int, str]:
+        node, text = self.data, ""
+        line: int = getattr(node, "line", 1)
+        for step in path:
+            position = node.position(step) if isinstance(node, Mapping | Sequence) else None
+            if position is None:
+                return line, ""
+            line, text = node.lines[position], (node.texts or {}).get(position, "")
+            node = node[step]
+        return line, text
+
+    def fault(self, path: KeyPath, message: Message, *, line: int = 0, first: KeyPath = ()) -> None:
+        """Note that the value at `path` (at `line`, where the path names another value) is wrong.
+
+        `message` reads ``what is wrong; what to write``.  With `first`, ``{first}`` in it becomes the line of
+        the value there.
+        """
+        self._faults.append(_Fault(line or self.line_of(path), path, message, first))
+
+    def warn(self, path: KeyPath, message: str) -> None:
+        """Note something about the value at `path` that is allowed but likely not meant."""
+        self._warnings.append(_Fault(self.line_of(path), path, message, ()))
+
+    def check(self, redact: Callable[[str], str] = str) -> None:
+        """Raise ConfigError with every fault in the order of the file, if there is any.
+
+        `redact` is applied to whatever text of the file a message shows.
+        """
+        if self._faults:
+            faults = self._rendered(self._faults, redact)
+            more = len(self._faults) - MAX_FAULTS
+            raise ConfigError([*faults, f"... and {more} more"] if more > 0 else faults)
+
+    def warnings(self) -> list[str]:
+        """The warnings in the order of the file, in the form of faults."""
+        return self._rendered(self._warnings, str)
+
+    def _rendered(self, faults: list[_Fault], redact: Callable[[str], str]) -> list[str]:
+        shown = sorted(faults, key=lambda fault: fault.line)[:MAX_FAULTS]
+        return [f"{self.name}:{fault.line}: {self._worded(fault, redact)}" for fault in shown]
+
+    def _worded(self, fault: _Fault, redact: Callable[[str], str]) -> str:
+        message = fault.message if isinstance(fault.message, str) else fault.message()
+        text = render_path(fault.path, redact) + redact(message)
+        return text.replace("{first}", str(self.line_of(fault.first))) if fault.first else text
+
+
+def render_path(path: KeyPath, redact: Callable[[str], str] = str) -> str:
+    """``accounts[0].labels["odd key"]: ``, or nothing for the root."""
+    parts: list[str] = []
+    for step in path:
+        if isinstance(step, int):
+            parts.append(f"[{step}]")
+        elif _BARE_KEY.fullmatch(step):
+            parts.append(f"{'.' if parts else ''}{redact(cut(step))}")
+        else:
+            parts.append(f"[{redact(show(step))}]")
+    return "".join(parts) + ": " if parts else ""
+
+
+def cut(text: str) -> str:
+    """`text`, or its beginning where it is too long for a message."""
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+
+
+def show(text: str) -> str:
+    """`text` in double quotes on one line, cut to a bounded length: safe in a log whatever it holds."""
+    quoted = json.dumps(cut(text), ensure_ascii=False)
+    return "".join(char if char.isprintable() else _escape(char) for char in quoted)
+
+
+def _escape(char: str) -> str:
+    """A character that does not print, as YAML and JSON write it."""
+    return f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"

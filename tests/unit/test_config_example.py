@@ -1,0 +1,62 @@
+"""config.example.yml is valid as it stands, and complete."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from textwrap import indent
+
+import pytest
+
+from exporter.config import load
+from exporter.config.credentials import CREDENTIALS_KEYS, TYPES
+from exporter.config.loader import ACCOUNT_KEYS, API_KEYS, CONFIG_KEYS, LABELS
+from exporter.config.numbers import NUMBER_KEYS
+from exporter.config.settings import DEFAULT_ENDPOINT
+
+EXAMPLE = Path(__file__).parents[2] / "config.example.yml"
+
+
+def test_the_example_is_valid() -> None:
+    config = load(EXAMPLE)
+    assert [account.name for account in config.accounts] == ["main", "partner"]
+    assert [account.credentials.type for account in config.accounts] == ["access_key", "ram_role_arn"]
+    assert config.warnings == ()
+
+
+def test_what_the_example_sets_at_the_top_are_the_defaults(tmp_path: Path) -> None:
+    """A user who starts from the example changes nothing by deleting a line."""
+    config = load(EXAMPLE)
+    assert config.scrape_interval_seconds == 60
+    assert config.phone_number_label == "full"
+    assert (config.api.endpoint, config.api.timeout_seconds) == (DEFAULT_ENDPOINT, 10)
+    main = config.accounts[0]
+    assert (main.qps, main.quota, main.stale_after_seconds) == (5, 10, 900)
+
+
+@pytest.mark.parametrize(
+    "key", dict.fromkeys((*CONFIG_KEYS, *API_KEYS, *ACCOUNT_KEYS, *NUMBER_KEYS, *CREDENTIALS_KEYS))
+)
+def test_every_key_is_in_the_example(key: str) -> None:
+    assert re.search(rf"^[ #]*(?:- )?{key}:", EXAMPLE.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("word", [*TYPES, *LABELS])
+def test_every_choice_is_in_the_example(word: str) -> None:
+    assert re.search(rf"^[ #]*(?:type: )?{word}\b", EXAMPLE.read_text(), re.MULTILINE)
+
+
+def test_the_commented_credentials_are_valid(tmp_path: Path) -> None:
+    """Each type that stands in a comment at the end loads once it is uncommented."""
+    _, _, comment = EXAMPLE.read_text().partition("# The other types of credentials:\n#   credentials:\n")
+    blocks = re.sub("(?m)^# ?", "", comment).split("\n\n")
+    types = [re.findall(r"type: (\w+)", block)[0] for block in blocks]
+    assert sorted(types) == sorted(set(TYPES) - {"access_key", "ram_role_arn"})
+    (tmp_path / "file").write_text("content")
+    accounts = [
+        f"  - name: {kind}\n    numbers: [{{phone_number: '8613800001234', cust_space_id: s}}]\n"
+        f"    credentials:\n{indent(re.sub('(?m)/(?:var/)?run/[^ ]*$', 'file', block), '  ')}\n"
+        for kind, block in zip(types, blocks, strict=True)
+    ]
+    (tmp_path / "config.yml").write_text("accounts:\n" + "".join(accounts))
+    assert [account.credentials.type for account in load(tmp_path / "config.yml").accounts] == types

@@ -1,0 +1,155 @@
+"""What is refused, with the exact words.
+
+Each file of tests/data/config/invalid has its faults in the .txt beside it: one a line, in the order of the
+file, in the form ``FILE:LINE: path.to[0].key: what is wrong; what to write``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trustme
+
+from exporter.config import load
+from exporter.errors import ConfigError
+from tests.support.configs import ACCOUNT, NUMBER, faults
+
+INVALID = Path(__file__).parents[1] / "data" / "config" / "invalid"
+
+
+@pytest.mark.parametrize("path", sorted(INVALID.glob("*.yml")), ids=lambda path: path.stem)
+def test_an_invalid_file_is_refused_with_every_fault(path: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(path)
+    said = [fault.replace(f"{INVALID}/", "") for fault in refused.value.faults]
+    assert said == path.with_suffix(".txt").read_text().splitlines()
+    assert str(refused.value) == "\n".join(refused.value.faults)
+
+
+def test_every_expectation_has_its_file() -> None:
+    assert {path.stem for path in INVALID.glob("*.txt")} == {path.stem for path in INVALID.glob("*.yml")}
+
+
+@pytest.mark.parametrize("path", sorted(INVALID.glob("*.txt")), ids=lambda path: path.stem)
+def test_every_fault_names_line_and_cure(path: Path) -> None:
+    for fault in path.read_text().splitlines():
+        file, line, message = fault.split(":", 2)
+        assert file == f"{path.stem}.yml"
+        assert line.isdecimal()
+        assert "; " in message
+
+
+SIMULATOR = "http is for a simulator on loopback"
+CLEAR = f" would send signed requests and tokens in clear text; write https: {SIMULATOR}"
+NO_URL = " is not the URL of a server; write https://HOST or https://HOST:PORT"
+TOO_MUCH = " has more than scheme, host and port; remove what follows them"
+USER = "holds a user name or password; remove it: credentials have their own place"
+ODD = "holds a space or another character that no URL has; remove it"
+BAD_PORT = "is not a URL; check its host and port"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fault"),
+    [
+        ("http://cams.example.com", '"http://cams.example.com"' + CLEAR),
+        ("http://10.0.0.1:80", '"http://10.0.0.1:80"' + CLEAR),
+        ("http://localhost.example.com", '"http://localhost.example.com"' + CLEAR),
+        ("http://127.0.0.1.example.com", '"http://127.0.0.1.example.com"' + CLEAR),
+        ("cams.example.com", '"cams.example.com"' + NO_URL),
+        ("cams.example.com:443", '"cams.example.com:443"' + NO_URL),
+        ("ftp://cams.example.com", '"ftp://cams.example.com"' + NO_URL),
+        ("https://", '"https://"' + NO_URL),
+        ("https://:443", '"https://:443"' + NO_URL),
+        ("https://a..b", '"https://a..b"' + NO_URL),
+        ("https://-a.example", '"https://-a.example"' + NO_URL),
+        ("https://[example.com]", None),
+        ("", '""' + NO_URL),
+        ("https://cams.example.com/api", '"https://cams.example.com/api"' + TOO_MUCH),
+        ("https://cams.example.com?x=1", '"https://cams.example.com?x=1"' + TOO_MUCH),
+        ("https://cams.example.com#x", '"https://cams.example.com#x"' + TOO_MUCH),
+        ("https://me:secret@cams.example.com", USER),
+        ("htps:/me:secret@cams.example.com", USER),
+        ("https://cams.example.com:99999", BAD_PORT),
+        ("https://cams.example.com:port", BAD_PORT),
+        ("https://[::1", BAD_PORT),
+        ("https://cams.example.com:0", "has port 0, which nothing listens on; write the server's port"),
+        (" https://cams.example.com", ODD),
+        ("https://cams.example.com\\n", ODD),
+        ("https://cäms.example.com", ODD),
+    ],
+)
+def test_an_endpoint_that_is_refused(tmp_path: Path, endpoint: str, fault: str | None) -> None:
+    """None: how Python words it differs between its versions."""
+    (said,) = faults(tmp_path, f'api: {{endpoint: "{endpoint}"}}\naccounts: [{ACCOUNT}]')
+    assert "secret" not in said
+    assert said.startswith("1: api.endpoint: ")
+    assert fault is None or said == f"1: api.endpoint: {fault}"
+
+
+def test_a_ca_file_must_hold_certificates(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("not a certificate")
+    assert faults(tmp_path, f"api: {{ca_file: ca.pem}}\naccounts: [{ACCOUNT}]") == [
+        f'1: api.ca_file: "{tmp_path}/ca.pem" holds no certificate in PEM form; name one that does'
+    ]
+
+
+def test_a_ca_file_without_tls_is_refused(tmp_path: Path) -> None:
+    """An option without effect is a misunderstanding."""
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    api = "{endpoint: http://localhost:1, ca_file: ca.pem}"
+    assert faults(tmp_path, f"api: {api}\naccounts: [{ACCOUNT}]") == [
+        "1: api.ca_file: has no effect with an http endpoint; remove it"
+    ]
+
+
+CIRCLE = "too many levels of symbolic links; mend the symbolic links, which lead in a circle"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "reason"),
+    [
+        (lambda path: None, "cannot be read: no such file or directory; create it, or mend the path"),
+        (lambda path: path.touch(), "is empty; fill it"),
+        (lambda path: path.mkdir(), "is not a regular file; name a file"),
+        (lambda path: path.symlink_to(path), f"cannot be read: {CIRCLE}"),
+    ],
+    ids=["missing", "empty", "folder", "circle"],
+)
+def test_a_secret_file_must_be_there_to_read(tmp_path: Path, prepare: object, reason: str) -> None:
+    """At load, and not when the first poll needs it."""
+    assert callable(prepare)
+    prepare(tmp_path / "secret")
+    credentials = "{type: access_key, access_key_id: a, access_key_secret_file: secret}"
+    text = f"accounts: [{{name: main, credentials: {credentials}, numbers: [{NUMBER}]}}]"
+    key = "accounts[0].credentials.access_key_secret_file"
+    assert faults(tmp_path, text) == [f'1: {key}: "{tmp_path}/secret" {reason}']
+
+
+def test_a_path_with_a_nul_is_refused(tmp_path: Path) -> None:
+    (said,) = faults(tmp_path, f'api: {{ca_file: "a\\0b"}}\naccounts: [{ACCOUNT}]')
+    reason = "cannot be read: its name holds a NUL character; mend the path"
+    assert said == f'1: api.ca_file: "{tmp_path}/a\\u0000b" {reason}'
+
+
+def test_a_hundred_faults_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
+    text = "accounts:\n- name: main\n  numbers:\n" + "  - {phone_number: 1, cust_space_id: s}\n" * 250
+    said = faults(tmp_path, text)
+    assert len(said) == 101
+    assert said[0] == '4: accounts[0].numbers[0].phone_number: 1 is a number; quote it: "1"'
+    assert said[99] == '103: accounts[0].numbers[99].phone_number: 1 is a number; quote it: "1"'
+    assert said[100] == "... and 150 more"
+
+
+def test_hostile_text_stays_on_one_line(tmp_path: Path) -> None:
+    """One fault, one line, of bounded length, whatever the file holds."""
+    key = "k" * 900 + "\\n\\r\\x1b[31m\\u2028\\U000e0001\\u202e"
+    said = faults(tmp_path, f'"{key}": x\n"a\\nb": x\nphone_number_label: "{key}"\naccounts: [{ACCOUNT}]')
+    assert len(said) == 3
+    assert all(line.isprintable() and len(line) < 400 for line in said)
+    assert said[1].startswith('2: ["a\\nb"]: unknown key')
+
+
+def test_a_message_that_quotes_a_placeholder_is_left_alone(tmp_path: Path) -> None:
+    (said,) = faults(tmp_path, f'phone_number_label: "{{first}}"\naccounts: [{ACCOUNT}]')
+    assert said.startswith('1: phone_number_label: "{first}" is not known')

@@ -1,0 +1,136 @@
+"""Whatever a file holds, it is a configuration or a ConfigError, and what is said of it is safe to log."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from exporter.config import Config, load, plan
+from exporter.config.credentials import CREDENTIALS_KEYS, TYPES
+from exporter.config.loader import ACCOUNT_KEYS, API_KEYS, CONFIG_KEYS
+from exporter.config.numbers import NUMBER_KEYS, redact
+from exporter.errors import ConfigError
+
+KEYS = [*CONFIG_KEYS, *API_KEYS, *ACCOUNT_KEYS, *NUMBER_KEYS, *CREDENTIALS_KEYS]
+WORDS = [
+    *TYPES,
+    "masked",
+    "hashed",
+    "full",
+    "5m",
+    "1y",
+    "8613800001234",
+    "+6591234567",
+    "https://a.b",
+    "",
+    "/",
+    "é",
+]
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(WORDS)
+    | st.text(max_size=20)
+    | st.dates()
+    | st.binary(max_size=5)
+)
+anything = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(KEYS) | scalars.filter(lambda key: key == key), inner, max_size=4)
+    ),
+    max_leaves=30,
+)
+numbers = st.fixed_dictionaries(
+    {"phone_number": st.sampled_from(WORDS) | anything, "cust_space_id": st.sampled_from(WORDS) | anything},
+    optional={"name": anything, "labels": st.dictionaries(st.text(max_size=3), scalars, max_size=3)},
+)
+accounts = st.fixed_dictionaries(
+    {"name": st.sampled_from(WORDS) | anything, "numbers": st.lists(numbers, max_size=4) | anything},
+    optional={
+        "qps": scalars,
+        "quota": scalars,
+        "credentials": st.dictionaries(st.sampled_from(CREDENTIALS_KEYS), scalars, max_size=6) | anything,
+    },
+)
+nearly = st.fixed_dictionaries(
+    {"accounts": st.lists(accounts, max_size=3)},
+    optional={
+        "scrape_interval": scalars,
+        "stale_after": scalars,
+        "phone_number_label": scalars,
+        "phone_number_hash_key": scalars,
+        "phone_number_hash_key_file": scalars,
+        "api": st.dictionaries(st.sampled_from(API_KEYS), scalars, max_size=3) | anything,
+    },
+)
+
+
+def outcome(content: bytes) -> Config | ConfigError:
+    """What comes of a file with `content`; anything but these two is a bug."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.yml"
+        path.write_bytes(content)
+        try:
+            return load(path)
+        except ConfigError as error:
+            return error
+
+
+def check(result: Config | ConfigError) -> None:
+    if isinstance(result, Config):
+        assert all(line.isprintable() for line in plan(result).split("\n"))
+        assert all(account.numbers for account in result.accounts)
+        return
+    assert result.faults
+    for fault in result.faults:
+        assert fault.isprintable()
+        assert len(fault) < 1500
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes(content: bytes) -> None:
+    check(outcome(content))
+
+
+@given(st.text(max_size=200))
+@example("&a [*a]")
+@example("accounts: {<<: *a}")
+@example("{? : }")
+@example("- - - ? - ?")
+def test_any_text(text: str) -> None:
+    check(outcome(text.encode("utf-8", "surrogatepass")))
+
+
+@given(st.text(alphabet="ab01 \t\n-:?[]{},#&*!|>'\"%@`<=~.\\x\u2028\x85", max_size=60))
+def test_any_text_of_yaml_signs(text: str) -> None:
+    check(outcome(text.encode()))
+
+
+@given(anything | nearly)
+def test_any_data(data: Any) -> None:
+    check(outcome(yaml.dump(data, allow_unicode=True).encode("utf-8", "surrogatepass")))
+
+
+@given(nearly)
+def test_a_masked_configuration_shows_no_number(data: dict[str, Any]) -> None:
+    """Messages about a file whose numbers are to be masked or hashed end in logs."""
+    result = outcome(yaml.dump({**data, "phone_number_label": "masked"}).encode("utf-8", "surrogatepass"))
+    if isinstance(result, ConfigError):
+        said = "\n".join(result.faults)
+        assert "8613800001234" not in said
+        assert "6591234567" not in said
+
+
+@given(st.text(max_size=60))
+def test_redaction_is_stable(text: str) -> None:
+    assert redact(redact(text)) == redact(text)
