@@ -1,0 +1,11 @@
+"""The outside world: everything that talks to Alibaba Cloud, and the only package that imports `requests`.
+
+::
+
+    client.Client.fetch(number, gate)
+      credentials   which key signs: static, from files, or through Alibaba's library, never fetched on the polling path
+      transport     a connection, kept alive; dialing makes one, attempt bounds all of it by one deadline
+      gate()        the account's budget: the caller waits here, connected and ready
+      signing       ACS3-HMAC-SHA256 over the request, at the moment of sending
+      answers       bytes -> Answer or ApiError; codes says what kind of trouble a code is
+"""

@@ -1,0 +1,157 @@
+"""Turn the bytes of one answer into an Answer or an ApiError.  Neither sends, retries nor waits.
+
+An answer is a status only if it is a 2xx with ``Code: "OK"`` and a non-blank string ``Data.CodeVerificationStatus``;
+everything else is an error.  Whatever text is kept is bounded, free of lone surrogates and of what must not be shown:
+the phone number where it has a label of its own, and the credential.
+
+Source: Alibaba Cloud API reference, GetPhoneNumberVerificationStatus.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple, Never
+
+from exporter.cams import codes
+from exporter.errors import ApiError, Kind
+from exporter.model import Answer, PhoneNumber
+
+MAX_BODY_BYTES = 1 << 20
+MAX_TEXT = 128
+MAX_MESSAGE = 500
+
+_LATEST_UNIX = 253_402_300_799.0 - 366 * 86400
+"""Later dates can't be written with four digits once a skew is added."""
+
+
+class Reply(NamedTuple):
+    """What came over the wire; `headers` finds names in any case.  `body` may be one byte over `MAX_BODY_BYTES`."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """Makes hostile text fit to be kept and shown: bounded, printable, without number and credential."""
+
+    number: PhoneNumber
+    secrets: tuple[str, ...] = ()
+
+    def verbatim(self, text: str, limit: int = MAX_TEXT) -> str:
+        """`text` as it came but for what must not be shown, at most `limit` characters."""
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        if self.number.label != self.number.phone_number:
+            text = text.replace(self.number.phone_number, self.number.label)
+        for secret in self.secrets:
+            if secret:
+                text = text.replace(secret, "***")
+        return text[:limit]
+
+    def line(self, text: str, limit: int = MAX_MESSAGE) -> str:
+        """`text` as one printable line."""
+        text = self.verbatim(text, 4 * limit)
+        if not text.isprintable():
+            text = "".join(ch if ch.isprintable() else " " for ch in text)
+        return " ".join(text.split())[:limit]
+
+
+def read_answer(reply: Reply, redaction: Redaction, elapsed_seconds: float) -> Answer:
+    """The status that `reply` brings; raises ApiError and nothing else."""
+    facts = _Facts(reply, redaction, elapsed_seconds)
+    if len(reply.body) > MAX_BODY_BYTES:
+        facts.refuse("the answer is longer than 1 MiB")
+    try:
+        payload = _parse(reply.body)
+    except (ValueError, RecursionError):
+        facts.refuse("the answer is not JSON")
+    if not isinstance(payload, dict):
+        facts.refuse("the answer is not a JSON object")
+    facts.take_request_id(payload.get("RequestId"))
+    code, message = payload.get("Code"), payload.get("Message")
+    code = redaction.line(code, MAX_TEXT) if isinstance(code, str) else ""
+    if not code:
+        facts.refuse("the answer has no Code")
+    if code != "OK":
+        facts.fail(code, message if isinstance(message, str) else "")
+    if not 200 <= reply.status < 300:
+        facts.refuse("an HTTP error that says OK")
+    data = payload.get("Data")
+    if not isinstance(data, dict):
+        facts.refuse("the answer has no Data")
+    status, number_id = data.get("CodeVerificationStatus"), data.get("Id")
+    if not isinstance(status, str) or not status.strip():
+        facts.refuse("the answer has no CodeVerificationStatus")
+    if isinstance(number_id, int) and not isinstance(number_id, bool):
+        number_id = str(number_id)
+    return Answer(
+        status=redaction.verbatim(status),
+        phone_number_id=redaction.verbatim(number_id) if isinstance(number_id, str) else "",
+        request_id=facts.request_id,
+        elapsed_seconds=elapsed_seconds,
+    )
+
+
+class _Facts:
+    """What an error of this answer will say."""
+
+    def __init__(self, reply: Reply, redaction: Redaction, elapsed_seconds: float) -> None:
+        self._reply = reply
+        self._redaction = redaction
+        self._elapsed_seconds = elapsed_seconds
+        self.request_id = redaction.line(reply.headers.get("x-acs-request-id", ""), MAX_TEXT)
+
+    def take_request_id(self, value: object) -> None:
+        """The body's RequestId goes before the header's."""
+        if isinstance(value, str) and value.strip():
+            self.request_id = self._redaction.line(value, MAX_TEXT)
+
+    def refuse(self, why: str) -> Never:
+        """Not the API speaking: our own code."""
+        status = self._reply.status
+        self.fail(codes.INVALID_RESPONSE if 200 <= status < 300 else codes.http_code(status), why)
+
+    def fail(self, code: str, message: str) -> Never:
+        kind = codes.kind_of(code, self._reply.status)
+        raise ApiError(
+            code,
+            kind,
+            message=self._redaction.line(message),
+            http_status=self._reply.status,
+            request_id=self.request_id,
+            retry_after_seconds=codes.retry_after(self._reply.headers) if kind is Kind.THROTTLE else None,
+            server_unix=server_unix(self._reply.headers.get("date", "")),
+            elapsed_seconds=self._elapsed_seconds,
+        )
+
+
+def server_unix(date: str) -> float | None:
+    """An HTTP ``Date`` as seconds since the epoch; None where it is missing or nonsense."""
+    try:
+        parsed = parsedate_to_datetime(date)
+        moment = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError, OSError):
+        return None
+    return moment if 0 <= moment < _LATEST_UNIX else None
+
+
+def _parse(body: bytes) -> object:
+    parsed: object = json.loads(body.decode("utf-8"), parse_constant=_not_json, object_pairs_hook=_unique)
+    return parsed
+
+
+def _not_json(literal: str) -> Never:
+    raise ValueError(f"{literal} is not JSON")
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A key that stands twice makes the answer mean what the reader chooses: refused."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found

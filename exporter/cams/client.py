@@ -1,0 +1,168 @@
+"""Ask the CAMS API about one number: one request -> Answer or ApiError.  Neither retries nor paces.
+
+The caller paces through the gate: it is called exactly once a fetch, when a connection stands and the request can leave
+at once; or, where no connection or credential could be had, before the error is raised, so that failing attempts are
+paced like others.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote
+
+from requests import PreparedRequest, Request
+
+from exporter import __version__
+from exporter.cams.answers import Redaction, Reply, read_answer
+from exporter.cams.attempt import Attempt
+from exporter.cams.dialing import Dialer, Lookup, endpoint_of
+from exporter.cams.failures import FAILURES, api_error
+from exporter.cams.signing import Acs3Auth
+from exporter.cams.transport import Transport
+from exporter.errors import ApiError, CredentialsError
+from exporter.logs import fields
+from exporter.model import OPERATION, Answer, Clock, Credential, PhoneNumber
+
+logger = logging.getLogger(__name__)
+
+API_VERSION = "2020-06-06"
+
+SKEW_NEWS_SECONDS = 30.0
+"""A skew is said in the log when it differs by more from the last one that was."""
+
+_HEADERS = {
+    "accept": "application/json",
+    "accept-encoding": "identity",
+    "content-length": "0",
+    "user-agent": f"cams-exporter/{__version__}",
+    "x-acs-action": OPERATION,
+    "x-acs-version": API_VERSION,
+}
+
+
+class Credentials(Protocol):
+    """What the client needs of a source of credentials."""
+
+    def get(self) -> Credential:
+        """The credential to sign with now; raises CredentialsError."""
+
+    def ready(self) -> bool:
+        """False until the first look for one ended."""
+
+    def refresh(self) -> None:
+        """Have a fresh one fetched in the background."""
+
+
+def _open() -> None:
+    """The gate of a caller that does not pace."""
+
+
+class Client:
+    """Asks one endpoint on behalf of one account; thread-safe.
+
+    Raises ConfigError where `ca_file`, or the proxy or CA bundle that the environment names, is of no use.
+    `skew_seconds` is added to the clock when signing; the client sets it itself when the API refuses its time.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        timeout_seconds: float,
+        ca_file: Path | None,
+        credentials: Credentials,
+        clock: Clock,
+        max_connections: int,
+        lookup: Lookup = socket.getaddrinfo,
+    ) -> None:
+        where = endpoint_of(endpoint, ca_file)
+        self.skew_seconds = 0.0
+        self._skew_said: float | None = None
+        self._lock = threading.Lock()
+        self._timeout_seconds = timeout_seconds
+        self._credentials = credentials
+        self._clock = clock
+        self._transport = Transport(Dialer(where, lookup), clock, max_connections)
+        self._url = f"{endpoint.rstrip('/')}/"
+        self._template = Request("POST", self._url, headers={**_HEADERS, "host": where.netloc}).prepare()
+
+    def fetch(self, number: PhoneNumber, gate: Callable[[], None] = _open) -> Answer:
+        """Ask once; blocks at most `timeout_seconds` in all, `gate` not counted.
+
+        Raises ApiError and nothing else but what `gate` raises.
+        """
+        with self._transport.attempt(self._timeout_seconds) as attempt:
+            try:
+                self._credentials.get()  # without one there is no point in connecting
+                connection = self._transport.connect(attempt)
+            except FAILURES as error:
+                with attempt.paused():
+                    gate()
+                raise api_error(error, attempt) from None
+            try:
+                with attempt.paused():
+                    gate()
+                credential = self._credentials.get()  # anew: the wait may have been long
+            except CredentialsError as error:
+                self._transport.release(connection)
+                raise api_error(error, attempt) from None
+            except BaseException:
+                self._transport.release(connection)
+                raise
+            request = self._signed(number, credential)
+            try:
+                reply = self._transport.exchange(self._transport.refresh(connection, attempt), request, attempt)
+            except FAILURES as error:
+                raise api_error(error, attempt) from None
+            return self._answer(reply, number, credential, attempt)
+
+    def ready(self) -> bool:
+        """False until the first look for credentials ended, well or badly."""
+        return self._credentials.ready()
+
+    def renew_credentials(self) -> None:
+        """Have fresh credentials fetched in the background."""
+        self._credentials.refresh()
+
+    def retire(self) -> None:
+        """Let what is under way end and keep nothing open after it: another client takes over."""
+        self._transport.retire()
+
+    def close(self) -> None:
+        """Abandon what is under way: it fails at once."""
+        self._transport.close()
+
+    def _signed(self, number: PhoneNumber, credential: Credential) -> PreparedRequest:
+        """The request, dated and signed now."""
+        request = self._template.copy()
+        space, digits = (quote(text, safe="", errors="replace") for text in (number.cust_space_id, number.phone_number))
+        request.url = f"{self._url}?CustSpaceId={space}&PhoneNumber={digits}"
+        Acs3Auth(credential, self._clock, skew_seconds=self.skew_seconds)(request)
+        return request
+
+    def _answer(self, reply: Reply, number: PhoneNumber, credential: Credential, attempt: Attempt) -> Answer:
+        secrets = (credential.security_token, credential.access_key_secret, credential.access_key_id)
+        try:
+            return read_answer(reply, Redaction(number, secrets), attempt.elapsed_seconds)
+        except ApiError as error:
+            if error.code.startswith("InvalidTimeStamp") and error.server_unix is not None:
+                self._correct_clock(number.account, error.server_unix)
+            raise
+
+    def _correct_clock(self, account: str, server_unix: float) -> None:
+        """Sign with the server's time from now on."""
+        with self._lock:
+            self.skew_seconds = skew = server_unix - self._clock.unix()
+            is_news = self._skew_said is None or abs(skew - self._skew_said) > SKEW_NEWS_SECONDS
+            if is_news:
+                self._skew_said = skew
+        if is_news:
+            logger.warning(
+                "the API refused this machine's time: signing with the API's, mend the clock",
+                extra=fields(account=account, clock_behind_seconds=round(skew)),
+            )

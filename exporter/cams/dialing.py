@@ -1,0 +1,219 @@
+"""Make one connection to the endpoint within an attempt's deadline: DNS, TCP, proxy tunnel, TLS.
+
+Keeps no connections (`transport` does) and sends no request.  Proxies and certificate authorities are settled once,
+when the endpoint is: an environment that changes later changes nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import concurrent.futures
+import contextlib
+import functools
+import http.client
+import os
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from socket import AI_NUMERICHOST, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, gaierror, getaddrinfo
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies
+
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, should_bypass_proxies
+
+from exporter.cams.attempt import Attempt, BoundedSocket, BoundedTLSSocket
+from exporter.errors import ConfigError
+
+Lookup = Callable[..., list[Any]]
+"""`socket.getaddrinfo`, or what stands for it in a test."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy that tunnels; `authorization` is the value of its header, or empty."""
+
+    host: str
+    port: int
+    authorization: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where requests go; `netloc` is what the Host header says."""
+
+    host: str
+    port: int
+    netloc: str
+    context: ssl.SSLContext | None
+    proxy: Proxy | None = None
+
+
+def endpoint_of(url: str, ca_file: Path | None) -> Endpoint:
+    """The endpoint of ``https://host[:port]``; raises ConfigError where the CA file or the proxy is of no use.
+
+    `ca_file` goes before REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and SSL_CERT_FILE, those before the bundle of `requests`.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme == "http":  # loopback, as the configuration sees to: no proxy has any business there
+        return Endpoint(host, parts.port or 80, parts.netloc, None)
+    return Endpoint(host, parts.port or 443, parts.netloc, _context_for(ca_file), _proxy_for(url))
+
+
+def _proxy_for(url: str) -> Proxy | None:
+    proxies = getproxies()
+    address = proxies.get("https") or proxies.get("all")
+    if not address or should_bypass_proxies(url, no_proxy=None):
+        return None
+    try:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+        host, port = parts.hostname, parts.port or 80
+    except ValueError:
+        parts, host, port = None, None, 0
+    if parts is None or not host or parts.scheme != "http":
+        # the address may hold a password: it is not shown
+        raise ConfigError(["HTTPS_PROXY: not an HTTP proxy; write http://HOST:PORT, or add the endpoint to NO_PROXY"])
+    authorization = ""
+    if parts.username is not None:
+        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        authorization = "Basic " + base64.b64encode(user.encode()).decode()
+    return Proxy(host, port, authorization)
+
+
+def _context_for(ca_file: Path | None) -> ssl.SSLContext:
+    named = {"api.ca_file": str(ca_file) if ca_file is not None else None}
+    named |= {name: os.environ.get(name) for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")}
+    source, path = next(((name, path) for name, path in named.items() if path), ("requests", DEFAULT_CA_BUNDLE_PATH))
+    try:
+        stat = Path(path).stat()
+        return _tls_context(path, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
+    except OSError as error:
+        reason = "no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ConfigError([f"{source}: {path}: {reason}; name a file of PEM certificates"]) from None
+
+
+@functools.lru_cache(maxsize=4)
+def _tls_context(path: str, _version: tuple[int, int, int]) -> ssl.SSLContext:
+    """One context for all accounts: a bundle costs 20 ms and a megabyte to load.  A changed file is loaded anew."""
+    is_folder = Path(path).is_dir()
+    context = ssl.create_default_context(cafile=None if is_folder else path, capath=path if is_folder else None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = BoundedTLSSocket
+    return context
+
+
+class Dialer:
+    """Connects to one endpoint; thread-safe."""
+
+    def __init__(self, endpoint: Endpoint, lookup: Lookup = getaddrinfo) -> None:
+        self._endpoint = endpoint
+        self._resolver = Resolver(lookup)
+
+    def dial(self, attempt: Attempt) -> BoundedSocket | BoundedTLSSocket:
+        """A connection ready for a request.  Raises OSError (TimeoutError, ssl.SSLError, …) or HTTPException."""
+        proxy = self._endpoint.proxy
+        sock: BoundedSocket | BoundedTLSSocket = self._connected(attempt, proxy or self._endpoint)
+        try:
+            if proxy is not None:
+                self._tunnel(attempt, sock, proxy)
+            if self._endpoint.context is not None:
+                sock = self._secured(attempt, sock, self._endpoint.context)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _connected(self, attempt: Attempt, peer: Endpoint | Proxy) -> BoundedSocket:
+        """TCP to the first address that answers; each gets its share of the time left."""
+        addresses = self._resolver.resolve(peer.host, peer.port, attempt)
+        attempt.doing = f"connecting to {peer.host}:{peer.port}"
+        for left in range(len(addresses), 0, -1):
+            try:
+                return self._connected_to(addresses[-left], attempt, attempt.remaining() / left)
+            except OSError:
+                if left == 1:
+                    raise
+        raise OSError("the host has no address")
+
+    @staticmethod
+    def _connected_to(found: Any, attempt: Attempt, seconds: float) -> BoundedSocket:
+        family, kind, protocol, _, address = found
+        sock = BoundedSocket(family, kind, protocol)
+        try:
+            attempt.use(sock)
+            sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+            sock.connect_within(address, seconds)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _tunnel(self, attempt: Attempt, sock: BoundedSocket | BoundedTLSSocket, proxy: Proxy) -> None:
+        attempt.doing = f"asking the proxy {proxy.host}:{proxy.port} for a tunnel"
+        bracketed = f"[{self._endpoint.host}]" if ":" in self._endpoint.host else self._endpoint.host
+        target = f"{bracketed}:{self._endpoint.port}"
+        lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+        if proxy.authorization:
+            lines.append(f"Proxy-Authorization: {proxy.authorization}")
+        sock.sendall("\r\n".join((*lines, "", "")).encode("ascii"))
+        with contextlib.closing(http.client.HTTPResponse(sock, method="CONNECT")) as response:
+            response.begin()
+            if not 200 <= response.status < 300:
+                raise ConnectionError(f"HTTP {response.status}")
+
+    def _secured(
+        self, attempt: Attempt, sock: BoundedSocket | BoundedTLSSocket, context: ssl.SSLContext
+    ) -> BoundedTLSSocket:
+        host = self._endpoint.host
+        attempt.doing = f"in the TLS handshake with {host}"
+        secured = context.wrap_socket(sock, server_hostname=host.rstrip("."), do_handshake_on_connect=False)
+        assert isinstance(secured, BoundedTLSSocket)  # noqa: S101 - what sslsocket_class promises
+        try:
+            attempt.use(secured)
+            secured.do_handshake()
+        except BaseException:
+            secured.close()
+            raise
+        return secured
+
+
+class Resolver:
+    """Looks host names up without ever blocking longer than the attempt may.
+
+    A look-up can't be interrupted, so it runs on a thread of its own; all who ask for the same host share it.  Hence
+    at most one thread hangs, however long DNS does.
+    """
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+        self._lock = threading.Lock()
+        self._under_way: dict[tuple[str, int], concurrent.futures.Future[list[Any]]] = {}
+
+    def resolve(self, host: str, port: int, attempt: Attempt) -> list[Any]:
+        """The addresses of `host`, as `socket.getaddrinfo` gives them.  Raises OSError."""
+        attempt.doing = f"looking up the host name {host}"
+        with contextlib.suppress(gaierror, UnicodeError):
+            return getaddrinfo(host, port, type=SOCK_STREAM, flags=AI_NUMERICHOST)
+        with self._lock:
+            found = self._under_way.get((host, port))
+            if found is None:
+                found = self._under_way[host, port] = concurrent.futures.Future()
+                threading.Thread(target=self._run, args=(host, port, found), name="dns", daemon=True).start()
+        try:
+            return found.result(timeout=attempt.remaining())
+        except UnicodeError:
+            raise OSError("not a host name") from None
+
+    def _run(self, host: str, port: int, found: concurrent.futures.Future[list[Any]]) -> None:
+        try:
+            addresses = self._lookup(host, port, type=SOCK_STREAM)
+        except Exception as error:  # noqa: BLE001 - handed to those who wait, whatever it is
+            outcome = functools.partial(found.set_exception, error)
+        else:
+            outcome = functools.partial(found.set_result, addresses)
+        with self._lock:
+            del self._under_way[host, port]
+        outcome()

@@ -1,0 +1,136 @@
+"""The secrets of one account, given inline or in files; files are read again when they change.
+
+A changed file is noticed by its time, size and inode, so that Kubernetes' swapped symlinks are seen too.  Once read,
+the last good values stay in use while a file can't be: a key that is being replaced must not stop the polling.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from exporter.config import Secret
+from exporter.errors import CredentialsError
+from exporter.logs import fields
+from exporter.model import Clock
+
+logger = logging.getLogger(__name__)
+
+CHECK_SECONDS = 1.0
+"""A file is looked at no more often."""
+
+MAX_BYTES = 64 << 10
+"""STS tokens have about a thousand."""
+
+Values = Mapping[str, str]
+_Stamp = tuple[int, int, int]
+
+
+class KeyFiles:
+    """The values of `secrets` by name; thread-safe.  `owner` is the account, for the log."""
+
+    def __init__(self, secrets: Mapping[str, Secret], clock: Clock, owner: str) -> None:
+        self._secrets = secrets
+        self._clock = clock
+        self._owner = owner
+        self._lock = threading.Lock()
+        self._values: Values | None = None
+        self._stamps: dict[str, _Stamp] = {}
+        self._check_at = clock.monotonic()
+        self._fault = ""
+
+    def values(self) -> Values:
+        """The same object as before unless a value changed.  Raises CredentialsError before the first good read."""
+        with self._lock:
+            now = self._clock.monotonic()
+            if now >= self._check_at:
+                self._check_at = now + CHECK_SECONDS
+                self._check()
+            if self._values is None:
+                raise CredentialsError(self._fault)
+            return self._values
+
+    def check_soon(self) -> None:
+        """Read the files at the next call, however recently they were looked at."""
+        with self._lock:
+            self._check_at = self._clock.monotonic()
+            self._stamps = {}
+
+    def _check(self) -> None:
+        try:
+            stamps = self._stamp_all()
+            if self._values is not None and stamps == self._stamps:
+                self._fault = ""
+                return
+            values = {name: _value(name, secret) for name, secret in self._secrets.items()}
+            if self._stamp_all() != stamps:  # half of the files may be old yet: once more, now that all are there
+                stamps = self._stamp_all()
+                values = {name: _value(name, secret) for name, secret in self._secrets.items()}
+        except CredentialsError as error:
+            self._say(str(error))
+            return
+        self._stamps = stamps
+        self._fault = ""
+        if self._values is None:
+            self._values = MappingProxyType(values)
+        elif dict(self._values) != values:
+            self._values = MappingProxyType(values)
+            logger.info("credentials changed on disk", extra=fields(account=self._owner))
+
+    def _stamp_all(self) -> dict[str, _Stamp]:
+        return {name: _stamp(name, secret.file) for name, secret in self._secrets.items() if secret.file is not None}
+
+    def _say(self, fault: str) -> None:
+        if fault != self._fault and self._values is not None:
+            logger.warning("keeping the credentials read before", extra=fields(account=self._owner, error=fault))
+        self._fault = fault
+
+
+def _stamp(name: str, file: Path) -> _Stamp:
+    try:
+        found = file.stat()
+    except (OSError, ValueError) as error:
+        raise CredentialsError(_unreadable(name, file, error)) from None
+    if not stat.S_ISREG(found.st_mode):  # reading a pipe would block
+        raise CredentialsError(f"{name}: {file} is not a regular file")
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _value(name: str, secret: Secret) -> str:
+    if secret.file is None:
+        text, source = secret.value or "", "the configuration"
+    else:
+        text, source = _read(name, secret.file), str(secret.file)
+    text = text.rstrip()
+    if not text:
+        raise CredentialsError(f"{name}: {source} holds nothing")
+    if not is_sound(text):
+        raise CredentialsError(f"{name}: {source} holds spaces, line breaks or characters that no key has")
+    return text
+
+
+def is_sound(text: str) -> bool:
+    """Whether `text` may be a key or token: printable ASCII without spaces, hence fit for an HTTP header."""
+    return all("!" <= ch <= "~" for ch in text)
+
+
+def _read(name: str, file: Path) -> str:
+    try:
+        # O_NONBLOCK: should it have become a pipe meanwhile
+        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:  # noqa: PTH123 - of a descriptor
+            data = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise CredentialsError(_unreadable(name, file, error)) from None
+    if len(data) > MAX_BYTES:
+        raise CredentialsError(f"{name}: {file} is longer than any key")
+    return data.decode("utf-8", "replace").removeprefix("\ufeff")
+
+
+def _unreadable(name: str, file: Path, error: Exception) -> str:
+    reason = error.strerror if isinstance(error, OSError) else "not a path"
+    return f"{name}: {file} cannot be read: {reason}"

@@ -1,0 +1,92 @@
+"""Alibaba Cloud's own credentials library, tamed: imported late, silent, without threads that outlive their use.
+
+Its errors are not passed on: their texts hold the answers of STS and the URLs asked, hence tokens and signatures.
+
+Source: alibabacloud-credentials 1.0.12.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+
+from exporter.cams.keyfiles import Values, is_sound
+from exporter.config import CredentialsConfig
+from exporter.errors import CredentialsError
+from exporter.model import Credential
+
+_LOGGERS = ("credentials", "alibabacloud-tea")
+"""Each carries StreamHandlers of its own; they log answers and URLs."""
+
+_HTTP_STATUS = re.compile(r"(?:http_code|HttpCode)\W{0,3}([0-9]{3})\b")
+_API_CODE = re.compile(r'"Code"\s*:\s*"([A-Za-z0-9_.]{1,64})"')
+
+_WHOLE = (
+    ("unable to load credentials from any", "nothing in environment, OIDC role, profile files, ECS metadata or URI"),
+    ("IMDS credentials is disabled", "ALIBABA_CLOUD_ECS_METADATA_DISABLED forbids it"),
+)
+_PARTS = (
+    ("timed out", "no answer in time"),
+    ("CERTIFICATE_VERIFY_FAILED", "the server's certificate is not trusted"),
+    ("resolve", "the host name is not found"),
+    ("refused", "the connection is refused"),
+    ("No such file", "a file it needs is missing"),
+    ("ECS metadata", "the ECS metadata service gave none"),
+)
+"""What an error's text may contain, and what to say of it; `_WHOLE` goes before the HTTP status, `_PARTS` after it."""
+
+
+class _NoScheduler:
+    """Stands in for APScheduler: its thread can't be stopped, and asking every minute is our own thread's work."""
+
+    def add_job(self, *_args: Any, **_kwargs: Any) -> None:
+        """Nothing is scheduled."""
+
+    def start(self) -> None:
+        """Nothing is started."""
+
+    def shutdown(self, **_kwargs: Any) -> None:
+        """Nothing is to be stopped."""
+
+
+def connect_with(config: CredentialsConfig) -> Callable[[Values], Callable[[], Credential]]:
+    """What builds the library's client from the configuration's keys; the client fetches, and keeps what it has."""
+
+    def connect(values: Values) -> Callable[[], Credential]:
+        client = _client(config, values)
+        return lambda: _credential(client.get_credential())
+
+    return connect
+
+
+def _client(config: CredentialsConfig, values: Values) -> Any:
+    # late, and on the caller's thread: 0.3 s and 30 MB that accounts with plain keys do without
+    names = ("client", "models", "provider.ecs_ram_role")
+    modules: list[Any] = [importlib.import_module(f"alibabacloud_credentials.{name}") for name in names]
+    client, models, ecs_ram_role = modules
+    for name in _LOGGERS:
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).disabled = True
+    ecs_ram_role.BackgroundScheduler = _NoScheduler
+    if config.type == "default":
+        return client.Client()
+    return client.Client(models.Config(type=config.type, **values, **config.options))
+
+
+def _credential(model: Any) -> Credential:
+    found: tuple[Any, ...] = (model.access_key_id, model.access_key_secret, model.security_token or "")
+    key_id, secret, token = found
+    if not all(isinstance(text, str) and is_sound(text) for text in found) or not (key_id and secret):
+        raise CredentialsError("what was fetched is not a credential")
+    return Credential(key_id, secret, token)
+
+
+def reason_of(error: Exception) -> str:
+    """Why the library failed, in words of ours: nothing of its text is shown but an HTTP status and an error code."""
+    text = str(error)
+    status, code = _HTTP_STATUS.search(text), _API_CODE.search(text)
+    http = [("", f"HTTP {status[1]} {code[1] if code else ''}".rstrip())] if status else []
+    return next(meaning for phrase, meaning in (*_WHOLE, *http, *_PARTS, ("", type(error).__name__)) if phrase in text)

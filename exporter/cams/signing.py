@@ -1,0 +1,96 @@
+"""Sign a request with ACS3-HMAC-SHA256, as a `requests` auth.  Sends nothing and keeps nothing.
+
+Source: Alibaba Cloud's "V3 request signature"; tests hold it to their published vector and the official SDK's signer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+import uuid
+from collections.abc import Callable
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from requests import PreparedRequest
+from requests.auth import AuthBase
+
+from exporter.model import Clock, Credential
+
+ALGORITHM = "ACS3-HMAC-SHA256"
+
+
+def new_nonce() -> str:
+    """A number used once: 32 hex digits."""
+    return uuid.uuid4().hex
+
+
+class Acs3Auth(AuthBase):
+    """Dates, signs and authorises one prepared request; call it anew for each attempt.
+
+    Signs the `host` and every ``x-acs-*`` header that the request carries.  `skew_seconds` is added to the clock, to
+    sign with the server's time where this machine's is wrong.
+    """
+
+    def __init__(
+        self,
+        credential: Credential,
+        clock: Clock,
+        *,
+        nonce: Callable[[], str] = new_nonce,
+        skew_seconds: float = 0.0,
+    ) -> None:
+        self._credential = credential
+        self._clock = clock
+        self._nonce = nonce
+        self._skew_seconds = skew_seconds
+
+    def __call__(self, r: PreparedRequest) -> PreparedRequest:
+        """Set the signature's headers on `r`, in place."""
+        parts = urlsplit(r.url or "")
+        body = r.body or b""
+        headers = r.headers
+        now = time.gmtime(self._clock.unix() + self._skew_seconds)
+        headers.setdefault("host", parts.netloc)
+        headers["x-acs-date"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", now)
+        headers["x-acs-signature-nonce"] = self._nonce()
+        headers["x-acs-content-sha256"] = _sha256(body.encode() if isinstance(body, str) else body)
+        if self._credential.security_token:
+            headers["x-acs-security-token"] = self._credential.security_token
+        signed = sorted((name, value.strip()) for key, value in headers.items() if _is_signed(name := key.lower()))
+        names = ";".join(name for name, _ in signed)
+        canonical = "\n".join(
+            (
+                r.method or "",
+                parts.path or "/",
+                _canonical_query(parts.query),
+                *(f"{name}:{value}" for name, value in signed),
+                "",
+                names,
+                headers["x-acs-content-sha256"],
+            )
+        )
+        key = self._credential.access_key_secret.encode()
+        signature = hmac.digest(key, f"{ALGORITHM}\n{_sha256(canonical.encode())}".encode(), "sha256").hex()
+        headers["authorization"] = (
+            f"{ALGORITHM} Credential={self._credential.access_key_id},SignedHeaders={names},Signature={signature}"
+        )
+        return r
+
+
+def _is_signed(name: str) -> bool:
+    return name == "host" or name.startswith("x-acs-")
+
+
+def _canonical_query(query: str) -> str:
+    pairs = sorted(parse_qsl(query, keep_blank_values=True, errors="surrogateescape"))
+    return "&".join(f"{_encoded(name)}={_encoded(value)}" for name, value in pairs)
+
+
+def _encoded(text: str) -> str:
+    """RFC 3986: everything but letters, digits and ``-_.~``; bytes that are no UTF-8 stay what they are."""
+    return quote(text, safe="", errors="surrogateescape")
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,163 @@
+"""Kept-alive connections to one endpoint, and one request over one of them.
+
+A request is made in steps, because the moment of sending belongs to the budget: `connect` first, whatever it takes;
+the caller then waits for its slot; `exchange` sends at once.  `requests`' own adapter knows no pause between
+connecting and sending, and no deadline over all of an answer; and this costs half its CPU.
+Follows no redirect, keeps no cookie, asks for no compression, decodes none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import threading
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from requests import PreparedRequest
+from requests.structures import CaseInsensitiveDict
+
+from exporter.cams.answers import MAX_BODY_BYTES, Reply
+from exporter.cams.attempt import Attempt, BoundedSocket, BoundedTLSSocket
+from exporter.cams.dialing import Dialer
+from exporter.model import Clock
+
+MAX_IDLE_SECONDS = 50.0
+"""A connection unused for longer may have been forgotten by something in between, which would cost a timeout."""
+
+Connection = BoundedSocket | BoundedTLSSocket
+
+
+class _Idle(NamedTuple):
+    connection: Connection
+    since: float
+
+
+class Transport:
+    """Thread-safe; keeps at most `max_idle` unused connections, the last used is the first used again."""
+
+    def __init__(self, dialer: Dialer, clock: Clock, max_idle: int) -> None:
+        self._dialer = dialer
+        self._clock = clock
+        self._max_idle = max_idle
+        self._lock = threading.Lock()
+        self._idle: deque[_Idle] = deque()  # the longest unused first
+        self._attempts: set[Attempt] = set()
+        self._retired = False
+        self._closed = False
+
+    @contextlib.contextmanager
+    def attempt(self, timeout_seconds: float) -> Iterator[Attempt]:
+        """The attempt that all steps of one request share; `close` aborts it."""
+        attempt = Attempt(self._clock, timeout_seconds)
+        with self._lock:
+            self._attempts.add(attempt)
+            closed = self._closed
+        if closed:
+            attempt.abort()
+        try:
+            yield attempt
+        finally:
+            with self._lock:
+                self._attempts.discard(attempt)
+
+    def connect(self, attempt: Attempt) -> Connection:
+        """A connection fit for a request, kept or new.  Raises OSError or HTTPException."""
+        connection = self._take()
+        if connection is None:
+            return self._dialer.dial(attempt)
+        attempt.use(connection)
+        return connection
+
+    def refresh(self, connection: Connection, attempt: Attempt) -> Connection:
+        """`connection`, or a new one where the server closed it while it waited; raises as `connect`."""
+        if connection.is_quiet():
+            return connection
+        connection.close()
+        return self._dialer.dial(attempt)
+
+    def exchange(self, connection: Connection, request: PreparedRequest, attempt: Attempt) -> Reply:
+        """Send `request` and read its answer; `connection` is kept or closed.
+
+        Raises OSError, HTTPException or ValueError.
+        """
+        keep = False
+        try:
+            attempt.doing = "sending the request"
+            connection.sendall(_head(request))
+            attempt.doing = "waiting for the answer"
+            with contextlib.closing(http.client.HTTPResponse(connection, method=request.method)) as response:
+                response.begin()
+                attempt.doing = "reading the answer"
+                reply = _reply(response)
+                keep = response.isclosed() and not response.will_close
+        finally:
+            if keep:
+                self.release(connection)
+            else:
+                connection.close()
+        return reply
+
+    def release(self, connection: Connection) -> None:
+        """Keep `connection` for a later request."""
+        now = self._clock.monotonic()
+        surplus = []
+        with self._lock:
+            if self._retired:
+                surplus.append(connection)
+            else:
+                self._idle.append(_Idle(connection, now))
+            while self._idle and (len(self._idle) > self._max_idle or _is_stale(self._idle[0], now)):
+                surplus.append(self._idle.popleft().connection)
+        for each in surplus:
+            each.close()
+
+    def retire(self) -> None:
+        """Let requests under way end, and keep no connection after that."""
+        with self._lock:
+            self._retired = True
+            idle = list(self._idle)
+            self._idle.clear()
+        for each in idle:
+            each.connection.close()
+
+    def close(self) -> None:
+        """Close everything; requests under way, and any later one, fail at once."""
+        self.retire()
+        with self._lock:
+            self._closed = True
+            attempts = list(self._attempts)
+        for attempt in attempts:
+            attempt.abort()
+
+    def _take(self) -> Connection | None:
+        now = self._clock.monotonic()
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                idle = self._idle.pop()
+            if not _is_stale(idle, now) and idle.connection.is_quiet():
+                return idle.connection
+            idle.connection.close()
+
+
+def _is_stale(idle: _Idle, now: float) -> bool:
+    return now - idle.since > MAX_IDLE_SECONDS
+
+
+def _head(request: PreparedRequest) -> bytes:
+    """The request as bytes; it has no body.  Raises OSError where a header would forge another."""
+    lines = [f"{request.method} {request.path_url} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in request.headers.items()]
+    if not all(line.isascii() and line.isprintable() for line in lines):
+        raise OSError("a header holds a character that none may")
+    return "\r\n".join((*lines, "", "")).encode("ascii")
+
+
+def _reply(response: http.client.HTTPResponse) -> Reply:
+    body = response.read(MAX_BODY_BYTES + 1)
+    if len(body) <= MAX_BODY_BYTES and response.length:  # a bounded read says nothing when the connection ends early
+        raise http.client.IncompleteRead(body, response.length)
+    return Reply(response.status, CaseInsensitiveDict(response.getheaders()), body)

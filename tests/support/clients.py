@@ -1,0 +1,72 @@
+"""A client of a server on loopback, its credentials, and what it said."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from exporter.cams.client import Client
+from exporter.cams.dialing import Lookup
+from exporter.errors import ApiError, CredentialsError
+from exporter.model import Clock, Credential, PhoneNumber, SystemClock
+from tests.support.numbers import number
+from tests.support.rawserver import SOON
+
+CREDENTIAL = Credential("LTAIexampleexample", "secretsecretsecretsecret")
+
+
+class FixedCredentials:
+    """A source that always has `credential`, or never any."""
+
+    def __init__(self, credential: Credential | None = CREDENTIAL) -> None:
+        self.credential = credential
+        self.refreshed = 0
+
+    def get(self) -> Credential:
+        if self.credential is None:
+            raise CredentialsError("access_key_secret: /run/key cannot be read: no such file")
+        return self.credential
+
+    def ready(self) -> bool:
+        return True
+
+    def refresh(self) -> None:
+        self.refreshed += 1
+
+
+@contextlib.contextmanager
+def client_of(
+    url: str,
+    *,
+    timeout_seconds: float = SOON,
+    ca_file: Path | None = None,
+    credentials: FixedCredentials | None = None,
+    clock: Clock | None = None,
+    max_connections: int = 4,
+    lookup: Lookup | None = None,
+) -> Iterator[Client]:
+    """A client that is closed in the end."""
+    more = {} if lookup is None else {"lookup": lookup}
+    client = Client(
+        endpoint=url,
+        timeout_seconds=timeout_seconds,
+        ca_file=ca_file,
+        credentials=credentials or FixedCredentials(),
+        clock=clock or SystemClock(),
+        max_connections=max_connections,
+        **more,
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def error_of(client: Client, who: PhoneNumber | None = None, gate: Callable[[], None] = lambda: None) -> ApiError:
+    """The error that a fetch ends with."""
+    with pytest.raises(ApiError) as caught:
+        client.fetch(who or number(), gate)
+    return caught.value

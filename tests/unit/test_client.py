@@ -1,0 +1,304 @@
+"""One fetch: the gate, the credential, the clock, and nothing but Answer or ApiError."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import logging
+import socket
+import threading
+
+import pytest
+
+from exporter.cams.client import Client
+from exporter.errors import ApiError, Kind, Stopped
+from exporter.model import Credential
+from tests.support.clients import CREDENTIAL, FixedCredentials, client_of, error_of
+from tests.support.clock import FakeClock
+from tests.support.numbers import number
+from tests.support.rawserver import SOON, Peer, RawServer, answering, http, ok
+
+
+class Gate:
+    """Counts, and notes how much had been sent when it was called."""
+
+    def __init__(self, server: RawServer | None = None) -> None:
+        self.calls: list[tuple[int, int]] = []
+        self._server = server
+
+    def __call__(self) -> None:
+        server = self._server
+        self.calls.append((server.connections, len(server.requests)) if server else (0, 0))
+
+
+# the gate
+
+
+def test_the_gate_opens_onto_a_connection_and_before_the_request() -> None:
+    """Pacing must hold at the moment of sending: connect first, then wait for the slot, then send."""
+    accepted = threading.Event()
+
+    def script(peer: Peer) -> None:
+        accepted.set()
+        answering(ok())(peer)
+
+    with RawServer(script) as server, client_of(server.url) as client:
+        gate = Gate(server)
+
+        def open_late() -> None:
+            assert accepted.wait(SOON)
+            gate()
+
+        client.fetch(number(), open_late)
+        client.fetch(number(), open_late)
+    assert gate.calls == [(1, 0), (1, 1)]
+
+
+def test_the_gate_is_passed_once_where_the_answer_is_an_error() -> None:
+    with RawServer(answering(http(b"", "500 Internal Server Error"))) as server, client_of(server.url) as client:
+        gate = Gate(server)
+        assert error_of(client, gate=gate).code == "http_500"
+    assert [sent for _, sent in gate.calls] == [0]
+
+
+def test_the_gate_is_passed_once_where_the_request_fails() -> None:
+    with RawServer(lambda peer: None) as server, client_of(server.url) as client:
+        gate = Gate()
+        assert error_of(client, gate=gate).code == "connection_error"
+    assert len(gate.calls) == 1
+
+
+def test_the_gate_is_passed_once_where_no_connection_can_be_had() -> None:
+    """So that failing attempts are paced as well."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        gate = Gate()
+        with client_of(f"http://127.0.0.1:{unused.getsockname()[1]}") as client:
+            error = error_of(client, gate=gate)
+    assert (error.code, error.sent) == ("connection_error", True)
+    assert len(gate.calls) == 1
+
+
+def test_the_gate_is_passed_once_where_there_is_no_credential() -> None:
+    with RawServer(answering(ok())) as server, client_of(server.url, credentials=FixedCredentials(None)) as client:
+        gate = Gate(server)
+        error = error_of(client, gate=gate)
+    assert (error.code, error.kind, error.sent) == ("credentials_error", Kind.ACCOUNT, False)
+    assert error.message == "access_key_secret: /run/key cannot be read: no such file"
+    assert gate.calls == [(0, 0)]
+    assert server.connections == 0
+
+
+class BugError(Exception):
+    """Not ours, and no ApiError."""
+
+
+@pytest.mark.parametrize("raised", [Stopped, BugError, OSError, TimeoutError, ValueError, KeyboardInterrupt])
+def test_what_the_gate_raises_passes_through_and_nothing_is_sent(raised: type[BaseException]) -> None:
+    def gate() -> None:
+        raise raised
+
+    with RawServer(answering(ok())) as server, client_of(server.url) as client:
+        with pytest.raises(raised):
+            client.fetch(number(), gate)
+        assert client.fetch(number()).status == "VERIFIED"
+        assert (server.connections, len(server.requests)) == (1, 1)  # and the connection was kept
+
+
+def test_waiting_at_the_gate_counts_neither_as_time_taken_nor_against_the_deadline() -> None:
+    clock = FakeClock()
+
+    def gate() -> None:
+        clock.advance(59.0)
+
+    with (
+        RawServer(answering(ok(), http(b""))) as server,
+        client_of(server.url, timeout_seconds=5.0, clock=clock) as client,
+    ):
+        assert client.fetch(number(), gate).elapsed_seconds == 0.0
+        assert error_of(client, gate=gate).elapsed_seconds == 0.0
+
+
+def test_the_deadline_spans_what_comes_before_and_after_the_gate() -> None:
+    """Connecting used it up: nothing is left to send with."""
+    clock = FakeClock()
+
+    def lookup(host: str, port: int, **more: object) -> list[object]:
+        clock.advance(5.0)
+        return []
+
+    with client_of("http://a.example", timeout_seconds=5.0, clock=clock, lookup=lookup) as client:
+        error = error_of(client)
+    assert (error.code, error.elapsed_seconds) == ("timeout", 5.0)
+
+
+# signing at the moment of sending
+
+
+def headers_of(head: bytes) -> dict[str, str]:
+    return dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:])
+
+
+def test_the_request_is_dated_and_signed_after_the_gate() -> None:
+    clock = FakeClock(now_unix=1698315752.0)
+    credentials = FixedCredentials()
+
+    def gate() -> None:
+        clock.advance(60.0)
+        credentials.credential = Credential("rotated", "secret")
+
+    with RawServer(answering(ok())) as server, client_of(server.url, clock=clock, credentials=credentials) as client:
+        client.fetch(number(), gate)
+        headers = headers_of(server.requests[0])
+    assert headers["x-acs-date"] == "2023-10-26T10:23:32Z"
+    assert "Credential=rotated," in headers["authorization"]
+
+
+def test_a_credential_lost_at_the_gate_is_an_error_and_the_connection_is_kept() -> None:
+    credentials = FixedCredentials()
+
+    def gate() -> None:
+        credentials.credential = None
+
+    with RawServer(answering(ok())) as server, client_of(server.url, credentials=credentials) as client:
+        assert error_of(client, gate=gate).code == "credentials_error"
+        credentials.credential = CREDENTIAL
+        client.fetch(number())
+        assert (server.connections, len(server.requests)) == (1, 1)
+
+
+def test_a_nonce_is_never_used_twice() -> None:
+    with RawServer(answering(ok())) as server, client_of(server.url) as client:
+        for _ in range(10):
+            client.fetch(number())
+        assert len({headers_of(head)["x-acs-signature-nonce"] for head in server.requests}) == 10
+
+
+def test_credentials_are_renewed_by_their_source() -> None:
+    credentials = FixedCredentials()
+    with client_of("http://127.0.0.1:1", credentials=credentials) as client:
+        assert client.ready()
+        client.renew_credentials()
+    assert credentials.refreshed == 1
+
+
+@pytest.mark.parametrize("token", ["a\r\nx-acs-forged: b", "a\nb", "t\u00f6ken", "\u2028"])
+def test_a_token_cannot_forge_a_header(token: str) -> None:
+    credentials = FixedCredentials(Credential("id", "secret", token))
+    with RawServer(answering(ok())) as server, client_of(server.url, credentials=credentials) as client:
+        error = error_of(client)
+        assert server.requests == []
+    assert error.message == "sending the request: a header holds a character that none may"
+
+
+def test_a_number_that_cannot_be_encoded_is_still_only_an_error_of_the_api() -> None:
+    answer = http(b'{"Code":"InvalidParameter"}', "400 Bad Request")
+    with RawServer(answering(answer)) as server, client_of(server.url) as client:
+        assert error_of(client, number(space="\ud800")).code == "InvalidParameter"
+
+
+# clock trouble
+
+
+def expired(date: str) -> bytes:
+    return http(json.dumps({"Code": "InvalidTimeStamp.Expired"}).encode(), "400 Bad Request", Date=date)
+
+
+def http_date(unix: float) -> str:
+    return email.utils.formatdate(unix, usegmt=True)
+
+
+def test_a_refused_time_is_corrected_by_the_servers(caplog: pytest.LogCaptureFixture) -> None:
+    """Measured from the answer's Date, said once with its seconds; the machine's clock stays as it is."""
+    clock = FakeClock(now_unix=1698315752.0)
+    refusal = expired(http_date(1698315752.0 + 3600))
+    with RawServer(answering(refusal, refusal, ok())) as server, client_of(server.url, clock=clock) as client:
+        with caplog.at_level(logging.WARNING):
+            assert error_of(client).server_unix == 1698319352.0
+            assert error_of(client).code == "InvalidTimeStamp.Expired"
+            assert client.fetch(number()).status == "VERIFIED"
+        dates = [headers_of(head)["x-acs-date"] for head in server.requests]
+        assert client.skew_seconds == 3600.0
+    assert dates == ["2023-10-26T10:22:32Z", "2023-10-26T11:22:32Z", "2023-10-26T11:22:32Z"]
+    (said,) = caplog.records
+    assert said.fields == {"account": "main", "clock_behind_seconds": 3600}  # type: ignore[attr-defined] # logs.fields
+
+
+def test_a_clock_that_was_mended_is_believed_again(caplog: pytest.LogCaptureFixture) -> None:
+    clock = FakeClock(now_unix=1698315752.0)
+    true = 1698315752.0 + 3600
+    with RawServer(answering(expired(http_date(true)))) as server, client_of(server.url, clock=clock) as client:
+        error_of(client)
+        clock.now_unix = true
+        error_of(client)
+        assert client.skew_seconds == 0.0
+    assert [record.fields["clock_behind_seconds"] for record in caplog.records] == [3600, 0]  # type: ignore[attr-defined] # logs.fields
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_time_refused_without_a_date_corrects_nothing(date: str) -> None:
+    with RawServer(answering(expired(date))) as server, client_of(server.url) as client:
+        error_of(client)
+        assert client.skew_seconds == 0.0
+
+
+def test_another_error_corrects_nothing() -> None:
+    answer = http(b'{"Code":"Forbidden"}', "403 Forbidden", Date=http_date(0))
+    with RawServer(answering(answer)) as server, client_of(server.url) as client:
+        error_of(client)
+        assert client.skew_seconds == 0.0
+
+
+# what must not be shown
+
+
+def test_neither_number_nor_secret_is_in_an_error_or_a_log(caplog: pytest.LogCaptureFixture) -> None:
+    """URLs carry the number: nothing of them reaches a message, whatever fails."""
+    who = number(label="861380*****00")
+    credentials = FixedCredentials(Credential("the-key-id", "the-secret", "the-token"))
+
+    def script(peer: Peer) -> None:
+        head = peer.read_request()
+        echo = json.dumps({"Code": "SignatureDoesNotMatch", "Message": head.decode()}).encode()
+        peer.send(http(echo, "400 Bad Request", Broken_Header_of_=who.phone_number))
+
+    shown = []
+    with caplog.at_level(logging.DEBUG):
+        for answer in (script, Peer.reset, lambda peer: peer.send(b"\r\n" * 9), lambda peer: None):
+            with RawServer(answer) as server, client_of(server.url, credentials=credentials) as client:
+                error = error_of(client, who)
+                shown += [str(error), repr(error), error.message, repr(client)]
+    shown += [record.getMessage() for record in caplog.records]
+    for word in (who.phone_number, "the-key-id", "the-secret", "the-token"):
+        assert all(word not in text for text in shown)
+
+
+# many at once
+
+
+def test_many_workers_share_a_client() -> None:
+    failures: list[ApiError] = []
+
+    def work(client: Client, worker: int) -> None:
+        for index in range(25):
+            try:
+                answer = client.fetch(number(worker * 1000 + index))
+            except ApiError as error:
+                failures.append(error)
+            else:
+                assert answer.phone_number_id == f"id-86138{worker * 1000 + index:08d}"
+
+    def script(peer: Peer) -> None:
+        while head := peer.read_request():
+            digits = head.split(b"PhoneNumber=")[1][:13].decode()
+            peer.send(ok({"Code": "OK", "Data": {"CodeVerificationStatus": "VERIFIED", "Id": f"id-{digits}"}}))
+
+    with RawServer(script) as server, client_of(server.url, max_connections=8) as client:
+        threads = [threading.Thread(target=work, args=(client, worker)) for worker in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(SOON)
+        assert len(server.requests) == 200
+        assert server.connections <= 8
+    assert failures == []

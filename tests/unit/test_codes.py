@@ -1,0 +1,132 @@
+"""What each error code means; the table is that of the API reference."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from requests.structures import CaseInsensitiveDict
+
+from exporter.cams.codes import DOCUMENTED_CODES, advice, http_code, kind_of, retry_after
+from exporter.errors import Kind
+from exporter.metrics import MAX_CODES
+
+TABLE = [
+    (400, "Product.Unsubscript", Kind.ACCOUNT),
+    (400, "Ram.PermissionDeny", Kind.ACCOUNT),
+    (400, "System.LimitControl", Kind.THROTTLE),
+    (400, "Unknown.ResourceOwnerId", Kind.NUMBER),
+    (400, "Throttling", Kind.THROTTLE),
+    (429, "Throttling.User", Kind.THROTTLE),
+    (503, "Throttling.Api.Rate", Kind.THROTTLE),
+    (503, "Rejected.Throttling", Kind.THROTTLE),
+    (404, "InvalidAccessKeyId.NotFound", Kind.ACCOUNT),
+    (400, "InvalidAccessKeyId.Inactive", Kind.ACCOUNT),
+    (404, "InvalidAccessKeyId", Kind.ACCOUNT),
+    (400, "SignatureDoesNotMatch", Kind.ACCOUNT),
+    (403, "IncompleteSignature", Kind.ACCOUNT),
+    (400, "InvalidTimeStamp.Expired", Kind.ACCOUNT),
+    (400, "SignatureNonceUsed", Kind.ACCOUNT),
+    (403, "InvalidSecurityToken.Expired", Kind.ACCOUNT),
+    (400, "InvalidSecurityToken.MismatchWithAccessKey", Kind.ACCOUNT),
+    (403, "Forbidden.RAM", Kind.ACCOUNT),
+    (403, "NoPermission", Kind.ACCOUNT),
+    (403, "Authentication.NoAuth", Kind.ACCOUNT),
+    (400, "InvalidParameter.PhoneNumber", Kind.NUMBER),
+    (400, "InvalidParameter", Kind.NUMBER),
+    (400, "MissingPhoneNumber", Kind.NUMBER),
+    (400, "MissingParameter.CustSpaceId", Kind.NUMBER),
+    (500, "InternalError", Kind.TRANSIENT),
+    (503, "ServiceUnavailable", Kind.TRANSIENT),
+    (500, "UnknownError", Kind.TRANSIENT),
+    (None, "timeout", Kind.TRANSIENT),
+    (None, "connection_error", Kind.TRANSIENT),
+    (None, "tls_error", Kind.TRANSIENT),
+    (200, "invalid_response", Kind.TRANSIENT),
+    (None, "credentials_error", Kind.ACCOUNT),
+    (502, "http_502", Kind.TRANSIENT),
+    (429, "http_429", Kind.THROTTLE),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "kind"), TABLE)
+def test_a_documented_code_has_its_kind_whatever_the_http_status(status: int | None, code: str, kind: Kind) -> None:
+    """Classify on Code; the HTTP status counts only where the code says nothing."""
+    assert kind_of(code, status) is kind
+    assert kind_of(code, 200) is kind
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind"),
+    [
+        ("Brand.New", 400, Kind.NUMBER),
+        ("Brand.New", 200, Kind.NUMBER),
+        ("Brand.New", None, Kind.NUMBER),
+        ("Brand.New", 429, Kind.THROTTLE),
+        ("Brand.New", 500, Kind.TRANSIENT),
+        ("Brand.New", 599, Kind.TRANSIENT),
+        ("ThrottlingIsFun", 400, Kind.NUMBER),
+        ("InvalidAccessKeyIdentity", 400, Kind.NUMBER),
+        ("throttling", 400, Kind.NUMBER),
+    ],
+)
+def test_an_unknown_code_goes_by_the_http_status(code: str, status: int | None, kind: Kind) -> None:
+    """A family is `X` or begins with `X.`: a word that merely begins alike is no member."""
+    assert kind_of(code, status) is kind
+
+
+@pytest.mark.parametrize("status", [302, 403, 404, 407])
+def test_an_http_error_without_a_code_says_nothing_about_the_number(status: int) -> None:
+    """A proxy's word must neither blame a number nor acquit a refused account."""
+    assert kind_of(http_code(status), status) is Kind.TRANSIENT
+
+
+def test_the_documented_codes_leave_room_for_others() -> None:
+    """They start at 0 and must not use up the `code` label values an account may have."""
+    assert len(DOCUMENTED_CODES) == len(set(DOCUMENTED_CODES)) < 48 < MAX_CODES
+
+
+def test_every_documented_code_is_concrete_and_has_advice_of_its_own() -> None:
+    unknown = advice("Brand.New")
+    for code in DOCUMENTED_CODES:
+        assert re.fullmatch(r"[A-Za-z]+(\.[A-Za-z]+)?|[a-z]+_[a-z0-9]+", code)
+        assert advice(code) not in {"", unknown}
+
+
+def test_every_code_of_the_table_that_is_no_family_is_documented() -> None:
+    literal = {code for _, code, _ in TABLE} - {
+        "Throttling.Api.Rate",
+        "InvalidAccessKeyId",
+        "InvalidParameter",
+        "MissingParameter.CustSpaceId",
+        "http_429",
+    }
+    assert literal <= set(DOCUMENTED_CODES)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"x-acs-retry-after": "2000"}, 2.0),
+        ({"X-Acs-Retry-After": " 1500 "}, 1.5),
+        ({"x-acs-retry-after": "0"}, 0.0),
+        ({"x-acs-retry-after": "9" * 18}, 60.0),
+        ({"x-acs-retry-after": "9" * 5000}, None),
+        ({"x-acs-retry-after": "-5"}, None),
+        ({"x-acs-retry-after": "1e3"}, None),
+        ({"x-acs-retry-after": "soon"}, None),
+        ({"x-acs-retry-after": "٣"}, None),
+        ({"x-ratelimit-user-api": "Limit:1,Remain:0,TimeLeft:2000,Reset:1234"}, 2.0),
+        ({"x-ratelimit-user": "limit:1, timeleft: 250"}, 0.25),
+        ({"x-ratelimit-user": "TimeLeft:100000000"}, 60.0),
+        ({"x-ratelimit-user": "NotTimeLeft:5"}, None),
+        ({"x-ratelimit-user": "TimeLeft:"}, None),
+        ({"x-ratelimit-user-api": "TimeLeft:1000", "x-ratelimit-user": "TimeLeft:3000"}, 3.0),
+        ({"x-acs-retry-after": "1000", "x-ratelimit-user": "TimeLeft:3000"}, 1.0),
+        ({"x-acs-retry-after": "soon", "x-ratelimit-user": "TimeLeft:3000"}, 3.0),
+    ],
+)
+def test_the_pause_a_throttle_asks_for(headers: dict[str, str], seconds: float | None) -> None:
+    """Milliseconds in either header, capped at 60 s; nonsense asks for nothing."""
+    assert retry_after(CaseInsensitiveDict(headers)) == seconds

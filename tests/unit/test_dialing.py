@@ -1,0 +1,485 @@
+"""Making a connection: DNS, TCP, proxy tunnel and TLS, all within the attempt's deadline."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from exporter.cams.dialing import Endpoint, Proxy, endpoint_of
+from exporter.errors import ConfigError
+from tests.support.clients import client_of, error_of
+from tests.support.clock import FakeClock
+from tests.support.numbers import number
+from tests.support.rawserver import SOON, Peer, RawServer, answering, authority, ok, tls_context
+
+TIMEOUT = 0.4
+LATE = 8.0
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def ca_file(tmp_path: Path) -> Path:
+    path = tmp_path / "ca.pem"
+    authority().cert_pem.write_to_path(path)
+    return path
+
+
+@pytest.fixture
+def secure() -> Iterator[RawServer]:
+    with RawServer(answering(ok()), tls_context("127.0.0.1")) as server:
+        yield server
+
+
+def everything_is_here(host: str, port: int, **more: Any) -> list[Any]:
+    """A look-up that finds every name on loopback."""
+    return socket.getaddrinfo("127.0.0.1", port, **more)
+
+
+def test_tls_with_an_authority_of_ones_own(secure: RawServer, ca_file: Path) -> None:
+    with client_of(secure.url, ca_file=ca_file) as client:
+        for _ in range(5):
+            assert client.fetch(number()).status == "VERIFIED"
+    assert secure.connections == 1
+
+
+def test_what_tls_itself_sends_does_not_cost_a_connection(secure: RawServer, ca_file: Path) -> None:
+    """A TLS 1.3 server sends session tickets right after the handshake: nobody's answer, and no end."""
+    served = threading.Event()
+
+    def gate() -> None:
+        (attempt,) = client._transport._attempts
+        sock = attempt._socket
+        assert isinstance(sock, ssl.SSLSocket)
+        if sock.version() == "TLSv1.3":  # the tickets come with the first flight: wait for them
+            sock.settimeout(SOON)
+            while not sock._has_input():
+                pass
+        served.set()
+
+    with client_of(secure.url, ca_file=ca_file) as client:
+        assert client.fetch(number(), gate).status == "VERIFIED"
+    assert served.is_set()
+    assert secure.connections == 1
+
+
+def test_a_tls_connection_closed_while_idle_costs_no_error(ca_file: Path) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(ok())
+
+    with (
+        RawServer(script, tls_context("127.0.0.1")) as server,
+        client_of(server.url, ca_file=ca_file) as client,
+    ):
+        for _ in range(3):
+            assert client.fetch(number()).status == "VERIFIED"
+            for idle in client._transport._idle:
+                idle.connection.settimeout(SOON)
+                while idle.connection.is_quiet():
+                    pass
+        assert server.connections == 3
+
+
+def test_an_unknown_authority_is_a_tls_error(secure: RawServer) -> None:
+    with client_of(secure.url) as client:
+        error = error_of(client)
+    assert error.code == "tls_error"
+    assert error.message == "in the TLS handshake with 127.0.0.1: unable to get local issuer certificate"
+
+
+def test_an_expired_certificate_is_a_tls_error(ca_file: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+    authority().issue_cert(
+        "127.0.0.1", not_before=yesterday - dt.timedelta(days=1), not_after=yesterday
+    ).configure_cert(context)
+    with RawServer(answering(ok()), context) as server, client_of(server.url, ca_file=ca_file) as client:
+        error = error_of(client)
+    assert error.code == "tls_error"
+    assert "certificate has expired" in error.message
+
+
+def test_a_certificate_of_somebody_else_is_a_tls_error(ca_file: Path) -> None:
+    with (
+        RawServer(answering(ok()), tls_context("elsewhere.example")) as server,
+        client_of(server.url, ca_file=ca_file) as client,
+    ):
+        error = error_of(client)
+    assert error.code == "tls_error"
+    assert "IP address mismatch" in error.message
+
+
+def test_tls_to_a_server_that_speaks_none_is_a_tls_error(ca_file: Path) -> None:
+    with (
+        RawServer(lambda peer: peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as server,
+        client_of(server.url.replace("http:", "https:"), ca_file=ca_file) as client,
+    ):
+        error = error_of(client)
+    assert error.code == "tls_error"
+
+
+def test_a_connection_that_ends_in_the_handshake_is_a_connection_error(ca_file: Path) -> None:
+    def script(peer: Peer) -> None:
+        peer.sock.recv(65536)
+
+    with (
+        RawServer(script) as server,
+        client_of(server.url.replace("http:", "https:"), ca_file=ca_file) as client,
+    ):
+        error = error_of(client)
+    assert error.code == "connection_error"
+    assert error.message.startswith("in the TLS handshake with 127.0.0.1: ")
+
+
+def test_a_request_within_tls_that_is_reset_is_a_connection_error(ca_file: Path) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        socket.socket.shutdown(peer.sock, socket.SHUT_RDWR)  # without TLS's goodbye
+
+    with (
+        RawServer(script, tls_context("127.0.0.1")) as server,
+        client_of(server.url, ca_file=ca_file) as client,
+    ):
+        error = error_of(client)
+    assert error.code == "connection_error"
+
+
+@pytest.mark.parametrize("script", [Peer.hang, lambda peer: peer.drip(b"\x16\x03\x03\x10\x00" + b"\x02" * 4000)])
+def test_a_slow_handshake_is_bounded_by_the_deadline(script: Any, ca_file: Path) -> None:
+    with (
+        RawServer(script) as server,
+        client_of(server.url.replace("http:", "https:"), ca_file=ca_file, timeout_seconds=TIMEOUT) as client,
+    ):
+        began = time.monotonic()
+        error = error_of(client)
+        assert TIMEOUT <= time.monotonic() - began < LATE
+    assert (error.code, error.message) == ("timeout", "timed out while in the TLS handshake with 127.0.0.1")
+
+
+def test_a_drip_within_tls_is_bounded_by_the_deadline(ca_file: Path) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n")
+        peer.drip(b" " * 10_000)
+
+    with (
+        RawServer(script, tls_context("127.0.0.1")) as server,
+        client_of(server.url, ca_file=ca_file, timeout_seconds=TIMEOUT) as client,
+    ):
+        began = time.monotonic()
+        error = error_of(client)
+        assert TIMEOUT <= time.monotonic() - began < LATE
+    assert error.code == "timeout"
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_the_environment_may_name_an_authority(
+    name: str, secure: RawServer, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, str(ca_file))
+    with client_of(secure.url) as client:
+        monkeypatch.delenv(name)  # it was settled when the client was made
+        assert client.fetch(number()).status == "VERIFIED"
+
+
+def test_the_environment_does_not_override_the_configuration(
+    secure: RawServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca_file: Path
+) -> None:
+    other = tmp_path / "other.pem"
+    trustme.CA().cert_pem.write_to_path(other)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca_file))
+    with client_of(secure.url, ca_file=other) as client:
+        assert error_of(client).code == "tls_error"
+
+
+def test_an_authority_that_changed_in_its_file_counts(secure: RawServer, tmp_path: Path) -> None:
+    """A reload makes a new client of the same path."""
+    path = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(path)
+    with client_of(secure.url, ca_file=path) as client:
+        assert error_of(client).code == "tls_error"
+    authority().cert_pem.write_to_path(path)
+    with client_of(secure.url, ca_file=path) as client:
+        assert client.fetch(number()).status == "VERIFIED"
+
+
+def test_all_accounts_share_one_tls_context(ca_file: Path) -> None:
+    """A bundle of authorities costs a megabyte: not one for each of a hundred accounts."""
+    assert endpoint_of("https://a.example", ca_file).context is endpoint_of("https://b.example", ca_file).context
+
+
+def test_tls_is_modern_and_verified(ca_file: Path) -> None:
+    context = endpoint_of("https://a.example", ca_file).context
+    assert context is not None
+    assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+
+
+@pytest.mark.parametrize(("content", "reason"), [(None, "No such file or directory"), ("x", "no certificate in it")])
+def test_an_authority_that_is_none_is_refused_at_once(content: str | None, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError) as caught:
+        endpoint_of("https://a.example", path)
+    assert caught.value.faults == (f"api.ca_file: {path}: {reason}; name a file of PEM certificates",)
+
+
+def test_a_folder_of_authorities_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
+    assert endpoint_of("https://a.example", None).context is not None
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [
+        ("http://127.0.0.1:8080", ("127.0.0.1", 8080, "127.0.0.1:8080")),
+        ("http://localhost", ("localhost", 80, "localhost")),
+        ("https://a.example", ("a.example", 443, "a.example")),
+        ("https://[::1]:8443", ("::1", 8443, "[::1]:8443")),
+    ],
+)
+def test_where_an_endpoint_is(url: str, endpoint: tuple[str, int, str]) -> None:
+    found = endpoint_of(url, None)
+    assert (found.host, found.port, found.netloc) == endpoint
+    assert (found.context is None) == url.startswith("http:")
+
+
+# DNS and TCP
+
+
+def test_a_name_that_is_not_found_is_a_connection_error_that_says_so() -> None:
+    def lookup(host: str, port: int, **more: Any) -> list[Any]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    with client_of("http://nowhere.example", lookup=lookup) as client:
+        error = error_of(client)
+    assert error.code == "connection_error"
+    assert error.message == "looking up the host name nowhere.example: Name or service not known"
+
+
+def test_what_is_no_name_is_a_connection_error() -> None:
+    with client_of(f"http://{'a' * 70}.example") as client:
+        error = error_of(client)
+    assert error.code == "connection_error"
+    assert error.message.endswith(": not a host name")
+
+
+def test_a_name_without_addresses_is_a_connection_error() -> None:
+    with client_of("http://nowhere.example", lookup=lambda host, port, **more: []) as client:
+        assert error_of(client).message.endswith("the host has no address")
+
+
+def test_a_look_up_that_hangs_holds_nobody_past_the_deadline_and_one_thread_at_most() -> None:
+    """It can't be interrupted: those who ask for the same name share it."""
+    release, lookups = threading.Event(), []
+
+    def lookup(host: str, port: int, **more: Any) -> list[Any]:
+        lookups.append(host)
+        release.wait(SOON)
+        return everything_is_here(host, port, **more)
+
+    with client_of("http://slow.example", lookup=lookup, timeout_seconds=TIMEOUT) as client:
+        began = time.monotonic()
+        for _ in range(3):
+            error = error_of(client)
+            assert (error.code, error.message) == ("timeout", "timed out while looking up the host name slow.example")
+        assert time.monotonic() - began < LATE
+        assert lookups == ["slow.example"]
+        release.set()
+
+
+def test_the_next_look_up_after_a_failed_one_is_a_new_one() -> None:
+    lookups: list[str] = []
+
+    def lookup(host: str, port: int, **more: Any) -> list[Any]:
+        lookups.append(host)
+        if len(lookups) == 1:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return everything_is_here(host, port, **more)
+
+    with RawServer(answering(ok())) as server, client_of(f"http://a.example:{server.port}", lookup=lookup) as client:
+        assert error_of(client).code == "connection_error"
+        assert client.fetch(number()).status == "VERIFIED"
+
+
+def test_every_address_is_tried() -> None:
+    def lookup(host: str, port: int, **more: Any) -> list[Any]:
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            refusing = unused.getsockname()[1]
+        broken = (socket.AF_INET, socket.SOCK_STREAM, 77, "", ("127.0.0.1", port))
+        return [broken, *everything_is_here(host, refusing, **more), *everything_is_here(host, port, **more)]
+
+    with RawServer(answering(ok())) as server, client_of(f"http://a.example:{server.port}", lookup=lookup) as client:
+        assert client.fetch(number()).status == "VERIFIED"
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next() -> None:
+    """Where a host has an IPv6 address and the network no way there."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as crowd:
+        for _ in range(4):  # the queue of those who wait to be accepted is full: nobody answers the next
+            waiting = crowd.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+
+        def lookup(host: str, port: int, **more: Any) -> list[Any]:
+            silent = everything_is_here(host, full.getsockname()[1], **more)
+            return [*silent, *everything_is_here(host, port, **more)]
+
+        with (
+            RawServer(answering(ok())) as server,
+            client_of(f"http://a.example:{server.port}", lookup=lookup, timeout_seconds=4.0) as client,
+        ):
+            assert client.fetch(number()).status == "VERIFIED"
+
+
+def test_a_refused_connection_is_a_connection_error() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        with client_of(f"http://127.0.0.1:{port}") as client:
+            error = error_of(client)
+    assert (error.code, error.message) == ("connection_error", f"connecting to 127.0.0.1:{port}: Connection refused")
+
+
+# proxies
+
+
+def tunnel(peer: Peer) -> None:
+    """A proxy that is the endpoint as well."""
+    peer.read_request()
+    peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+    peer.secure(tls_context("cams.example"))
+    answering(ok())(peer)
+
+
+def test_https_goes_through_the_proxy(ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gate opens onto a tunnel that stands, and the proxy's password goes to the proxy alone."""
+    at_the_gate: list[int] = []
+    with RawServer(tunnel) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://us%20er:pass@127.0.0.1:{proxy.port}")
+        with client_of("https://cams.example", ca_file=ca_file) as client:
+            for _ in range(3):
+                answer = client.fetch(number(), lambda: at_the_gate.append(len(proxy.requests)))
+                assert answer.status == "VERIFIED"
+        connect, *requests = proxy.requests
+    assert at_the_gate == [1, 2, 3]
+    assert connect.split(b"\r\n") == [
+        b"CONNECT cams.example:443 HTTP/1.1",
+        b"Host: cams.example:443",
+        b"Proxy-Authorization: Basic dXMgZXI6cGFzcw==",
+    ]
+    assert len(requests) == 3
+    assert all(b"Proxy" not in head for head in requests)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", "HTTP 407"),
+        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "HTTP 502"),
+        (b"", "closed the connection without an answer"),
+    ],
+)
+def test_a_proxy_that_refuses_is_a_connection_error_that_names_it(
+    answer: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(answer)
+
+    with RawServer(script) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://user:hunter2@127.0.0.1:{proxy.port}")
+        with client_of("https://cams.example") as client:
+            error = error_of(client)
+    assert error.code == "connection_error"
+    assert error.message.startswith(f"asking the proxy 127.0.0.1:{proxy.port} for a tunnel: ")
+    assert error.message.endswith(reason)
+    assert "hunter2" not in f"{error}{error!r}"
+
+
+def test_a_proxy_that_drips_is_bounded_by_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    with RawServer(lambda peer: peer.drip(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 10_000)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{proxy.port}")
+        with client_of("https://cams.example", timeout_seconds=TIMEOUT) as client:
+            error = error_of(client)
+    assert error.code == "timeout"
+
+
+def test_the_handshake_has_what_the_tunnel_left_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        clock.advance(SOON - TIMEOUT)
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        peer.hang()
+
+    with RawServer(script) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        with client_of("https://cams.example", timeout_seconds=SOON, clock=clock) as client:
+            began = time.monotonic()
+            error = error_of(client)
+            assert time.monotonic() - began < LATE
+    assert (error.code, error.message) == ("timeout", "timed out while in the TLS handshake with cams.example")
+
+
+def test_a_tunnel_to_an_ipv6_endpoint_is_bracketed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with RawServer(answering(b"HTTP/1.1 403 Forbidden\r\n\r\n")) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+        with client_of("https://[2001:db8::1]:8443") as client:
+            error_of(client)
+        assert proxy.requests[0].startswith(b"CONNECT [2001:db8::1]:8443 HTTP/1.1\r\n")
+
+
+def test_no_proxy_for_what_no_proxy_names(secure: RawServer, ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "other.example,127.0.0.0/8")
+    with client_of(secure.url, ca_file=ca_file) as client:
+        assert client.fetch(number()).status == "VERIFIED"
+
+
+def test_plain_http_is_loopback_and_never_proxied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signed request in clear text is not handed to anybody."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    with RawServer(answering(ok())) as server, client_of(server.url) as client:
+        assert client.fetch(number()).status == "VERIFIED"
+
+
+def test_all_proxy_counts_where_there_is_no_https_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://proxy.example")
+    assert endpoint_of("https://cams.example", None).proxy == Proxy("proxy.example", 80)
+
+
+@pytest.mark.parametrize(
+    "address", ["socks5://u:hunter2@proxy:1080", "https://u:hunter2@proxy", "http://", "http://proxy:port", "http://[x"]
+)
+def test_a_proxy_that_is_of_no_use_is_refused_at_once(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not poll by poll; and its password is not shown."""
+    monkeypatch.setenv("HTTPS_PROXY", address)
+    with pytest.raises(ConfigError) as caught:
+        endpoint_of("https://cams.example", None)
+    assert caught.value.faults[0].startswith("HTTPS_PROXY: not an HTTP proxy; write http://HOST:PORT")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_no_secret_in_a_repr() -> None:
+    assert "hunter2" not in repr(Endpoint("h", 1, "h:1", None, Proxy("p", 2, "Basic hunter2")))

@@ -1,0 +1,369 @@
+"""Connections: kept alive, bounded by one deadline whatever the server does, given up when it must be."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import threading
+import time
+
+import pytest
+
+from exporter.cams.answers import MAX_BODY_BYTES
+from exporter.cams.client import Client
+from exporter.cams.transport import MAX_IDLE_SECONDS, Connection
+from exporter.errors import ApiError
+from tests.support.clients import client_of, error_of
+from tests.support.clock import FakeClock
+from tests.support.numbers import number
+from tests.support.rawserver import ANSWER, SOON, Peer, RawServer, Script, answering, http, ok
+
+TIMEOUT = 0.4
+LATE = 8.0
+"""Generous: a deadline that is not kept at all is longer by far."""
+
+BODY = json.dumps(ANSWER).encode()
+
+
+def chunked(*chunks: bytes) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in (*chunks, b""))
+
+
+def sends(data: bytes) -> Script:
+    """Answers every request with `data` and ends the connection."""
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(data)
+
+    return script
+
+
+def kept(client: Client) -> list[Connection]:
+    return [idle.connection for idle in client._transport._idle]
+
+
+def await_bytes(*connections: socket.socket | None) -> None:
+    """Until the server's bytes, or the end of the connection, have come through the kernel on each."""
+    for connection in connections:
+        assert connection is not None
+        assert select.select([connection], [], [], SOON)[0]
+
+
+def test_one_connection_serves_many_requests() -> None:
+    with RawServer(answering(ok())) as server, client_of(server.url) as client:
+        for index in range(20):
+            assert client.fetch(number(index)).status == "VERIFIED"
+        assert (server.connections, len(server.requests)) == (1, 20)
+
+
+def test_an_error_answer_keeps_the_connection() -> None:
+    bad = http(b'{"Code":"Throttling.User"}', "400 Bad Request")
+    with RawServer(answering(bad, ok())) as server, client_of(server.url) as client:
+        assert error_of(client).code == "Throttling.User"
+        assert client.fetch(number()).status == "VERIFIED"
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [chunked(BODY), chunked(BODY[:7], BODY[7:]), b"HTTP/1.1 100 Continue\r\n\r\n" + ok()],
+    ids=["one chunk", "chunks", "after a 100"],
+)
+def test_other_framings_are_understood_and_kept_alive(answer: bytes) -> None:
+    with RawServer(answering(answer)) as server, client_of(server.url) as client:
+        assert client.fetch(number()).status == client.fetch(number()).status == "VERIFIED"
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [ok(Connection="close"), b"HTTP/1.0 200 OK\r\n\r\n" + BODY, b"HTTP/1.1 200 OK\r\n\r\n" + BODY],
+    ids=["connection: close", "http/1.0", "no length"],
+)
+def test_a_connection_that_ends_with_its_answer_is_not_used_again(answer: bytes) -> None:
+    with RawServer(sends(answer)) as server, client_of(server.url) as client:
+        assert client.fetch(number()).status == client.fetch(number()).status == "VERIFIED"
+        assert server.connections == 2
+
+
+def test_a_connection_closed_between_two_requests_costs_no_error() -> None:
+    with RawServer(sends(ok())) as server, client_of(server.url) as client:
+        for _ in range(5):
+            assert client.fetch(number()).status == "VERIFIED"
+            assert len(kept(client)) == 1
+            await_bytes(*kept(client))
+        assert server.connections == 5
+
+
+def test_a_kept_connection_that_was_closed_is_replaced_before_the_gate() -> None:
+    """The slot is for sending: a handshake must not come between the two."""
+    at_the_gate: list[list[Connection]] = []
+
+    def gate() -> None:
+        at_the_gate.append([attempt._socket for attempt in client._transport._attempts if attempt._socket])
+        assert all(connection.is_quiet() for connection in at_the_gate[-1])
+
+    with RawServer(sends(ok())) as server, client_of(server.url) as client:
+        client.fetch(number())
+        await_bytes(*kept(client))
+        dead = kept(client)
+        client.fetch(number(), gate)
+        assert at_the_gate[0]
+        assert at_the_gate[0] != dead
+
+
+def test_a_server_that_says_close_and_does_not_is_taken_at_its_word() -> None:
+    with RawServer(answering(ok(Connection="close"))) as server, client_of(server.url) as client:
+        client.fetch(number())
+        assert kept(client) == []
+        client.fetch(number())
+        assert server.connections == 2
+
+
+def test_a_connection_closed_while_the_gate_is_shut_costs_no_error() -> None:
+    def script(peer: Peer) -> None:
+        if server.connections == 2:
+            answering(ok())(peer)
+
+    def gate() -> None:
+        await_bytes(*(attempt._socket for attempt in client._transport._attempts))
+
+    with RawServer(script) as server, client_of(server.url) as client:
+        assert client.fetch(number(), gate).status == "VERIFIED"
+        assert server.connections == 2
+
+
+def test_an_answer_nobody_asked_for_is_never_taken_for_the_next_number() -> None:
+    """A server that answers twice must not lend one number's status to another."""
+    stale = ok({**ANSWER, "Data": {"CodeVerificationStatus": "STALE"}})
+    got_it = threading.Semaphore(0)
+
+    def script(peer: Peer) -> None:
+        while peer.read_request():
+            peer.send(ok())
+            got_it.acquire(timeout=SOON)
+            peer.send(stale)
+
+    with RawServer(script) as server, client_of(server.url) as client:
+        for _ in range(5):
+            assert client.fetch(number()).status == "VERIFIED"
+            got_it.release()
+            await_bytes(*kept(client))
+        assert server.connections == 5
+
+
+def test_two_answers_at_once_are_one() -> None:
+    stale = ok({**ANSWER, "Data": {"CodeVerificationStatus": "STALE"}})
+    with RawServer(answering(ok() + stale)) as server, client_of(server.url) as client:
+        assert [client.fetch(number()).status for _ in range(5)] == ["VERIFIED"] * 5
+
+
+def test_a_long_unused_connection_is_not_trusted() -> None:
+    """Something in between may have forgotten it, which would cost a timeout."""
+    clock = FakeClock()
+    with RawServer(answering(ok())) as server, client_of(server.url, clock=clock) as client:
+        client.fetch(number())
+        clock.advance(MAX_IDLE_SECONDS - 1)
+        client.fetch(number())
+        assert server.connections == 1
+        clock.advance(MAX_IDLE_SECONDS + 1)
+        client.fetch(number())
+        assert server.connections == 2
+
+
+def test_no_more_connections_are_kept_than_allowed() -> None:
+    ready = threading.Barrier(6, timeout=SOON)
+
+    def script(peer: Peer) -> None:
+        while peer.read_request():
+            if len(server.requests) <= 6:
+                ready.wait()
+            peer.send(ok())
+
+    with RawServer(script) as server, client_of(server.url, max_connections=2) as client:
+        threads = [threading.Thread(target=client.fetch, args=(number(index),)) for index in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(SOON)
+        assert server.connections == 6
+        assert len(kept(client)) == 2
+
+
+def dripping(data: bytes, before: bytes = b"") -> Script:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(before)
+        peer.drip(data)
+
+    return script
+
+
+HANGS: dict[str, Script] = {
+    "never answers": Peer.hang,
+    "drips the status line": dripping(b"HTTP/1.1 " + b"2" * 10_000),
+    "drips headers": dripping(b"X: y\r\n" * 10_000, b"HTTP/1.1 200 OK\r\n"),
+    "drips 100s": dripping(b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000),
+    "drips chunk sizes": dripping(b"0" * 10_000, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    "drips chunks": dripping(b"1\r\nx\r\n" * 10_000, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+    "drips the body": dripping(b" " * 10_000, b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n"),
+    "drips an endless body": dripping(b" " * 10_000, b"HTTP/1.1 200 OK\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("script", HANGS.values(), ids=HANGS)
+def test_the_deadline_is_one_for_the_whole_request(script: Script) -> None:
+    """A server that drips a byte at a time must not hold a worker past the timeout."""
+    with RawServer(script) as server, client_of(server.url, timeout_seconds=TIMEOUT) as client:
+        began = time.monotonic()
+        error = error_of(client)
+        assert TIMEOUT <= time.monotonic() - began < LATE
+    assert error.code == "timeout"
+    assert error.message.startswith("timed out while ")
+    assert error.elapsed_seconds >= TIMEOUT
+
+
+BROKEN: dict[str, tuple[Script, str, str]] = {
+    "closes": (lambda peer: None, "connection_error", ""),
+    "closes after the request": (sends(b""), "connection_error", "closed the connection without an answer"),
+    "resets": (Peer.reset, "connection_error", "reset"),
+    "cuts the body": (sends(ok()[:-5]), "connection_error", "cut off"),
+    "sends no body": (sends(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"), "connection_error", "cut off"),
+    "cuts a chunk": (sends(chunked(BODY)[:-20]), "connection_error", "cut off"),
+    "speaks no http": (sends(b"SSH-2.0-OpenSSH_9.2\r\n"), "invalid_response", "not HTTP"),
+    "speaks http/2": (sends(b"HTTP/2 200\r\n\r\n"), "invalid_response", "not HTTP"),
+    "a status line without end": (sends(b"H" * 70_000), "invalid_response", "not HTTP"),
+    "a header without end": (sends(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000), "invalid_response", "not HTTP"),
+    "too many headers": (sends(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200), "invalid_response", "not HTTP"),
+    "a negative chunk": (
+        sends(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n"),
+        "invalid_response",
+        "not HTTP",
+    ),
+    "a body too long": (sends(http(b" " * (MAX_BODY_BYTES + 1))), "invalid_response", "longer than 1 MiB"),
+    "chunks too long": (sends(chunked(*[b" " * 65536] * 17)), "invalid_response", "longer than 1 MiB"),
+    "a length without sense": (
+        sends(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 30 + b"\r\n\r\n" + BODY),
+        "connection_error",
+        "cut off",
+    ),
+    "compressed although not asked": (sends(http(b"\x1f\x8b\x08")), "invalid_response", "not JSON"),
+    "no content": (sends(b"HTTP/1.1 204 No Content\r\n\r\n"), "invalid_response", "not JSON"),
+    "a redirect": (sends(http(b"", "302 Found", Location="/again")), "http_302", ""),
+}
+
+
+@pytest.mark.parametrize(("script", "code", "message"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_answer_is_an_error_of_its_own(script: Script, code: str, message: str) -> None:
+    """And the next request is not affected by what is left of it."""
+    broken = threading.Semaphore(2)  # a connection that closes at once is tried anew before anything is sent
+
+    def once(peer: Peer) -> None:
+        if broken.acquire(blocking=False):
+            script(peer)
+        else:
+            answering(ok())(peer)
+
+    with RawServer(once) as server, client_of(server.url) as client:
+        error = error_of(client)
+        while broken.acquire(blocking=False):
+            pass
+        await_bytes(*kept(client))
+        assert client.fetch(number()).status == "VERIFIED"
+    assert error.code == code
+    assert message in error.message
+
+
+def test_an_endless_answer_is_cut_and_not_stored() -> None:
+    """A chunk size of -1 makes http.client read to the end of the connection: bounded below it."""
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n")
+        while not server.stopping.is_set():
+            peer.send(b" " * 65536)
+
+    with RawServer(script) as server, client_of(server.url) as client:
+        error = error_of(client)
+    assert error.code == "connection_error"
+    assert error.message == "reading the answer: the answer does not end"
+
+
+def test_a_redirect_is_not_followed() -> None:
+    with RawServer(answering(http(b"", "302 Found", Location="/again"))) as server, client_of(server.url) as client:
+        error_of(client)
+        assert len(server.requests) == 1
+
+
+def test_cookies_are_ignored() -> None:
+    with RawServer(answering(ok(Set_Cookie="a=b"))) as server, client_of(server.url) as client:
+        client.fetch(number())
+        client.fetch(number())
+        assert all(b"ookie" not in head for head in server.requests)
+
+
+def hang_all(client_count: int) -> tuple[Script, threading.Semaphore]:
+    arrived = threading.Semaphore(0)
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        arrived.release()
+        peer.hang()
+
+    return script, arrived
+
+
+def test_close_wakes_those_who_wait_for_an_answer() -> None:
+    script, arrived = hang_all(3)
+    codes: list[str] = []
+
+    def work() -> None:
+        try:
+            client.fetch(number())
+        except ApiError as error:
+            codes.append(error.code)
+
+    with RawServer(script) as server, client_of(server.url, timeout_seconds=100) as client:
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for _ in threads:
+            assert arrived.acquire(timeout=SOON)
+        client.close()
+        for thread in threads:
+            thread.join(SOON)
+        assert codes == ["connection_error"] * 3
+
+
+def test_a_closed_client_asks_no_more() -> None:
+    with RawServer(answering(ok())) as server, client_of(server.url) as client:
+        client.fetch(number())
+        client.close()
+        error = error_of(client)
+        assert len(server.requests) == 1
+    assert error.code == "connection_error"
+    assert error.message.endswith(": the client was closed")
+
+
+def test_a_retired_client_ends_what_is_under_way_and_keeps_nothing() -> None:
+    arrived, retired = threading.Event(), threading.Event()
+
+    def script(peer: Peer) -> None:
+        while peer.read_request():
+            arrived.set()
+            retired.wait(SOON)
+            peer.send(ok())
+
+    with RawServer(script) as server, client_of(server.url) as client:
+        statuses: list[str] = []
+        thread = threading.Thread(target=lambda: statuses.append(client.fetch(number()).status))
+        thread.start()
+        assert arrived.wait(SOON)
+        client.retire()
+        retired.set()
+        thread.join(SOON)
+        assert statuses == ["VERIFIED"]
+        assert not kept(client)
