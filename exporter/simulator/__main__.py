@@ -1,0 +1,82 @@
+"""Serve a scenario alone on loopback: ``python -m exporter.simulator``.
+
+Prints ``listening on URL`` to stdout once it serves, and stops on SIGTERM or SIGINT.  Exit status: 0 after a stop,
+1 if it cannot listen or write, 2 for wrong flags.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from exporter.simulator import configfile
+from exporter.simulator.scenarios import SCENARIOS
+from exporter.simulator.server import Simulator
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the flags, serve until a signal comes; returns the exit status."""
+    parser = _parser()
+    flags = parser.parse_args(arguments)
+    scenario = SCENARIOS[flags.scenario](flags.seed)
+    host, port = flags.listen
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    try:
+        simulator = Simulator(scenario.world(speed=flags.speed), host, port, with_control=True)
+    except ValueError as error:
+        parser.error(f"--listen: {error}")
+    try:
+        with simulator:
+            if flags.write_config:
+                configfile.write(flags.write_config, scenario, simulator.url)
+            sys.stdout.write(f"listening on {simulator.url}\n")
+            sys.stdout.flush()
+            stopped.wait()
+    except OSError as error:
+        sys.stderr.write(f"{parser.prog}: {error}\n")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="exporter.simulator", description="A CAMS endpoint on loopback.")
+    add = parser.add_argument
+    add(
+        "--listen",
+        type=_address,
+        default=("127.0.0.1", 0),
+        metavar="HOST:PORT",
+        help="default 127.0.0.1 and a free port",
+    )
+    add("--scenario", choices=sorted(SCENARIOS), default="demo", help="what happens (default: demo)")
+    add("--seed", type=int, default=0, metavar="N", help="another seed, another course of things (default: 0)")
+    add("--speed", type=_speed, default=1.0, metavar="X", help="how much faster its time passes (default: 1)")
+    add("--write-config", type=Path, metavar="FILE", help="write a configuration for the exporter that points here")
+    return parser
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, separator, port = text.rpartition(":")
+    if not separator or not (port.isascii() and port.isdigit() and int(port) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is no HOST:PORT; write 127.0.0.1:8080")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return speed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

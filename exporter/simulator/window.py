@@ -1,0 +1,44 @@
+"""The sliding second: how many requests fit into it, and how many did.  Pure; time is an argument.
+
+A window is half open, ``(t - 1 s, t]``: two requests exactly one second apart are never in the same one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+WINDOW_SECONDS = 1.0
+
+
+class SlidingSecond:
+    """Admits so many requests in any sliding second; refused requests take no place in it."""
+
+    def __init__(self) -> None:
+        self._admitted: deque[float] = deque()
+
+    def admit(self, now: float, limit: int) -> float:
+        """Take a place and return 0, or return the seconds (above 0, at most 1) until one may be free.
+
+        `now` is monotonic and never goes back; `limit` may change from call to call.
+        """
+        while self._admitted and now - self._admitted[0] >= WINDOW_SECONDS:
+            self._admitted.popleft()
+        if len(self._admitted) < limit:
+            self._admitted.append(now)
+            return 0.0
+        if limit < 1:
+            return WINDOW_SECONDS
+        return WINDOW_SECONDS - (now - self._admitted[-limit])
+
+
+def busiest_second(instants: Iterable[float]) -> int:
+    """The most instants (ascending, seconds) that any sliding second held."""
+    held: deque[float] = deque()
+    most = 0
+    for instant in instants:
+        held.append(instant)
+        while instant - held[0] >= WINDOW_SECONDS:
+            held.popleft()
+        most = max(most, len(held))
+    return most

@@ -1,0 +1,128 @@
+"""The simulator alone, as a process."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.simulator.configfile import render, write
+from exporter.simulator.scenarios import SCENARIOS
+from tests.support.simulated import Call, Connection
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "exporter.simulator"]
+
+
+@contextmanager
+def served(*flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The running process, and the URL that it printed."""
+    with subprocess.Popen(
+        [*COMMAND, *flags], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            match = re.fullmatch(r"listening on (http://127\.0\.0\.1:\d+)\n", line)
+            assert match, f"{line!r}; stderr: {process.stderr and process.stderr.read()}"
+            yield process, match[1]
+        finally:
+            process.kill()
+
+
+def run(*flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *flags], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_cleanly(number: signal.Signals) -> None:
+    with served() as (process, _):
+        process.send_signal(number)
+        assert process.wait(30) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+
+
+def test_it_serves_the_scenario_that_the_written_config_names(tmp_path: Path) -> None:
+    file = tmp_path / "config.yml"
+    with served("--scenario", "demo", "--write-config", str(file)) as (_, url):
+        config = yaml.safe_load(file.read_text())
+        assert config["api"]["endpoint"] == url
+        with Connection(url) as connection:
+            for account in config["accounts"]:
+                keys = account["credentials"]
+                number = account["numbers"][0]
+                call = Call(
+                    {"CustSpaceId": number["cust_space_id"], "PhoneNumber": number["phone_number"]},
+                    key=keys["access_key_id"],
+                    secret=keys["access_key_secret"],
+                    host=connection.host,
+                )
+                assert connection.call(call).document["Data"]["CodeVerificationStatus"] == "VERIFIED"
+
+
+def test_time_passes_faster() -> None:
+    with served("--speed", "100000") as (_, url), Connection(url) as connection:
+        assert connection.send("GET", "/_simulator/state").document["elapsed_seconds"] > 10
+
+
+def test_its_own_file_is_written_again_and_anybody_elses_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "config.yml"
+    write(file, SCENARIOS["steady"](0), "http://127.0.0.1:1")
+    with served("--write-config", str(file)) as (_, url):
+        assert url in file.read_text()
+    file.write_text("accounts: mine\n")
+    with pytest.raises(FileExistsError):
+        write(file, SCENARIOS["steady"](0), "http://127.0.0.1:1")
+    refused = run("--write-config", str(file))
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "was not written by the simulator" in refused.stderr
+    assert file.read_text() == "accounts: mine\n"
+
+
+def test_a_taken_port_fails_with_a_line() -> None:
+    with served() as (_, url):
+        failed = run("--listen", url.removeprefix("http://"))
+    assert failed.returncode == 1
+    assert re.fullmatch(r"exporter\.simulator: .*address already in use.*\n", failed.stderr)
+
+
+@pytest.mark.parametrize(
+    ("flags", "complaint"),
+    [
+        (["--listen", "8080"], "is no HOST:PORT"),
+        (["--listen", "127.0.0.1:65536"], "is no HOST:PORT"),
+        (["--listen", "0.0.0.0:8080"], "0.0.0.0 is no loopback address"),
+        (["--speed", "0"], "is no number above 0"),
+        (["--speed", "fast"], "is no number above 0"),
+        (["--scenario", "none"], "invalid choice"),
+    ],
+)
+def test_wrong_flags_are_refused(flags: list[str], complaint: str) -> None:
+    refused = run(*flags)
+    assert refused.returncode == 2
+    assert complaint in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_written_config_says_what_the_scenario_says(name: str) -> None:
+    scenario = SCENARIOS[name](0)
+    config = yaml.safe_load(render(scenario, "http://127.0.0.1:1234"))
+    assert config["scrape_interval"] == f"{scenario.scrape_interval_seconds}s"
+    for plan, account in zip(scenario.accounts, config["accounts"], strict=True):
+        assert (account["name"], account["qps"]) == (plan.name, plan.qps)
+        written = [
+            (number["cust_space_id"], number["phone_number"], number["name"], number.get("labels", {}))
+            for number in account["numbers"]
+        ]
+        assert written == [
+            (number.cust_space_id, number.phone_number, number.name, dict(number.labels)) for number in plan.numbers
+        ]

@@ -1,0 +1,45 @@
+"""Values that change with time."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.simulator.timeline import Cycle, now
+
+DAY = Cycle(((10.0, "dawn"), (5.0, "noon"), (1.0, "dusk")))
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "value"),
+    [(0, "dawn"), (9.999, "dawn"), (10, "noon"), (14.999, "noon"), (15, "dusk"), (16, "dawn"), (31.5, "dusk")],
+)
+def test_a_phase_begins_at_its_first_instant_and_ends_before_its_last(elapsed: float, value: str) -> None:
+    assert DAY.at(elapsed) == value
+
+
+def test_an_offset_begins_within_the_cycle() -> None:
+    assert Cycle(DAY.phases, offset_seconds=12).at(0) == "noon"
+
+
+def test_anything_but_a_cycle_stands_as_it_is() -> None:
+    values: list[str | Cycle[str]] = ["fixed", DAY]
+    assert [now(value, 12) for value in values] == ["fixed", "noon"]
+
+
+@pytest.mark.parametrize("phases", [(), ((0.0, "a"),), ((1.0, "a"), (-1.0, "b"))])
+def test_a_cycle_without_a_lasting_phase_is_refused(phases: tuple[tuple[float, str], ...]) -> None:
+    with pytest.raises(ValueError, match="longer than 0 s"):
+        Cycle(phases)
+
+
+@given(
+    lengths=st.lists(st.floats(0.001, 1e6), min_size=1, max_size=8),
+    elapsed=st.floats(0, 1e9),
+    offset=st.floats(0, 1e6),
+)
+def test_every_instant_has_exactly_one_phase(lengths: list[float], elapsed: float, offset: float) -> None:
+    """Rounding at the end of a period must not fall out of the cycle."""
+    cycle = Cycle(tuple((length, place) for place, length in enumerate(lengths)), offset)
+    assert 0 <= cycle.at(elapsed) < len(lengths)
