@@ -1,0 +1,27 @@
+"""Responses with the headers that all of ours have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aiohttp import web
+
+TEXT = "text/plain; charset=utf-8"
+
+_COMMON_HEADERS = {
+    "Cache-Control": "no-store",
+    "Server": "cams_exporter",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def answer(status: int, body: bytes, content_type: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A response with the common headers; `headers` come on top."""
+    return web.Response(
+        status=status, body=body, headers={**_COMMON_HEADERS, "Content-Type": content_type, **(headers or {})}
+    )
+
+
+def plain(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    """A response of plain text, ended by a newline."""
+    return answer(status, f"{text}\n".encode("utf-8", "replace"), TEXT, headers)

@@ -1,0 +1,150 @@
+"""A WebServer on loopback in a thread of its own, what it serves made up by the test, and clients to ask it."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from exporter.exposition import Format
+from exporter.web.pages import LandingInfo
+from exporter.web.server import WebServer
+
+WAIT_SECONDS = 30.0
+"""How long a test waits for what should take milliseconds: long enough for a loaded machine."""
+
+
+@dataclass
+class FakeExposer:
+    """Answers `body`, notes what it was asked; waits for `gate` first, and raises `error` if there is one."""
+
+    body: bytes = b"up 1\n"
+    error: Exception | None = None
+    calls: list[tuple[Format, bool, frozenset[str]]] = field(default_factory=list)
+    gate: threading.Event | None = None
+    entered: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def scrape(self, fmt: Format, *, gzip: bool, names: frozenset[str]) -> bytes:
+        self.calls.append((fmt, gzip, names))
+        body = self.body
+        self.entered.release()
+        if self.gate is not None:
+            assert self.gate.wait(WAIT_SECONDS)
+        if self.error is not None:
+            raise self.error
+        return body
+
+
+@dataclass
+class FakeHealth:
+    """Says what the test put in."""
+
+    ill: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    def unhealthy(self) -> tuple[str, ...]:
+        return self.ill
+
+    def not_ready(self) -> tuple[str, ...]:
+        return self.missing
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back; header names in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+class Running:
+    """A server that is up, and the loop it lives in."""
+
+    def __init__(self, server: WebServer, loop: asyncio.AbstractEventLoop, urls: list[str]) -> None:
+        self._server = server
+        self._loop = loop
+        self.urls = urls
+        self.host = str(urlsplit(urls[0]).hostname)
+        self.port = int(urlsplit(urls[0]).port or 0)
+
+    def get(self, path: str, method: str = "GET", **headers: str) -> Reply:
+        """One request on a connection of its own; `_` in a header's name stands for `-`."""
+        client = http.client.HTTPConnection(self.host, self.port, timeout=WAIT_SECONDS)
+        try:
+            client.putrequest(method, path, skip_accept_encoding=True)
+            for name, value in headers.items():
+                client.putheader(name.replace("_", "-"), value)
+            client.endheaders()
+            response = client.getresponse()
+            body = response.read()
+            return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
+        finally:
+            client.close()
+
+    def connect(self) -> socket.socket:
+        """A bare connection, for what no proper client would send."""
+        return socket.create_connection((self.host, self.port), timeout=WAIT_SECONDS)
+
+    def raw(self, request: bytes) -> bytes:
+        """All that the server answers to some bytes until it closes the connection."""
+        with self.connect() as peer:
+            peer.sendall(request)
+            answer = b""
+            while chunk := peer.recv(65536):
+                answer += chunk
+            return answer
+
+    def stop(self) -> None:
+        """Stop the server, as its owner does."""
+        asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result(WAIT_SECONDS)
+
+
+@contextmanager
+def serving(
+    exposer: FakeExposer | None = None,
+    health: FakeHealth | None = None,
+    *,
+    addresses: Sequence[str] = ("127.0.0.1:0",),
+    telemetry_path: str = "/metrics",
+    max_requests: int = 40,
+    landing: LandingInfo | None = None,
+    send_seconds: float = WAIT_SECONDS,
+) -> Iterator[Running]:
+    """A server for the length of the block."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="web-server-under-test", daemon=True)
+    thread.start()
+    server = WebServer(
+        addresses,
+        telemetry_path,
+        max_requests,
+        exposer or FakeExposer(),
+        health or FakeHealth(),
+        landing or LandingInfo(version="1.2.3"),
+        send_seconds=send_seconds,
+    )
+    try:
+        urls = asyncio.run_coroutine_threadsafe(server.start(), loop).result(WAIT_SECONDS)
+        running = Running(server, loop, urls)
+        try:
+            yield running
+        finally:
+            running.stop()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(WAIT_SECONDS)
+        # Connections close in the next turns of the loop: let it turn until every task has ended.
+        while tasks := asyncio.all_tasks(loop):
+            loop.run_until_complete(asyncio.wait(tasks))
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()

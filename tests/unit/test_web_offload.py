@@ -1,0 +1,104 @@
+"""The threads that keep blocking calls off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from exporter.web.offload import Offload
+
+WAIT_SECONDS = 30.0
+
+
+def with_offload(threads: int, work: Callable[[Offload], Awaitable[None]]) -> None:
+    """Run `work` in an event loop, with `threads` offload threads."""
+
+    async def main() -> None:
+        offload = Offload(threads, "test")
+        offload.start()
+        try:
+            await work(offload)
+        finally:
+            offload.stop()
+
+    asyncio.run(main())
+
+
+def test_a_call_runs_on_a_thread_of_the_pool_and_its_result_comes_back() -> None:
+    async def work(offload: Offload) -> None:
+        assert await offload.run(lambda: threading.current_thread().name) == "test-1"
+
+    with_offload(1, work)
+
+
+def test_what_a_call_raises_comes_back_and_the_thread_lives_on() -> None:
+    def fail() -> None:
+        raise KeyError("gone")
+
+    async def work(offload: Offload) -> None:
+        with pytest.raises(KeyError, match="gone"):
+            await offload.run(fail)
+        assert await offload.run(lambda: 1) == 1
+
+    with_offload(1, work)
+
+
+def test_the_event_loop_turns_while_calls_block() -> None:
+    async def work(offload: Offload) -> None:
+        both = threading.Barrier(3)
+
+        def meet() -> None:
+            both.wait(WAIT_SECONDS)
+
+        blocked = [asyncio.ensure_future(offload.run(meet)) for _ in range(2)]
+        while both.n_waiting < 2:  # noqa: ASYNC110 - a barrier has no event to await
+            await asyncio.sleep(0)
+        await asyncio.to_thread(both.wait, WAIT_SECONDS)
+        await asyncio.gather(*blocked)
+
+    with_offload(2, work)
+
+
+def test_a_call_whose_caller_gave_up_before_its_turn_is_not_run() -> None:
+    """A client that sends requests and leaves must not pile up work."""
+
+    async def work(offload: Offload) -> None:
+        gate = threading.Event()
+        ran: list[str] = []
+        first = asyncio.ensure_future(offload.run(lambda: gate.wait(WAIT_SECONDS)))
+        second = asyncio.ensure_future(offload.run(lambda: ran.append("second")))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.wait([second])
+        gate.set()
+        await first
+        await offload.run(lambda: ran.append("third"))
+        assert ran == ["third"]
+
+    with_offload(1, work)
+
+
+def test_a_call_that_never_ends_does_not_keep_the_process_alive() -> None:
+    program = (
+        "import asyncio, threading\n"
+        "from exporter.web.offload import Offload\n"
+        "offload = Offload(1, 'test')\n"
+        "offload.start()\n"
+        "running = threading.Event()\n"
+        "def hang():\n"
+        "    running.set()\n"
+        "    threading.Event().wait()\n"
+        "async def main():\n"
+        "    call = asyncio.ensure_future(offload.run(hang))\n"
+        "    await asyncio.to_thread(running.wait)\n"
+        "    call.cancel()\n"
+        "asyncio.run(main())\n"
+        "offload.stop()\n"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], timeout=60, check=False, capture_output=True, text=True)
+    assert (finished.returncode, finished.stderr) == (0, "")
