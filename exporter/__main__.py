@@ -1,0 +1,232 @@
+"""The command line: flags, signals, exit status.
+
+0 success; 1 failure at run time; 2 bad flags or configuration.  Logs go to stderr, stdout carries what was asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+import logging
+import os
+import platform
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from exporter import __version__
+from exporter.config import Config, load, plan
+from exporter.errors import ConfigError
+from exporter.logs import LEVELS, configure, fields
+from exporter.model import SystemClock
+from exporter.web.listen import parse_listen_address
+from exporter.web.paths import parse_telemetry_path
+
+if TYPE_CHECKING:
+    from exporter.app import App
+
+logger = logging.getLogger("exporter")  # not __name__: `python -m exporter` calls this module __main__
+
+T = TypeVar("T")
+
+REVISION_VARIABLE = "CAMS_EXPORTER_REVISION"
+"""Set by the container image to the commit it was built from."""
+
+OK, FAILED, MISUSED = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    parser = flags()
+    args = parser.parse_args(arguments)
+    configure(args.log_level, args.log_format)
+    if args.demo and args.config_file is not None:
+        parser.error("--demo brings its own configuration; drop --config.file, or --demo")
+    if args.once_output is not None and not args.once:
+        parser.error("--once.output needs --once")
+    try:
+        return _run(args)
+    except ConfigError as error:
+        for fault in error.faults:
+            print(fault, file=sys.stderr)
+        return MISUSED
+    except OSError as error:
+        logger.error("cannot go on", extra=fields(error=error))  # noqa: TRY400 - the text says it all, a traceback nothing
+        return FAILED
+
+
+def flags() -> argparse.ArgumentParser:
+    """The flags, in the Prometheus manner."""
+    parser = argparse.ArgumentParser(
+        prog="cams_exporter",
+        description="Prometheus exporter for the verification of WhatsApp phone numbers on Alibaba Cloud (CAMS).",
+        allow_abbrev=False,
+        formatter_class=functools.partial(argparse.HelpFormatter, max_help_position=36, width=110),
+    )
+    add = parser.add_argument
+    add("--config.file", dest="config_file", type=Path, metavar="FILE", help="configuration (default: config.yml)")
+    add(
+        "--config.check",
+        dest="config_check",
+        action="store_true",
+        help="validate the configuration, print each account's budget plan and exit",
+    )
+    add("--once", action="store_true", help="poll every number once, print the metrics to stdout and exit")
+    add(
+        "--once.output",
+        dest="once_output",
+        type=Path,
+        metavar="FILE",
+        help="with --once: replace FILE atomically instead, for node_exporter's textfile collector (name it *.prom)",
+    )
+    add("--demo", action="store_true", help="serve simulated numbers: no configuration, credentials or network needed")
+    add(
+        "--web.listen-address",
+        dest="listen_addresses",
+        action="append",
+        type=_checked(lambda text: str(parse_listen_address(text))),
+        metavar="HOST:PORT",
+        help="address to serve on, repeatable; port 0 picks a free one (default: :10106)",
+    )
+    add(
+        "--web.telemetry-path",
+        dest="telemetry_path",
+        type=_checked(parse_telemetry_path),
+        default="/metrics",
+        metavar="PATH",
+        help="path of the metrics (default: %(default)s)",
+    )
+    add(
+        "--web.max-requests",
+        dest="max_requests",
+        type=_checked(_count),
+        default=40,
+        metavar="N",
+        help="scrapes served at once, more get 503; 0: no limit (default: %(default)s)",
+    )
+    add(
+        "--storage.path",
+        dest="storage_path",
+        type=Path,
+        metavar="DIR",
+        help="keep each number's last answer in DIR over a restart (default: off)",
+    )
+    add("--log.level", dest="log_level", choices=list(LEVELS), default="info", help="(default: %(default)s)")
+    add("--log.format", dest="log_format", choices=["logfmt", "json"], default="logfmt", help="(default: %(default)s)")
+    add(
+        "--version",
+        action="version",
+        version=f"cams_exporter, version {__version__} (revision: {_revision()}, python: {platform.python_version()})",
+    )
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.demo:
+        from exporter.demo import demo  # noqa: PLC0415 - only --demo needs the simulator
+
+        with demo() as config:
+            logger.warning("demo: every number and status is simulated")
+            return _run_with(args, lambda: config)
+    return _run_with(args, functools.partial(load, args.config_file or Path("config.yml")))
+
+
+def _run_with(args: argparse.Namespace, load_config: Callable[[], Config]) -> int:
+    config = load_config()
+    if args.config_check:
+        print(plan(config))
+        return OK
+    for warning in config.warnings:
+        logger.warning("configuration", extra=fields(warning=warning))
+    from exporter.app import App  # noqa: PLC0415 - --config.check and --version need none of the machinery
+
+    app = App(
+        config,
+        SystemClock(),
+        version=__version__,
+        revision=_revision(),
+        repeat=not args.once,
+        own_process=not args.once,  # node_exporter has process metrics of its own and refuses a second set
+        storage_path=args.storage_path,
+    )
+    if args.once:
+        return _once(app, args)
+    return asyncio.run(_serve(app, args, load_config))
+
+
+def _once(app: App, args: argparse.Namespace) -> int:
+    from exporter.once import run_once  # noqa: PLC0415 - only --once needs it
+
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    return run_once(app, args.once_output, stopped)
+
+
+async def _serve(app: App, args: argparse.Namespace, load_config: Callable[[], Config]) -> int:
+    from exporter.web.pages import LandingInfo  # noqa: PLC0415 - likewise
+    from exporter.web.server import WebServer  # noqa: PLC0415 - aiohttp takes 0.15 s to import
+
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    server = WebServer(
+        addresses=args.listen_addresses or [":10106"],
+        telemetry_path=args.telemetry_path,
+        max_requests=args.max_requests,
+        exposer=app.exposition,
+        health=app,
+        landing=LandingInfo(version=__version__, demo=args.demo),
+    )
+    for url in await server.start():
+        logger.info("listening", extra=fields(address=url, telemetry_path=args.telemetry_path))
+    loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, _reload, app, load_config))
+    app.start()
+    await stopped.wait()
+    logger.info("stopping")
+    app.stop()
+    await server.stop()
+    return OK
+
+
+def _reload(app: App, load_config: Callable[[], Config]) -> None:
+    try:
+        app.reload(load_config)
+    except ConfigError as error:
+        for fault in error.faults:
+            logger.error("configuration refused, the old one stays in force", extra=fields(error=fault))  # noqa: TRY400 - no traceback for a typo
+    except Exception:
+        logger.exception("reload failed, the old configuration stays in force")
+    else:
+        logger.info("configuration reloaded")
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise ValueError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """`parse` as argparse wants it: its reason is shown, not just "invalid value"."""
+
+    def checked(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return checked
+
+
+def _revision() -> str:
+    return os.environ.get(REVISION_VARIABLE, "unknown")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

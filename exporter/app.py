@@ -1,0 +1,229 @@
+"""The composition root: builds the parts from a configuration, starts, reloads and stops them.
+
+Knows every part and does the work of none.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client import (
+    CollectorRegistry,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from exporter import poller, storage
+from exporter.cams.client import Client
+from exporter.cams.codes import DOCUMENTED_CODES
+from exporter.cams.credentials import CredentialSource, credential_source
+from exporter.collector import CamsCollector, ReloadStatus
+from exporter.config import AccountConfig, ApiConfig, Config, CredentialsConfig
+from exporter.exposition import Exposition
+from exporter.logs import fields
+from exporter.metrics import Counters
+from exporter.model import AccountStatus, Clock
+from exporter.poller import AccountPoller, max_in_flight
+from exporter.state import Snapshot, State
+from exporter.storage import Storage
+from exporter.workers import Workers
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """One polled account and what its client was made from."""
+
+    poller: AccountPoller
+    client: Client
+    source: CredentialSource
+    made_from: tuple[ApiConfig, CredentialsConfig, int]
+
+
+class App:
+    """The running exporter without its web server.
+
+    `repeat=False` polls each number once (`--once`); `own_process` adds the `process_*` and `python_info` metrics;
+    `storage_path` is the folder that keeps answers over a restart.  Raises ConfigError or OSError.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock,
+        *,
+        version: str,
+        revision: str,
+        repeat: bool = True,
+        own_process: bool = True,
+        storage_path: Path | None = None,
+    ) -> None:
+        # Prometheus would store a second series for every counter.
+        disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
+        self._clock = clock
+        self._repeat = repeat
+        self._lock = threading.Lock()  # held while a configuration is applied, so that no scrape sees half of it
+        self._state = State(clock)
+        self._counters = Counters(DOCUMENTED_CODES)
+        self._workers = Workers()
+        self._accounts: dict[str, _Account] = {}
+        self._started = False
+        self.reload_status = ReloadStatus(clock.unix())
+        self._apply(config)
+        self._storage = self._restored(storage_path)
+        registry = CollectorRegistry()
+        registry.register(
+            CamsCollector(
+                view=self.view,
+                counters=self._counters,
+                reload_status=self.reload_status,
+                version=version,
+                revision=revision,
+            )
+        )
+        if own_process:
+            ProcessCollector(registry=registry)
+            PlatformCollector(registry=registry)
+        self.exposition = Exposition(registry)
+
+    def start(self) -> None:
+        """Start polling."""
+        self._started = True
+        if self._storage is not None:
+            self._storage.start()
+        for account in self._accounts.values():
+            account.poller.start()
+
+    def stop(self) -> None:
+        """Stop polling; requests under way are abandoned."""
+        self._workers.stop()
+        for account in self._accounts.values():
+            account.poller.stop()
+            account.client.close()
+            account.source.close()
+        if self._storage is not None:
+            self._storage.stop()
+
+    def reload(self, load: Callable[[], Config]) -> None:
+        """Put the configuration that `load` returns in force; keeps the old one, and raises, where that fails."""
+        try:
+            config = load()
+            self._apply(config)
+        except Exception:
+            self.reload_status.successful = False
+            raise
+        self.reload_status.successful = True
+        self.reload_status.success_unix = self._clock.unix()
+
+    def view(self) -> tuple[Snapshot, Sequence[AccountStatus]]:
+        """All that a scrape shows of numbers and accounts, of one configuration."""
+        with self._lock:
+            return self._state.snapshot(), [account.poller.status() for account in self._accounts.values()]
+
+    def unhealthy(self) -> tuple[str, ...]:
+        """The loops that do not beat, in words; empty when all do."""
+        loops = [
+            (f"the poller of account {name}", account.poller.seconds_without_beat(), poller.DEAD_SECONDS)
+            for name, account in list(self._accounts.items())
+        ]
+        if self._storage is not None:
+            loops.append(("the storage", self._storage.seconds_without_beat(), storage.DEAD_SECONDS))
+        return tuple(f"{name} has not moved for {silent:.0f} s" for name, silent, limit in loops if silent > limit)
+
+    def not_ready(self) -> tuple[str, ...]:
+        """What is missing until each number was attempted once, in words; empty when nothing is."""
+        return tuple(
+            f"account {name}: {missing} numbers not attempted yet"
+            for name, account in list(self._accounts.items())
+            if (missing := account.poller.unattempted())
+        )
+
+    def finished(self) -> bool:
+        """Whether every number had its poll (`repeat=False`)."""
+        return all(account.poller.finished() for account in self._accounts.values())
+
+    def _restored(self, path: Path | None) -> Storage | None:
+        if path is None:
+            return None
+        kept = Storage(path, self._state, self._clock)
+        logger.info("answers restored", extra=fields(path=path, numbers=kept.restore()))
+        return kept
+
+    def _apply(self, config: Config) -> None:
+        """Build what is new, which may fail; then swap it in, which may not."""
+        accounts = {account.name: self._built(account, config) for account in config.accounts}
+        with self._lock:
+            old, self._accounts = self._accounts, accounts
+            self._state.configure(
+                (number for account in config.accounts for number in account.numbers),
+                {account.name: account.stale_after_seconds for account in config.accounts},
+            )
+            for account in config.accounts:
+                self._counters.register(account.name)
+                self._configure(accounts[account.name], account, config)
+            for name in old.keys() - accounts.keys():
+                self._counters.forget(name)
+        for name, gone in old.items():
+            self._retire(gone, accounts.get(name))
+        if self._started:
+            for name in accounts.keys() - old.keys():
+                accounts[name].poller.start()
+
+    def _built(self, account: AccountConfig, config: Config) -> _Account:
+        connections = max_in_flight(account.pace_qps, config.api.timeout_seconds, len(config.accounts))
+        made_from = (config.api, account.credentials, connections)
+        running = self._accounts.get(account.name)
+        if running is not None and running.made_from == made_from:
+            return running
+        source = credential_source(account.credentials, self._clock, account.name)
+        client = Client(
+            endpoint=config.api.endpoint,
+            timeout_seconds=config.api.timeout_seconds,
+            ca_file=config.api.ca_file,
+            credentials=source,
+            clock=self._clock,
+            max_connections=connections,
+        )
+        if running is not None:
+            return _Account(running.poller, client, source, made_from)
+        fresh = AccountPoller(
+            account.name,
+            client=client,
+            state=self._state,
+            counters=self._counters,
+            workers=self._workers,
+            clock=self._clock,
+            rng=random.Random(),  # noqa: S311 - jitter guards nothing
+            repeat=self._repeat,
+        )
+        return _Account(fresh, client, source, made_from)
+
+    def _configure(self, running: _Account, account: AccountConfig, config: Config) -> None:
+        running.poller.configure(
+            account.numbers,
+            interval_seconds=config.scrape_interval_seconds,
+            qps=account.qps,
+            quota=account.quota,
+            timeout_seconds=config.api.timeout_seconds,
+            accounts=len(config.accounts),
+            client=running.client,
+        )
+
+    @staticmethod
+    def _retire(old: _Account, new: _Account | None) -> None:
+        """End what a reload replaced: an account that left altogether, or just the client of one that stays."""
+        if new is None:
+            old.poller.stop()
+            old.client.close()
+            old.source.close()
+            logger.info("account left the configuration", extra=fields(account=old.poller.account))
+        elif new.client is not old.client:
+            old.client.retire()
+            old.source.close()

@@ -1,0 +1,118 @@
+"""A real Prometheus scrapes the exporter, in both formats, and answers with the right status for every number."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from exporter.simulator import Simulator, World
+from tests.support.exporter import ExporterProcess, until
+from tests.support.fleet import config, fleet, phones
+from tests.support.prometheus import RealPrometheus
+
+CURRENT = "cams_phone_number_verification_status == 1"
+
+
+@contextmanager
+def asking_for_text(upstream: str) -> Iterator[str]:
+    """A proxy that asks `upstream` for the text format only: Prometheus 2.42 itself always prefers OpenMetrics."""
+    asked: list[str] = []
+
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            request = urllib.request.Request(upstream + self.path, headers={"Accept": "text/plain;version=0.0.4"})
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+                body = answer.read()
+                asked.append(answer.headers["Content-Type"])
+            self.send_response(200)
+            self.send_header("Content-Type", asked[-1])
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+    assert set(asked) == {"text/plain; version=0.0.4; charset=utf-8"}
+
+
+@contextmanager
+def target(exporter: ExporterProcess, protocol: str) -> Iterator[str]:
+    if protocol == "text":
+        with asking_for_text(exporter.url) as proxied:
+            yield proxied
+    else:
+        yield exporter.target
+
+
+@pytest.mark.parametrize("protocol", ["openmetrics", "text"])
+def test_prometheus_knows_the_right_status_of_every_number_and_sees_changes(protocol: str) -> None:
+    """What the API says is what Prometheus's HTTP API answers, for every number, also after a change."""
+    world = World()
+    section = fleet(world, 12)
+    numbers = phones(12)
+    expected = dict.fromkeys(numbers, "VERIFIED") | {
+        numbers[1]: "NOT_VERIFIED",
+        numbers[2]: "EXPIRED",
+        numbers[3]: 'ODD "status"\n',
+    }
+    for phone, status in expected.items():
+        world.find_numbers(phone)[0].status = status
+    with (
+        Simulator(world) as simulator,
+        ExporterProcess(config(simulator.url, [section])) as exporter,
+        target(exporter, protocol) as address,
+        RealPrometheus({"cams": [address]}) as prometheus,
+    ):
+        until(lambda: exporter.get("/-/ready")[0] == 200, "ready")
+
+        def known() -> dict[str, str]:
+            return {sample.labels["phone_number"]: sample.labels["status"] for sample in prometheus.query(CURRENT)}
+
+        prometheus.wait_until(lambda: known() == expected, "every number has the status the API gives")
+        world.find_numbers(numbers[0])[0].status = expected[numbers[0]] = "EXPIRED"
+        prometheus.wait_until(lambda: known() == expected, "the change is seen")
+        assert prometheus.value("count by () (cams_phone_number_verification_status == 1)") == 12
+        assert prometheus.value("sum(increase(cams_api_requests_total[1m]))") > 0
+        assert prometheus.query('{__name__=~".+_created"}') == []
+
+
+def test_removed_numbers_and_accounts_leave_no_series_behind() -> None:
+    """After a reload only what is configured is exposed, and Prometheus marks the rest stale."""
+    world = World()
+    kept, left = fleet(world, 3, name="kept"), fleet(world, 3, name="left", start=100)
+    with (
+        Simulator(world) as simulator,
+        ExporterProcess(config(simulator.url, [kept, left])) as exporter,
+        RealPrometheus({"cams": [exporter.target]}) as prometheus,
+    ):
+        prometheus.wait_until(lambda: len(prometheus.query(CURRENT)) == 6, "six numbers")
+        kept["numbers"].pop()
+        exporter.write_config(config(simulator.url, [kept]))
+        exporter.reload()
+        prometheus.wait_until(lambda: len(prometheus.query(CURRENT)) == 2, "two numbers")
+        assert prometheus.query('{account="left"}') == []
+        assert prometheus.value("cams_exporter_config_last_reload_successful") == 1
+
+
+def test_promtool_finds_nothing_to_complain_about() -> None:
+    import subprocess
+
+    from tests.support.servers import require_binary
+
+    promtool = require_binary("promtool")
+    with ExporterProcess(None, "--demo") as exporter:
+        until(lambda: exporter.get("/-/ready")[0] == 200, "ready")
+        done = subprocess.run(
+            [promtool, "check", "metrics"], input=exporter.get()[1], capture_output=True, check=False, timeout=60
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

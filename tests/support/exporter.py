@@ -1,0 +1,205 @@
+"""The exporter as a user runs it: a process of its own, a configuration file, flags, scrapes over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Self
+
+from prometheus_client.parser import text_string_to_metric_families
+
+WAIT_SECONDS = 60.0
+"""How long a test waits for what should take a second or two: long enough for a loaded machine."""
+
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_LISTENING = re.compile(r'listening"?,? "?address(?:=|": ")(http[^\s"]+)')
+
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def until(condition: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> Any:
+    """Wait until `condition` is true and return what it gave; fails with `what` when it does not become so."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.05)
+
+
+def account(url_numbers: Sequence[tuple[str, str]], *, name: str = "main", **more: Any) -> dict[str, Any]:
+    """An account section for `config`: (space, phone number) pairs, and a key that the simulator's worlds here know."""
+    return {
+        "name": name,
+        "credentials": {"type": "access_key", "access_key_id": f"key-{name}", "access_key_secret": f"secret-{name}"},
+        "numbers": [{"phone_number": phone, "cust_space_id": space} for space, phone in url_numbers],
+        **more,
+    }
+
+
+class ExporterProcess:
+    """`python -m exporter` with `flags` and, unless it is None, `config` as its file; a context manager.
+
+    Serves on a free port of 127.0.0.1; `url` is what it logged.  Ends by SIGTERM.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | None,
+        *flags: str,
+        env: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+    ) -> None:
+        self._home = tempfile.TemporaryDirectory(prefix="cams-exporter-")
+        self.config_path = Path(self._home.name) / "config.yml"
+        self._flags = list(flags)
+        if config is not None:
+            self.write_config(config)
+            self._flags.append(f"--config.file={self.config_path}")
+        self._environment = {**os.environ, **(env or {})}
+        self._prefix = list(prefix)
+        self._lines: list[str] = []
+        self.url = ""
+
+    @property
+    def home(self) -> Path:
+        """A folder that lives as long as this object."""
+        return Path(self._home.name)
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write the configuration; JSON is YAML."""
+        self.config_path.write_text(json.dumps(config, indent=1))
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        """Start it and wait until it listens."""
+        command = [sys.executable, "-m", "exporter", "--web.listen-address=127.0.0.1:0", *self._flags]
+        self.process = subprocess.Popen(
+            [*self._prefix, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self._environment
+        )
+        assert self.process.stderr is not None
+        self._reader = threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True)
+        self._reader.start()
+        self.url = until(self._listening, "the exporter listens")
+        return self
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
+        """End it by a signal; returns the seconds that took."""
+        began = time.monotonic()
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        self.process.wait(WAIT_SECONDS)
+        self._reader.join(WAIT_SECONDS)
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+        self._home.cleanup()
+        return time.monotonic() - began
+
+    def reload(self) -> None:
+        """Send SIGHUP."""
+        self.process.send_signal(signal.SIGHUP)
+
+    @property
+    def log(self) -> str:
+        """What it wrote to stderr so far."""
+        return "".join(self._lines)
+
+    @property
+    def target(self) -> str:
+        """``host:port``, as Prometheus is told."""
+        return self.url.removeprefix("http://")
+
+    def get(self, path: str = "/metrics", headers: Mapping[str, str] | None = None) -> tuple[int, bytes, Any]:
+        """(status, body, headers) of a GET; error statuses too."""
+        request = urllib.request.Request(self.url + path, headers=dict(headers or {}))
+        try:
+            with _OPENER.open(request, timeout=WAIT_SECONDS) as answer:
+                return answer.status, answer.read(), answer.headers
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read(), error.headers
+
+    def scrape(self) -> Series:
+        """Every series of a text scrape."""
+        status, body, _ = self.get()
+        assert status == 200, body
+        return series(body.decode())
+
+    def statuses(self) -> dict[str, str]:
+        """Phone number to the one status that is 1; fails if there is not exactly one."""
+        return statuses(self.scrape())
+
+    def _listening(self) -> str | None:
+        assert self.process.poll() is None, f"the exporter ended with {self.process.returncode}:\n{self.log}"
+        found = _LISTENING.search(self.log)
+        return found[1] if found else None
+
+    def _read(self, stream: IO[str]) -> None:
+        for line in stream:
+            self._lines.append(line)
+
+
+def run_exporter(*flags: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `python -m exporter` to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "exporter", *flags],
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
+        env={**os.environ, **(env or {})},
+        check=False,
+    )
+
+
+def series(text: str) -> Series:
+    """An exposition in the text format as a mapping of series to values."""
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def statuses(scraped: Series) -> dict[str, str]:
+    """Phone number to the one status that is 1; fails if there is not exactly one."""
+    shown: dict[str, list[str]] = {}
+    for (name, labels), value in scraped.items():
+        if name == "cams_phone_number_verification_status":
+            facts = dict(labels)
+            shown.setdefault(facts["phone_number"], []).extend([facts["status"]] if value else [])
+    assert all(len(found) == 1 for found in shown.values()), shown
+    return {phone: found[0] for phone, found in shown.items()}
+
+
+def value(scraped: Series, name: str, **labels: str) -> float | None:
+    """The value of the one series `name` that has (at least) `labels`; None if there is none."""
+    found = [
+        number for (series_name, has), number in scraped.items() if series_name == name and labels.items() <= set(has)
+    ]
+    assert len(found) <= 1, f"{name} {labels}: {len(found)} series"
+    return found[0] if found else None
+
+
+def total(scraped: Series, name: str, **labels: str) -> float:
+    """The sum over all series `name` that have (at least) `labels`."""
+    return sum(
+        number for (series_name, has), number in scraped.items() if series_name == name and labels.items() <= set(has)
+    )

@@ -1,0 +1,391 @@
+"""The polling loop, driven by hand on a fake clock: polls run in the caller's thread, waiting moves the clock."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from exporter.errors import ApiError, Kind, Stopped
+from exporter.metrics import Counters
+from exporter.model import OPERATION, Answer, PhoneNumber
+from exporter.poller import MAX_POLLS_UNDER_WAY, AccountPoller, connect_ahead, max_in_flight
+from exporter.state import NumberState, State
+from exporter.workers import Job, Workers
+from tests.support.clock import FakeClock
+from tests.support.numbers import numbers
+
+Outcome = Answer | Exception
+
+
+class FakeClient:
+    """Answers from a script: a function of the number and of how many requests came before."""
+
+    def __init__(self, clock: FakeClock, script: Callable[[PhoneNumber, int], Outcome], latency: float) -> None:
+        self.clock = clock
+        self.script = script
+        self.latency = latency
+        self.sent: list[tuple[float, str]] = []
+        self.is_ready = True
+        self.renewed = 0
+        self.closed = False
+
+    def fetch(self, number: PhoneNumber, gate: Callable[[], None]) -> Answer:
+        gate()
+        outcome = self.script(number, len(self.sent))
+        self.sent.append((self.clock.now, number.phone_number))
+        self.clock.advance(self.latency)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def ready(self) -> bool:
+        return self.is_ready
+
+    def renew_credentials(self) -> None:
+        self.renewed += 1
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class InlineWorkers(Workers):
+    """Runs each job at once."""
+
+    def submit(self, job: Job) -> None:
+        job()
+
+
+def always_verified(_: PhoneNumber, __: int) -> Outcome:
+    return Answer("VERIFIED", "1", "R-ok", elapsed_seconds=0.1)
+
+
+@dataclass
+class Bench:
+    """A poller with all that it works on."""
+
+    script: Callable[[PhoneNumber, int], Outcome] = always_verified
+    polled: list[PhoneNumber] = field(default_factory=lambda: numbers(3))
+    qps: float = 5.0
+    quota: float = 10.0
+    interval: float = 60.0
+    latency: float = 0.0
+    repeat: bool = True
+
+    def __post_init__(self) -> None:
+        self.clock = FakeClock()
+        self.start = self.clock.now
+        self.client = FakeClient(self.clock, self.script, self.latency)
+        self.state = State(self.clock)
+        self.counters = Counters(["timeout"])
+        self.counters.register("main")
+        self.poller = AccountPoller(
+            "main",
+            client=self.client,
+            state=self.state,
+            counters=self.counters,
+            workers=InlineWorkers(),
+            clock=self.clock,
+            rng=random.Random(1),
+            repeat=self.repeat,
+            wait=lambda _, seconds: self.clock.advance(seconds),
+        )
+        self.configure()
+
+    def configure(self) -> None:
+        self.state.configure(self.polled, {"main": 900.0})
+        self.poller.configure(
+            self.polled,
+            interval_seconds=self.interval,
+            qps=self.qps,
+            quota=self.quota,
+            timeout_seconds=10.0,
+            accounts=1,
+        )
+
+    def run(self, seconds: float) -> list[tuple[float, str]]:
+        """Let the loop run; (seconds since the start, phone number) of each request sent meanwhile."""
+        end = self.clock.now + seconds
+        before = len(self.client.sent)
+        while self.clock.now < end:
+            at = self.poller.step()
+            if at > self.clock.now:
+                self.clock.advance(min(at, end) - self.clock.now)
+        return [(at - self.start, phone) for at, phone in self.client.sent[before:]]
+
+    def record(self, index: int = 0) -> NumberState:
+        record = self.state.get(self.polled[index].key)
+        assert record is not None
+        return record
+
+    def counted(self, name: str, **labels: str) -> float:
+        wanted = {"account": "main", **labels}
+        return sum(
+            sample.value
+            for family in self.counters.collect()
+            for sample in family.samples
+            if sample.name == name and wanted.items() <= sample.labels.items()
+        )
+
+
+def failing(kind: Kind, code: str, times: int = 10**9, *, retry_after: float | None = None) -> Callable[..., Outcome]:
+    def script(number: PhoneNumber, before: int) -> Outcome:
+        if before < times:
+            return ApiError(code, kind, request_id="R-err", retry_after_seconds=retry_after, elapsed_seconds=0.5)
+        return always_verified(number, before)
+
+    return script
+
+
+def test_each_number_is_polled_at_once_and_then_once_per_interval() -> None:
+    bench = Bench(polled=numbers(30))
+    assert len(bench.run(10)) == 30
+    bench.run(110)
+    assert len(bench.run(60)) == 30
+    assert all(record.last_poll_success for record in bench.state.snapshot().numbers)
+
+
+def test_no_second_holds_more_requests_than_qps() -> None:
+    bench = Bench(polled=numbers(100), qps=10)
+    instants = [at for at, _ in bench.run(60)]
+    assert len(instants) >= 100
+    for first, eleventh in zip(instants, instants[10:], strict=False):
+        assert eleventh - first > 1.0
+
+
+def test_a_status_reaches_the_state_with_its_counters() -> None:
+    bench = Bench()
+    bench.run(2)
+    assert bench.record().status == "VERIFIED"
+    assert bench.counted("cams_api_requests_total", operation=OPERATION) == 3
+    assert bench.counted("cams_api_request_duration_seconds_sum") == pytest.approx(0.3)
+    assert bench.counted("cams_api_errors_total") == 0
+
+
+def test_an_error_is_counted_and_changes_no_status() -> None:
+    bench = Bench(polled=numbers(1), script=failing(Kind.NUMBER, "InvalidParameter.PhoneNumber"))
+    bench.run(2)
+    assert bench.record().status == ""
+    assert bench.record().last_poll_success is False
+    assert bench.counted("cams_api_errors_total", code="InvalidParameter.PhoneNumber") == 1
+    assert bench.counted("cams_api_requests_total") == 1
+
+
+def test_an_attempt_that_was_never_sent_is_an_error_but_no_request() -> None:
+    error = ApiError("credentials_error", Kind.ACCOUNT, sent=False)
+    bench = Bench(polled=numbers(1), script=lambda *_: error)
+    bench.run(0.1)
+    assert bench.counted("cams_api_errors_total", code="credentials_error") == 1
+    assert bench.counted("cams_api_requests_total") == 0
+
+
+def test_a_bug_in_the_client_is_an_error_of_the_poll_and_the_number_is_polled_again() -> None:
+    bench = Bench(polled=numbers(1), script=lambda *_: KeyError("secret detail"))
+    bench.run(200)
+    assert bench.counted("cams_api_errors_total", code="internal_error") >= 6
+    assert bench.record().last_error is not None
+    assert "secret" not in bench.record().last_error.message  # type: ignore[union-attr] # asserted above
+    assert bench.poller.status().in_flight == 0
+
+
+class TestRetries:
+    """Transient failures are retried at most twice per interval, with backoff and within the budget."""
+
+    def test_a_transient_failure_is_retried_twice_and_then_waits_for_the_next_interval(self) -> None:
+        bench = Bench(polled=numbers(1), script=failing(Kind.TRANSIENT, "timeout"))
+        bench.run(120)
+        before = len(bench.client.sent)
+        bench.run(60 * 10)
+        assert len(bench.client.sent) - before == 30
+        assert bench.counted("cams_api_retries_total") == pytest.approx(len(bench.client.sent) * 2 / 3, abs=2)
+
+    def test_a_retry_that_succeeds_brings_the_status(self) -> None:
+        bench = Bench(polled=numbers(1), script=failing(Kind.TRANSIENT, "timeout", times=1))
+        bench.run(5)
+        assert bench.record().status == "VERIFIED"
+        assert bench.counted("cams_api_retries_total") == 1
+        assert bench.counted("cams_api_requests_total") == 2
+
+    def test_backoff_grows_and_is_jittered(self) -> None:
+        waits: list[list[float]] = [[], []]
+        for seed in range(40):
+            bench = Bench(polled=numbers(1), script=failing(Kind.TRANSIENT, "timeout"))
+            bench.poller._rng.seed(seed)
+            first, second, third = (at for at, _ in bench.run(10))
+            waits[0].append(second - first)
+            waits[1].append(third - second)
+        assert max(waits[0]) <= 2.1
+        assert 2.1 < max(waits[1]) <= 4.1
+        assert len({round(wait, 3) for wait in waits[0]}) > 20
+
+    def test_retries_take_slots_of_the_budget(self) -> None:
+        bench = Bench(polled=numbers(30), qps=2, script=failing(Kind.TRANSIENT, "timeout"))
+        instants = [at for at, _ in bench.run(120)]
+        for before, after in itertools.pairwise(instants):
+            assert after - before >= 0.5
+
+    def test_an_error_about_the_number_is_not_retried(self) -> None:
+        bench = Bench(polled=numbers(1), script=failing(Kind.NUMBER, "InvalidParameter.X"))
+        assert len(bench.run(25)) == 1
+
+    def test_an_account_error_is_tried_once_more_with_renewed_credentials(self) -> None:
+        """Two attempts and no third: the account is not refused by one number's poll alone."""
+        bench = Bench(polled=numbers(1), script=failing(Kind.ACCOUNT, "InvalidSecurityToken.Expired"))
+        assert len(bench.run(20)) == 2
+        assert bench.client.renewed == 2
+
+    def test_a_throttled_poll_is_tried_again_after_the_pause(self) -> None:
+        bench = Bench(polled=numbers(1), script=failing(Kind.THROTTLE, "Throttling.User", 1, retry_after=3.0))
+        (first, _), (second, _) = bench.run(10)
+        assert second - first >= 3.0
+        assert bench.record().status == "VERIFIED"
+
+
+class TestThrottling:
+    """A throttled account pauses and slows down."""
+
+    def test_a_throttle_pauses_the_whole_account(self) -> None:
+        bench = Bench(polled=numbers(20), script=failing(Kind.THROTTLE, "Throttling.User", 1, retry_after=7.0))
+        instants = [at for at, _ in bench.run(30)]
+        assert instants[1] - instants[0] >= 7.0
+
+    def test_the_effective_rate_is_shown(self) -> None:
+        bench = Bench(polled=numbers(1), script=failing(Kind.THROTTLE, "Throttling.User", 1, retry_after=1.0))
+        assert bench.poller.status().effective_qps == 5.0
+        bench.run(0.5)
+        assert bench.poller.status().effective_qps == 2.5
+        assert bench.poller.status().budget_qps == 5.0
+
+
+class TestRefusal:
+    """Three account errors in a row, and the account is only probed."""
+
+    def test_a_refused_account_is_probed_once_per_interval(self) -> None:
+        bench = Bench(polled=numbers(50), script=failing(Kind.ACCOUNT, "Forbidden.RAM"))
+        first = bench.run(59)
+        assert len(first) == 3
+        assert not bench.poller.status().up
+        assert bench.poller.status().refused_because == "Forbidden.RAM"
+        assert len(bench.run(600)) == 10
+
+    def test_probes_are_at_least_ten_seconds_apart(self) -> None:
+        bench = Bench(polled=numbers(5), interval=1.0, script=failing(Kind.ACCOUNT, "Forbidden.RAM"))
+        bench.run(5)
+        assert len(bench.run(100)) == 10
+
+    def test_the_first_success_restores_the_account_and_all_numbers_are_polled_again(self) -> None:
+        bench = Bench(polled=numbers(20), script=failing(Kind.ACCOUNT, "Forbidden.RAM", times=5))
+        bench.run(130)
+        assert not bench.poller.status().up
+        bench.run(100)
+        assert bench.poller.status().up
+        assert all(record.last_poll_success for record in bench.state.snapshot().numbers)
+
+    def test_numbers_of_a_refused_account_do_not_keep_the_exporter_from_being_ready(self) -> None:
+        bench = Bench(polled=numbers(20), script=failing(Kind.ACCOUNT, "Forbidden.RAM"))
+        assert bench.poller.unattempted() == 20
+        bench.run(2)
+        assert bench.poller.unattempted() == 0
+
+
+class TestOnce:
+    """`--once` polls each number once and ends."""
+
+    def test_it_is_finished_when_each_number_was_polled(self) -> None:
+        bench = Bench(polled=numbers(7), repeat=False)
+        assert not bench.poller.finished()
+        assert len(bench.run(500)) == 7
+        assert bench.poller.finished()
+
+    def test_a_refused_account_ends_it_too(self) -> None:
+        bench = Bench(polled=numbers(7), repeat=False, script=failing(Kind.ACCOUNT, "Forbidden.RAM"))
+        assert len(bench.run(500)) == 3
+        assert bench.poller.finished()
+
+
+class TestLifecycle:
+    """Starting, reloading, stopping."""
+
+    def test_nothing_is_sent_before_the_first_look_for_credentials_ended(self) -> None:
+        bench = Bench()
+        bench.client.is_ready = False
+        assert bench.run(1) == []
+        bench.client.is_ready = True
+        assert len(bench.run(1)) == 3
+
+    def test_after_a_stop_nothing_is_sent_and_the_client_is_closed(self) -> None:
+        bench = Bench()
+        bench.poller.stop()
+        assert bench.run(100) == []
+        assert bench.client.closed
+
+    def test_a_poll_at_the_gate_is_abandoned_by_a_stop_and_nothing_is_recorded(self) -> None:
+        bench = Bench(polled=numbers(2), qps=0.1)
+        entry = bench.poller._schedule.take(bench.clock.now)
+        assert entry is not None
+        bench.poller.stop()
+        with pytest.raises(Stopped):
+            bench.poller.pass_gate(entry)
+        assert bench.record().last_poll_success is None
+
+    def test_a_number_that_leaves_while_it_waits_at_the_gate_is_not_asked_about(self) -> None:
+        bench = Bench(polled=numbers(2))
+        entry = bench.poller._schedule.take(bench.clock.now)
+        assert entry is not None
+        bench.polled = [n for n in bench.polled if n != entry.number]
+        bench.configure()
+        with pytest.raises(Stopped):
+            bench.poller.pass_gate(entry)
+
+    def test_a_reload_changes_the_pace_from_the_next_slot_on(self) -> None:
+        bench = Bench(polled=numbers(100), qps=10)
+        bench.run(0.05)
+        bench.qps = 1
+        bench.configure()
+        instants = [at for at, _ in bench.run(20)]
+        assert all(after - before >= 1 for before, after in itertools.pairwise(instants))
+
+    def test_the_loop_beats_while_it_steps(self) -> None:
+        bench = Bench()
+        bench.run(100)
+        assert bench.poller.seconds_without_beat() <= 60
+        bench.clock.advance(1000)
+        assert bench.poller.seconds_without_beat() >= 1000
+
+    def test_the_thread_survives_an_error_in_its_loop(self) -> None:
+        bench = Bench()
+        broken = threading.Event()
+
+        def ready() -> bool:
+            broken.set()
+            raise RuntimeError("broken")
+
+        bench.client.ready = ready  # type: ignore[method-assign] # the fault to survive
+        bench.poller.start()
+        assert broken.wait(10)
+        assert bench.poller._thread.is_alive()
+        bench.poller.stop()
+        bench.poller._thread.join(10)
+        assert not bench.poller._thread.is_alive()
+
+
+class TestBounds:
+    """How many polls are under way at once."""
+
+    def test_one_account_has_enough_workers_that_answers_as_slow_as_the_timeout_do_not_eat_the_budget(self) -> None:
+        assert max_in_flight(pace=9.8, timeout_seconds=10.0, accounts=1) >= 98
+
+    def test_many_accounts_share_a_bounded_number_of_workers_evenly(self) -> None:
+        assert max_in_flight(9.8, 10.0, accounts=100) == MAX_POLLS_UNDER_WAY // 100
+        assert 100 * max_in_flight(9.8, 10.0, accounts=100) <= MAX_POLLS_UNDER_WAY
+
+    def test_no_account_goes_without(self) -> None:
+        assert max_in_flight(9.8, 10.0, accounts=10_000) >= 2
+
+    @pytest.mark.parametrize(("pace", "ahead"), [(0.1, 2), (9.8, 4), (1000, 32)])
+    def test_polls_are_handed_out_a_little_ahead_of_their_slots(self, pace: float, ahead: int) -> None:
+        assert connect_ahead(pace) == ahead

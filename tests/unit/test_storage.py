@@ -1,0 +1,196 @@
+"""Answers kept over a restart."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+
+from exporter.model import UNKNOWN, Answer
+from exporter.state import State
+from exporter.storage import Storage
+from tests.support.clock import FakeClock
+from tests.support.numbers import number, numbers
+
+STALE_AFTER = 900.0
+
+
+def state(clock: FakeClock, count: int = 3) -> State:
+    made = State(clock)
+    made.configure(numbers(count), {"main": STALE_AFTER})
+    return made
+
+
+def saved(folder: Path, clock: FakeClock, *statuses: str) -> None:
+    """A store in which the first numbers have these statuses, from now."""
+    made = state(clock, len(statuses))
+    for index, status in enumerate(statuses):
+        made.succeeded(number(index), Answer(status, f"id-{index}", "R-1"))
+    storage = Storage(folder, made, clock)
+    storage.save()
+    storage.stop()
+
+
+def restored(folder: Path, clock: FakeClock, count: int = 3) -> tuple[State, int]:
+    made = state(clock, count)
+    storage = Storage(folder, made, clock)
+    found = storage.restore()
+    storage.stop()
+    return made, found
+
+
+def shown(made: State) -> list[str]:
+    snapshot = made.snapshot()
+    return [snapshot.status(record) for record in snapshot.numbers]
+
+
+def test_a_restart_brings_every_answer_back(tmp_path: Path) -> None:
+    clock = FakeClock()
+    saved(tmp_path, clock, "VERIFIED", "REVOKED")
+    answered_at = clock.now_unix
+    after = FakeClock(now=5.0, now_unix=clock.now_unix + 100)
+    made, found = restored(tmp_path, after)
+    assert found == 2
+    assert shown(made) == ["VERIFIED", "REVOKED", UNKNOWN]
+    first, second, _ = made.snapshot().numbers
+    assert first.success_unix == first.status_since_unix == answered_at
+    assert (first.phone_number_id, first.request_id) == ("id-0", "R-1")
+    assert second.extra_statuses == ("REVOKED",)
+    assert first.last_poll_success is None  # this process has not polled it
+
+
+def test_a_restored_status_goes_stale_when_it_should(tmp_path: Path) -> None:
+    """Its true success time counts, the time the exporter was down included."""
+    clock = FakeClock()
+    saved(tmp_path, clock, "VERIFIED")
+    after = FakeClock(now=5.0, now_unix=clock.now_unix + STALE_AFTER - 10)
+    made, _ = restored(tmp_path, after, 1)
+    assert shown(made) == ["VERIFIED"]
+    after.advance(11)
+    assert shown(made) == [UNKNOWN]
+
+
+def test_an_answer_from_the_future_is_not_trusted(tmp_path: Path) -> None:
+    """The clock was set back: nobody knows how old the answer is."""
+    clock = FakeClock()
+    saved(tmp_path, clock, "VERIFIED")
+    made, found = restored(tmp_path, FakeClock(now_unix=clock.now_unix - 3600), 1)
+    assert found == 0
+    assert shown(made) == [UNKNOWN]
+
+
+def test_numbers_that_left_the_configuration_are_not_restored_and_are_deleted(tmp_path: Path) -> None:
+    clock = FakeClock()
+    made = state(clock, 2)
+    for index in range(2):
+        made.succeeded(number(index), Answer("VERIFIED", "1", "R"))
+    storage = Storage(tmp_path, made, clock)
+    storage.save()
+    made.configure(numbers(1), {"main": STALE_AFTER})
+    storage.save()
+    storage.stop()
+    assert restored(tmp_path, clock, 2)[1] == 1
+
+
+def test_an_answer_that_came_before_the_restore_wins(tmp_path: Path) -> None:
+    clock = FakeClock()
+    saved(tmp_path, clock, "VERIFIED")
+    made = state(clock, 1)
+    made.succeeded(number(0), Answer("EXPIRED", "1", "R"))
+    storage = Storage(tmp_path, made, clock)
+    assert storage.restore() == 0
+    storage.stop()
+    assert shown(made) == ["EXPIRED"]
+
+
+def test_only_what_changed_is_written(tmp_path: Path) -> None:
+    clock = FakeClock()
+    made = state(clock)
+    made.succeeded(number(0), Answer("VERIFIED", "1", "R"))
+    storage = Storage(tmp_path, made, clock)
+    storage.save()
+    written = (tmp_path / "answers.sqlite3").stat().st_mtime_ns
+    storage.save()
+    assert (tmp_path / "answers.sqlite3").stat().st_mtime_ns == written
+    storage.stop()
+
+
+def test_files_are_readable_by_their_owner_only(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        saved(tmp_path / "made", FakeClock(), "VERIFIED")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "made").stat().st_mode) == 0o700
+    for file in (tmp_path / "made").iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"not a database at all, but long enough to be taken for one" * 100, b"SQLite format 3\x00" + bytes(5000)],
+)
+def test_an_unreadable_store_is_set_aside_with_a_warning(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "answers.sqlite3").write_bytes(content)
+    clock = FakeClock()
+    with caplog.at_level(logging.WARNING):
+        _, found = restored(tmp_path, clock)
+    assert found == 0
+    assert "set aside" in caplog.text
+    (aside,) = tmp_path.glob("*.unreadable-*")
+    assert aside.read_bytes() == content
+    saved(tmp_path, clock, "VERIFIED")
+    assert restored(tmp_path, clock)[1] == 1
+
+
+def test_a_store_with_other_columns_or_values_is_set_aside(tmp_path: Path) -> None:
+    clock = FakeClock()
+    saved(tmp_path, clock, "VERIFIED")
+    store = sqlite3.connect(tmp_path / "answers.sqlite3")
+    store.execute("UPDATE answers SET success_unix = 'yesterday'")
+    store.commit()
+    store.close()
+    assert restored(tmp_path, clock)[1] == 0
+    assert list(tmp_path.glob("*.unreadable-*"))
+
+
+def test_two_exporters_do_not_share_a_folder(tmp_path: Path) -> None:
+    storage = Storage(tmp_path, state(FakeClock()), FakeClock())
+    with pytest.raises(OSError, match="another exporter stores its answers there"):
+        Storage(tmp_path, state(FakeClock()), FakeClock())
+    storage.stop()
+
+
+def test_a_failure_to_write_is_logged_once_and_made_up_for_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = FakeClock()
+    made = state(clock)
+    made.succeeded(number(0), Answer("VERIFIED", "1", "R"))
+    storage = Storage(tmp_path, made, clock)
+    (tmp_path / "answers.sqlite3").mkdir()  # in the way
+    with caplog.at_level(logging.INFO):
+        storage.save()
+        storage.save()
+        assert caplog.text.count("cannot be stored") == 1
+        (tmp_path / "answers.sqlite3").rmdir()
+        storage.save()
+    assert "stored again" in caplog.text
+    storage.stop()
+    assert restored(tmp_path, clock)[1] == 1
+
+
+def test_stopping_saves_what_came_last(tmp_path: Path) -> None:
+    clock = FakeClock()
+    made = state(clock)
+    storage = Storage(tmp_path, made, clock)
+    storage.start()
+    made.succeeded(number(0), Answer("VERIFIED", "1", "R"))
+    storage.stop()
+    assert restored(tmp_path, clock)[1] == 1
