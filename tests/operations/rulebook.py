@@ -1,0 +1,124 @@
+"""The alert rules as data, for the tests that judge them: rules, promtool's test cases, what an expression rests on.
+
+Reads the files as they are shipped; evaluates nothing, that is promtool's.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from exporter.metrics import CATALOGUE
+from tests.operations.tools import ROOT
+from tests.support import promql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PROMETHEUS = ROOT / "prometheus"
+RULE_FILES = sorted((PROMETHEUS / "rules").glob("*.yml"))
+CASE_FILES = sorted((PROMETHEUS / "tests").glob("*.yml"))
+RUNBOOKS = ROOT / "docs" / "runbooks"
+
+METRICS = {metric.name: frozenset(metric.labels) for metric in CATALOGUE if metric.type != "histogram"} | {
+    f"{metric.name}_{part}": frozenset(metric.labels) | ({"le"} if part == "bucket" else set())
+    for metric in CATALOGUE
+    if metric.type == "histogram"
+    for part in ("bucket", "sum", "count")
+}
+"""The samples the exporter exposes, with their labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule; `name` is the alert's or the recorded series'."""
+
+    name: str
+    alert: bool
+    expr: str
+    labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    for_: str = ""
+    keep_firing_for: str = ""
+
+    @property
+    def severity(self) -> str:
+        """How urgent the alert is."""
+        return self.labels.get("severity", "")
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.severity}" if self.alert else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question that a case file asks: what fires at an instant (seconds) in a world made of `metrics`."""
+
+    seconds: int
+    metrics: frozenset[str]
+    firing: frozenset[tuple[str, str]]
+    """Alert and severity."""
+
+
+@cache
+def rules() -> tuple[Rule, ...]:
+    """Every rule of every file, in order."""
+    return tuple(_rule(raw) for file in RULE_FILES for group in load(file)["groups"] for raw in group["rules"])
+
+
+def alerts() -> tuple[Rule, ...]:
+    """The alert rules; one name may stand at two severities."""
+    return tuple(rule for rule in rules() if rule.alert)
+
+
+def recordings() -> dict[str, Rule]:
+    """The recording rules by the series they record."""
+    return {rule.name: rule for rule in rules() if not rule.alert}
+
+
+def rests_on(rule: Rule) -> frozenset[str]:
+    """The scraped metrics that a rule rests on, through the series it is recorded from."""
+    recorded = recordings()
+    found: set[str] = set()
+    for name in promql.names(rule.expr).selected:
+        found |= rests_on(recorded[name]) if name in recorded else {name}
+    return frozenset(found)
+
+
+def checks(file: Path) -> Iterator[Check]:
+    """What a case file asks about all alerts at once, by the series ALERTS."""
+    for case in load(file)["tests"]:
+        metrics = frozenset(re.split(r"[{ ]", series["series"])[0] for series in case["input_series"])
+        for check in case.get("promql_expr_test", ()):
+            if 'ALERTS{alertstate="firing"}' in check["expr"] and "by (alertname, severity" in check["expr"]:
+                shown = [
+                    dict(re.findall(r'(\w+)="([^"]*)"', sample["labels"])) for sample in check.get("exp_samples", ())
+                ]
+                firing = frozenset((labels["alertname"], labels["severity"]) for labels in shown)
+                yield Check(_seconds(check["eval_time"]), metrics, firing)
+
+
+def load(file: Path) -> Any:
+    """A YAML file as data."""
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def _rule(raw: dict[str, Any]) -> Rule:
+    return Rule(
+        name=raw.get("alert") or raw["record"],
+        alert="alert" in raw,
+        expr=raw["expr"],
+        labels=raw.get("labels", {}),
+        annotations=raw.get("annotations", {}),
+        for_=raw.get("for", ""),
+        keep_firing_for=raw.get("keep_firing_for", ""),
+    )
+
+
+def _seconds(duration: str) -> int:
+    return int(duration.removesuffix("m")) * 60

@@ -1,0 +1,163 @@
+"""The recording and alert rules: the real promtool judges and runs them, the catalogue says what they may name."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.cams import codes
+from exporter.errors import Kind
+from tests.operations import rulebook
+from tests.operations.rulebook import CASE_FILES, METRICS, PROMETHEUS, RULE_FILES, RUNBOOKS, Rule
+from tests.support import promql
+from tests.support.servers import require_binary
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ALERTS = rulebook.alerts()
+NUMBER = frozenset({"account", "cust_space_id", "phone_number"})
+CARRIED = frozenset({"name", "team"})
+TARGET = frozenset({"job", "instance"})
+SITUATIONS = ("restart", "reload", "scrape_gap", "api_outage")
+SITUATION_SECONDS = 80 * 60
+"""When the situation begins, in each of its case files."""
+
+
+def promtool(*arguments: str | Path) -> None:
+    """Run promtool; what it says is the failure."""
+    ran = subprocess.run(
+        [require_binary("promtool", "PROMTOOL_BINARY"), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_promtool_finds_no_fault_in_the_rules() -> None:
+    promtool("check", "rules", "--lint=all", "--lint-fatal", *RULE_FILES)
+
+
+def test_promtool_accepts_the_example_configuration_with_its_rules() -> None:
+    promtool("check", "config", PROMETHEUS / "prometheus.yml")
+
+
+@pytest.mark.parametrize("file", CASE_FILES, ids=lambda file: file.stem)
+def test_the_alerts_fire_and_keep_silent_as_the_cases_say(file: Path) -> None:
+    """Every case is played by promtool; a rule that fails to evaluate, as by duplicate labels, fails its case."""
+    promtool("test", "rules", file)
+
+
+@pytest.mark.parametrize("rule", rulebook.rules(), ids=str)
+def test_every_expression_is_promql_of_prometheus_3(rule: Rule) -> None:
+    """A parser that follows Prometheus 3 stands in for a server of that version, which Debian 12 does not have."""
+    promql_parser = pytest.importorskip("promql_parser")
+    assert promql_parser.parse(rule.expr) is not None
+
+
+@pytest.mark.parametrize("rule", rulebook.rules(), ids=str)
+def test_a_rule_names_only_metrics_and_labels_that_exist(rule: Rule) -> None:
+    """A metric is in the exporter's catalogue, recorded by these rules, or Prometheus's own `up`."""
+    used = promql.names(rule.expr)
+    recorded = {name: NUMBER | CARRIED | {"status"} for name in rulebook.recordings()}
+    known = METRICS | recorded | {"up": TARGET}
+    assert set(used.selected) <= set(known)
+    for metric, labels in used.selected.items():
+        assert labels <= known[metric] | TARGET
+    assert used.listed <= NUMBER | CARRIED | TARGET | {"status"}
+
+
+def test_every_recorded_series_is_used_by_a_rule() -> None:
+    used = {name for rule in rulebook.rules() for name in promql.names(rule.expr).selected}
+    assert set(rulebook.recordings()) <= used
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=str)
+def test_an_alert_says_how_urgent_it_is_what_is_wrong_and_where_to_read_on(alert: Rule) -> None:
+    """Severity, summary, description, and a runbook page named like the alert; texts show known labels only."""
+    assert alert.severity in {"critical", "warning"}
+    assert alert.for_
+    assert set(alert.annotations) == {"summary", "description", "runbook_url"}
+    assert all(text.strip() for text in alert.annotations.values())
+    base = "https://github.com/cams-exporter/cams-exporter/blob/main/docs/runbooks/"
+    assert alert.annotations["runbook_url"] == f"{base}{alert.name}.md"
+    assert (RUNBOOKS / f"{alert.name}.md").is_file()
+    shown = set(re.findall(r"\$labels\.(\w+)", " ".join(alert.annotations.values())))
+    assert shown <= NUMBER | CARRIED | TARGET | {"status"}
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=str)
+def test_the_steady_cases_hold_every_word_of_an_alert(alert: Rule) -> None:
+    """steady.yml has a case in which the alert fires, text included, and one in which it is silent."""
+    cases = [
+        case
+        for world in rulebook.load(PROMETHEUS / "tests" / "steady.yml")["tests"]
+        for case in world.get("alert_rule_test", ())
+        if case["alertname"] == alert.name
+    ]
+    fired = [expected for case in cases for expected in case.get("exp_alerts", ())]
+    assert any(
+        expected["exp_labels"]["severity"] == alert.severity and len(expected["exp_annotations"]) == 3
+        for expected in fired
+    )
+    assert any(not case.get("exp_alerts") for case in cases)
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+@pytest.mark.parametrize("alert", ALERTS, ids=str)
+def test_every_alert_is_tried_in_every_situation(alert: Rule, situation: str) -> None:
+    """During a restart, a reload, a scrape gap and an outage of the API: once firing, and once silent in a world that
+    has every metric the alert rests on."""
+    during = [
+        check
+        for check in rulebook.checks(PROMETHEUS / "tests" / f"{situation}.yml")
+        if check.seconds >= SITUATION_SECONDS
+    ]
+    key = (alert.name, alert.severity)
+    assert any(key in check.firing for check in during)
+    assert any(key not in check.firing and rulebook.rests_on(alert) <= check.metrics for check in during)
+
+
+def test_the_same_labels_are_carried_along_everywhere() -> None:
+    """`name, team` is one list in several places: whoever adds a label must find them all."""
+    lists = {
+        group
+        for rule in rulebook.rules()
+        for group in re.findall(r"group_(?:left|right) \(([^)]*)\)", rule.expr)
+        if group
+    }
+    assert lists == {"name, team"}
+    named = [rule.expr for rule in rulebook.rules() if re.search(r"by \([^)]*\bname\b", rule.expr)]
+    assert all("phone_number, name, team)" in expr for expr in named)
+
+
+def test_an_alert_on_a_number_outlives_a_change_of_its_name() -> None:
+    """`name` is a label, so a reload that changes it begins a new alert: the old one must last until that one fires."""
+    numbers = [alert for alert in ALERTS if alert.name.startswith("CamsNumber")]
+    assert len(numbers) == 5
+    assert {(alert.for_, alert.keep_firing_for) for alert in numbers} == {("5m", "5m")}
+
+
+def test_the_error_ratio_counts_what_concerns_the_account() -> None:
+    """Left out is what other alerts tell: throttling, errors about one number, and credentials that are missing."""
+    ratios = [rule for name, rule in rulebook.recordings().items() if ":ratio_rate" in name]
+    left_out = {found for rule in ratios for found in re.findall(r'code!~"([^"]*)"', rule.expr)}
+    assert len(ratios) == 3
+    assert len(left_out) == 1
+    pattern = re.compile(left_out.pop())
+    for code in (*codes.DOCUMENTED_CODES, "http_429"):
+        elsewhere = codes.kind_of(code, 400) in {Kind.THROTTLE, Kind.NUMBER} or code == codes.CREDENTIALS_ERROR
+        assert bool(pattern.fullmatch(code)) == elsewhere, code
+
+
+def test_the_example_scrape_job_is_one_that_the_down_alert_finds() -> None:
+    down = next(alert for alert in ALERTS if alert.name == "CamsExporterDown")
+    (job_pattern,) = set(re.findall(r'job=~"([^"]*)"', down.expr))
+    (job,) = rulebook.load(PROMETHEUS / "prometheus.yml")["scrape_configs"]
+    assert re.fullmatch(job_pattern, job["job_name"])
+    assert job["static_configs"] == [{"targets": ["localhost:10106"]}]

@@ -1,0 +1,39 @@
+"""Where the operations tests find the tools they check with, and what happens when one is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+"""The repository."""
+
+
+def python_tool(name: str) -> str:
+    """A command that is installed beside the running Python; requirements-dev.txt brings it."""
+    found = shutil.which(name, path=str(Path(sys.executable).parent))
+    return found or missing(f"{name} is not in the virtual environment: make develop")
+
+
+def system_tool(name: str, package: str) -> str:
+    """A command of the machine, from Debian's `package`."""
+    return shutil.which(name) or missing(f"{name} is not installed (Debian: apt-get install {package})")
+
+
+def environment_tool(variable: str, reason: str) -> str:
+    """What an environment variable names; its absence is a skip everywhere, CI too: another target sets it."""
+    value = os.environ.get(variable)
+    if not value:
+        pytest.skip(reason)
+    return value
+
+
+def missing(reason: str) -> str:
+    """Skip for want of a tool; fail where `CI` is ``true``, since a skip would hide a broken set-up."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
