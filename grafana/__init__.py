@@ -1,0 +1,7 @@
+"""Grafana dashboards as code; nothing here is part of the installed package.
+
+::
+
+    numbers_dashboard, exporter_dashboard  ->  panels, board, queries  ->  exporter.metrics (the names)
+                                build      ->  dashboards/*.json
+"""

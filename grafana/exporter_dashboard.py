@@ -1,0 +1,236 @@
+"""The dashboard "CAMS exporter": budget, errors, latency, lateness, accounts and the processes themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from exporter import metrics
+from grafana import api_rows, board, queries
+from grafana.panels import (
+    BAD_IF_ANY,
+    GREEN,
+    GREY,
+    RED,
+    Text,
+    colour_series,
+    dash_series,
+    graph,
+    now,
+    over_time,
+    single,
+    states,
+)
+from grafana.queries import each_exporter, of_account, of_job
+from grafana.tables import Column, listing, rows
+
+if TYPE_CHECKING:
+    from grafana_foundation_sdk.models import dashboard
+
+TITLE = "CAMS exporter"
+
+_ACCOUNT_STATE = {"1": ("OK", GREEN), "0": ("refused", RED)}
+_LOAD = {"1": ("OK", GREEN), "0": ("refused", RED)}
+_INSTANCE = "job, instance"
+
+
+def build() -> dashboard.Dashboard:
+    """The dashboard, ready to be written."""
+    it = board.Board(
+        board.EXPORTER_UID,
+        TITLE,
+        "How the exporter of WhatsApp number verification status itself fares: API budget, errors, latency, process.",
+        since="6h",
+    )
+    it.row("Now")
+    _summary(it)
+    it.row("API budget")
+    api_rows.budget(it)
+    it.row("Errors")
+    api_rows.errors(it)
+    it.row("Latency")
+    api_rows.latency(it)
+    it.row("Accounts")
+    _accounts(it)
+    it.row("Processes")
+    _processes(it)
+    return it.build(board.account_variables(), board.links(board.NUMBERS_UID, "CAMS numbers"), board.marks()[:1])
+
+
+def _summary(it: board.Board) -> None:
+    up = of_job("up")
+    stats = (
+        (
+            Text(
+                "Exporters down",
+                "Scrape targets of the chosen jobs that Prometheus could not scrape.",
+                ("CamsExporterDown", "CamsExporterAbsent"),
+            ),
+            f"count({up}) - sum({up})",
+            "short",
+            BAD_IF_ANY,
+        ),
+        (
+            Text(
+                "Accounts refused",
+                "Accounts that the API refuses as a whole: key, permission, subscription or clock.",
+                ("CamsAccountRefused", "CamsCredentialsFailing"),
+            ),
+            f"sum(1 - min by (account) ({of_account(metrics.ACCOUNT_UP)}))",
+            "short",
+            BAD_IF_ANY,
+        ),
+        (
+            Text(
+                "Reloads refused",
+                "Exporters that refused their last configuration and go on with the one before.",
+                ("CamsExporterConfigReloadFailed",),
+            ),
+            f"sum(1 - min by ({_INSTANCE}) ({of_job(metrics.RELOAD_SUCCESSFUL.name)}))",
+            "short",
+            BAD_IF_ANY,
+        ),
+        (
+            Text(
+                "Attempts failed",
+                "The share of attempts, retries included, that brought no status, over all chosen accounts.",
+                ("CamsApiErrorRatioHigh",),
+            ),
+            queries.error_ratio(by=""),
+            "percentunit",
+            api_rows.ERRORS,
+        ),
+        (
+            Text(
+                "Budget used, most of any account",
+                "Requests sent as a share of qps, for the account that uses most. At 100 % a pass over all numbers "
+                "may not fit the interval.",
+                ("CamsBudgetTooSmall",),
+            ),
+            f"max({queries.budget_used()})",
+            "percentunit",
+            api_rows.BUSY,
+        ),
+        (
+            Text(
+                "Lag, most of any account",
+                "How late the most overdue number is.",
+                ("CamsBudgetTooSmall",),
+            ),
+            f"max({of_account(metrics.ACCOUNT_LAG)})",
+            "s",
+            api_rows.LATE,
+        ),
+    )
+    for text, query, unit, steps in stats:
+        decimals = 1 if unit == "percentunit" else 0
+        it.add(single(text, now(query), unit=unit, steps=steps, decimals=decimals), width=4, height=4)
+
+
+def _accounts(it: board.Board) -> None:
+    state = f"min by (account) ({of_account(metrics.ACCOUNT_UP)})"
+    it.add(
+        states(
+            Text(
+                "Account state",
+                "Refused: the API refuses the account as a whole, by one replica at least; it is then probed once "
+                "per interval until it is accepted again.",
+                ("CamsAccountRefused",),
+            ),
+            over_time(state, "{{account}}"),
+            {int(value): meaning for value, meaning in _ACCOUNT_STATE.items()},
+            per_page=12,
+        ),
+        width=10,
+        height=9,
+    )
+    columns = (
+        Column("account", "Account"),
+        Column("Value #A", "State", colours=_ACCOUNT_STATE),
+        Column("Value #B", "Numbers", unit="short"),
+        Column("Value #C", "Interval", unit="s"),
+        Column("Value #D", "One pass takes", unit="s"),
+        Column("Value #E", "Budget", unit="reqps"),
+        Column("Value #F", "Effective", unit="reqps"),
+        Column("Value #G", "Lag", unit="s", steps=api_rows.LATE),
+    )
+    text = Text(
+        "Accounts",
+        "One pass takes: polling every number of the account once at its qps. Where that exceeds the interval, "
+        "polling is continuous and all numbers lag alike. Budget and effective rate are sums over replicas.",
+        ("CamsAccountRefused", "CamsBudgetTooSmall"),
+    )
+    asked = rows(
+        state,
+        f"max by (account) ({of_account(metrics.ACCOUNT_NUMBERS)})",
+        f"max by (account) ({of_account(metrics.ACCOUNT_INTERVAL)})",
+        queries.pass_seconds(),
+        f"sum by (account) ({of_account(metrics.BUDGET_QPS)})",
+        f"sum by (account) ({of_account(metrics.EFFECTIVE_QPS)})",
+        f"max by (account) ({of_account(metrics.ACCOUNT_LAG)})",
+    )
+    it.add(listing(text, asked, columns, empty="no data", sort="Account"), width=14, height=9)
+
+
+def _processes(it: board.Board) -> None:
+    columns = (
+        Column("job", "Job"),
+        Column("instance", "Instance"),
+        Column("Value #A", "Scrape", colours={"1": ("up", GREEN), "0": ("down", RED)}),
+        Column("Value #B", "Scrape took", unit="s"),
+        Column("Value #C", "Started", unit="dateTimeFromNow"),
+        Column("Value #D", "Last reload", colours=_LOAD),
+        Column("Value #E", "Configuration of", unit="dateTimeFromNow"),
+        Column("version", "Version"),
+        Column("revision", "Revision"),
+        Column("python_version", "Python"),
+    )
+    text = Text(
+        "Exporters",
+        "Every scrape target of the chosen jobs. Configuration of: when the configuration in force was loaded.",
+        ("CamsExporterDown", "CamsExporterConfigReloadFailed"),
+    )
+    asked = rows(
+        each_exporter("up"),
+        each_exporter("scrape_duration_seconds"),
+        f"1000 * {each_exporter('process_start_time_seconds')}",
+        each_exporter(metrics.RELOAD_SUCCESSFUL.name),
+        queries.loads(),
+        f"max by ({_INSTANCE}, version, revision, python_version) ({of_job(metrics.BUILD_INFO.name)})",
+    )
+    it.add(listing(text, asked, columns, empty="no data", sort="Instance"), width=24, height=6)
+    it.add(
+        graph(
+            Text("CPU", "Cores used by each exporter: 1 is one core."),
+            over_time(
+                f"sum by ({_INSTANCE}) (rate({of_job('process_cpu_seconds_total')}[$__rate_interval]))",
+                "{{instance}}",
+            ),
+            unit="short",
+        ),
+        width=6,
+        height=8,
+    )
+    it.add(
+        graph(
+            Text("Memory", "Resident memory of each exporter."),
+            over_time(each_exporter("process_resident_memory_bytes"), "{{instance}}"),
+            unit="bytes",
+        ),
+        width=6,
+        height=8,
+    )
+    descriptors = graph(
+        Text("File descriptors", "Open files and sockets of each exporter, and the lowest limit of any."),
+        over_time(each_exporter("process_open_fds"), "{{instance}}", "A"),
+        over_time(f"min({of_job('process_max_fds')})", "limit", "B"),
+    )
+    it.add(colour_series(dash_series(descriptors, "limit"), {"limit": GREY}), width=6, height=8)
+    it.add(
+        graph(
+            Text("Scrape duration", "How long Prometheus's scrapes of each exporter took."),
+            over_time(each_exporter("scrape_duration_seconds"), "{{instance}}"),
+            unit="s",
+        ),
+        width=6,
+        height=8,
+    )

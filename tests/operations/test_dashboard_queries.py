@@ -1,0 +1,296 @@
+"""What the dashboards' queries answer, with replicas, restarts, outages and odd data: the real promtool decides.
+
+The expressions are taken from the committed JSON by the panel's title, with variables filled in as a fresh dashboard
+does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exporter.model import KNOWN_STATUSES
+from tests.support.dashboards import EVERYTHING, dashboards, filled, queries
+from tests.support.promtool import MINUTES, evaluate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+STEP = dict(EVERYTHING) | {"__interval": "5m", "__range": "20m", "__rate_interval": "4m"}
+EXPRESSIONS = {query.where: query.expression for one in dashboards().values() for query in queries(one)}
+
+NOTHING: dict[str, float] = {}
+N1, N2 = "100", "200"
+
+
+def expression(panel: str, ref: str = "A", **chosen: str) -> str:
+    """The query `ref` of a panel, or of an annotation with ``ref="mark"``."""
+    where = f"CAMS numbers / annotation {panel}" if ref == "mark" else f"CAMS numbers / {panel} / {ref}"
+    found = EXPRESSIONS.get(where) or EXPRESSIONS[where.replace("numbers", "exporter", 1)]
+    return filled(found, STEP | chosen)
+
+
+def labels(*, instance: str = "", phone: str = N1, account: str = "main", **more: str) -> str:
+    """Label pairs of one number, or with ``phone=""`` of its account."""
+    found = {"account": account, "cust_space_id": "s" if phone else "", "phone_number": phone, **more}
+    if instance:
+        found |= {"instance": instance, "job": "cams-exporter"}
+    return ", ".join(f'{name}="{value}"' for name, value in sorted(found.items()) if value)
+
+
+def number(instance: str, phone: str, name: str = "", **flags: str) -> dict[str, str]:
+    """The series of one number on one replica; `flags` are the values of each status, 0 for those not given."""
+    places = {"instance": instance, "phone": phone}
+    statuses = {status: flags.get(status, "0x60") for status in (*KNOWN_STATUSES, *flags)}
+    return {
+        f"cams_phone_number_info{{{labels(**places, name=name, phone_number_id=instance + phone)}}}": "1x60",
+        **{
+            f"cams_phone_number_verification_status{{{labels(**places, status=status)}}}": values
+            for status, values in statuses.items()
+        },
+    }
+
+
+def of(metric: str, instance: str, values: str, phone: str = N1) -> dict[str, str]:
+    """One more series of a number on one replica, or with ``phone=""`` of its account."""
+    return {f"{metric}{{{labels(instance=instance, phone=phone)}}}": values}
+
+
+def counts(**expected: float) -> list[tuple[str, int, Mapping[str, float]]]:
+    """What the panels of the first row show at minute 30, by their titles with ``_`` for a blank."""
+    return [(expression(title.replace("_", " ")), 30, {"{}": value}) for title, value in expected.items()]
+
+
+RESTARTED = number("a", N1, VERIFIED="1x60") | number("b", N1, UNKNOWN="1x60")
+
+
+def test_a_replica_that_knows_outranks_one_that_does_not(tmp_path: Path) -> None:
+    """A replica that was just restarted says UNKNOWN: the number still counts once, with the status that is known."""
+    evaluate(
+        tmp_path,
+        RESTARTED,
+        [
+            *counts(Numbers=1, Verified=1, Unknown=0, Not_verified=0, Expired=0, Other_status=0),
+            (expression("Numbers that are not verified"), 30, NOTHING),
+            (expression("Numbers by account and status"), 30, by_status(VERIFIED=1)),
+            (expression("Verified share by account"), 30, {'{account="main"}': 1}),
+        ],
+    )
+
+
+def by_status(**known: float) -> dict[str, float]:
+    """Counts of every documented status in the account."""
+    return {f'{{account="main", status="{status}"}}': known.get(status, 0) for status in KNOWN_STATUSES}
+
+
+def test_a_number_that_no_replica_knows_is_unknown(tmp_path: Path) -> None:
+    """UNKNOWN is neither VERIFIED nor hidden."""
+    evaluate(
+        tmp_path,
+        number("a", N1, "desk", UNKNOWN="1x60") | number("b", N1, "desk", UNKNOWN="1x60"),
+        [
+            *counts(Numbers=1, Verified=0, Unknown=1),
+            (
+                expression("Numbers that are not verified"),
+                30,
+                {f"{{{labels(status='UNKNOWN', name='desk')}}}": 1},
+            ),
+            (expression("Verified share by account"), 30, {'{account="main"}': 0}),
+        ],
+    )
+
+
+def test_an_undocumented_status_is_counted_and_listed(tmp_path: Path) -> None:
+    """The API's statuses are open: REVOKED is shown by its own name, and never as VERIFIED."""
+    evaluate(
+        tmp_path,
+        number("a", N1, "desk", REVOKED="1x60") | number("a", N2, VERIFIED="1x60"),
+        [
+            *counts(Numbers=2, Verified=1, Other_status=1, Not_verified=0, Unknown=0),
+            (expression("Numbers that are not verified"), 30, {f"{{{labels(status='REVOKED', name='desk')}}}": 1}),
+        ],
+    )
+
+
+def test_nothing_looks_well_when_the_exporter_is_down(tmp_path: Path) -> None:
+    """Without data a count is missing, not 0: an empty panel must not read as "no number is unverified"."""
+    gone = dict.fromkeys(number("a", N1), "1x10 stale")
+    titles = ("Numbers", "Verified", "Not verified", "Expired", "Other status", "Unknown", "Failing", "Stale")
+
+    evaluate(tmp_path, gone, [(expression(title), 30, NOTHING) for title in titles])
+
+
+def test_two_names_of_one_number_make_one_row(tmp_path: Path) -> None:
+    """While a new configuration is rolled out, replicas may differ in a number's name: still one row, no error."""
+    two = number("a", N1, "old", NOT_VERIFIED="1x60") | number("b", N1, "new", NOT_VERIFIED="1x60")
+
+    evaluate(tmp_path, two, [(f"count({expression('Numbers that are not verified')})", 30, {"{}": 1})])
+
+
+def test_since_is_the_earliest_time_of_the_replicas_that_agree(tmp_path: Path) -> None:
+    """A replica that has not asked since remembers when an older status began; that is not this status's time."""
+    flags = (
+        number("a", N1, NOT_VERIFIED="1x60") | number("b", N1, NOT_VERIFIED="1x60") | number("c", N1, VERIFIED="1x60")
+    )
+    metric = "cams_phone_number_status_change_timestamp_seconds"
+    changes = of(metric, "a", "700x60") | of(metric, "b", "600x60") | of(metric, "c", "1x60")
+    since = expression("Numbers that are not verified", "B")
+
+    evaluate(tmp_path, flags | changes, [(since, 30, {f"{{{labels()}}}": 600_000})])
+
+
+def test_unknown_has_no_since_but_the_age_of_the_last_answer(tmp_path: Path) -> None:
+    """UNKNOWN is no change of status: when it began is not known, when the number last answered is."""
+    flags = number("a", N1, UNKNOWN="1x60")
+    times = of("cams_phone_number_status_change_timestamp_seconds", "a", "1x60") | of(
+        "cams_phone_number_last_success_timestamp_seconds", "a", "60x60"
+    )
+    panel = "Numbers that are not verified"
+
+    evaluate(
+        tmp_path,
+        flags | times,
+        [(expression(panel, "B"), 30, NOTHING), (expression(panel, "C"), 30, {f"{{{labels()}}}": 29 * MINUTES})],
+    )
+
+
+ACCOUNT = of("cams_account_scrape_interval_seconds", "a", "60x60", phone="")
+
+
+@pytest.mark.parametrize(("lag", "stale"), [(0, 1), (600, 0)], ids=["on schedule", "late"])
+def test_a_number_is_stale_when_its_account_is_not_late(tmp_path: Path, lag: int, stale: int) -> None:
+    """An answer 5 minutes old at an interval of 1: stale, unless the account's polls are all as late."""
+    series = {
+        **number("a", N1, "desk", VERIFIED="1x60"),
+        **ACCOUNT,
+        **of("cams_account_poll_lag_seconds", "a", f"{lag}x60", phone=""),
+        **of("cams_phone_number_last_success_timestamp_seconds", "a", f"{25 * MINUTES}x60"),
+        **of("cams_phone_number_last_poll_success", "a", "1x60"),
+    }
+    row = {f"{{{labels(status='VERIFIED', name='desk')}}}": 1.0}
+    panel = "Stale and failing numbers"
+
+    evaluate(tmp_path, series, [*counts(Stale=stale, Failing=0), (expression(panel), 30, row if stale else NOTHING)])
+
+
+def test_a_number_fails_when_no_replica_reaches_it(tmp_path: Path) -> None:
+    """One replica's failed poll is no trouble of the number while another's succeed."""
+    one = of("cams_phone_number_last_poll_success", "a", "0x60") | of(
+        "cams_phone_number_last_poll_success", "b", "1x60"
+    )
+    both = of("cams_phone_number_last_poll_success", "a", "0x60", N2) | of(
+        "cams_phone_number_last_poll_success", "b", "0x60", N2
+    )
+    flags = number("a", N1, VERIFIED="1x60") | number("a", N2, "desk", UNKNOWN="1x60")
+    row = {f"{{{labels(phone=N2, status='UNKNOWN', name='desk')}}}": 1.0}
+
+    evaluate(tmp_path, flags | one | both, [*counts(Failing=1), (expression("Stale and failing numbers"), 30, row)])
+
+
+CHANGED = number("a", N1, "desk", VERIFIED="1x20 0x40", EXPIRED="0x20 1x40")
+
+
+def test_a_change_of_status_is_marked_once(tmp_path: Path) -> None:
+    """The step in which the new status is first seen has the mark, those before and after have none."""
+    mark = expression("Status changed", "mark")
+    changed = {f"{{{labels(status='EXPIRED', name='desk')}}}": 1.0}
+
+    evaluate(tmp_path, CHANGED, [(mark, 20, NOTHING), (mark, 25, changed), (mark, 30, NOTHING)])
+
+
+@pytest.mark.parametrize("gap", ["_x5", "0x5"], ids=["scrape gap", "UNKNOWN after a restart"])
+def test_a_restart_is_no_change_of_status(tmp_path: Path, gap: str) -> None:
+    """What was known before and is known again did not change, whatever lay between."""
+    unknown = "0x20 1x5 0x40" if gap == "0x5" else f"0x20 {gap} 0x40"
+    series = number("a", N1, VERIFIED=f"1x20 {gap} 1x40", UNKNOWN=unknown)
+    mark = expression("Status changed", "mark")
+
+    evaluate(tmp_path, series, [(mark, minute, NOTHING) for minute in range(5, 45)])
+
+
+def test_timeline_shows_each_status_by_its_severity(tmp_path: Path) -> None:
+    """Two replicas make one line: a known status before UNKNOWN."""
+    series = (
+        CHANGED
+        | number("b", N1, "desk", UNKNOWN="1x60")
+        | number("a", N2, "shop", UNKNOWN="1x40 0x20", REVOKED="0x40 1x20")
+    )
+    timeline = expression("Status of the numbers least verified in this range")
+    first, second = f"{{{labels(name='desk')}}}", f"{{{labels(phone=N2, name='shop')}}}"
+
+    evaluate(tmp_path, series, [(timeline, 15, {first: 2, second: 1}), (timeline, 45, {first: 3, second: 4})])
+
+
+def test_timeline_keeps_to_numbers_that_had_a_chosen_status(tmp_path: Path) -> None:
+    """Choosing EXPIRED brings the lines of numbers that were EXPIRED in the range, whole."""
+    series = CHANGED | number("a", N2, "shop", NOT_VERIFIED="1x60")
+    timeline = expression("Status of the numbers least verified in this range", status="EXPIRED")
+
+    evaluate(tmp_path, series, [(timeline, 30, {f"{{{labels(name='desk')}}}": 3})])
+
+
+def test_timeline_is_bounded_and_prefers_the_least_verified(tmp_path: Path) -> None:
+    """Of thousands of numbers only the worst are drawn, however many are well."""
+    well = {key: value for phone in range(300, 360) for key, value in number("a", str(phone), VERIFIED="1x60").items()}
+    timeline = expression("Status of the numbers least verified in this range")
+    one = f'({timeline}) and on (phone_number) cams_phone_number_info{{phone_number="{N1}"}}'
+
+    evaluate(
+        tmp_path,
+        CHANGED | well,
+        [(f"count({timeline})", 30, {"{}": 50}), (one, 30, {f"{{{labels(name='desk')}}}": 3})],
+    )
+
+
+def test_replicas_share_the_budget_of_an_account(tmp_path: Path) -> None:
+    """Two replicas with half the budget each: 2 of 4 requests a second and 1 of 4 are three eighths."""
+    requests, qps = "cams_api_requests_total", "cams_api_budget_qps"
+    operation = 'operation="GetPhoneNumberVerificationStatus"'
+    series = {
+        f"{requests}{{{labels(instance='a', phone='')}, {operation}}}": "0+120x60",
+        f"{requests}{{{labels(instance='b', phone='')}, {operation}}}": "0+60x60",
+        **of(qps, "a", "4x60", phone=""),
+        **of(qps, "b", "4x60", phone=""),
+    }
+
+    evaluate(tmp_path, series, [(expression("Budget used by account"), 30, {'{account="main"}': 0.375})])
+
+
+def test_an_attempt_without_credential_counts_as_an_attempt(tmp_path: Path) -> None:
+    """Nothing was sent, so that requests stand still: all attempts failed, which is 1 and not infinite."""
+    operation = 'operation="GetPhoneNumberVerificationStatus"'
+    place = labels(instance="a", phone="")
+    series = {
+        f"cams_api_requests_total{{{place}, {operation}}}": "7x60",
+        f'cams_api_errors_total{{{place}, {operation}, code="credentials_error"}}': "0+6x60",
+        f'cams_api_errors_total{{{place}, {operation}, code="timeout"}}': "0x60",
+    }
+
+    evaluate(
+        tmp_path,
+        series,
+        [
+            (expression("Failed share by account"), 30, {'{account="main"}': 1}),
+            (expression("Attempts failed"), 30, {"{}": 1}),
+        ],
+    )
+
+
+def test_an_exporter_that_is_down_is_counted_and_keeps_its_row(tmp_path: Path) -> None:
+    """All that is left of an exporter that is down is what Prometheus itself says about the target."""
+    series = {f'up{{job="cams-exporter", instance="{name}"}}': value for name, value in (("a", "1x60"), ("b", "0x60"))}
+
+    evaluate(
+        tmp_path,
+        series | {'up{job="other", instance="c"}': "0x60"},
+        [
+            (expression("Exporters down"), 30, {"{}": 1}),
+            (
+                expression("Exporters"),
+                30,
+                {'{instance="a", job="cams-exporter"}': 1, '{instance="b", job="cams-exporter"}': 0},
+            ),
+        ],
+    )
