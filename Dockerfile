@@ -1,0 +1,62 @@
+# The exporter's container image.
+#
+#   docker build --tag cams-exporter --build-arg REVISION="$(git rev-parse HEAD)" .
+#
+# Nothing here knows the architecture: the same file builds for every platform that the base image and the wheels have
+# (docker buildx build --platform linux/amd64,linux/arm64 ...).  For a bit-for-bit base add its digest:
+# --build-arg PYTHON_IMAGE=python:3.13.13-slim-trixie@sha256:...
+ARG PYTHON_IMAGE=python:3.13.13-slim-trixie
+
+# hadolint ignore=DL3006 -- the tag stands in PYTHON_IMAGE
+FROM ${PYTHON_IMAGE} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+COPY requirements-build.txt requirements.txt ./
+# Every file that is fetched is pinned by hash, build tools too.  Only wheels, so that no compiler is needed on any
+# architecture; alibabacloud-tea alone is published as source, and that is pure Python.
+RUN python3 -m venv /opt/tools && \
+    /opt/tools/bin/pip install --require-hashes --only-binary=:all: --requirement=requirements-build.txt && \
+    /opt/tools/bin/pip wheel --require-hashes --only-binary=:all: --no-binary=alibabacloud-tea --no-build-isolation \
+        --wheel-dir=/wheels --requirement=requirements.txt
+COPY LICENSE README.md pyproject.toml ./
+COPY exporter exporter
+RUN /opt/tools/bin/pip wheel --no-build-isolation --no-deps --no-index --wheel-dir=/wheels . && \
+    python3 -m venv --without-pip /opt/cams-exporter && \
+    /opt/tools/bin/pip --python=/opt/cams-exporter/bin/python3 install --no-deps --no-index /wheels/*.whl
+
+# hadolint ignore=DL3006 -- as above
+FROM ${PYTHON_IMAGE}
+# The base image's own pip has nothing to do at run time, and scanners find its faults.
+RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/site-packages/pip* \
+        "$(python3 -c 'import ensurepip, os; print(os.path.dirname(ensurepip.__file__))')" && \
+    install --directory --owner=65532 --group=65532 --mode=0700 /var/lib/cams-exporter
+COPY --from=build /opt/cams-exporter /opt/cams-exporter
+# PYTHONSAFEPATH: a module that lies beside the configuration is not imported.
+ENV PATH=/opt/cams-exporter/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONSAFEPATH=1 \
+    PYTHONUNBUFFERED=1 \
+    HOME=/var/lib/cams-exporter
+# --config.file=config.yml, the default, is /etc/cams-exporter/config.yml.
+WORKDIR /etc/cams-exporter
+# A number, not a name: Kubernetes' runAsNonRoot can check only that.
+USER 65532:65532
+EXPOSE 10106
+HEALTHCHECK --interval=30s --timeout=10s --start-period=10s --retries=3 \
+    CMD ["python3", "-m", "exporter.healthcheck"]
+ENTRYPOINT ["cams_exporter"]
+
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+ARG CREATED=
+ARG SOURCE=
+ENV CAMS_EXPORTER_REVISION=${REVISION}
+LABEL org.opencontainers.image.title="cams-exporter" \
+      org.opencontainers.image.description="Prometheus exporter for the verification status of WhatsApp phone numbers on Alibaba Cloud (CAMS)" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.source="${SOURCE}"

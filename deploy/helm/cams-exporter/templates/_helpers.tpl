@@ -1,0 +1,114 @@
+{{- define "cams-exporter.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
+{{- else if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What selects the pods; the name is the Prometheus job, and the alert CamsExporterDown finds its targets by it. */}}
+{{- define "cams-exporter.selectorLabels" -}}
+app.kubernetes.io/name: cams-exporter
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "cams-exporter.labels" -}}
+{{ include "cams-exporter.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "cams-exporter.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- .Values.serviceAccount.name | default (include "cams-exporter.fullname" .) -}}
+{{- else -}}
+{{- .Values.serviceAccount.name | default "default" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "cams-exporter.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}
+{{- printf "%s@%s" .repository .digest -}}
+{{- else -}}
+{{- printf "%s:%s" .repository (.tag | default $.Chart.AppVersion) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "cams-exporter.configSecret" -}}
+{{- .Values.existingSecret | default (printf "%s-config" (include "cams-exporter.fullname" .)) -}}
+{{- end -}}
+
+{{- define "cams-exporter.webSecret" -}}
+{{- if .Values.web.existingSecret -}}
+{{- .Values.web.existingSecret -}}
+{{- else if .Values.web.config -}}
+{{- printf "%s-web" (include "cams-exporter.fullname" .) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* none, server or mutual: what a client of the exporter has to speak. */}}
+{{- define "cams-exporter.tls" -}}
+{{- $server := .Values.web.config.tls_server_config -}}
+{{- if .Values.web.tls -}}
+{{- .Values.web.tls -}}
+{{- else if not $server -}}
+none
+{{- else if eq ($server.client_auth_type | default "") "RequireAndVerifyClientCert" -}}
+mutual
+{{- else -}}
+server
+{{- end -}}
+{{- end -}}
+
+{{/* A probe of one of the endpoints.  The kubelet has no client certificate: for mutual TLS the pod asks itself. */}}
+{{- define "cams-exporter.probe" -}}
+{{- $tls := include "cams-exporter.tls" .root -}}
+{{- if eq $tls "mutual" -}}
+exec:
+  command: [python3, -m, exporter.healthcheck, "https://127.0.0.1:10106{{ .path }}"]
+{{- else -}}
+httpGet:
+  path: {{ .path }}
+  port: http
+  scheme: {{ ternary "HTTP" "HTTPS" (eq $tls "none") }}
+{{- end -}}
+{{- end -}}
+
+{{/* What the schema cannot say: combinations that would install, and then not work. */}}
+{{- define "cams-exporter.validate" -}}
+{{- $sources := 0 -}}
+{{- if .Values.config }}{{ $sources = add $sources 1 }}{{ end -}}
+{{- if .Values.existingSecret }}{{ $sources = add $sources 1 }}{{ end -}}
+{{- if .Values.demo }}{{ $sources = add $sources 1 }}{{ end -}}
+{{- if eq (int $sources) 0 -}}
+{{- fail "\n\ncams-exporter: no configuration given.  Set one of\n  config          the exporter's configuration, see config.example.yml\n  existingSecret  the name of a Secret that holds it as config.yml\n  demo: true      simulated numbers, no credentials needed\n" -}}
+{{- else if gt (int $sources) 1 -}}
+{{- fail "\n\ncams-exporter: config, existingSecret and demo exclude each other; set one of them\n" -}}
+{{- end -}}
+{{- if and .Values.web.config .Values.web.existingSecret -}}
+{{- fail "\n\ncams-exporter: web.config and web.existingSecret exclude each other\n" -}}
+{{- end -}}
+{{- if and .Values.web.existingSecret (not .Values.web.tls) -}}
+{{- fail "\n\ncams-exporter: say in web.tls what web.existingSecret configures (none, server or mutual); the probes depend on it\n" -}}
+{{- end -}}
+{{- if and .Values.web.tls (not (include "cams-exporter.webSecret" .)) (ne .Values.web.tls "none") -}}
+{{- fail "\n\ncams-exporter: web.tls needs web.config or web.existingSecret\n" -}}
+{{- end -}}
+{{- if ne (empty .Values.rrsa.roleArn) (empty .Values.rrsa.oidcProviderArn) -}}
+{{- fail "\n\ncams-exporter: rrsa.roleArn and rrsa.oidcProviderArn need each other\n" -}}
+{{- end -}}
+{{- if and .Values.rrsa.roleName .Values.rrsa.roleArn -}}
+{{- fail "\n\ncams-exporter: rrsa.roleName (with the webhook) and rrsa.roleArn (without) exclude each other\n" -}}
+{{- end -}}
+{{- if and .Values.rrsa.roleName (not .Values.serviceAccount.create) -}}
+{{- fail "\n\ncams-exporter: rrsa.roleName annotates the ServiceAccount, so serviceAccount.create must be true\n" -}}
+{{- end -}}
+{{- if and .Values.storage.enabled (gt (int .Values.replicas) 1) -}}
+{{- fail "\n\ncams-exporter: storage belongs to one replica; set replicas: 1 or storage.enabled: false\n" -}}
+{{- end -}}
+{{- end -}}

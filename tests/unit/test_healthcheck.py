@@ -1,0 +1,295 @@
+"""The built-in health check, against servers on loopback that speak, refuse, stall and babble."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exporter.healthcheck import CERT_VARIABLE, DEFAULT_URL, URL_VARIABLE, Verdict, check, judge, main, parse
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
+
+REQUEST_LINE = b"GET /-/healthy HTTP/1.1\r\n"
+SHORT_SECONDS = 0.3
+"""The patience given to a check that is bound to run out of it."""
+
+
+def answering(answer: bytes, heard: list[bytes] | None = None) -> Handler:
+    """Reads one request, says `answer`, closes."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, OSError), contextlib.closing(writer):
+            request = await reader.readuntil(b"\r\n\r\n")
+            if heard is not None:
+                heard.append(request)
+            writer.write(answer)
+            await writer.drain()
+
+    return handle
+
+
+HEALTHY = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhealthy\n")
+
+
+@contextmanager
+def serving(handler: Handler, context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[str]:
+    """A server in a loop of its own, as the exporter's is; gives HOST:PORT."""
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)  # a refused handshake is what some tests are about
+    server = loop.run_until_complete(asyncio.start_server(handler, host, 0, ssl=context))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        address, port = server.sockets[0].getsockname()[:2]
+        yield f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    finally:
+        asyncio.run_coroutine_threadsafe(shut(server), loop).result(30)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def shut(server: asyncio.Server) -> None:
+    """Close the server and end what still hangs on it."""
+    server.close()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.sleep(0)  # a transport that was told to close does so on the next turn
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def server_context(
+    authority: trustme.CA, *, client_cert: bool = False, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
+) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = version
+    authority.issue_cert("exporter.example").configure_cert(context)
+    if client_cert:
+        authority.configure_trust(context)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def client_pem(authority: trustme.CA, directory: Path) -> Path:
+    path = directory / "client.pem"
+    authority.issue_cert("probe.example").private_key_and_cert_chain_pem.write_to_path(path)
+    return path
+
+
+def test_a_healthy_server_is_healthy_and_is_asked_one_proper_request() -> None:
+    heard: list[bytes] = []
+    with serving(answering(b"HTTP/1.1 200 OK\r\n\r\nhealthy\n", heard)) as address:
+        assert check(parse(address)) == Verdict(True, "HTTP 200 healthy")
+    assert len(heard) == 1
+    assert heard[0].startswith(REQUEST_LINE)
+    assert f"\r\nHost: {address}\r\n".encode() in heard[0]
+
+
+def test_an_unhealthy_server_is_unhealthy_and_says_why() -> None:
+    """The body names the loop that stands still; it is what `docker inspect` shows."""
+    answer = b"HTTP/1.1 503 Service Unavailable\r\n\r\nthe poller of account a\nhas not moved\n"
+    with serving(answering(answer)) as address:
+        assert check(parse(address)) == Verdict(False, "HTTP 503 the poller of account a has not moved")
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "301 Moved", "401 Unauthorized", "404 Not Found", "429 Too Many"])
+def test_only_200_is_healthy(status: str) -> None:
+    with serving(answering(f"HTTP/1.1 {status}\r\nLocation: /\r\n\r\n".encode())) as address:
+        assert not check(parse(address)).healthy
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
+@pytest.mark.parametrize("scheme", ["", "https://"])
+def test_a_tls_server_is_found_without_being_told_and_its_certificate_is_not_judged(
+    authority: trustme.CA, scheme: str, version: ssl.TLSVersion
+) -> None:
+    """The certificate is of an unknown authority and another name: no reason to restart a working exporter."""
+    with serving(HEALTHY, server_context(authority, version=version)) as address:
+        assert check(parse(scheme + address)) == Verdict(True, "HTTP 200 healthy")
+
+
+def test_an_explicit_scheme_is_kept_to(authority: trustme.CA) -> None:
+    with serving(HEALTHY, server_context(authority)) as address:
+        assert not check(parse(f"http://{address}")).healthy
+    with serving(HEALTHY) as address:
+        assert not check(parse(f"https://{address}"), timeout_seconds=SHORT_SECONDS).healthy
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
+def test_a_server_that_insists_on_a_client_certificate_is_alive(authority: trustme.CA, version: ssl.TLSVersion) -> None:
+    """Its refusal proves that the web loop turns; calling it unhealthy would restart a working exporter for ever."""
+    with serving(HEALTHY, server_context(authority, client_cert=True, version=version)) as address:
+        for _ in range(20):  # under TLS 1.3 the refusal races with the request
+            verdict = check(parse(address))
+            assert verdict.healthy, verdict
+            assert "client certificate" in verdict.reason
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
+def test_a_client_certificate_hears_the_real_answer(
+    authority: trustme.CA, tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    context = server_context(authority, client_cert=True, version=version)
+    with serving(answering(b"HTTP/1.1 503 No\r\n\r\nstalled"), context) as address:
+        assert check(parse(address), client_pem(authority, tmp_path)) == Verdict(False, "HTTP 503 stalled")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
+def test_a_client_certificate_that_is_refused_is_a_fault(
+    authority: trustme.CA, tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    """Whoever gives a certificate wants the answer, and must learn that the certificate is no good."""
+    with serving(HEALTHY, server_context(authority, client_cert=True, version=version)) as address:
+        assert not check(parse(address), client_pem(trustme.CA(), tmp_path)).healthy
+
+
+@pytest.mark.parametrize("content", [None, b"no PEM"])
+def test_a_client_certificate_that_cannot_be_read_is_a_fault(
+    authority: trustme.CA, tmp_path: Path, content: bytes | None
+) -> None:
+    path = tmp_path / "client.pem"
+    if content is not None:
+        path.write_bytes(content)
+    with serving(HEALTHY, server_context(authority)) as address:
+        assert not check(parse(f"https://{address}"), path).healthy
+
+
+def test_nobody_listening_is_unhealthy() -> None:
+    with serving(HEALTHY) as address:
+        pass
+    verdict = check(parse(address))
+    assert not verdict.healthy
+    assert "refused" in verdict.reason
+
+
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 \r\n\r\n", b"\0" * 20_000])
+def test_what_is_not_http_is_unhealthy(answer: bytes) -> None:
+    with serving(answering(answer)) as address:
+        assert not check(parse(address), timeout_seconds=SHORT_SECONDS).healthy
+
+
+def test_a_server_that_never_answers_is_given_up() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer):
+            await asyncio.Event().wait()
+
+    with serving(silent) as address:
+        verdict = check(parse(address), timeout_seconds=SHORT_SECONDS)
+    assert not verdict.healthy
+    assert "timed out" in verdict.reason
+
+
+def test_a_server_that_drips_is_given_up() -> None:
+    """The time is for the whole answer: a byte now and then does not renew it."""
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError), contextlib.closing(writer):
+            while True:
+                writer.write(b"H")
+                await writer.drain()
+                await asyncio.sleep(SHORT_SECONDS / 10)
+
+    with serving(drip) as address:
+        assert not check(parse(address), timeout_seconds=SHORT_SECONDS).healthy
+
+
+def test_an_ipv6_address_is_asked() -> None:
+    try:
+        with serving(HEALTHY, host="::1") as address:
+            assert check(parse(address)).healthy
+    except OSError as error:
+        pytest.skip(f"no IPv6 loopback here: {error}")
+
+
+@pytest.mark.parametrize(
+    ("url", "schemes", "host", "port", "path"),
+    [
+        (DEFAULT_URL, ("http", "https"), "127.0.0.1", 10106, "/-/healthy"),
+        ("localhost:1", ("http", "https"), "localhost", 1, "/-/healthy"),
+        ("https://[::1]:1/-/ready", ("https",), "::1", 1, "/-/ready"),
+        ("http://localhost", ("http",), "localhost", None, "/-/healthy"),
+    ],
+)
+def test_what_a_url_leaves_out_is_filled_in(
+    url: str, schemes: tuple[str, ...], host: str, port: int | None, path: str
+) -> None:
+    assert parse(url) == (schemes, host, port, path)
+
+
+@pytest.mark.parametrize("url", ["", "/-/healthy", ":1", "ftp://a", "a:b", "a:99999", "a:1/x\r\nEvil: 1", "a:1/ x"])
+def test_a_bad_url_is_refused(url: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - urllib words some of these itself
+        parse(url)
+
+
+@given(st.binary(max_size=300) | st.binary(max_size=200).map(lambda tail: b"HTTP/1.1 " + tail))
+def test_any_bytes_are_judged_or_refused(answer: bytes) -> None:
+    """Whatever a server says, the check ends with a verdict: 200 alone is healthy."""
+    try:
+        verdict = judge(answer)
+    except ValueError:
+        return
+    assert verdict.healthy == answer.startswith((b"HTTP/1.1 200", b"HTTP/1.0 200"))
+    assert "\n" not in verdict.reason
+
+
+def test_the_exit_status_is_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    with serving(HEALTHY) as address:
+        assert main([address]) == 0
+        assert capsys.readouterr().out == "healthy: HTTP 200 healthy\n"
+    assert main([address]) == 1
+    assert capsys.readouterr().out.startswith("unhealthy: http: ")
+
+
+def test_the_environment_names_address_and_certificate(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A container's HEALTHCHECK is fixed in the image: what differs comes from the environment."""
+    with serving(HEALTHY, server_context(authority, client_cert=True)) as address:
+        monkeypatch.setenv(URL_VARIABLE, address)
+        monkeypatch.setenv(CERT_VARIABLE, str(client_pem(authority, tmp_path)))
+        assert main([]) == 0
+    assert capsys.readouterr().out == "healthy: HTTP 200 healthy\n"
+
+
+def test_a_bad_url_ends_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["ftp://127.0.0.1"])
+    assert stop.value.code == 2
+    assert "neither http nor https" in capsys.readouterr().err
+
+
+def test_it_runs_as_a_module_and_loads_nothing_it_does_not_need() -> None:
+    """The check starts every few seconds beside the exporter: it must cost little and depend on nothing installed."""
+    with serving(HEALTHY) as address:
+        done = subprocess.run(
+            [sys.executable, "-S", "-X", "importtime", "-m", "exporter.healthcheck"],
+            env={**os.environ, URL_VARIABLE: address, "PYTHONPATH": str(Path(__file__).parents[2])},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stdout) == (0, "healthy: HTTP 200 healthy\n")
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
+    assert not loaded & {"asyncio", "http.client", "aiohttp", "requests", "yaml", "exporter.config"}
