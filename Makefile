@@ -1,0 +1,65 @@
+# Two commands matter: `make demo` shows the exporter at work, `make test` is what CI runs.
+# Both start from a bare Debian with Python 3.11 or newer, python3-venv and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO_ADDRESS ?= 127.0.0.1:10106
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this list.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/runtime: $(BIN)/python requirements.txt pyproject.toml
+	$(PIP) install --require-hashes --requirement requirements.txt
+	$(PIP) install --no-deps --editable .
+	@touch $@
+
+$(VENV)/development: $(VENV)/runtime requirements-dev.txt
+	$(PIP) install --require-hashes --requirement requirements-dev.txt
+	@touch $@
+
+.PHONY: install
+install: $(VENV)/runtime ## Install the exporter into .venv.
+
+.PHONY: demo
+demo: $(VENV)/runtime ## Serve simulated numbers on loopback; no credentials needed.
+	@echo "Metrics: http://$(DEMO_ADDRESS)/metrics   (Ctrl-C ends it)"
+	@$(BIN)/cams_exporter --demo --web.listen-address=$(DEMO_ADDRESS)
+
+.PHONY: develop
+develop: $(VENV)/development ## Install what the tests need, servers included (apt, when root or sudo).
+	@scripts/install-test-tools
+
+.PHONY: lint
+lint: $(VENV)/development ## Check style and types.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+.PHONY: test
+test: develop lint ## Install everything the suite needs, then lint, type-check and test.
+	$(BIN)/coverage erase
+	$(BIN)/pytest --numprocesses 4 --dist worksteal --cov --cov-report=term
+
+.PHONY: test-image
+test-image: develop ## Build the container image and run it, with buildah and podman (root; installs them).
+	scripts/test-image
+
+.PHONY: lock
+lock: $(VENV)/development ## Pin the newest compatible dependencies.
+	$(BIN)/python -m pip install --quiet pip-tools
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-header --no-emit-index-url \
+		--no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-header --no-emit-index-url \
+		--no-emit-find-links --no-emit-trusted-host --allow-unsafe --output-file requirements-dev.txt requirements-dev.in
+
+.PHONY: clean
+clean: ## Remove what was installed and generated.
+	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
