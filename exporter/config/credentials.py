@@ -166,7 +166,7 @@ _READERS: dict[str, Callable[[str], str]] = {
     ),
     "role_session_name": _matching(r"[A-Za-z0-9.@_-]{2,64}", "2 to 64 letters, digits, or any of .@-_"),
     "role_name": _matching(r"[A-Za-z0-9._-]{1,64}", "the role's name: letters, digits, or any of .-_"),
-    "external_id": _matching(r"[A-Za-z0-9=,.@:/_-]{2,1224}", "2 to 1224 letters, digits, or any of =,.@:/-_"),
+    "external_id": _matching(r"[A-Za-z0-9+=,.@:/_-]{2,1224}", "2 to 1224 of letters, digits and +=,.@:/-_"),
     "policy": _policy,
     "sts_endpoint": parse_host,
     "credentials_uri": _credentials_uri,

@@ -5,8 +5,6 @@ It is read once, because a label that changed with its file would break every se
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from exporter.yamlfile import Section
 
 HASH_KEY = "phone_number_hash_key"
@@ -44,20 +42,11 @@ def _inline(text: str) -> bytes:
 
 
 def _from_file(root: Section) -> bytes | None:
-    path = root.file(HASH_KEY_FILE)
-    if path is None:
+    content = root.content(HASH_KEY_FILE, MAX_KEY_BYTES + 1)
+    if content is None:
         return None
-    key = _content(path)
-    if not key or len(key) > MAX_KEY_BYTES:
-        root.fault(HASH_KEY_FILE, f"the file holds no key; write {MIN_KEY_BYTES} random bytes or more to it")
-        return None
-    return key
-
-
-def _content(path: Path) -> bytes:
-    """The file without one line break at its end; empty where it can no longer be read."""
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_KEY_BYTES + 1).removesuffix(b"\n").removesuffix(b"\r")
-    except OSError:
-        return b""
+    key = content.removesuffix(b"\n").removesuffix(b"\r")
+    if key and len(content) <= MAX_KEY_BYTES:
+        return key
+    root.fault(HASH_KEY_FILE, f"the file holds no key; write {MIN_KEY_BYTES} random bytes or more to it")
+    return None

@@ -173,7 +173,6 @@ class _TlsConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         plain = cast("asyncio.Transport", transport)
-        plain.pause_reading()  # the client's hello belongs to the TLS layer, which is not there yet
         self._task = asyncio.get_running_loop().create_task(self._shake_hands(plain))
 
     def data_received(self, data: bytes) -> None:
@@ -183,6 +182,9 @@ class _TlsConnection(asyncio.Protocol):
         self._lost = True
 
     async def _shake_hands(self, plain: asyncio.Transport) -> None:
+        # The client's hello belongs to the TLS layer, which is not there yet.  Not in `connection_made`: Python before
+        # 3.11.4 starts reading after that all the same.
+        plain.pause_reading()
         loop = asyncio.get_running_loop()
         try:
             await asyncio.sleep(self._delay_seconds)

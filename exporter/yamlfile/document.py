@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from exporter.errors import ConfigError
 
 MAX_FAULTS = 100
-"""Faults shown of one file; the rest is counted."""
+"""Faults and warnings shown of one file; the rest is counted."""
 
 SHOWN_CHARACTERS = 80
 
@@ -149,9 +149,7 @@ class Document:
         `redact` is applied to whatever text of the file a message shows.
         """
         if self._faults:
-            faults = self._rendered(self._faults, redact)
-            more = len(self._faults) - MAX_FAULTS
-            raise ConfigError([*faults, f"... and {more} more"] if more > 0 else faults)
+            raise ConfigError(self._rendered(self._faults, redact))
 
     def warnings(self) -> list[str]:
         """The warnings in the order of the file, in the form of faults."""
@@ -159,7 +157,9 @@ class Document:
 
     def _rendered(self, faults: list[_Fault], redact: Callable[[str], str]) -> list[str]:
         shown = sorted(faults, key=lambda fault: fault.line)[:MAX_FAULTS]
-        return [f"{self.name}:{fault.line}: {self._worded(fault, redact)}" for fault in shown]
+        lines = [f"{self.name}:{fault.line}: {self._worded(fault, redact)}" for fault in shown]
+        more = len(faults) - MAX_FAULTS
+        return [*lines, f"... and {more} more"] if more > 0 else lines
 
     def _worded(self, fault: _Fault, redact: Callable[[str], str]) -> str:
         message = fault.message if isinstance(fault.message, str) else fault.message()

@@ -95,11 +95,7 @@ def _events(name: str, text: str, loader: Any) -> Iterator[Any]:
             yield parser.get_event()
     except yaml.MarkedYAMLError as error:
         raise ConfigError([_syntax(name, error)]) from None
-    except (
-        yaml.YAMLError,
-        ValueError,
-        OverflowError,
-    ):  # the Python parser's chr() of an escape beyond Unicode
+    except (yaml.YAMLError, ValueError, OverflowError):  # the Python parser's chr() of any escape
         raise ConfigError([f"{name}: is not valid YAML; check its \\u and \\U escapes"]) from None
 
 

@@ -100,6 +100,11 @@ class Section:
                 return None
         if key not in self._data:
             return self._absent(key, default, required)
+        self._refuse(key, value, secret, unquoted)
+        return None
+
+    def _refuse(self, key: str, value: Any, secret: bool, unquoted: Callable[[str], str] | None) -> None:
+        """Say why what stands at `key` is no string."""
         written = self.document.text_of((*self.path, key))
         if value is None:
             self.fault(key, f"{_is(value)}; write one, or remove the line")
@@ -111,7 +116,6 @@ class Section:
             self.fault(key, unquoted(cut(written)))
         else:
             self.fault(key, f"{cut(written)} {_is(value)}; quote it: {show(written)}")
-        return None
 
     def number(self, key: str, low: float, high: float, default: float) -> float | None:
         """The number at `key`, from `low` to `high`."""
@@ -139,7 +143,11 @@ class Section:
 
     def file(self, key: str, *, required: str = "") -> Path | None:
         """The absolute path of the non-empty, readable file named at `key`, from the document's folder on."""
-        return self.text(key, self._readable, required=required)
+        return self.text(key, lambda name: self._read(name, 1)[0], required=required)
+
+    def content(self, key: str, max_bytes: int) -> bytes | None:
+        """The first `max_bytes` of the file named at `key`, which is found as by `file`."""
+        return self.text(key, lambda name: self._read(name, max_bytes)[1])
 
     def section(self, key: str, keys: Collection[str] | None) -> Section | None:
         """The mapping at `key`, if there is one."""
@@ -174,17 +182,17 @@ class Section:
             self.fault(key, f"is missing; {required}")
         return default
 
-    def _readable(self, name: str) -> Path:
+    def _read(self, name: str, max_bytes: int) -> tuple[Path, bytes]:
         if not name:
             raise ValueError("is empty; name a file")
         path = self.document.folder / name
         try:
-            content = read_regular(path, 1)
+            content = read_regular(path, max_bytes)
         except ValueError as error:
             raise ValueError(f"{show(str(path))} {error}") from None
         if not content:
             raise ValueError(f"{show(str(path))} is empty; fill it")
-        return path
+        return path, content
 
 
 def one_of(choices: Collection[str]) -> Callable[[str], str]:

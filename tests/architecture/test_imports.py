@@ -34,7 +34,6 @@ ROOMS = {
     "alibabacloud_credentials": {"cams"},
     "prometheus_client": {"collector", "metrics", "exposition", "web", "app"},
     "yaml": {"yamlfile"},
-    "voluptuous": {"config"},
     "aiohttp": {"web", "simulator"},
     "jinja2": {"web"},
     "bcrypt": {"web"},

@@ -140,6 +140,13 @@ def test_a_pass_that_does_not_fit_the_interval_is_warned_about(tmp_path: Path) -
     )
 
 
+def test_a_hundred_warnings_are_shown_and_the_rest_counted(tmp_path: Path) -> None:
+    accounts = "".join(f"- {{name: account-{index}, numbers: [{NUMBER}]}}\n" for index in range(110))
+    warnings = loaded(tmp_path, f"stale_after: 1m\naccounts:\n{accounts}").warnings
+    assert len(warnings) == 101
+    assert warnings[-1] == "... and 118 more"  # 110 short for polls, 108 over the shared quota
+
+
 def test_accounts_that_share_credentials_must_share_the_quota(tmp_path: Path) -> None:
     """The API's limit is per Alibaba Cloud account: two entries with one key draw on one quota."""
     key = "credentials: {type: access_key, access_key_id: a, access_key_secret: b}"

@@ -150,6 +150,16 @@ def test_hostile_text_stays_on_one_line(tmp_path: Path) -> None:
     assert said[1].startswith('2: ["a\\nb"]: unknown key')
 
 
+def test_texts_are_bounded(tmp_path: Path) -> None:
+    """They go into every scrape."""
+    long = "x" * 257
+    number = f'{{phone_number: "8613800001234", cust_space_id: {long}, labels: {{a: {long}}}}}'
+    assert faults(tmp_path, f"accounts: [{{name: main, numbers: [{number}]}}]") == [
+        "1: accounts[0].numbers[0].cust_space_id: has 257 characters; write at most 256",
+        "1: accounts[0].numbers[0].labels.a: has 257 characters; write at most 256",
+    ]
+
+
 def test_a_message_that_quotes_a_placeholder_is_left_alone(tmp_path: Path) -> None:
     (said,) = faults(tmp_path, f'phone_number_label: "{{first}}"\naccounts: [{ACCOUNT}]')
     assert said.startswith('1: phone_number_label: "{first}" is not known')

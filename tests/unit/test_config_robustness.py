@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 from pathlib import Path
 
 import pytest
@@ -71,7 +70,7 @@ def test_a_file_of_50_mb_is_refused_unread(tmp_path: Path) -> None:
 
 def test_random_bytes_get_one_error(tmp_path: Path) -> None:
     (said,) = faults(tmp_path, random.Random(1).randbytes(1 << 20))
-    assert re.fullmatch(r"1: byte 0x[0-9a-f]{2} is not UTF-8; save the file as UTF-8", said)
+    assert said == "1: byte 0xf5 is not UTF-8; save the file as UTF-8"
 
 
 def test_a_flood_of_faults_is_bounded(tmp_path: Path) -> None:
@@ -123,11 +122,12 @@ def test_50_000_numbers_load(tmp_path: Path) -> None:
     for account in range(100):
         lines += [f"- name: account-{account}", "  numbers:"]
         for number in range(account * 500, account * 500 + 500):
+            labels = "*labels" if number else "&labels {team: care, environment: production}"
             lines += [
                 f'  - phone_number: "8613{number:09d}"',
                 f"    cust_space_id: cams-{account}",
                 f"    name: line-{number}",
-                "    labels: {team: care, environment: production}",
+                f"    labels: {labels}",
             ]
     path = tmp_path / "config.yml"
     path.write_text("\n".join(lines))
