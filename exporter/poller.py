@@ -296,6 +296,9 @@ class AccountPoller:
             self._ended(entry, passed=bool(passed_at), put_back=True)
             return
         except ApiError as error:
+            if self._stopped:  # the client was closed under it: that says nothing about the API
+                self._ended(entry, passed=bool(passed_at), put_back=True)
+                return
             retry_at = self._failed(entry, error, passed_at)
         except Exception as bug:  # a bug in one poll must not lose the number, nor look like a status
             logger.exception("a poll failed", extra=fields(account=self.account, phone_number=entry.number.label))

@@ -332,6 +332,19 @@ class TestLifecycle:
             bench.poller.pass_gate(entry)
         assert bench.record().last_poll_success is None
 
+    def test_a_request_that_a_stop_cut_off_is_no_error_of_the_api(self) -> None:
+        """Its account may be configured anew by then, and must not start with an error that was ours."""
+
+        def stopping(*_: object) -> Outcome:
+            bench.poller.stop()
+            return ApiError("connection_error", Kind.TRANSIENT)
+
+        bench = Bench(polled=numbers(1), script=stopping)
+        bench.run(0.1)
+        assert len(bench.client.sent) == 1
+        assert bench.counted("cams_api_errors_total") == 0
+        assert bench.record().last_poll_success is None
+
     def test_a_number_that_leaves_while_it_waits_at_the_gate_is_not_asked_about(self) -> None:
         bench = Bench(polled=numbers(2))
         entry = bench.poller._schedule.take(bench.clock.now)
