@@ -188,6 +188,7 @@ def _history(it: board.Board) -> None:
         Text("Numbers by status", "How many of the chosen numbers had each status.", ("CamsFleetUnverifiedDrop",)),
         over_time(queries.numbers_by("status"), "{{status}}"),
         stacked=True,
+        coarse=True,
     )
     it.add(colour_series(counts, _DOCUMENTED), width=12, height=9)
     it.add(
@@ -213,6 +214,7 @@ def _history(it: board.Board) -> None:
             over_time(queries.verified_share(), "{{account}}"),
             unit="percentunit",
             maximum=1,
+            coarse=True,
         ),
         width=6,
         height=9,
@@ -250,6 +252,7 @@ def _freshness(it: board.Board) -> None:
         ),
         over_time(f"sum(1 - {queries.last_poll()})", "failing", "A"),
         over_time(f"sum({queries.stale('> bool')})", "stale", "B"),
+        coarse=True,
     )
     it.add(colour_series(troubled, {"failing": ORANGE, "stale": RED}), width=6, height=9)
     it.add(
@@ -262,6 +265,7 @@ def _freshness(it: board.Board) -> None:
             ),
             over_time(f"max by (account) ({queries.answer_age()})", "{{account}}"),
             unit="s",
+            coarse=True,
         ),
         width=6,
         height=9,

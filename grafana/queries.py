@@ -57,11 +57,15 @@ def having(*matchers: str) -> str:
 
 
 def numbers_by(*labels: str) -> str:
-    """How many chosen numbers have each chosen status, 0 included; `labels` include ``status``."""
+    """How many chosen numbers have each chosen status, 0 included; `labels` include ``status``.
+
+    Only the statuses that hold are grouped by number, a quarter of the series; the others are added as 0 at the end.
+    """
     by = ", ".join(labels)
-    known = f"max by ({NUMBER}, status) ({of_number(metrics.STATUS, _KNOWN, _CHOSEN)})"
+    known = f"max by ({NUMBER}, status) ({of_number(metrics.STATUS, _KNOWN, _CHOSEN)} == 1)"
     unknown = f"min by ({NUMBER}, status) ({of_number(metrics.STATUS, _is(UNKNOWN), _CHOSEN)})"
-    return f"sum by ({by}) ({known})\nor sum by ({by}) ({unknown})"
+    none = f"0 * sum by ({by}) ({of_number(metrics.STATUS, _CHOSEN)})"
+    return f"sum by ({by}) ({known})\nor sum by ({by}) ({unknown})\nor {none}"
 
 
 def numbers() -> str:
@@ -146,7 +150,7 @@ def timeline() -> str:
     lines = f"(({worst})\n* on ({NUMBER}) group_left (name) {names}) >= bool 0"
     codes = "\nor ".join(
         f"{SEVERITY.index(status) + 1} * ({of_number(metrics.STATUS, _is(status))} == 1)"
-        for status in sorted(SEVERITY, key=VERIFIED.__eq__)
+        for status in (*(status for status in SEVERITY if status != VERIFIED), VERIFIED)
     )
     return f"max by ({NUMBER}, name) (({codes})\n* on ({NUMBER}) group_left (name) ({lines}))"
 
