@@ -53,11 +53,12 @@ test-image: develop ## Build the container image and run it, with buildah and po
 	scripts/test-image
 
 .PHONY: lock
-lock: $(VENV)/development ## Pin the newest compatible dependencies.
+lock: $(BIN)/python ## Pin the newest compatible dependencies.
 	$(BIN)/python -m pip install --quiet pip-tools
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-header --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
-	$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-header --no-emit-index-url \
+	# No --strip-extras here: pip before 24 looks for a newer coverage[toml] than the coverage that is pinned, and fails.
+	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host --allow-unsafe --output-file requirements-dev.txt requirements-dev.in
 
 .PHONY: clean
