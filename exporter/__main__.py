@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import functools
 import logging
 import os
@@ -101,6 +102,19 @@ def flags() -> argparse.ArgumentParser:
         help="path of the metrics (default: %(default)s)",
     )
     add(
+        "--web.config.file",
+        dest="web_config_file",
+        type=Path,
+        metavar="FILE",
+        help="TLS, client certificates, passwords and headers, in the schema of Prometheus's exporters (default: none)",
+    )
+    add(
+        "--web.enable-lifecycle",
+        dest="enable_lifecycle",
+        action="store_true",
+        help="let POST /-/reload read the configuration again, as SIGHUP does",
+    )
+    add(
         "--web.max-requests",
         dest="max_requests",
         type=_checked(_count),
@@ -138,10 +152,8 @@ def _run(args: argparse.Namespace) -> int:
 def _run_with(args: argparse.Namespace, load_config: Callable[[], Config]) -> int:
     config = load_config()
     if args.config_check:
-        print(plan(config))
-        return OK
-    for warning in config.warnings:
-        logger.warning("configuration", extra=fields(warning=warning))
+        return _check(config, args.web_config_file)
+    _warned(config)
     from exporter.app import App  # noqa: PLC0415 - --config.check and --version need none of the machinery
 
     app = App(
@@ -158,6 +170,15 @@ def _run_with(args: argparse.Namespace, load_config: Callable[[], Config]) -> in
     return asyncio.run(_serve(app, args, load_config))
 
 
+def _check(config: Config, web_config_file: Path | None) -> int:
+    if web_config_file is not None:
+        from exporter.web.webconfig import load_web_config  # noqa: PLC0415 - only who has the file needs it
+
+        load_web_config(web_config_file)
+    print(plan(config))
+    return OK
+
+
 def _once(app: App, args: argparse.Namespace) -> int:
     from exporter.once import run_once  # noqa: PLC0415 - only --once needs it
 
@@ -169,10 +190,12 @@ def _once(app: App, args: argparse.Namespace) -> int:
 
 async def _serve(app: App, args: argparse.Namespace, load_config: Callable[[], Config]) -> int:
     from exporter.web.pages import LandingInfo  # noqa: PLC0415 - likewise
+    from exporter.web.security import WebSecurity  # noqa: PLC0415 - likewise
     from exporter.web.server import WebServer  # noqa: PLC0415 - aiohttp takes 0.15 s to import
 
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
+    reload = functools.partial(_reload, app, load_config)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     server = WebServer(
@@ -182,10 +205,12 @@ async def _serve(app: App, args: argparse.Namespace, load_config: Callable[[], C
         exposer=app.exposition,
         health=app,
         landing=LandingInfo(version=__version__, demo=args.demo),
+        security=WebSecurity(args.web_config_file),
+        reload=reload if args.enable_lifecycle else None,
     )
     for url in await server.start():
         logger.info("listening", extra=fields(address=url, telemetry_path=args.telemetry_path))
-    loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, _reload, app, load_config))
+    loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, _reload_quietly, reload))
     app.start()
     await stopped.wait()
     logger.info("stopping")
@@ -195,15 +220,28 @@ async def _serve(app: App, args: argparse.Namespace, load_config: Callable[[], C
 
 
 def _reload(app: App, load_config: Callable[[], Config]) -> None:
+    """Reload and say in the log how it went; raises what went wrong, for whoever asked over HTTP."""
     try:
-        app.reload(load_config)
+        app.reload(lambda: _warned(load_config()))
     except ConfigError as error:
         for fault in error.faults:
             logger.error("configuration refused, the old one stays in force", extra=fields(error=fault))  # noqa: TRY400 - no traceback for a typo
+        raise
     except Exception:
         logger.exception("reload failed, the old configuration stays in force")
-    else:
-        logger.info("configuration reloaded")
+        raise
+    logger.info("configuration reloaded")
+
+
+def _reload_quietly(reload: Callable[[], None]) -> None:
+    with contextlib.suppress(Exception):  # the log has it, and a signal wants no answer
+        reload()
+
+
+def _warned(config: Config) -> Config:
+    for warning in config.warnings:
+        logger.warning("configuration", extra=fields(warning=warning))
+    return config
 
 
 def _count(text: str) -> int:

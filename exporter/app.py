@@ -70,6 +70,7 @@ class App:
         self._clock = clock
         self._repeat = repeat
         self._lock = threading.Lock()  # held while a configuration is applied, so that no scrape sees half of it
+        self._reloading = threading.Lock()
         self._state = State(clock)
         self._counters = Counters(DOCUMENTED_CODES)
         self._workers = Workers()
@@ -78,20 +79,18 @@ class App:
         self.reload_status = ReloadStatus(clock.unix())
         self._apply(config)
         self._storage = self._restored(storage_path)
-        registry = CollectorRegistry()
-        registry.register(
-            CamsCollector(
-                view=self.view,
-                counters=self._counters,
-                reload_status=self.reload_status,
-                version=version,
-                revision=revision,
-            )
+        collector = CamsCollector(
+            view=self.view,
+            counters=self._counters,
+            reload_status=self.reload_status,
+            version=version,
+            revision=revision,
         )
+        process = CollectorRegistry()
         if own_process:
-            ProcessCollector(registry=registry)
-            PlatformCollector(registry=registry)
-        self.exposition = Exposition(registry)
+            ProcessCollector(registry=process)
+            PlatformCollector(registry=process)
+        self.exposition = Exposition(collector, process)
 
     def start(self) -> None:
         """Start polling."""
@@ -112,15 +111,18 @@ class App:
             self._storage.stop()
 
     def reload(self, load: Callable[[], Config]) -> None:
-        """Put the configuration that `load` returns in force; keeps the old one, and raises, where that fails."""
-        try:
-            config = load()
-            self._apply(config)
-        except Exception:
-            self.reload_status.successful = False
-            raise
-        self.reload_status.successful = True
-        self.reload_status.success_unix = self._clock.unix()
+        """Put the configuration that `load` returns in force; keeps the old one, and raises, where that fails.
+
+        Reloads come one after the other, whoever asks for them.
+        """
+        with self._reloading:
+            try:
+                self._apply(load())
+            except Exception:
+                self.reload_status.successful = False
+                raise
+            self.reload_status.successful = True
+            self.reload_status.success_unix = self._clock.unix()
 
     def view(self) -> tuple[Snapshot, Sequence[AccountStatus]]:
         """All that a scrape shows of numbers and accounts, of one configuration."""

@@ -1,12 +1,15 @@
-"""Responses with the headers that all of ours have."""
+"""Responses with the headers that all of ours have, and how one is written out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
 TEXT = "text/plain; charset=utf-8"
+
+Send = Callable[[web.Response], Awaitable[web.Response]]
+"""Writes a response out; returns it once it is written."""
 
 _COMMON_HEADERS = {
     "Cache-Control": "no-store",
@@ -25,3 +28,8 @@ def answer(status: int, body: bytes, content_type: str, headers: Mapping[str, st
 def plain(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """A response of plain text, ended by a newline."""
     return answer(status, f"{text}\n".encode("utf-8", "replace"), TEXT, headers)
+
+
+def not_allowed(allowed: str) -> web.Response:
+    """The answer to a method that a path does not have."""
+    return plain(405, "405 Method Not Allowed", {"Allow": allowed})

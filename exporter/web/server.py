@@ -1,48 +1,43 @@
-"""The web server: scrapes, health and readiness, the landing page.
+"""The web server: who asks for what, and how the answer gets out.
 
-Runs in one event loop; a scrape is rendered on a thread of its own, so that a health probe never waits for one.
-Knows nothing of numbers and accounts: what it serves comes through `Exposer` and `Health`.
+Runs in one event loop; whatever takes time is done on threads, so that a health probe never waits for a scrape.
+The probes answer anyone; everything else stands behind the guard.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Protocol, cast
 
 from aiohttp import web
 
-from exporter.exposition import Format
+from exporter.errors import ConfigError
 from exporter.logs import fields
 from exporter.web import paths
-from exporter.web.answers import answer, plain
-from exporter.web.connection import IDLE_SECONDS, LINGER_SECONDS, Connection
-from exporter.web.listen import BACKLOG, listen_all, parse_listen_address, url_of
-from exporter.web.negotiation import accepts_gzip, negotiate_format
-from exporter.web.offload import Offload
+from exporter.web.answers import Send, answer, not_allowed, plain
+from exporter.web.connection import HEAD_SECONDS, IDLE_SECONDS, LINGER_SECONDS, Connection
+from exporter.web.door import HANDSHAKE_SECONDS, Door, Peer, max_connections
+from exporter.web.guard import Guard
+from exporter.web.lifecycle import Lifecycle, Reload
+from exporter.web.listen import listen_all, parse_listen_address, url_of
 from exporter.web.pages import CONTENT_TYPE, LandingInfo, landing_page
+from exporter.web.scrapes import Exposer, Scrapes
+from exporter.web.security import WebSecurity
+from exporter.web.tls import TlsServer
+from exporter.web.webconfig import WebConfig
 
 logger = logging.getLogger(__name__)
-
-SCRAPE_THREADS = 2
-"""Rendering holds the interpreter's lock: more threads make no scrape faster, and delay the probes."""
-
-SEND_SECONDS = 30.0
-"""A scrape's answer must be read within this time; a client that does not read would keep its place for ever."""
 
 STOP_SECONDS = 0.25
 """What requests under way get to finish in when the server stops; spent twice at worst."""
 
-_Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+_READ = "GET, HEAD"
 
-
-class Exposer(Protocol):
-    """Where a scrape comes from."""
-
-    def scrape(self, fmt: Format, *, gzip: bool, names: frozenset[str]) -> bytes:
-        """The exposition, of the samples in `names` only unless that is empty.  May block; called on any thread."""
+_Handler = Callable[[web.BaseRequest, Send], Awaitable[web.Response]]
 
 
 class Health(Protocol):
@@ -55,11 +50,24 @@ class Health(Protocol):
         """What is still missing, a line each; empty when nothing is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What peers may take: seconds, and numbers of connections (0: as the file descriptors allow).
+
+    An answer must be read within `send_seconds`: a client that does not read would keep its place for ever.
+    """
+
+    connections: int = 0
+    handshake_seconds: float = HANDSHAKE_SECONDS
+    head_seconds: float = HEAD_SECONDS
+    send_seconds: float = 30.0
+
+
 class WebServer:
     """Serves `exposer` at `telemetry_path`, and the rest at the paths of `exporter.web.paths`.
 
     `addresses` are listen addresses (``HOST:PORT``); `max_requests` scrapes are served at once, any number if it is 0.
-    `send_seconds` bounds how long a client may take to read a scrape.  Raises ValueError for a bad address or path.
+    `reload` serves ``POST /-/reload``, which is forbidden without it.  Raises ValueError for a bad address or path.
     One object serves once: after `stop` a new one is needed.
     """
 
@@ -72,23 +80,27 @@ class WebServer:
         health: Health,
         landing: LandingInfo,
         *,
-        send_seconds: float = SEND_SECONDS,
+        security: WebSecurity | None = None,
+        reload: Reload | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._addresses = [parse_listen_address(address) for address in addresses]
-        self._max_requests = max_requests
-        self._exposer = exposer
         self._health = health
-        self._send_seconds = send_seconds
+        self._limits = limits or Limits()
+        self._security = security or WebSecurity(None)
+        self._guard = Guard()
+        self._scrapes = Scrapes(exposer, max_requests)
+        self._lifecycle = Lifecycle(reload)
         self._landing = landing_page(landing, paths.parse_telemetry_path(telemetry_path))
-        self._routes: dict[str, _Handler] = {
-            paths.LANDING: self._serve_landing,
-            paths.HEALTHY: self._serve_healthy,
-            paths.READY: self._serve_ready,
-            telemetry_path: self._serve_scrape,  # last: at "/" the landing page gives way
+        self._routes: dict[str, tuple[str, _Handler]] = {
+            paths.LANDING: (_READ, self._serve_landing),
+            paths.HEALTHY: (_READ, self._serve_healthy),
+            paths.READY: (_READ, self._serve_ready),
+            paths.RELOAD: ("POST", self._lifecycle.serve),
+            telemetry_path: (_READ, self._scrapes.serve),  # last: at "/" the landing page gives way
         }
-        self._scrapes = 0
-        self._offload = Offload(SCRAPE_THREADS, "scrape")
-        self._listeners: list[asyncio.Server] = []
+        self._threads = (self._guard, self._scrapes, self._lifecycle)
+        self._door: Door | None = None
         self._server: web.Server | None = None
 
     async def start(self) -> list[str]:
@@ -96,89 +108,89 @@ class WebServer:
 
         OSError, with a text for the user, where one address cannot be had; then none is kept.
         """
-        loop = asyncio.get_running_loop()
         sockets = listen_all(self._addresses)
-        server = web.Server(self._dispatch, handler_cancellation=True)  # a client that left needs no scrape
-        connection = partial(
-            Connection,
-            server,
-            loop=loop,
-            logger=logger,
-            access_log=None,  # type: ignore[arg-type] # aiohttp's way to turn it off, missing in its types
-            keepalive_timeout=IDLE_SECONDS,
-            lingering_time=LINGER_SECONDS,
+        self._server = web.Server(self._dispatch, handler_cancellation=True)  # a client that left needs no scrape
+        limits = self._limits
+        self._door = Door(
+            self._security, self._connection, limits.connections or max_connections(), limits.handshake_seconds
         )
-        self._server = server
-        self._offload.start()
-        self._listeners = [await loop.create_server(connection, sock=bound, backlog=BACKLOG) for bound in sockets]
-        return [url_of(bound) for bound in sockets]
+        for threads in self._threads:
+            threads.start()
+        self._door.open(sockets)
+        return [url_of(bound, "https" if self._security.tls else "http") for bound in sockets]
 
     async def stop(self) -> None:
         """Stop listening and close every connection, within twice `STOP_SECONDS`; a scrape that hangs is abandoned."""
-        for listener in self._listeners:
-            listener.close()
-        self._listeners.clear()
         server, self._server = self._server, None
-        if server is not None:
-            server.pre_shutdown()
-            await server.shutdown(STOP_SECONDS)
-            self._offload.stop()
+        if server is None or self._door is None:
+            return
+        await self._door.close()
+        server.pre_shutdown()
+        await server.shutdown(STOP_SECONDS)
+        for threads in self._threads:
+            threads.stop()
+
+    def _connection(self, peer: Peer, tls: TlsServer | None) -> asyncio.Protocol:
+        if self._server is None or self._door is None:
+            raise ConnectionAbortedError("the server is stopping")
+        return Connection(
+            self._server,
+            peer,
+            self._door,
+            tls,
+            self._limits.head_seconds,
+            loop=asyncio.get_running_loop(),
+            logger=logger,
+            access_log=None,
+            keepalive_timeout=IDLE_SECONDS,
+            lingering_time=LINGER_SECONDS,
+        )
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
-        handler = self._routes.get(request.path)
+        await asyncio.sleep(0)  # among requests that are pipelined, others get their turn
+        with cast("Connection", request.protocol).peer.answered():
+            if request.path in {paths.HEALTHY, paths.READY}:
+                return await self._route(request, partial(self._send, request, {}))
+            try:
+                config = self._security.current()
+            except ConfigError:
+                return await self._send(request, {}, plain(500, "the web configuration is broken; see the log"))
+            return await self._guarded(config, request, partial(self._send, request, config.headers))
+
+    async def _guarded(self, config: WebConfig, request: web.BaseRequest, send: Send) -> web.Response:
+        refusal = await self._guard.refusal(config, request)
+        return await send(refusal) if refusal is not None else await self._route(request, send)
+
+    async def _route(self, request: web.BaseRequest, send: Send) -> web.Response:
+        methods, handler = self._routes.get(request.path, ("", None))
         if handler is None:
-            return plain(404, "404 Not Found")
-        if request.method not in {"GET", "HEAD"}:
-            return plain(405, "405 Method Not Allowed", {"Allow": "GET, HEAD"})
-        return await handler(request)
+            return await send(plain(404, "404 Not Found"))
+        if request.method not in methods.split(", "):
+            return await send(not_allowed(methods))
+        return await handler(request, send)
 
-    async def _serve_scrape(self, request: web.BaseRequest) -> web.StreamResponse:
-        if 0 < self._max_requests <= self._scrapes:
-            return plain(
-                503, f"{self._scrapes} scrapes are being served already, the limit that --web.max-requests sets"
-            )
-        self._scrapes += 1
-        try:
-            response = await self._scrape(request)
-            await self._send(request, response)  # still counted: an answer nobody reads holds its memory
-        finally:
-            self._scrapes -= 1
-        return response
-
-    async def _scrape(self, request: web.BaseRequest) -> web.Response:
-        fmt = negotiate_format(",".join(request.headers.getall("Accept", ())))
-        gzip = accepts_gzip(",".join(request.headers.getall("Accept-Encoding", ())))
-        names = frozenset(request.query.getall("name[]", ()))
-        try:
-            body = await self._offload.run(partial(self._exposer.scrape, fmt, gzip=gzip, names=names))
-        except Exception:  # whatever the exposer raises: the client learns that it failed, the log why
-            logger.exception("scrape failed", extra=fields(path=request.path))
-            return plain(500, "the scrape failed; the exporter's log says why")
-        headers = {"Vary": "Accept, Accept-Encoding"}
-        if gzip:
-            headers["Content-Encoding"] = "gzip"
-        return answer(200, body, fmt.content_type, headers)
-
-    async def _send(self, request: web.BaseRequest, response: web.Response) -> None:
+    async def _send(self, request: web.BaseRequest, headers: Mapping[str, str], response: web.Response) -> web.Response:
         """Write a response out; TimeoutError, and the connection cut, where the client is too slow to read it."""
+        response.headers.update(headers)
         try:
-            async with asyncio.timeout(self._send_seconds):
+            async with asyncio.timeout(self._limits.send_seconds):
                 await response.prepare(request)
                 await response.write_eof()
         except TimeoutError:
-            logger.debug("scrape abandoned, the client does not read it", extra=fields(remote=request.remote))
+            logger.debug("answer abandoned, the client does not read it", extra=fields(remote=request.remote))
             if request.transport is not None:
                 request.transport.abort()
             raise
+        return response
 
-    async def _serve_landing(self, _request: web.BaseRequest) -> web.StreamResponse:
-        return answer(200, self._landing.html, CONTENT_TYPE, dict(self._landing.headers))
+    async def _serve_landing(self, _request: web.BaseRequest, send: Send) -> web.Response:
+        return await send(answer(200, self._landing.html, CONTENT_TYPE, self._landing.headers))
 
-    async def _serve_healthy(self, _request: web.BaseRequest) -> web.StreamResponse:
-        return _probe("healthy", "unhealthy", self._health.unhealthy())
+    async def _serve_healthy(self, _request: web.BaseRequest, send: Send) -> web.Response:
+        return await send(_probe("healthy", "unhealthy", self._health.unhealthy()))
 
-    async def _serve_ready(self, _request: web.BaseRequest) -> web.StreamResponse:
-        return _probe("ready", "not ready", self._health.not_ready())
+    async def _serve_ready(self, _request: web.BaseRequest, send: Send) -> web.Response:
+        return await send(_probe("ready", "not ready", self._health.not_ready()))
 
 
 def _probe(well: str, unwell: str, reasons: tuple[str, ...]) -> web.Response:

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from exporter.exposition import Format
+from exporter.web.lifecycle import Reload
 from exporter.web.pages import LandingInfo
-from exporter.web.server import WebServer
+from exporter.web.security import WebSecurity
+from exporter.web.server import Limits, WebServer
 
 WAIT_SECONDS = 30.0
 """How long a test waits for what should take milliseconds: long enough for a loaded machine."""
@@ -118,7 +120,9 @@ def serving(
     telemetry_path: str = "/metrics",
     max_requests: int = 40,
     landing: LandingInfo | None = None,
-    send_seconds: float = WAIT_SECONDS,
+    security: WebSecurity | None = None,
+    reload: Reload | None = None,
+    limits: Limits | None = None,
 ) -> Iterator[Running]:
     """A server for the length of the block."""
     loop = asyncio.new_event_loop()
@@ -131,7 +135,9 @@ def serving(
         exposer or FakeExposer(),
         health or FakeHealth(),
         landing or LandingInfo(version="1.2.3"),
-        send_seconds=send_seconds,
+        security=security,
+        reload=reload,
+        limits=limits,
     )
     try:
         urls = asyncio.run_coroutine_threadsafe(server.start(), loop).result(WAIT_SECONDS)

@@ -5,55 +5,100 @@ from __future__ import annotations
 import gzip
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from exporter.exposition import Exposition, Format
+from exporter.errors import ApiError, Kind
+from exporter.exposition import CHUNK_NUMBERS, Format
+from exporter.model import AccountStatus, Answer
+from tests.support.exposing import Exposed
+from tests.support.numbers import number, numbers
 
-disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
+ACCOUNT = AccountStatus("main", 3, 60.0, 1.5, 5.0, 2.5, 3)
+STATUS = "cams_phone_number_verification_status"
 
 
 @pytest.fixture
-def exposition() -> Exposition:
-    registry = CollectorRegistry()
-    Gauge("up_now", 'a "gauge"\nwith a \\', ["who"], registry=registry).labels('a"b\\c\nd').set(1)
-    Counter("polls_total", "polls", registry=registry).inc(3)
-    Histogram("took_seconds", "time", buckets=(0.1, 1.0), registry=registry).observe(0.5)
-    return Exposition(registry)
+def exposed() -> Exposed:
+    """One number that is verified, one with a hostile status, one that failed."""
+    made = Exposed([ACCOUNT])
+    made.state.configure(numbers(3), {"main": 900.0})
+    made.state.succeeded(number(0), Answer("VERIFIED", "id-0", "R"))
+    made.state.succeeded(number(1), Answer('a"b\\c\nd', "id-1", "R"))
+    made.state.failed(number(2), ApiError("timeout", Kind.TRANSIENT))
+    made.counters.error("main", "timeout")
+    made.counters.request("main", 0.3)
+    return made
 
 
-def test_text_is_parsed_back(exposition: Exposition) -> None:
-    families = {f.name: f for f in parse_text(exposition.scrape(Format.TEXT).decode())}
-    assert families["up_now"].samples[0].labels == {"who": 'a"b\\c\nd'}
-    assert families["polls"].samples[0].value == 3
+@pytest.mark.parametrize("fmt", list(Format))
+def test_it_is_what_prometheus_client_makes_byte_for_byte(exposed: Exposed, fmt: Format) -> None:
+    assert exposed.exposition.scrape(fmt) == exposed.reference(fmt)
 
 
-def test_openmetrics_is_parsed_back_and_ends_in_eof(exposition: Exposition) -> None:
-    text = exposition.scrape(Format.OPENMETRICS).decode()
+def test_text_is_parsed_back(exposed: Exposed) -> None:
+    families = {f.name: f for f in parse_text(exposed.exposition.scrape(Format.TEXT).decode())}
+    assert any(s.labels["status"] == 'a"b\\c\nd' and s.value == 1 for s in families[STATUS].samples)
+    assert families["cams_api_requests"].samples[0].value == 1
+    assert families["process_things"].samples[0].labels == {"who": 'a"b\\c\nd'}
+
+
+def test_openmetrics_is_parsed_back_and_ends_in_eof(exposed: Exposed) -> None:
+    text = exposed.exposition.scrape(Format.OPENMETRICS).decode()
     families = {f.name: f for f in parse_openmetrics(text)}  # type: ignore[no-untyped-call] # the library's
-    assert families["up_now"].samples[0].labels == {"who": 'a"b\\c\nd'}
+    assert any(s.labels["status"] == 'a"b\\c\nd' for s in families[STATUS].samples)
     assert text.endswith("# EOF\n")
+    assert text.count("# EOF") == 1
 
 
 @pytest.mark.parametrize("fmt", list(Format))
-def test_no_created_series(exposition: Exposition, fmt: Format) -> None:
+def test_no_created_series(exposed: Exposed, fmt: Format) -> None:
     """They would double every counter in Prometheus."""
-    assert b"_created" not in exposition.scrape(fmt)
+    assert b"_created" not in exposed.exposition.scrape(fmt)
 
 
 @pytest.mark.parametrize("fmt", list(Format))
-def test_gzip_holds_the_same_bytes(exposition: Exposition, fmt: Format) -> None:
-    assert gzip.decompress(exposition.scrape(fmt, gzip=True)) == exposition.scrape(fmt)
+def test_gzip_holds_the_same_bytes(exposed: Exposed, fmt: Format) -> None:
+    assert gzip.decompress(exposed.exposition.scrape(fmt, gzip=True)) == exposed.exposition.scrape(fmt)
 
 
-def test_names_keep_only_the_samples_so_named(exposition: Exposition) -> None:
-    text = exposition.scrape(Format.TEXT, names=frozenset({"polls_total", "took_seconds_count", "unheard_of"})).decode()
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    assert lines == ["polls_total 3.0", "took_seconds_count 1.0"]
+@pytest.mark.parametrize(
+    "names",
+    [{STATUS}, {"cams_api_requests_total", "process_things"}, {"cams_api_request_duration_seconds_count"}],
+    ids=["numbers", "others", "a histogram's count"],
+)
+@pytest.mark.parametrize("fmt", list(Format))
+def test_names_keep_only_the_samples_so_named(exposed: Exposed, fmt: Format, names: set[str]) -> None:
+    text = exposed.exposition.scrape(fmt, names=frozenset({*names, "unheard_of"}))
+    assert text == exposed.reference(fmt, frozenset(names))
+    assert {line.split(b"{")[0].decode() for line in text.splitlines() if not line.startswith(b"#")} == names
 
 
-def test_names_that_match_nothing_give_an_empty_exposition(exposition: Exposition) -> None:
+def test_names_that_match_nothing_give_an_empty_exposition(exposed: Exposed) -> None:
     nothing = frozenset({"unheard_of"})
-    assert exposition.scrape(Format.TEXT, names=nothing) == b""
-    assert exposition.scrape(Format.OPENMETRICS, names=nothing) == b"# EOF\n"
+    assert exposed.exposition.scrape(Format.TEXT, names=nothing) == b""
+    assert exposed.exposition.scrape(Format.OPENMETRICS, names=nothing) == b"# EOF\n"
+
+
+def test_a_family_without_samples_is_left_out_when_names_are_asked_for() -> None:
+    made = Exposed([ACCOUNT])
+    made.state.configure(numbers(3), {"main": 900.0})
+    names = frozenset({"cams_phone_number_last_success_timestamp_seconds"})
+    assert made.exposition.scrape(Format.TEXT, names=names) == b""
+
+
+def test_a_status_that_goes_stale_is_shown_as_unknown_without_a_poll(exposed: Exposed) -> None:
+    """Expiry counts as a change, though nothing was written."""
+    fresh = exposed.exposition.scrape(Format.TEXT).decode()
+    exposed.clock.advance(900.1)
+    stale = exposed.exposition.scrape(Format.TEXT).decode()
+    line = f'{STATUS}{{account="main",cust_space_id="cams-kei0001",phone_number="{number(0).label}",status="VERIFIED"}}'
+    assert f"{line} 1.0\n" in fresh
+    assert f"{line} 0.0\n" in stale
+    assert stale.encode() == exposed.reference(Format.TEXT)
+
+
+def test_more_numbers_than_one_chunk_are_joined_without_a_seam() -> None:
+    made = Exposed([ACCOUNT])
+    made.state.configure(numbers(CHUNK_NUMBERS + 1), {"main": 900.0})
+    assert made.exposition.scrape(Format.OPENMETRICS) == made.reference(Format.OPENMETRICS)

@@ -1,0 +1,191 @@
+"""Lets peers in: accepts connections, shakes hands where there is TLS, and keeps the number of connections bounded.
+
+asyncio's own server cannot do this: its TLS settings are fixed when it starts, it gives up for a second when file
+descriptors run out, and it has no limit.  Here each connection gets the TLS context in force at that moment, and a new
+one beyond the limit takes the place of the one that has been idle longest; whoever is being answered is left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from exporter.errors import ConfigError
+from exporter.logs import fields
+from exporter.web.security import WebSecurity
+from exporter.web.tls import TlsServer
+
+logger = logging.getLogger(__name__)
+
+HANDSHAKE_SECONDS = 10.0
+"""A TLS handshake that takes longer is abandoned."""
+
+MIN_CONNECTIONS, MAX_CONNECTIONS = 16, 1024
+
+_GOODBYE_SECONDS = 1.0
+"""How long the end of a TLS connection waits for the peer's goodbye."""
+
+_BREATH_SECONDS = 0.01
+"""Pause after a failed accept: a closed descriptor is free in the loop's next turn."""
+
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+ProtocolFactory = Callable[["Peer", TlsServer | None], asyncio.Protocol]
+
+
+def max_connections() -> int:
+    """Half of the file descriptors this process may have: the other half is for the API, files and listeners."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return max(MIN_CONNECTIONS, min(MAX_CONNECTIONS, soft // 2))
+
+
+class Peer:
+    """One connection, from accept to close."""
+
+    __slots__ = ("_door", "_transport", "answering", "greeting")
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._transport: asyncio.Transport | None = None
+        self.greeting: asyncio.Task[None] | None = None
+        self.answering = False
+
+    def connected(self, transport: asyncio.Transport) -> None:
+        """The handshake, if there is one, is done."""
+        self._transport = transport
+
+    @contextmanager
+    def answered(self) -> Iterator[None]:
+        """While the block lasts the peer is not idle; after it, it is the youngest of the idle ones."""
+        self.answering = True
+        self._door.left_idle(self)
+        try:
+            yield
+        finally:
+            self.answering = False
+            self._door.became_idle(self)
+
+    def cut(self) -> None:
+        """End the connection without a word."""
+        if self._transport is not None:
+            self._transport.abort()
+        elif self.greeting is not None:
+            self.greeting.cancel()
+
+
+class Door:
+    """Accepts at listening sockets until stopped.  Lives in one event loop."""
+
+    def __init__(
+        self,
+        security: WebSecurity,
+        protocol: ProtocolFactory,
+        limit: int,
+        handshake_seconds: float = HANDSHAKE_SECONDS,
+    ) -> None:
+        self._security = security
+        self._protocol = protocol
+        self._limit = limit
+        self._handshake_seconds = handshake_seconds
+        self._peers: set[Peer] = set()
+        self._idle: OrderedDict[Peer, None] = OrderedDict()
+        self._listeners: list[tuple[socket.socket, asyncio.Task[None]]] = []
+
+    def open(self, listeners: Sequence[socket.socket]) -> None:
+        """Begin to accept; the sockets are listening and non-blocking, and belong to the door from now on."""
+        for listener in listeners:
+            self._listeners.append((listener, asyncio.create_task(self._accept_all(listener))))
+
+    async def close(self) -> None:
+        """Stop accepting and cut whoever is still shaking hands; connections stay."""
+        tasks = [task for _, task in self._listeners]
+        tasks += [peer.greeting for peer in self._peers if peer.greeting is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for listener, _ in self._listeners:
+            listener.close()
+        self._listeners.clear()
+
+    def left_idle(self, peer: Peer) -> None:
+        """`peer` is being answered."""
+        self._idle.pop(peer, None)
+
+    def became_idle(self, peer: Peer) -> None:
+        """`peer` has got its answer, if it is still there."""
+        if peer in self._peers:
+            self._idle[peer] = None
+
+    def left(self, peer: Peer) -> None:
+        """`peer` is gone."""
+        self._peers.discard(peer)
+        self._idle.pop(peer, None)
+
+    async def _accept_all(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(listener)
+            except OSError as error:  # else the peer has left already
+                if error.errno in _EXHAUSTED:
+                    logger.warning(
+                        "cannot accept a connection", extra=fields(error=error, connections=len(self._peers))
+                    )
+                    self._evict()
+                await asyncio.sleep(_BREATH_SECONDS)
+            else:
+                self._admit(connection)
+                await asyncio.sleep(0)  # let it begin, and let others have their turn in a flood
+
+    def _admit(self, connection: socket.socket) -> None:
+        """Greet a new connection, in the place of the longest idle one if need be."""
+        try:
+            tls = self._security.current().tls
+        except ConfigError:
+            if self._security.tls:
+                connection.close()
+                return
+            tls = None  # the guard answers for it
+        if len(self._peers) >= self._limit and not self._evict():
+            connection.close()
+            return
+        peer = Peer(self)
+        self._peers.add(peer)
+        self._idle[peer] = None
+        peer.greeting = asyncio.create_task(self._greet(peer, connection, tls))
+
+    async def _greet(self, peer: Peer, connection: socket.socket, tls: TlsServer | None) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(
+                lambda: self._protocol(peer, tls),
+                connection,
+                ssl=tls.context if tls else None,
+                ssl_handshake_timeout=self._handshake_seconds if tls else None,
+                ssl_shutdown_timeout=_GOODBYE_SECONDS if tls else None,
+            )
+        except OSError as error:  # the handshake failed or took too long; the transport is closed
+            self.left(peer)
+            logger.debug("no TLS handshake", extra=fields(error=error))
+        except asyncio.CancelledError:
+            self.left(peer)
+            raise
+        finally:
+            peer.greeting = None
+
+    def _evict(self) -> bool:
+        """Cut the connection that has been idle longest; False where all are being answered."""
+        if not self._idle:
+            return False
+        peer, _ = self._idle.popitem(last=False)
+        self._peers.discard(peer)
+        peer.cut()
+        return True

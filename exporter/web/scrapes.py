@@ -1,0 +1,104 @@
+"""Serves scrapes: so many at once, rendered off the event loop, in the format and encoding asked for.
+
+Scrapes that ask for the same while one is being rendered get its bytes: two replicas of Prometheus, or forty clients
+that mean no good, cost one rendering.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from aiohttp import web
+
+from exporter.exposition import Format
+from exporter.logs import fields
+from exporter.web.answers import Send, answer, plain
+from exporter.web.negotiation import accepts_gzip, negotiate_format
+from exporter.web.offload import Offload
+
+logger = logging.getLogger(__name__)
+
+THREADS = 1
+"""Rendering holds the interpreter's lock: more threads make no scrape faster, and delay the probes."""
+
+_Asked = tuple[Format, bool, frozenset[str]]
+
+
+@dataclass(slots=True)
+class _Rendering:
+    bytes: asyncio.Future[bytes]
+    waiters: int = 0
+
+
+class Exposer(Protocol):
+    """Where a scrape comes from."""
+
+    def scrape(self, fmt: Format, *, gzip: bool, names: frozenset[str]) -> bytes:
+        """The exposition, of the samples in `names` only unless that is empty.  May block; called on any thread."""
+
+
+class Scrapes:
+    """Serves at most `limit` scrapes at once (0: any number); `start` before use."""
+
+    def __init__(self, exposer: Exposer, limit: int) -> None:
+        self._exposer = exposer
+        self._limit = limit
+        self._under_way = 0
+        self._renderings: dict[_Asked, _Rendering] = {}
+        self._offload = Offload(THREADS, "scrape")
+
+    def start(self) -> None:
+        """Start the threads."""
+        self._offload.start()
+
+    def stop(self) -> None:
+        """End the threads; a scrape that hangs is abandoned."""
+        self._offload.stop()
+
+    async def serve(self, request: web.BaseRequest, send: Send) -> web.Response:
+        """One scrape, sent by `send`."""
+        if 0 < self._limit <= self._under_way:
+            text = f"{self._under_way} scrapes are being served already, the limit that --web.max-requests sets"
+            return await send(plain(503, text))
+        self._under_way += 1
+        try:
+            return await send(await self._render(request))  # still counted: an unread answer holds its memory
+        finally:
+            self._under_way -= 1
+
+    async def _render(self, request: web.BaseRequest) -> web.Response:
+        fmt = negotiate_format(",".join(request.headers.getall("Accept", ())))
+        gzip = accepts_gzip(",".join(request.headers.getall("Accept-Encoding", ())))
+        names = frozenset(request.query.getall("name[]", ()))
+        try:
+            body = await self._shared((fmt, gzip, names))
+        except Exception:  # whatever the exposer raises: the client learns that it failed, the log why
+            logger.exception("scrape failed", extra=fields(path=request.path))
+            return plain(500, "the scrape failed; the exporter's log says why")
+        headers = {"Vary": "Accept, Accept-Encoding"}
+        if gzip:
+            headers["Content-Encoding"] = "gzip"
+        return answer(200, body, fmt.content_type, headers)
+
+    async def _shared(self, asked: _Asked) -> bytes:
+        """The bytes asked for, of a rendering that is under way if there is one.
+
+        A rendering that all who waited for it have left is given up, if it has not begun.
+        """
+        rendering = self._renderings.get(asked)
+        if rendering is None:
+            fmt, gzip, names = asked
+            call = partial(self._exposer.scrape, fmt, gzip=gzip, names=names)
+            rendering = self._renderings[asked] = _Rendering(asyncio.ensure_future(self._offload.run(call)))
+        rendering.waiters += 1
+        try:
+            return await asyncio.shield(rendering.bytes)
+        finally:
+            rendering.waiters -= 1
+            if not rendering.waiters:
+                del self._renderings[asked]
+                rendering.bytes.cancel()

@@ -1,0 +1,124 @@
+"""The web configuration in force: read again when one of its files changes, without a restart.
+
+Looks at the files' stamps (a few microseconds) whenever a connection or a request asks.  Fails closed: while the file
+or a certificate is broken nothing is in force, and who asks gets ConfigError; mending the file is enough.  Protection
+that was there at the start cannot be edited away while running: a file caught half written must not open the doors.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from exporter.errors import ConfigError
+from exporter.logs import fields
+from exporter.web.webconfig import WebConfig, load_web_config
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+"""A broken configuration is read again this often, changed or not: what failed may have been the reading."""
+
+SETTLE_SECONDS = 0.05
+"""A file read sooner after its last change is read once more: two writes within a tick leave the same stamp."""
+
+_Stamp = tuple[int, int, int, int] | None
+
+
+class WebSecurity:
+    """Gives the web configuration of the file at `path`, or an empty one without a path; thread-safe.
+
+    Raises ConfigError where the file is refused at the start.
+    """
+
+    def __init__(self, path: Path | None, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._files: list[Path] = []
+        self._stamps: tuple[_Stamp, ...] = ()
+        self._read_again_at = monotonic()
+        self._fault: ConfigError | None = None
+        self._config = WebConfig()
+        if path is not None:
+            self._first = self._config = self._read(path)
+
+    @property
+    def tls(self) -> bool:
+        """Whether connections are encrypted; does not change while running."""
+        return self._config.tls is not None
+
+    def current(self) -> WebConfig:
+        """What is in force now; raises ConfigError while that is broken."""
+        if self._path is None:
+            return self._config
+        with self._lock:
+            if self._is_due():
+                self._refresh(self._path)
+            if self._fault is not None:
+                raise ConfigError(self._fault.faults)
+            return self._config
+
+    def _is_due(self) -> bool:
+        return self._monotonic() >= self._read_again_at or self._stamp_all() != self._stamps
+
+    def _refresh(self, path: Path) -> None:
+        try:
+            config = self._read(path)
+            _check_kept(path, self._first, config)
+        except ConfigError as error:
+            self._read_again_at = self._monotonic() + RETRY_SECONDS
+            if self._fault is None or self._fault.faults != error.faults:
+                for fault in error.faults:
+                    logger.error(  # noqa: TRY400 - no traceback for a typo
+                        "web configuration refused, nobody is let in until it is mended", extra=fields(error=fault)
+                    )
+            self._fault = error
+        else:
+            if self._fault is not None or config.users != self._config.users or config.headers != self._config.headers:
+                logger.info("web configuration read again", extra=fields(file=path))
+            self._config, self._fault = config, None
+
+    def _read(self, path: Path) -> WebConfig:
+        """Read the file and what it names, and note when to do so again."""
+        self._files = [path]
+        try:
+            return load_web_config(path, self._files)
+        finally:
+            self._stamps = self._stamp_all()
+            now_unix_ns = time.time_ns()
+            changed_ns = max((stamp[1] for stamp in self._stamps if stamp is not None), default=0)
+            settled = not 0 <= now_unix_ns - changed_ns < SETTLE_SECONDS * 1e9
+            self._read_again_at = float("inf") if settled else self._monotonic() + SETTLE_SECONDS
+
+    def _stamp_all(self) -> tuple[_Stamp, ...]:
+        return tuple(_stamp(file) for file in self._files)
+
+
+def _stamp(file: Path) -> _Stamp:
+    try:
+        found = os.stat(file)  # noqa: PTH116 - on every connection: Path.stat costs twice as much
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+
+
+def _check_kept(path: Path, first: WebConfig, now: WebConfig) -> None:
+    """Raise ConfigError where a protection of the start is gone, or TLS is new."""
+    faults = []
+    if (first.tls is None) != (now.tls is None):
+        change = "added" if first.tls is None else "removed"
+        faults.append(f"tls_server_config: was {change} while running; restart the exporter, or undo it")
+    if first.tls is not None and first.tls.requires_client and now.tls is not None and not now.tls.requires_client:
+        faults.append(
+            "tls_server_config.client_auth_type: client certificates were required at the start and no longer are; "
+            "restart the exporter, or undo it"
+        )
+    if first.users and not now.users:
+        faults.append("basic_auth_users: was removed while running; restart the exporter, or undo it")
+    if faults:
+        raise ConfigError([f"{path}:1: {fault}" for fault in faults])

@@ -1,0 +1,280 @@
+"""The `tls_server_config` of the web configuration: read, checked, and made into an SSLContext.
+
+What Python's `ssl` cannot honour is refused with the reason, never ignored.  Every file is read once, here; OpenSSL
+gets the bytes, so that a key given inline never touches a disk and no encrypted key makes it ask a terminal.
+
+Source: exporter-toolkit, docs/web-configuration.md.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from exporter.web.fields import known, one_of, strings
+from exporter.web.tlsnames import CURVES, OLD_VERSIONS, TLS12_SUITES, TLS13_SUITES, VERSIONS
+from exporter.yamlfile import Section, show
+from exporter.yamlfile.files import read_regular
+
+KEYS = (
+    "cert",
+    "cert_file",
+    "key",
+    "key_file",
+    "client_ca",
+    "client_ca_file",
+    "client_auth_type",
+    "client_allowed_sans",
+    "min_version",
+    "max_version",
+    "cipher_suites",
+    "curve_preferences",
+    "prefer_server_cipher_suites",
+)
+
+MAX_PEM_BYTES = 4 * 1024 * 1024
+"""A bundle of all public authorities has a quarter of a megabyte."""
+
+_NONE, _IF_GIVEN, _REQUIRED = "NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"
+_VERIFY = {_NONE: ssl.CERT_NONE, _IF_GIVEN: ssl.CERT_OPTIONAL, _REQUIRED: ssl.CERT_REQUIRED}
+_UNVERIFIED = ("RequestClientCert", "RequireAnyClientCert", "RequireClientCert")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsServer:
+    """How connections are encrypted, and whom they are for.
+
+    `allowed_sans` are the subject alternative names of which a client's certificate must have one (empty: any).
+    `requires_client` tells whether a client without a certificate is turned away.
+    """
+
+    context: ssl.SSLContext = field(repr=False)
+    allowed_sans: frozenset[str]
+    requires_client: bool
+
+    def admits(self, certificate: Mapping[str, object] | None) -> bool:
+        """Whether a client that has shown this verified certificate (as `SSLSocket.getpeercert` gives it) may stay."""
+        return not self.allowed_sans or not self.allowed_sans.isdisjoint(_sans(certificate or {}))
+
+
+def read_tls(section: Section, files: list[Path]) -> TlsServer | None:
+    """What the section says, with the files it names added to `files`; None where it has a fault."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _set_versions(section, context)
+    _set_ciphers(section, context)
+    _set_curve(section, context)
+    _set_certificate(section, context, files)
+    verify = _set_client_authorities(section, context, files)
+    allowed = _read_sans(section, verify)
+    if section.boolean("prefer_server_cipher_suites", default=True) is False:
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_alpn_protocols(["http/1.1"])
+    return TlsServer(context, allowed, verify is ssl.CERT_REQUIRED)
+
+
+def _set_versions(section: Section, context: ssl.SSLContext) -> None:
+    def read(text: str) -> ssl.TLSVersion:
+        if text in OLD_VERSIONS:
+            raise ValueError(f"{text} is broken and OpenSSL no longer speaks it; write TLS12 or TLS13")
+        return VERSIONS[known("unknown TLS version", text, VERSIONS)]
+
+    low = section.text("min_version", read, ssl.TLSVersion.TLSv1_2)
+    high = section.text("max_version", read, ssl.TLSVersion.TLSv1_3)
+    if low and high:
+        context.minimum_version, context.maximum_version = low, high
+        if low > high:
+            section.fault("min_version", "is above max_version; raise that, or lower this")
+
+
+def _set_ciphers(section: Section, context: ssl.SSLContext) -> None:
+    names = strings(
+        section, "cipher_suites", lambda text: known("unknown cipher", text, (*TLS12_SUITES, *TLS13_SUITES))
+    )
+    if not names:
+        return  # an empty list means the default, as in Go
+    tls13, tls12 = set(TLS13_SUITES) & set(names), [TLS12_SUITES[name] for name in names if name in TLS12_SUITES]
+    if 0 < len(tls13) < len(TLS13_SUITES) and context.maximum_version is ssl.TLSVersion.TLSv1_3:
+        section.fault(
+            "cipher_suites",
+            "names some of TLS 1.3's suites, but Python can only offer all three (Go does the same without saying so); "
+            f"write none or all of {', '.join(TLS13_SUITES)}",
+        )
+    if not tls12:
+        if context.minimum_version is ssl.TLSVersion.TLSv1_2:
+            section.fault("cipher_suites", "names no suite of TLS 1.2; write one, or min_version: TLS13")
+        return
+    with suppress(ssl.SSLError):  # where it has none of them: said below
+        context.set_ciphers(":".join(tls12))
+    missing = set(tls12) - {str(suite["name"]) for suite in context.get_ciphers()}
+    if missing:
+        section.fault("cipher_suites", f"this machine's OpenSSL lacks {', '.join(sorted(missing))}; remove it")
+
+
+def _set_curve(section: Section, context: ssl.SSLContext) -> None:
+    names = strings(section, "curve_preferences", lambda text: known("unknown curve", text, CURVES))
+    if not names:
+        return
+    if len(names) > 1:
+        section.fault(
+            "curve_preferences",
+            "lists several curves, but Python's ssl can be told only one; write that one, or remove the key",
+        )
+        return
+    try:
+        context.set_ecdh_curve(CURVES[names[0]])
+    except ValueError:
+        section.fault("curve_preferences", f"this machine's OpenSSL cannot use {names[0]} here; write CurveP256")
+
+
+def _set_certificate(section: Section, context: ssl.SSLContext, files: list[Path]) -> None:
+    cert = _material(section, "cert", files, required=True)
+    key = _material(section, "key", files, required=True)
+    if cert is None or key is None:
+        return
+    asked: list[bool] = []
+
+    def password() -> str:
+        asked.append(True)
+        return ""
+
+    cert_key, key_key = _given(section, "cert"), _given(section, "key")
+    try:
+        with _as_file(cert) as cert_file, _as_file(key) as key_file:
+            context.load_cert_chain(cert_file, key_file, password=password)
+    except (ssl.SSLError, ValueError, OSError) as error:
+        reason = getattr(error, "reason", None) or ""
+        if asked:
+            section.fault(key_key, "holds an encrypted private key; decrypt it, and guard the file")
+        elif reason == "KEY_VALUES_MISMATCH":
+            section.fault(key_key, "holds the private key of another certificate; write the one that belongs to it")
+        elif b"-----BEGIN CERTIFICATE-----" not in cert:
+            section.fault(cert_key, "holds no certificate in PEM form; write one")
+        elif b"PRIVATE KEY-----" not in key:
+            section.fault(key_key, "holds no private key in PEM form; write one")
+        else:
+            why = reason.lower().replace("_", " ") or "unreadable"
+            section.fault(cert_key, f"certificate and key are refused by OpenSSL: {why}; make them anew")
+
+
+def _set_client_authorities(section: Section, context: ssl.SSLContext, files: list[Path]) -> ssl.VerifyMode:
+    def read(text: str) -> str:
+        if text in _UNVERIFIED:
+            raise ValueError(
+                f"{text} accepts certificates that nobody has verified, which Python's ssl cannot do; "
+                f"write {_REQUIRED} or {_IF_GIVEN}"
+            )
+        return one_of(text, _VERIFY)
+
+    policy = section.text("client_auth_type", read, _NONE)
+    authorities = _material(section, "client_ca", files)
+    given = _given(section, "client_ca")
+    if policy == _NONE and given in section:
+        section.fault(given, f"client CA's have been configured without a Client Auth Policy; add {_required()}")
+    if policy in {_IF_GIVEN, _REQUIRED} and given not in section:
+        section.fault("client_auth_type", f"{policy} needs to know whom to trust; write client_ca_file")
+    if authorities is not None:
+        try:
+            context.load_verify_locations(cadata="".join(_certificates(authorities)))
+        except (ssl.SSLError, ValueError):
+            section.fault(given, "holds no certificate in PEM form, or a damaged one; write a good one")
+    verify = _VERIFY[policy or _NONE]
+    context.verify_mode = verify
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as in Go, an intermediate authority may be the anchor
+    return verify
+
+
+def _read_sans(section: Section, verify: ssl.VerifyMode) -> frozenset[str]:
+    if "client_allowed_sans" not in section:
+        return frozenset()
+    names = strings(section, "client_allowed_sans", _normal)
+    if verify is not ssl.CERT_REQUIRED:
+        what = f"client_allowed_sans requires client_auth_type to be {_REQUIRED}; add {_required()}"
+        section.fault("client_allowed_sans", what)
+    elif names == ():
+        section.fault("client_allowed_sans", "is empty, so that no client would be let in; write a name, or remove it")
+    return frozenset(names or ())
+
+
+def _required() -> str:
+    return f"client_auth_type: {_REQUIRED}"
+
+
+def _material(section: Section, key: str, files: list[Path], *, required: bool = False) -> bytes | None:
+    """The bytes of `key`, or of the file named at `key`_file; None where they are absent or refused."""
+    file_key = f"{key}_file"
+    if key in section and file_key in section:
+        section.fault(file_key, f"{key} is given as well; remove one of the two")
+        return None
+    if key in section:
+        text = section.text(key, _filled, secret=key == "key")
+        return None if text is None else text.encode()
+    if file_key in section:
+        return section.text(file_key, lambda name: _content(section.document.folder / name, files, name))
+    if required:
+        section.fault(file_key, f"missing one of {key} or {file_key}; write {file_key}: FILE")
+    return None
+
+
+def _given(section: Section, key: str) -> str:
+    """Which of `key` and `key`_file is there; the latter where neither is."""
+    return key if key in section else f"{key}_file"
+
+
+def _filled(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty; write it in PEM form")
+    return text
+
+
+def _content(path: Path, files: list[Path], name: str) -> bytes:
+    if not name:
+        raise ValueError("is empty; name a file")
+    files.append(path)
+    try:
+        content = read_regular(path, MAX_PEM_BYTES)
+    except ValueError as error:
+        raise ValueError(f"{show(str(path))} {error}") from None
+    if not content:
+        raise ValueError(f"{show(str(path))} is empty; fill it")
+    return content
+
+
+@contextmanager
+def _as_file(content: bytes) -> Iterator[str]:
+    """A path under which OpenSSL can read `content` while the block lasts; in memory, where the system can do that."""
+    handle = os.memfd_create("pem", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(handle, "wb", closefd=False) as file:
+            file.write(content)
+        yield f"/proc/self/fd/{handle}"
+    finally:
+        os.close(handle)
+
+
+def _certificates(pem: bytes) -> Iterator[str]:
+    """The certificates in a PEM text, without what stands between them."""
+    for part in pem.decode("ascii", "replace").split("-----BEGIN CERTIFICATE-----")[1:]:
+        body, end, _ = part.partition("-----END CERTIFICATE-----")
+        yield f"-----BEGIN CERTIFICATE-----{body}{end}\n"
+
+
+def _sans(certificate: Mapping[str, object]) -> Iterator[str]:
+    """The names of a certificate: DNS, e-mail, URI as they stand, addresses in their usual form."""
+    names = certificate.get("subjectAltName", ())
+    if isinstance(names, tuple):
+        for kind, value in names:
+            if kind in {"DNS", "email", "URI", "IP Address"}:
+                yield _normal(value) if kind == "IP Address" else value
+
+
+def _normal(name: str) -> str:
+    """An address in its shortest form, as Go writes it; any other name as it is."""
+    try:
+        return str(ipaddress.ip_address(name.strip()))
+    except ValueError:
+        return name

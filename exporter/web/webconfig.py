@@ -1,0 +1,154 @@
+"""The file of `--web.config.file`: TLS, basic authentication, headers and a rate limit, as Prometheus's exporters do.
+
+The schema is exporter-toolkit's, read strictly: what it would ignore or fail on later is a fault with its line here.
+An empty file is refused too: it is what a reader sees of a file that is just being rewritten, and must not open the
+doors.  `http_server_config.http2` is accepted and changes nothing: this server speaks HTTP/1.1, and says so in ALPN.
+
+Source: exporter-toolkit, docs/web-configuration.md and web/*.go (v0.8 to v0.14).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+
+from exporter.web.fields import go_duration, value_of
+from exporter.web.tls import KEYS as TLS_KEYS
+from exporter.web.tls import TlsServer, read_tls
+from exporter.yamlfile import Section, load, show
+
+KEYS = ("tls_server_config", "http_server_config", "basic_auth_users", "rate_limit")
+MAX_BYTES = 1024 * 1024
+
+HEADERS: Mapping[str, tuple[str, ...]] = {
+    "Content-Security-Policy": (),
+    "Strict-Transport-Security": (),
+    "X-Content-Type-Options": ("nosniff",),
+    "X-Frame-Options": ("deny", "sameorigin"),
+    "X-XSS-Protection": (),
+}
+"""The headers that may be set, and the values each may have (none: any)."""
+
+MAX_COST = 18
+"""Of a bcrypt hash: some 20 s of CPU for each wrong password; doubled by each step beyond."""
+
+MAX_BURST = 1_000_000_000
+
+_HASH = re.compile(r"\$2[aby]?\$([0-9]{2})\$[./A-Za-z0-9]{53}", re.ASCII)
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """One request per `interval_seconds` on average, `burst` of them at once."""
+
+    interval_seconds: float
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class WebConfig:
+    """How the web server is protected.  `users` maps names to bcrypt hashes; `files` are those the file names."""
+
+    tls: TlsServer | None = None
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    rate_limit: RateLimit | None = None
+    files: tuple[Path, ...] = ()
+
+
+def load_web_config(path: Path, files: list[Path] | None = None) -> WebConfig:
+    """The web configuration in the file at `path`; raises ConfigError with every fault that it has.
+
+    Also where it fails, `files` then holds the files that were read or looked for.
+    """
+    files = [] if files is None else files
+    document = load(path, MAX_BYTES)
+    root = Section.root(document, KEYS)
+    config = _read(root, files) if root is not None else WebConfig()
+    document.check()
+    return config
+
+
+def _read(root: Section, files: list[Path]) -> WebConfig:
+    tls = root.section("tls_server_config", TLS_KEYS)
+    http = root.section("http_server_config", ("http2", "headers"))
+    limit = root.section("rate_limit", ("interval", "burst"))
+    return WebConfig(
+        tls=read_tls(tls, files) if tls is not None else None,
+        users=_read_users(root),
+        headers=_read_headers(http) if http is not None else {},
+        rate_limit=_read_rate_limit(limit) if limit is not None else None,
+        files=tuple(files),
+    )
+
+
+def _read_users(root: Section) -> Mapping[str, str]:
+    section = root.section("basic_auth_users", None)
+    users = {}
+    for user in section or ():
+        if section is None:
+            break
+        if ":" in user:
+            section.fault(user, "a user name with a colon cannot log in (RFC 7617); write another")
+        hashed = section.text(user, _bcrypt, secret=True)
+        if hashed is not None:
+            users[user] = hashed
+    return MappingProxyType(users)
+
+
+def _bcrypt(text: str) -> str:
+    found = _HASH.fullmatch(text)
+    if not found:
+        raise ValueError("is not a bcrypt hash; make one with: htpasswd -nBC 10 '' | tr -d ':\\n'")
+    if not 4 <= int(found[1]) <= MAX_COST:
+        raise ValueError(f"is a bcrypt hash of cost {int(found[1])}; write one of cost 4 to {MAX_COST}, 10 is usual")
+    return text if text[2] != "$" else f"$2a{text[2:]}"
+
+
+def _read_headers(http: Section) -> Mapping[str, str]:
+    http.boolean("http2")
+    section = http.section("headers", None)
+    headers = {}
+    for name in section or ():
+        if section is None:
+            break
+        if name not in HEADERS:
+            section.fault(name, f"HTTP header {show(name)} can not be configured; write one of {', '.join(HEADERS)}")
+            continue
+        read = partial(_header_value, name)
+        written = value_of(section, name)
+        is_number = type(written) is int and not HEADERS[name]  # X-XSS-Protection: 0 is text in Go
+        value = str(written) if is_number else section.text(name, read)
+        if value:
+            headers[name] = value
+    return MappingProxyType(headers)
+
+
+def _header_value(name: str, text: str) -> str:
+    allowed = HEADERS[name]
+    if allowed and text not in allowed:
+        raise ValueError(f"invalid value for {name}: {show(text)}; write {' or '.join(allowed)}")
+    if not _HEADER_VALUE.fullmatch(text) or text != text.strip():
+        raise ValueError(f"invalid value for {name}: {show(text)}; write printable ASCII on one line")
+    return text
+
+
+def _read_rate_limit(section: Section) -> RateLimit | None:
+    is_zero = "interval" in section and repr(value_of(section, "interval")) == "0"
+    interval = 0.0 if is_zero else section.text("interval", go_duration, 0.0, unquoted=_unquoted_interval)
+    burst = section.number("burst", 0, MAX_BURST, 0)
+    if interval is None or burst is None or interval == 0:
+        return None
+    if burst < 1 or burst != int(burst):
+        section.fault("burst", f"{burst:g} requests at once would let none through; write a whole number from 1 on")
+        return None
+    return RateLimit(interval, int(burst))
+
+
+def _unquoted_interval(written: str) -> str:
+    return f"{written} has no unit; write {written}s"

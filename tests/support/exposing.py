@@ -1,0 +1,58 @@
+"""An exposition over a state that tests fill, and what prometheus_client makes of the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
+from prometheus_client.core import Metric as Family
+from prometheus_client.registry import Collector
+
+from exporter.collector import CamsCollector, ReloadStatus
+from exporter.exposition import Exposition, Format, reference
+from exporter.metrics import Counters
+from exporter.model import AccountStatus
+from exporter.state import State
+from tests.support.clock import FakeClock
+
+disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
+
+
+class Exposed:
+    """A state, counters and accounts, exposed both ways."""
+
+    def __init__(self, accounts: Sequence[AccountStatus] = (), codes: Iterable[str] = ("timeout",)) -> None:
+        self.clock = FakeClock()
+        self.state = State(self.clock)
+        self.accounts = list(accounts)
+        self.counters = Counters(codes)
+        for account in accounts:
+            self.counters.register(account.account)
+        self.collector = CamsCollector(
+            view=lambda: (self.state.snapshot(), self.accounts),
+            counters=self.counters,
+            reload_status=ReloadStatus(1_764_000_000.0),
+            version="1.2.3",
+            revision="abc",
+        )
+        self.others = CollectorRegistry()
+        Gauge("process_things", 'a "gauge"\nwith a \\', ["who"], registry=self.others).labels('a"b\\c\nd').set(1)
+        self.exposition = Exposition(self.collector, self.others)
+
+    def reference(self, fmt: Format, names: frozenset[str] = frozenset()) -> bytes:
+        """The text that prometheus_client itself makes, of the samples in `names` only unless that is empty."""
+        return reference(_Named([*self.collector.collect(), *self.others.collect()], names), fmt)
+
+
+class _Named(Collector):
+    def __init__(self, families: Iterable[Family], names: frozenset[str]) -> None:
+        self._families = families
+        self._names = names
+
+    def collect(self) -> Iterable[Family]:
+        for family in self._families:
+            if self._names:
+                family.samples = [sample for sample in family.samples if sample.name in self._names]
+                if not family.samples:
+                    continue
+            yield family

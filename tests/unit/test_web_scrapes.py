@@ -1,0 +1,117 @@
+"""Scrapes at once: what asks for the same shares a rendering, and what nobody waits for is not rendered."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+
+from exporter.web.scrapes import Scrapes
+from tests.support.webserver import FakeExposer
+
+Scrape = Callable[[str], "asyncio.Task[web.Response]"]
+
+
+def scraping(exposer: FakeExposer, play: Callable[[Scrape], Awaitable[None]]) -> None:
+    """Run `play` with a function that begins a scrape with a query string."""
+
+    async def send(response: web.Response) -> web.Response:
+        return response
+
+    async def main() -> None:
+        scrapes = Scrapes(exposer, 0)
+        scrapes.start()
+        try:
+            await play(
+                lambda query: asyncio.ensure_future(scrapes.serve(make_mocked_request("GET", f"/metrics{query}"), send))
+            )
+        finally:
+            if exposer.gate is not None:
+                exposer.gate.set()
+            scrapes.stop()
+
+    asyncio.run(main())
+
+
+async def settled() -> None:
+    """Let every task get as far as it can without a thread's help."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def test_scrapes_that_ask_for_the_same_share_one_rendering() -> None:
+    exposer = FakeExposer(gate=threading.Event())
+
+    async def play(scrape: Scrape) -> None:
+        tasks = [scrape("") for _ in range(40)]
+        await settled()
+        assert exposer.gate is not None
+        exposer.gate.set()
+        responses = await asyncio.gather(*tasks)
+        assert {response.status for response in responses} == {200}
+        assert len(exposer.calls) == 1
+        await scrape("")
+        assert len(exposer.calls) == 2
+
+    scraping(exposer, play)
+
+
+def test_what_asks_for_something_else_is_rendered_by_itself() -> None:
+    exposer = FakeExposer()
+
+    async def play(scrape: Scrape) -> None:
+        await asyncio.gather(*(scrape(query) for query in ("", "?name[]=a", "?name[]=b", "?name[]=a")))
+        assert sorted(sorted(names) for _, _, names in exposer.calls) == [[], ["a"], ["b"]]
+
+    scraping(exposer, play)
+
+
+def test_a_client_that_leaves_takes_nothing_from_those_that_stay() -> None:
+    exposer = FakeExposer(gate=threading.Event())
+
+    async def play(scrape: Scrape) -> None:
+        first, second = scrape(""), scrape("")
+        await settled()
+        first.cancel()
+        await settled()
+        assert exposer.gate is not None
+        exposer.gate.set()
+        assert (await second).status == 200
+        assert len(exposer.calls) == 1
+
+    scraping(exposer, play)
+
+
+def test_what_all_have_left_before_its_turn_is_never_rendered() -> None:
+    exposer = FakeExposer(gate=threading.Event())
+
+    async def play(scrape: Scrape) -> None:
+        holding, left = scrape(""), scrape("?name[]=left")
+        await settled()
+        left.cancel()
+        await settled()
+        assert exposer.gate is not None
+        exposer.gate.set()
+        await holding
+        await scrape("?name[]=later")
+        assert [sorted(names) for _, _, names in exposer.calls] == [[], ["later"]]
+
+    scraping(exposer, play)
+
+
+def test_a_failure_reaches_all_that_share_it_and_no_later_one() -> None:
+    exposer = FakeExposer(gate=threading.Event(), error=RuntimeError("broken"))
+
+    async def play(scrape: Scrape) -> None:
+        tasks = [scrape("") for _ in range(3)]
+        await settled()
+        assert exposer.gate is not None
+        exposer.gate.set()
+        assert [response.status for response in await asyncio.gather(*tasks)] == [500, 500, 500]
+        exposer.error = None
+        assert (await scrape("")).status == 200
+
+    scraping(exposer, play)
