@@ -1,0 +1,163 @@
+"""From a number that loses its verification to the pager: simulator, exporter, Prometheus, Alertmanager, webhook.
+
+The rules, `prometheus.yml` and `alertmanager.yml` are the shipped ones.  Changed are only addresses and how long things
+take: intervals, `for` and `keep_firing_for` of the rules, and how long Alertmanager gathers a group.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from exporter.simulator import Refusal, Simulator, World
+from tests.support.alertmanager import Notification, RealAlertmanager, Webhook
+from tests.support.exporter import ExporterProcess, until
+from tests.support.fleet import config, fleet
+from tests.support.prometheus import RealPrometheus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROMETHEUS = Path(__file__).parents[2] / "prometheus"
+RUNBOOKS = "https://github.com/cams-exporter/cams-exporter/blob/main/docs/runbooks/"
+QUICK = "1s"
+
+
+def shipped(name: str) -> Any:
+    """A YAML file of prometheus/ as data."""
+    return yaml.safe_load((PROMETHEUS / name).read_text(encoding="utf-8"))
+
+
+def quick_rules(folder: Path) -> list[Path]:
+    """The shipped rules with their waiting times shortened, and nothing else; JSON is YAML."""
+    written = []
+    for file in sorted((PROMETHEUS / "rules").glob("*.yml")):
+        document = shipped(f"rules/{file.name}")
+        for rule in (rule for group in document["groups"] for rule in group["rules"]):
+            rule.update({key: QUICK for key in ("for", "keep_firing_for") if key in rule})
+        copy = folder / file.name
+        copy.write_text(json.dumps(document), encoding="utf-8")
+        written.append(copy)
+    return written
+
+
+def quick_alertmanager(webhook_url: str) -> Any:
+    """The shipped `alertmanager.yml`, quick, with every receiver at `webhook_url`."""
+    document = shipped("alertmanager.yml")
+    document["route"] |= {"group_wait": QUICK, "group_interval": QUICK}
+    for receiver in document["receivers"]:
+        for hook in receiver["webhook_configs"]:
+            hook["url"] = hook["url"].replace("http://localhost:9099", webhook_url)
+    return document
+
+
+def prometheus_config(exporter: str, alertmanager: str) -> Any:
+    """The shipped `prometheus.yml` with these addresses, and its rules left to the caller."""
+    document = shipped("prometheus.yml")
+    document["global"] |= {"scrape_interval": QUICK, "scrape_timeout": QUICK, "evaluation_interval": QUICK}
+    document["rule_files"] = []
+    document["scrape_configs"][0]["static_configs"] = [{"targets": [exporter]}]
+    document["alerting"]["alertmanagers"][0]["static_configs"] = [{"targets": [alertmanager]}]
+    return document
+
+
+def test_a_number_that_loses_its_verification_reaches_its_team_and_is_taken_back(tmp_path: Path) -> None:
+    """Firing, then resolved, to the on-call of the number's team; while its account is refused, only that is told."""
+    world = World()
+    section = fleet(world, 3)
+    desk, shop, kiosk = section["numbers"]
+    desk |= {"name": "desk", "labels": {"team": "care"}}
+    shop |= {"name": "shop"}
+    kiosk |= {"name": "kiosk", "labels": {"team": "care"}}
+
+    def answer(number: Mapping[str, Any], status: str) -> None:
+        world.find_numbers(number["phone_number"])[0].status = status
+
+    with (
+        Webhook() as webhook,
+        Simulator(world) as simulator,
+        ExporterProcess(config(simulator.url, [section])) as exporter,
+        RealAlertmanager(quick_alertmanager(webhook.url)) as alertmanager,
+        RealPrometheus(
+            config=prometheus_config(exporter.target, alertmanager.target), rule_files=quick_rules(tmp_path)
+        ) as prometheus,
+    ):
+
+        def told(receiver: str, status: str, since: int = 0, **labels: str) -> tuple[Notification, Mapping[str, Any]]:
+            """Wait for a notification to `receiver` about such an alert; returns it and the alert."""
+
+            def found() -> list[tuple[Notification, Mapping[str, Any]]]:
+                notes = webhook.notifications(receiver, since)
+                return [(note, alert) for note in notes if (alert := note.find(status, **labels))]
+
+            told_so = f"{receiver} is told that {labels} is {status}; so far: {webhook.notifications()}"
+            prometheus.wait_until(lambda: bool(found()), told_so, timeout_seconds=90)
+            return found()[0]
+
+        verified = 'number:cams_phone_number_verification_status:newest{status="VERIFIED"}'
+        prometheus.wait_until(lambda: len(prometheus.query(verified)) == 3, "all is well")
+
+        # A number of a team: its on-call hears of it, with everything needed to act.
+        answer(desk, "NOT_VERIFIED")
+        note, alert = told("team-care-on-call", "firing", alertname="CamsNumberNotVerified")
+        assert note.group == {"environment": "production", "account": "main"}
+        assert alert["labels"] == {
+            "alertname": "CamsNumberNotVerified",
+            "severity": "critical",
+            "environment": "production",
+            "account": "main",
+            "cust_space_id": desk["cust_space_id"],
+            "phone_number": desk["phone_number"],
+            "status": "NOT_VERIFIED",
+            "name": "desk",
+            "team": "care",
+        }
+        assert alert["annotations"]["summary"] == f"desk {desk['phone_number']} is not verified"
+        assert f"WhatsApp number desk {desk['phone_number']} (account main" in alert["annotations"]["description"]
+        assert alert["annotations"]["runbook_url"] == f"{RUNBOOKS}CamsNumberNotVerified.md"
+
+        # A warning goes to the team, not to its on-call; what has no team goes to everyone's on-call.
+        answer(kiosk, "EXPIRED")
+        answer(shop, "NOT_VERIFIED")
+        told("team-care", "firing", alertname="CamsNumberExpired", name="kiosk", severity="warning")
+        told("on-call", "firing", alertname="CamsNumberNotVerified", name="shop")
+
+        # Mended: the one who was called is told so.
+        answer(desk, "VERIFIED")
+        told("team-care-on-call", "resolved", alertname="CamsNumberNotVerified", name="desk")
+        assert {one.receiver for one in webhook.notifications() if one.find("firing", name="desk")} == {
+            "team-care-on-call"
+        }
+
+        # The account is refused. Nobody is called for its numbers then, not even for an alert that is new: a reload
+        # gives shop another name, and with it another alert.
+        before = webhook.count()
+        world.accounts["main"].refusal = Refusal.FORBIDDEN
+        _, alert = told("on-call", "firing", before, alertname="CamsAccountRefused", account="main")
+        assert alert["annotations"]["summary"] == "Alibaba Cloud refuses account main"
+        assert alert["annotations"]["runbook_url"] == f"{RUNBOOKS}CamsAccountRefused.md"
+        (refusal,) = alertmanager.alerts('alertname="CamsAccountRefused"')
+
+        def inhibitors(name: str) -> list[list[str]]:
+            return [one["status"]["inhibitedBy"] for one in alertmanager.alerts(f'name="{name}"')]
+
+        shop["name"] = "market"
+        exporter.write_config(config(simulator.url, [section]))
+        exporter.reload()
+        by_refusal = [[refusal["fingerprint"]]]
+        until(lambda: inhibitors("kiosk") == inhibitors("market") == by_refusal, "both alerts are inhibited")
+        assert prometheus.value('ALERTS{alertstate="firing", alertname="CamsNumberNotVerified", name="market"}') == 1
+        looked_up = alertmanager.metric("alertmanager_nflog_queries_total")
+        until(
+            lambda: alertmanager.metric("alertmanager_nflog_queries_total") > looked_up + 2, "groups were gone through"
+        )
+        before = webhook.count()
+        assert [note for note in webhook.notifications() if note.find("firing", name="market")] == []
+
+        # Let in again: that is told, and so is what was held back.
+        world.accounts["main"].refusal = None
+        told("on-call", "resolved", before, alertname="CamsAccountRefused")
+        told("on-call", "firing", before, alertname="CamsNumberNotVerified", name="market")

@@ -1,0 +1,178 @@
+"""A real Alertmanager for tests, and the webhook receiver that it notifies; both on loopback, both context managers.
+
+`ALERTMANAGER_BINARY` names another binary than the one in the path, to run the same tests on another version.
+
+Source: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config, and the API's v2.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import re
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from tests.support.servers import free_port, require_binary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_BIND_ATTEMPTS = 8
+_READY_SECONDS = 60.0
+_STOP_SECONDS = 15.0
+_PAUSE_SECONDS = 0.1
+_HTTP_SECONDS = 30.0
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One webhook call: `receiver` is the last part of the URL's path, `alerts` those it was about."""
+
+    receiver: str
+    group: Mapping[str, str]
+    alerts: tuple[Mapping[str, Any], ...]
+
+    def find(self, status: str, **labels: str) -> Mapping[str, Any] | None:
+        """The alert in it that is ``firing`` or ``resolved`` and has (at least) `labels`."""
+        for alert in self.alerts:
+            if alert["status"] == status and labels.items() <= alert["labels"].items():
+                return alert
+        return None
+
+
+class Webhook:
+    """What a pager would be: keeps every notification, in order; `url` has no path."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._got: list[Notification] = []
+        webhook = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                webhook._keep(self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def notifications(self, receiver: str = "", since: int = 0) -> list[Notification]:
+        """Those to `receiver`, or to all, from the place `since` in the order of all on."""
+        with self._lock:
+            return [one for one in self._got[since:] if not receiver or one.receiver == receiver]
+
+    def count(self) -> int:
+        """How many came so far."""
+        with self._lock:
+            return len(self._got)
+
+    def _keep(self, path: str, payload: Mapping[str, Any]) -> None:
+        with self._lock:
+            self._got.append(Notification(path.rpartition("/")[2], payload["groupLabels"], tuple(payload["alerts"])))
+
+
+class RealAlertmanager:
+    """One Alertmanager process with a data directory of its own, alone in its cluster; `config` is written as JSON."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._binary = require_binary("prometheus-alertmanager", "ALERTMANAGER_BINARY")
+        self._config = config
+        self._process: subprocess.Popen[bytes] | None = None
+        self._home = tempfile.TemporaryDirectory(prefix="cams-alertmanager-")
+        self.url = ""
+
+    @property
+    def target(self) -> str:
+        """``host:port``, as Prometheus is told."""
+        return self.url.removeprefix("http://")
+
+    def __enter__(self) -> Self:
+        file = Path(self._home.name) / "alertmanager.yml"
+        file.write_text(json.dumps(self._config), encoding="utf-8")
+        for _ in range(_BIND_ATTEMPTS):
+            if self._started_on(file, free_port()):
+                return self
+        self.__exit__()
+        raise RuntimeError(f"no free port in {_BIND_ATTEMPTS} attempts:\n{self.log()}")
+
+    def __exit__(self, *_: object) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._home.cleanup()
+
+    def log(self) -> str:
+        """What it has logged; empty once it is stopped."""
+        file = Path(self._home.name) / "log"
+        return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+
+    def alerts(self, *matchers: str) -> Sequence[Mapping[str, Any]]:
+        """The alerts that it holds, inhibited ones too, narrowed by matchers such as ``account="main"``."""
+        query = urllib.parse.urlencode([("filter", matcher) for matcher in matchers])
+        with _OPENER.open(f"{self.url}/api/v2/alerts?{query}", timeout=_HTTP_SECONDS) as answer:
+            found: list[Mapping[str, Any]] = json.load(answer)
+        return found
+
+    def metric(self, name: str) -> float:
+        """The sum over the series `name` of its own metrics."""
+        with _OPENER.open(f"{self.url}/metrics", timeout=_HTTP_SECONDS) as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if re.match(rf"{name}[ {{]", line))
+
+    def _started_on(self, file: Path, port: int) -> bool:
+        """Start it on `port` and wait until it is ready; False if another process holds the port."""
+        self.url = f"http://127.0.0.1:{port}"
+        arguments = [
+            f"--config.file={file}",
+            f"--storage.path={file.parent / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--cluster.listen-address=",
+        ]
+        with (file.parent / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [self._binary, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
+        deadline = time.monotonic() + _READY_SECONDS
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                if "address already in use" in self.log():
+                    return False
+                raise RuntimeError(f"Alertmanager exited with {self._process.returncode}:\n{self.log()}")
+            if self._ready():
+                return True
+            time.sleep(_PAUSE_SECONDS)
+        raise RuntimeError(f"Alertmanager was not ready within {_READY_SECONDS:g} s:\n{self.log()}")
+
+    def _ready(self) -> bool:
+        try:
+            with _OPENER.open(f"{self.url}/-/ready", timeout=_HTTP_SECONDS):
+                return True
+        except (OSError, ValueError):
+            return False
