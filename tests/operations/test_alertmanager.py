@@ -1,0 +1,142 @@
+"""The example `alertmanager.yml`: the real amtool judges and routes it; whom it mutes is checked against the alerts."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from tests.operations import rulebook
+from tests.operations.rulebook import PROMETHEUS, Rule
+from tests.support.servers import require_binary
+
+FILE = PROMETHEUS / "alertmanager.yml"
+ALERTS = rulebook.alerts()
+NUMBERS = {alert.name for alert in ALERTS if alert.name.startswith("CamsNumber")}
+KEPT = frozenset({"environment", "account"})
+
+
+def amtool(*arguments: str) -> str:
+    """What amtool prints; its complaint is the failure."""
+    ran = subprocess.run(
+        [require_binary("amtool", "AMTOOL_BINARY"), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def matches(matchers: list[str], labels: dict[str, str]) -> bool:
+    """Whether labels match all matchers; a label that is missing counts as empty, as Alertmanager has it."""
+    for matcher in matchers:
+        found = re.fullmatch(r'(\w+)(=~|!~|!=|=)"(.*)"', matcher)
+        assert found, matcher
+        name, operator, wanted = found.groups()
+        value = labels.get(name, "")
+        hit = bool(re.fullmatch(wanted, value)) if "~" in operator else value == wanted
+        if hit == operator.startswith("!"):
+            return False
+    return True
+
+
+def muted_by(source: Rule) -> set[tuple[str, str]]:
+    """The alerts (name, severity) that are muted while `source` fires, all other labels in `equal` being equal."""
+    told = {"alertname": source.name, "severity": source.severity}
+    rules = [one for one in rulebook.load(FILE)["inhibit_rules"] if matches(one["source_matchers"], told)]
+    return {
+        (alert.name, alert.severity)
+        for alert in ALERTS
+        for rule in rules
+        if alert is not source
+        and (alert.name == source.name or "alertname" not in rule["equal"])
+        and matches(rule["target_matchers"], {"alertname": alert.name, "severity": alert.severity})
+    }
+
+
+def of(name: str, severity: str) -> Rule:
+    return next(alert for alert in ALERTS if (alert.name, alert.severity) == (name, severity))
+
+
+def test_amtool_finds_no_fault() -> None:
+    assert "SUCCESS" in amtool("check-config", str(FILE))
+
+
+@pytest.mark.parametrize(
+    ("labels", "receiver"),
+    [
+        ("severity=critical", "on-call"),
+        ("severity=warning", "default"),
+        ("severity=critical team=care", "team-care-on-call"),
+        ("severity=warning team=care", "team-care"),
+        ("severity=critical team=unheard-of", "on-call"),
+        ("severity=warning team=unheard-of", "default"),
+    ],
+)
+def test_an_alert_goes_to_its_team_by_its_severity(labels: str, receiver: str) -> None:
+    """A team without a block of its own is no black hole: its alerts go where those without a team go."""
+    routed = amtool("config", "routes", "test", f"--config.file={FILE}", *labels.split(), "alertname=Cams")
+    assert routed.split() == [receiver]
+
+
+def test_one_notification_an_account() -> None:
+    """No route groups otherwise: a hundred numbers of an account are one message."""
+    route = rulebook.load(FILE)["route"]
+    assert set(route["group_by"]) == KEPT
+    assert "group_by" not in str(route["routes"])
+
+
+def test_a_refused_account_mutes_what_follows_from_it() -> None:
+    """Every alert on its numbers, its requests and its budget; not what says why it is refused."""
+    muted = {name for name, _ in muted_by(of("CamsAccountRefused", "critical"))}
+    assert muted >= NUMBERS | {"CamsFleetUnverifiedDrop", "CamsApiErrorRatioHigh", "CamsApiThrottled"}
+    assert muted.isdisjoint({"CamsCredentialsFailing", "CamsExporterDown", "CamsExporterAbsent"})
+
+
+def test_a_replica_that_is_refused_mutes_nothing() -> None:
+    """The other one still watches the numbers."""
+    assert muted_by(of("CamsAccountRefused", "warning")) == set()
+
+
+def test_an_outage_of_the_api_mutes_no_number_that_was_not_verified_before() -> None:
+    muted = {name for name, _ in muted_by(of("CamsApiErrorRatioHigh", "critical"))}
+    assert "CamsNumberStatusUnknown" in muted
+    assert muted.isdisjoint({"CamsNumberNotVerified", "CamsNumberExpired", "CamsNumberStatusUnhappy"})
+
+
+def test_an_alert_at_two_severities_is_told_once() -> None:
+    names = [alert.name for alert in ALERTS]
+    twice = {name for name in names if names.count(name) == 2}
+    assert len(twice) >= 3
+    for name in twice:
+        assert (name, "warning") in muted_by(of(name, "critical"))
+        assert (name, "critical") not in muted_by(of(name, "warning"))
+
+
+def test_every_alert_named_is_one_of_the_rules() -> None:
+    """A pattern that matches no alert, as after one is renamed, would mute nothing, silently."""
+    for rule in rulebook.load(FILE)["inhibit_rules"]:
+        for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
+            if found := re.fullmatch(r'alertname=~?"(.*)"', matcher):
+                for pattern in found[1].split("|") if "(" not in found[1] else [found[1]]:
+                    assert any(re.fullmatch(pattern, alert.name) for alert in ALERTS), pattern
+
+
+def test_what_mutes_and_what_is_muted_carry_the_labels_that_must_be_equal() -> None:
+    """A label that both lack counts as equal: a rule over accounts between alerts without one would mute everything."""
+    for rule in rulebook.load(FILE)["inhibit_rules"]:
+        assert "environment" in rule["equal"]
+        if "account" not in rule["equal"]:
+            continue
+        touched = [
+            alert
+            for alert in ALERTS
+            for side in ("source_matchers", "target_matchers")
+            if any(one.startswith("alertname") for one in rule[side])
+            and matches(rule[side], {"alertname": alert.name, "severity": alert.severity})
+        ]
+        assert touched
+        assert all("$labels.account" in alert.annotations["description"] for alert in touched)
