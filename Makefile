@@ -36,6 +36,7 @@ demo: $(VENV)/runtime ## Serve simulated numbers on loopback; no credentials nee
 .PHONY: develop
 develop: $(VENV)/development ## Install what the tests need, servers included (apt, when root or sudo).
 	@scripts/install-test-tools
+	@scripts/install-prometheus-3 $(VENV)/prometheus-3
 
 .PHONY: lint
 lint: $(VENV)/development ## Check style and types.

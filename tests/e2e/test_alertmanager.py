@@ -17,6 +17,7 @@ from tests.support.alertmanager import Notification, RealAlertmanager, Webhook
 from tests.support.exporter import ExporterProcess, until
 from tests.support.fleet import config, fleet
 from tests.support.prometheus import RealPrometheus
+from tests.support.servers import each_release
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,7 +65,8 @@ def prometheus_config(exporter: str, alertmanager: str) -> Any:
     return document
 
 
-def test_a_number_that_loses_its_verification_reaches_its_team_and_is_taken_back(tmp_path: Path) -> None:
+@each_release
+def test_a_number_that_loses_its_verification_reaches_its_team_and_is_taken_back(release: str, tmp_path: Path) -> None:
     """Firing, then resolved, to the on-call of the number's team; while its account is refused, only that is told."""
     world = World()
     section = fleet(world, 3)
@@ -80,9 +82,11 @@ def test_a_number_that_loses_its_verification_reaches_its_team_and_is_taken_back
         Webhook() as webhook,
         Simulator(world) as simulator,
         ExporterProcess(config(simulator.url, [section])) as exporter,
-        RealAlertmanager(quick_alertmanager(webhook.url)) as alertmanager,
+        RealAlertmanager(quick_alertmanager(webhook.url), release=release) as alertmanager,
         RealPrometheus(
-            config=prometheus_config(exporter.target, alertmanager.target), rule_files=quick_rules(tmp_path)
+            config=prometheus_config(exporter.target, alertmanager.target),
+            rule_files=quick_rules(tmp_path),
+            release=release,
         ) as prometheus,
     ):
 

@@ -14,6 +14,7 @@ from exporter.simulator import Simulator, World
 from tests.support.exporter import ExporterProcess, until
 from tests.support.fleet import config, fleet, phones
 from tests.support.prometheus import RealPrometheus
+from tests.support.servers import INSTALLED, PROMETHEUS_3, each_release, server_binary
 
 CURRENT = "cams_phone_number_verification_status == 1"
 
@@ -54,8 +55,10 @@ def target(exporter: ExporterProcess, protocol: str) -> Iterator[str]:
         yield exporter.target
 
 
-@pytest.mark.parametrize("protocol", ["openmetrics", "text"])
-def test_prometheus_knows_the_right_status_of_every_number_and_sees_changes(protocol: str) -> None:
+@pytest.mark.parametrize(
+    ("protocol", "release"), [("openmetrics", INSTALLED), ("text", INSTALLED), ("openmetrics", PROMETHEUS_3)]
+)
+def test_prometheus_knows_the_right_status_of_every_number_and_sees_changes(protocol: str, release: str) -> None:
     """What the API says is what Prometheus's HTTP API answers, for every number, also after a change."""
     world = World()
     section = fleet(world, 12)
@@ -71,7 +74,7 @@ def test_prometheus_knows_the_right_status_of_every_number_and_sees_changes(prot
         Simulator(world) as simulator,
         ExporterProcess(config(simulator.url, [section])) as exporter,
         target(exporter, protocol) as address,
-        RealPrometheus({"cams": [address]}) as prometheus,
+        RealPrometheus({"cams": [address]}, release=release) as prometheus,
     ):
         until(lambda: exporter.get("/-/ready")[0] == 200, "ready")
 
@@ -104,12 +107,11 @@ def test_removed_numbers_and_accounts_leave_no_series_behind() -> None:
         assert prometheus.value("cams_exporter_config_last_reload_successful") == 1
 
 
-def test_promtool_finds_nothing_to_complain_about() -> None:
+@each_release
+def test_promtool_finds_nothing_to_complain_about(release: str) -> None:
     import subprocess
 
-    from tests.support.servers import require_binary
-
-    promtool = require_binary("promtool")
+    promtool = server_binary("promtool", "PROMTOOL_BINARY", release)
     with ExporterProcess(None, "--demo") as exporter:
         until(lambda: exporter.get("/-/ready")[0] == 200, "ready")
         done = subprocess.run(

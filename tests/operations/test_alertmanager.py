@@ -9,7 +9,7 @@ import pytest
 
 from tests.operations import rulebook
 from tests.operations.rulebook import PROMETHEUS, Rule
-from tests.support.servers import require_binary
+from tests.support.servers import each_release, server_binary
 
 FILE = PROMETHEUS / "alertmanager.yml"
 ALERTS = rulebook.alerts()
@@ -17,10 +17,10 @@ NUMBERS = {alert.name for alert in ALERTS if alert.name.startswith("CamsNumber")
 KEPT = frozenset({"environment", "account"})
 
 
-def amtool(*arguments: str) -> str:
+def amtool(release: str, *arguments: str) -> str:
     """What amtool prints; its complaint is the failure."""
     ran = subprocess.run(
-        [require_binary("amtool", "AMTOOL_BINARY"), *arguments],
+        [server_binary("amtool", "AMTOOL_BINARY", release), *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -61,10 +61,12 @@ def of(name: str, severity: str) -> Rule:
     return next(alert for alert in ALERTS if (alert.name, alert.severity) == (name, severity))
 
 
-def test_amtool_finds_no_fault() -> None:
-    assert "SUCCESS" in amtool("check-config", str(FILE))
+@each_release
+def test_amtool_finds_no_fault(release: str) -> None:
+    assert "SUCCESS" in amtool(release, "check-config", str(FILE))
 
 
+@each_release
 @pytest.mark.parametrize(
     ("labels", "receiver"),
     [
@@ -76,9 +78,9 @@ def test_amtool_finds_no_fault() -> None:
         ("severity=warning team=unheard-of", "default"),
     ],
 )
-def test_an_alert_goes_to_its_team_by_its_severity(labels: str, receiver: str) -> None:
+def test_an_alert_goes_to_its_team_by_its_severity(labels: str, receiver: str, release: str) -> None:
     """A team without a block of its own is no black hole: its alerts go where those without a team go."""
-    routed = amtool("config", "routes", "test", f"--config.file={FILE}", *labels.split(), "alertname=Cams")
+    routed = amtool(release, "config", "routes", "test", f"--config.file={FILE}", *labels.split(), "alertname=Cams")
     assert routed.split() == [receiver]
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from tests.support.dashboards import EVERYTHING, Query, dashboards, filled, queries, variable_queries
 from tests.support.exporter import ExporterProcess, until
 from tests.support.prometheus import RealPrometheus
+from tests.support.servers import RELEASES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,18 +40,27 @@ MAY_BE_EMPTY = frozenset(
 DASHBOARDS = dashboards()
 
 
+def scraped_for_a_while(prometheus: RealPrometheus) -> bool:
+    """Prometheus drops no sample here, so that the number of scrapes tells the time that rates can look back on."""
+    return prometheus.value(f'count_over_time(up{{job="{JOB}"}}[5m])') >= SECONDS
+
+
 @pytest.fixture(scope="module")
-def prometheus() -> Iterator[RealPrometheus]:
-    """A Prometheus that has scraped the demo for a while."""
-    with ExporterProcess(None, "--demo") as exporter, RealPrometheus({JOB: [exporter.target]}) as running:
+def running() -> Iterator[dict[str, RealPrometheus]]:
+    """Both releases of Prometheus, at the same demo and at the same time, after a while of scraping."""
+    with ExporterProcess(None, "--demo") as exporter, ExitStack() as servers:
+        targets = {JOB: [exporter.target]}
+        found = {release: servers.enter_context(RealPrometheus(targets, release=release)) for release in RELEASES}
         until(lambda: exporter.get("/-/ready")[0] == 200, "the demo is ready")
-        # Prometheus drops no sample here, so that the number of scrapes tells the time that rates can look back on
-        running.wait_until(
-            lambda: running.value(f'count_over_time(up{{job="{JOB}"}}[5m])') >= SECONDS,
-            f"{SECONDS} scrapes",
-            timeout_seconds=90,
-        )
-        yield running
+        for one in found.values():
+            until(partial(scraped_for_a_while, one), f"{SECONDS} scrapes", seconds=90)
+        yield found
+
+
+@pytest.fixture(params=RELEASES)
+def prometheus(request: pytest.FixtureRequest, running: dict[str, RealPrometheus]) -> RealPrometheus:
+    """A Prometheus that has scraped the demo."""
+    return running[request.param]
 
 
 def asked(prometheus: RealPrometheus, query: Query, chosen: dict[str, str]) -> list[dict[str, str]]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from tests.support.servers import free_port, require_binary
+from tests.support.servers import INSTALLED, free_port, server_binary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,8 +96,8 @@ class Webhook:
 class RealAlertmanager:
     """One Alertmanager process with a data directory of its own, alone in its cluster; `config` is written as JSON."""
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self._binary = require_binary("prometheus-alertmanager", "ALERTMANAGER_BINARY")
+    def __init__(self, config: Mapping[str, Any], *, release: str = INSTALLED) -> None:
+        self._binary = server_binary("prometheus-alertmanager", "ALERTMANAGER_BINARY", release)
         self._config = config
         self._process: subprocess.Popen[bytes] | None = None
         self._home = tempfile.TemporaryDirectory(prefix="cams-alertmanager-")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from tests.support.prometheus_api import PrometheusApi, QueryError, Sample
-from tests.support.servers import free_port, require_binary
+from tests.support.servers import INSTALLED, free_port, server_binary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,9 +44,10 @@ class RealPrometheus(PrometheusApi):
         rule_files: Sequence[Path] = (),
         interval_seconds: int = 1,
         flags: Sequence[str] = (),
+        release: str = INSTALLED,
     ) -> None:
         super().__init__("")
-        self._binary = require_binary("prometheus", "PROMETHEUS_BINARY")
+        self._binary = server_binary("prometheus", "PROMETHEUS_BINARY", release)
         self._config = _configuration(targets or {}, config or {}, rule_files, interval_seconds)
         self._flags = tuple(flags)
         self._home: Path | None = None

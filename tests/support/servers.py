@@ -1,12 +1,31 @@
-"""What tests need to start a real server: its binary, and a port on loopback."""
+"""What tests need to start a real server: its binary, and a port on loopback.
+
+Prometheus and its kin come in two releases: ``installed``, the machine's own (Debian 12: Prometheus 2.42, Alertmanager
+0.25), and ``prometheus-3``, which scripts/install-prometheus-3 unpacks beside the running Python.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import socket
+import sys
+from pathlib import Path
 
 import pytest
+
+INSTALLED, PROMETHEUS_3 = RELEASES = ("installed", "prometheus-3")
+
+each_release = pytest.mark.parametrize("release", RELEASES)
+"""For a test that takes `release` and holds on either."""
+
+
+def server_binary(name: str, variable: str, release: str) -> str:
+    """The path of a server's or tool's binary in a release; `variable` names another for the installed one."""
+    if release == INSTALLED:
+        return require_binary(name, variable)
+    unpacked = Path(sys.prefix) / release / "bin" / name
+    return require_binary(str(unpacked))
 
 
 def require_binary(name: str, variable: str = "") -> str:
@@ -18,7 +37,7 @@ def require_binary(name: str, variable: str = "") -> str:
     found = shutil.which(wanted)
     if found:
         return found
-    reason = f"{wanted} is not installed (Debian: apt-get install prometheus prometheus-alertmanager)"
+    reason = f"{wanted} is not installed: make develop (Debian: apt-get install prometheus prometheus-alertmanager)"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
