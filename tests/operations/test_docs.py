@@ -1,0 +1,282 @@
+"""Every command, file and query in the README and the docs works as pasted, or a comment above it says why not.
+
+The mark is ``<!-- not run: reason -->`` on the line before the block.  Files under /run/secrets are looked for in a
+folder of the test; everything else is taken word for word.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from exporter.__main__ import flags
+from exporter.config import load
+from exporter.metrics import CATALOGUE
+from exporter.model import OPERATION
+from exporter.simulator import Simulator, World
+from exporter.web.webconfig import load_web_config
+from tests.operations import rulebook
+from tests.operations.rulebook import METRICS
+from tests.operations.tools import ROOT
+from tests.support import promql
+from tests.support.exporter import ExporterProcess, until
+from tests.support.fleet import config, fleet
+from tests.support.markdown import Block, anchors, blocks, commands, inline_code, links
+from tests.support.promtool import evaluate
+from tests.support.servers import INSTALLED, server_binary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCKS = [block for page in PAGES for block in blocks(page, ROOT)]
+OUTPUT = frozenset({"text"})
+"""What is shown, not pasted."""
+SECRETS = ("cams-key-id", "cams-key-secret")
+FOREIGN_METRICS = {
+    "up": {"job", "instance"},
+    "process_start_time_seconds": {"job", "instance"},
+    "node_textfile_mtime_seconds": {"file"},
+}
+"""Prometheus's, prometheus_client's and node_exporter's, beside the catalogue."""
+CONFIGURED_LABELS = {"name", "team", "env"}
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def of(*languages: str, run: bool = True) -> list[Any]:
+    """The blocks in these languages, as parameters named by where they stand."""
+    return [
+        pytest.param(block, id=block.where)
+        for block in BLOCKS
+        if block.language in languages and bool(block.reason) != run
+    ]
+
+
+def with_secrets(text: str, folder: Path) -> str:
+    """`text` with the secret files that it names made in `folder`."""
+    secrets = folder / "secrets"
+    secrets.mkdir(exist_ok=True)
+    for name in SECRETS:
+        (secrets / name).write_text("simulated", encoding="utf-8")
+    return text.replace("/run/secrets", str(secrets))
+
+
+@cache
+def readme_config() -> str:
+    """The configuration that the README shows: commands are run with it as ``config.yml``."""
+    (found,) = (
+        block.text for block in BLOCKS if block.where.startswith("README.md") and "\naccounts:" in f"\n{block.text}"
+    )
+    return found
+
+
+# What is pasted
+
+
+def test_every_block_says_what_it_is() -> None:
+    """A block without a language, or in one that nobody here checks, would go untested."""
+    checked = {"yaml", "json", "promql", "console"}
+    assert {block.where for block in BLOCKS if block.language not in checked | OUTPUT and not block.reason} == set()
+
+
+def test_a_reason_is_a_reason() -> None:
+    reasons = {block.where: block.reason for block in BLOCKS if block.reason}
+    assert all(len(reason.split()) >= 4 for reason in reasons.values()), reasons
+
+
+@pytest.mark.parametrize("block", of("console"))
+def test_commands_run_and_print_what_is_shown(block: Block, tmp_path: Path) -> None:
+    """By a shell, in a folder with the README's configuration and this repository's files."""
+    for name in ("prometheus", "deploy", "grafana", "config.example.yml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "config.yml").write_text(with_secrets(readme_config(), tmp_path), encoding="utf-8")
+    (tmp_path / "numbers.csv").write_text("8613800001234,cams-kei0001,support-line\n", encoding="utf-8")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    ran = commands(block)
+    assert ran
+    for command, shown in ran:
+        done = subprocess.run(
+            ["/bin/bash", "-euo", "pipefail", "-c", command],
+            cwd=tmp_path,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        assert not shown or done.stdout == shown, command
+
+
+@pytest.mark.parametrize("block", of("yaml"))
+def test_yaml_is_accepted_by_what_reads_it(block: Block, tmp_path: Path) -> None:
+    """The exporter's own loaders, promtool or amtool: whoever a block is for, by its keys."""
+    document = yaml.safe_load(block.text)
+    keys = set(document) if isinstance(document, dict) else {key for entry in document for key in entry}
+    (reader,) = (reader for key, reader in READERS.items() if key in keys)
+    file = tmp_path / "block.yml"
+    file.write_text(with_secrets(block.text, tmp_path), encoding="utf-8")
+    reader(file)
+
+
+def read_config(file: Path) -> None:
+    assert load(file).warnings == ()
+
+
+def read_web_config(file: Path) -> None:
+    """With certificates made for it: the block names files that a user has."""
+    document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    tls = document.get("tls_server_config", {})
+    if tls:
+        key, certificate = file.parent / tls["key_file"], file.parent / tls["cert_file"]
+        request = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost"
+        made = [*request.split(), "-keyout", str(key), "-out", str(certificate)]
+        subprocess.run(made, check=True, capture_output=True, timeout=60)
+        (file.parent / tls["client_ca_file"]).write_bytes(certificate.read_bytes())
+    read = load_web_config(file)
+    assert read.users or read.tls
+
+
+def read_scrape_configs(file: Path) -> None:
+    """The job's name must be one that the alert CamsExporterDown finds."""
+    tool("promtool", "check", "config", str(file))
+    (pattern,) = {
+        found
+        for alert in rulebook.alerts()
+        if alert.name == "CamsExporterDown"
+        for found in re.findall(r'job=~"([^"]*)"', alert.expr)
+    }
+    for job in yaml.safe_load(file.read_text(encoding="utf-8"))["scrape_configs"]:
+        assert re.fullmatch(pattern, job["job_name"])
+
+
+def read_rules(file: Path) -> None:
+    rules = yaml.safe_load(file.read_text(encoding="utf-8"))
+    for rule in rules:
+        judge_query(rule["expr"])
+    file.write_text(json.dumps({"groups": [{"name": "docs", "rules": rules}]}), encoding="utf-8")
+    tool("promtool", "check", "rules", "--lint=all", "--lint-fatal", str(file))
+
+
+READERS: dict[str, Callable[[Path], None]] = {
+    "accounts": read_config,
+    "tls_server_config": read_web_config,
+    "scrape_configs": read_scrape_configs,
+    "alert": read_rules,
+    "route": lambda file: tool("amtool", "check-config", str(file)),
+}
+
+
+def tool(name: str, *arguments: str) -> None:
+    """Run promtool or amtool; what it says is the failure."""
+    binary = server_binary(name, f"{name.upper()}_BINARY", INSTALLED)
+    ran = subprocess.run([binary, *arguments], capture_output=True, text=True, check=False, timeout=60)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("block", of("json"))
+def test_a_ram_policy_grants_the_one_action(block: Block) -> None:
+    """The JSON shown is a RAM policy; it must not grow."""
+    policy = json.loads(block.text)
+    assert policy["Version"] == "1"
+    assert policy["Statement"] == [{"Effect": "Allow", "Action": f"cams:{OPERATION}", "Resource": "*"}]
+
+
+QUERIES = {block.where: block.text for block in BLOCKS if block.language == "promql"}
+
+
+def test_every_query_runs(tmp_path: Path) -> None:
+    """promtool evaluates all of them, over a replica with one number that is well."""
+    shown = {metric.name: ", ".join(f'{label}="x"' for label in metric.labels) for metric in CATALOGUE}
+    series = {f'{name}{{job="cams-exporter", instance="a", {labels}}}': "1x10" for name, labels in shown.items()}
+    evaluate(tmp_path, series, [(f"count({query}) < 0", 5, {}) for query in QUERIES.values()])
+
+
+@pytest.mark.parametrize("where", QUERIES)
+def test_a_query_asks_for_metrics_and_labels_that_exist(where: str) -> None:
+    judge_query(QUERIES[where])
+
+
+def judge_query(query: str) -> None:
+    used = promql.names(query)
+    target = {"job", "instance"}
+    assert used.selected
+    for metric, labels in used.selected.items():
+        assert labels <= {*METRICS.get(metric, ()), *FOREIGN_METRICS.get(metric, ()), *target}, metric
+        assert metric in METRICS or metric in FOREIGN_METRICS, metric
+    assert used.listed <= {label for labels in METRICS.values() for label in labels} | CONFIGURED_LABELS | target
+
+
+# What is said
+
+
+@each_page
+def test_flags_that_are_named_exist(page: Path) -> None:
+    """Inline commands are parsed by the exporter's own parser; values in capitals stand for the reader's."""
+    known = {flag for action in flags()._actions for flag in action.option_strings}
+    for code in inline_code(page):
+        words = shlex.split(code.replace("'", ""))
+        named = {word.partition("=")[0] for word in words if word.startswith("--")}
+        if words[0] == "cams_exporter" or (len(words) == 1 and named and "." in words[0]):
+            assert named <= known, code
+
+
+@each_page
+def test_metrics_that_are_named_exist(page: Path) -> None:
+    named = {found for code in inline_code(page) for found in re.findall(r"\bcams_(?!exporter\b)\w+", code)}
+    assert named <= set(METRICS) | {metric.name for metric in CATALOGUE}
+
+
+@each_page
+def test_links_lead_somewhere(page: Path) -> None:
+    """Files of this repository and headings in them; other sites are not asked."""
+    for link in links(page):
+        if re.match(r"https?:", link):
+            continue
+        target, _, anchor = link.partition("#")
+        linked = (page.parent / target).resolve() if target else page
+        assert linked.exists(), link
+        assert not anchor or anchor in anchors(linked), link
+
+
+def test_the_index_has_every_page() -> None:
+    listed = {(ROOT / "docs" / link).resolve() for link in links(ROOT / "docs" / "README.md")}
+    pages = {*(ROOT / "docs").glob("*.md"), ROOT / "docs" / "runbooks" / "README.md"} - {ROOT / "docs" / "README.md"}
+    assert pages <= listed
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "docs").glob("*.svg")), ids=lambda file: file.name)
+def test_a_picture_is_readable_on_light_and_dark_pages_and_to_a_screen_reader(file: Path) -> None:
+    """Well-formed, with a title and a description, colours for both schemes, nothing loaded from elsewhere."""
+    text = file.read_text(encoding="utf-8")
+    root = ET.fromstring(text)  # noqa: S314 - a file of this repository
+    names = [child.tag.rpartition("}")[2] for child in root]
+    assert names[:2] == ["title", "desc"]
+    assert "prefers-color-scheme: dark" in text
+    assert not re.search(r'(?:href|src)="https?:|@import|url\(http', text)
+
+
+def test_the_series_counted_in_the_sizing_page_are_those_exposed() -> None:
+    """By a scrape of three numbers that have answered."""
+    page = (ROOT / "docs" / "sizing.md").read_text(encoding="utf-8")
+    said = [int(found) for found in re.findall(r"^\| each \w+ \| (\d+)", page, re.MULTILINE)]
+    world = World()
+    section = fleet(world, 3)
+    with Simulator(world) as simulator, ExporterProcess(config(simulator.url, [section])) as exporter:
+        until(lambda: exporter.get("/-/ready")[0] == 200, "ready")
+        labels = [{label for label, _ in has} for _, has in exporter.scrape()]
+    numbers = sum("phone_number" in one for one in labels)
+    accounts = sum("account" in one for one in labels) - numbers
+    assert [numbers / 3, accounts, len(labels) - numbers - accounts] == said
