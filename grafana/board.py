@@ -129,7 +129,7 @@ def links(other_uid: str, other_title: str) -> list[Builder[dashboard.DashboardL
         .include_vars(True)
         .keep_time(True),
         kit.DashboardLink("Status page")
-        .url("${exporter_url}/numbers")
+        .url("${exporter_url:raw}/numbers")
         .icon("external link")
         .tooltip("Last polls, errors and RequestIds, as the exporter sees them now")
         .target_blank(True),

@@ -37,10 +37,13 @@ _POLL = {"1": ("OK", GREEN), "0": ("failed", RED)}
 
 _HISTORY = (
     f"/d/{board.NUMBERS_UID}?${{datasource:queryparam}}&${{job:queryparam}}&${{exporter_url:queryparam}}"
-    "&${__url_time_range}&var-account=${__data.fields.Account}&var-space=${__data.fields.Space}"
-    "&var-number=${__data.fields.Number}"
+    "&${__url_time_range}&var-account=${__data.fields.Account:percentencode}"
+    "&var-space=${__data.fields.Space:percentencode}&var-number=${__data.fields.Number:percentencode}"
 )
-_STATUS_PAGE = ("Last polls on the exporter's status page", "${exporter_url}/numbers")
+_STATUS_PAGE = (
+    "This number on the exporter's status page",
+    "${exporter_url:raw}/numbers?account=${__data.fields.Account:percentencode}&q=${__data.fields.Number:percentencode}",
+)
 _IDENTITY = (
     Column("account", "Account"),
     Column("cust_space_id", "Space"),
