@@ -47,7 +47,7 @@ def scraped_for_a_while(prometheus: RealPrometheus) -> bool:
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[dict[str, RealPrometheus]]:
-    """Both releases of Prometheus, as far as they are there, at one demo at the same time, after a while of scraping."""
+    """Both releases of Prometheus, as far as they are there, at the same demo, after a while of scraping."""
     with ExporterProcess(None, "--demo") as exporter, ExitStack() as servers:
         targets = {JOB: [exporter.target]}
         found = {
