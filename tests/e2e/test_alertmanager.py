@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
 from exporter.simulator import Refusal, Simulator, World
@@ -65,6 +66,7 @@ def prometheus_config(exporter: str, alertmanager: str) -> Any:
     return document
 
 
+@pytest.mark.timeout(300)  # half a minute, unless the machine is very busy: each step waits for its own
 @each_release
 def test_a_number_that_loses_its_verification_reaches_its_team_and_is_taken_back(release: str, tmp_path: Path) -> None:
     """Firing, then resolved, to the on-call of the number's team; while its account is refused, only that is told."""
