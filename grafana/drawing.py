@@ -147,12 +147,9 @@ def _timeline(panel: Mapping[str, Any], box: Box, results: Results) -> str:
     for place, line in enumerate(lines):
         y = box.y + place * height
         parts.append(_text(box.x, y + height / 2 + 4, _legend(panel, "A", line.labels), "soft"))
-        points = [*line.points, (last, 0.0)]
-        for (at, value), (until, _) in itertools.pairwise(points):
-            colour = _paint(meanings[f"{value:g}"]["color"])
-            width = min(until, at + MOST_SECONDS) - at
-            x = left + (at - first) * scale
-            parts.append(_rect(Box(x, y + 1, width * scale + 0.3, height - 2), colour))
+        for at, until, value in _states(line.points, last):
+            state = Box(left + (at - first) * scale, y + 1, (until - at) * scale, height - 2)
+            parts.append(_rect(state, _paint(meanings[f"{value:g}"]["color"])))
     bottom = box.y + len(lines) * height
     parts += _times(left, box.x + box.width, bottom + 16, first, last)
     used = {f"{value:g}" for line in lines for _, value in line.points}
@@ -200,6 +197,18 @@ def _pieces(points: Sequence[tuple[float, float]]) -> list[list[tuple[float, flo
         else:
             pieces.append([point])
     return pieces
+
+
+def _states(points: Sequence[tuple[float, float]], end: float) -> list[tuple[float, float, float]]:
+    """(from, until, value) of each stretch of one value; a stretch ends at the next point, or where nothing follows."""
+    states: list[tuple[float, float, float]] = []
+    for (at, value), (following, _) in itertools.pairwise([*points, (end, 0.0)]):
+        until = min(following, at + MOST_SECONDS)
+        if states and states[-1][1:] == (at, value):
+            states[-1] = (states[-1][0], until, value)
+        else:
+            states.append((at, until, value))
+    return states
 
 
 def _times(left: float, right: float, y: float, first: float, last: float) -> list[str]:
