@@ -11,9 +11,11 @@ from typing import Any
 
 import jsonschema
 import kubernetes_validate
+import yaml
 from kubernetes_validate.utils import all_versions
 
 from exporter.__main__ import flags
+from tests.operations.tools import ROOT
 
 Manifest = dict[str, Any]
 
@@ -81,11 +83,11 @@ def container(manifests: Iterable[Manifest]) -> Manifest:
 
 
 def check_restricted(manifests: Iterable[Manifest]) -> None:
-    """Kubernetes' Pod Security Standard `restricted`, and beyond it: read-only root, numeric user, no API token."""
+    """Kubernetes' Pod Security Standard `restricted`, and beyond it: read-only root, no API token, a memory limit."""
     pod = one(manifests, "Deployment")["spec"]["template"]["spec"]
     security = pod["securityContext"]
     assert security["runAsNonRoot"] is True
-    assert security["runAsUser"] == security["runAsGroup"] == 65532
+    assert security.get("runAsUser", 65532) == security.get("runAsGroup", 65532) == 65532
     assert security["seccompProfile"] == {"type": "RuntimeDefault"}
     assert pod["automountServiceAccountToken"] is False
     assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & pod.keys()
@@ -141,3 +143,9 @@ def outside_secrets(manifests: Iterable[Manifest]) -> str:
 def rules_of(manifest: Mapping[str, Any]) -> list[Manifest]:
     """The rules of a PrometheusRule, in order, with the group each is in."""
     return [{"group": group["name"], **rule} for group in manifest["spec"]["groups"] for rule in group["rules"]]
+
+
+def shipped_rules() -> list[Manifest]:
+    """The rules of prometheus/rules, in order."""
+    files = sorted((ROOT / "prometheus" / "rules").glob("*.yml"))
+    return [rule for file in files for rule in rules_of({"spec": yaml.safe_load(file.read_text())})]
