@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -107,6 +108,18 @@ def test_the_example_takes_the_monitoring_folder_when_its_line_is_uncommented(ow
     kubernetes.check_wiring(manifests)
     assert one(manifests, "ServiceMonitor")["metadata"]["namespace"] == "cams-exporter"
     assert kubernetes.rules_of(one(manifests, "PrometheusRule")) == kubernetes.shipped_rules()
+
+
+def test_the_example_takes_a_ram_role_when_its_last_lines_are_uncommented(own: Path) -> None:
+    file = own / "example" / "kustomization.yaml"
+    text, patches = file.read_text().split("# patches:\n")
+    file.write_text(f"{text}patches:\n{re.sub('^# ', '', patches, flags=re.MULTILINE)}")
+    manifests = build(own / "example")
+    kubernetes.check_schemas(manifests)
+    annotations = one(manifests, "ServiceAccount")["metadata"]["annotations"]
+    assert annotations == {"pod-identity.alibabacloud.com/role-name": "cams-reader"}
+    labels = one(manifests, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert labels["pod-identity.alibabacloud.com/injection"] == "on"
 
 
 def test_the_monitoring_folder_stands_alone() -> None:
