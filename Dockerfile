@@ -3,8 +3,9 @@
 #   docker build --tag cams-exporter --build-arg REVISION="$(git rev-parse HEAD)" .
 #
 # Nothing here knows the architecture: the same file builds for every platform that the base image and the wheels have
-# (docker buildx build --platform linux/amd64,linux/arm64 ...).  For a bit-for-bit base add its digest:
-# --build-arg PYTHON_IMAGE=python:3.13.13-slim-trixie@sha256:...
+# (docker buildx build --platform linux/amd64,linux/arm64 ...).  What is fetched from PyPI is pinned by hash.  The base is
+# pinned by version only, since this file was written where no registry can be reached to learn its digest; add it with
+# --build-arg PYTHON_IMAGE=python:3.13.13-slim-trixie@sha256:... for a base that is the same bit for bit.
 ARG PYTHON_IMAGE=python:3.13.13-slim-trixie
 
 # hadolint ignore=DL3006 -- the tag stands in PYTHON_IMAGE
