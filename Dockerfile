@@ -3,8 +3,8 @@
 #   docker build --tag cams-exporter --build-arg REVISION="$(git rev-parse HEAD)" .
 #
 # Nothing here knows the architecture: the same file builds for every platform that the base image and the wheels have
-# (docker buildx build --platform linux/amd64,linux/arm64 ...).  What is fetched from PyPI is pinned by hash.  The base is
-# pinned by version only, since this file was written where no registry can be reached to learn its digest; add it with
+# (docker buildx build --platform linux/amd64,linux/arm64 ...).  What is fetched from PyPI is pinned by hash.  The base
+# is pinned by version only, since this file was written where no registry can be reached to learn its digest; add it with
 # --build-arg PYTHON_IMAGE=python:3.13.13-slim-trixie@sha256:... for a base that is the same bit for bit.
 ARG PYTHON_IMAGE=python:3.13.13-slim-trixie
 
@@ -52,7 +52,7 @@ ENTRYPOINT ["cams_exporter"]
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 ARG CREATED=
-ARG SOURCE=
+ARG SOURCE=https://github.com/cams-exporter/cams-exporter
 ENV CAMS_EXPORTER_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="cams-exporter" \
       org.opencontainers.image.description="Prometheus exporter for the verification status of WhatsApp phone numbers on Alibaba Cloud (CAMS)" \

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.operations.tools import ROOT, environment_tool, python_tool
 from tests.support.exporter import until
 from tests.support.podman import HARDENED, Podman
 
+NOTES = ROOT / "deploy" / "helm" / "cams-exporter" / "templates" / "NOTES.txt"
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 STOP_SECONDS = 5.0
 """The contract: a signal ends it within this time."""
@@ -105,12 +107,13 @@ def test_a_configuration_is_found_where_the_manifests_mount_it(podman: Podman, c
     assert "1 number" in done.stdout
 
 
-def test_a_signal_applies_a_changed_configuration(podman: Podman, configuration: Path) -> None:
+def test_a_changed_configuration_is_applied_as_the_charts_notes_say(podman: Podman, configuration: Path) -> None:
+    reload = shlex.split(re.findall(r"exec .* -- (python3 .+)$", NOTES.read_text(), re.MULTILINE)[0])
     with podman.running(options=mounted(configuration)) as container:
         container.wait_until_healthy()
         file = configuration / "config.yml"
         file.write_text(file.read_text() + '  - {phone_number: "8613800005678", cust_space_id: cams-1}\n')
-        container.signal("HUP")
+        container.ok(*reload)
         until(lambda: "configuration reloaded" in container.log(), "the configuration is reloaded")
         assert 'cams_account_phone_numbers{account="a"} 2.0' in container.ok("python3", "-c", FETCH)
 
