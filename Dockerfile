@@ -4,7 +4,7 @@
 #
 # Nothing here knows the architecture: the same file builds for every platform that the base image and the wheels have
 # (docker buildx build --platform linux/amd64,linux/arm64 ...).  What is fetched from PyPI is pinned by hash.  The base
-# is pinned by version only, since this file was written where no registry can be reached to learn its digest; add it with
+# is pinned by version only, since this file was written where no registry can be reached to learn its digest; add it:
 # --build-arg PYTHON_IMAGE=python:3.13.13-slim-trixie@sha256:... for a base that is the same bit for bit.
 ARG PYTHON_IMAGE=python:3.13.13-slim-trixie
 
@@ -45,6 +45,9 @@ WORKDIR /etc/cams-exporter
 # A number, not a name: Kubernetes' runAsNonRoot can check only that.
 USER 65532:65532
 EXPOSE 10106
+# Both signals stop it.  But the first process of a container gets no signal that it does not handle, and Python handles
+# this one from its first moment on: a stop in the first second would wait for SIGKILL otherwise.
+STOPSIGNAL SIGINT
 HEALTHCHECK --interval=30s --timeout=10s --start-period=10s --retries=3 \
     CMD ["python3", "-m", "exporter.healthcheck"]
 ENTRYPOINT ["cams_exporter"]

@@ -54,6 +54,11 @@ def test_the_chart_has_the_version_of_the_package() -> None:
     assert container(render({"demo": True}))["image"] == f"cams-exporter:{exporter.__version__}"
 
 
+def test_the_chart_asks_for_the_oldest_kubernetes_it_is_checked_against() -> None:
+    described = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert described["kubeVersion"] == f">={kubernetes.KUBERNETES_VERSIONS[0]}-0"
+
+
 def test_without_a_configuration_it_says_what_to_set() -> None:
     """A release that cannot work must fail when it is installed, not when somebody looks at the pod."""
     with pytest.raises(HelmRenderError, match="no configuration given") as refused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,17 @@ from tests.operations.tools import ROOT
 
 DEPLOY = ROOT / "deploy"
 COMMENTS = ("#", "{{- /*")
+COPIES = DEPLOY / "helm" / "cams-exporter" / "files"
+"""Byte for byte their originals; the README there says so."""
+
 FILES = sorted(file for file in DEPLOY.rglob("*") if file.is_file())
-WRITTEN = [file for file in FILES if file.suffix not in {".json", ".md"} and file.name != "sync"]
+WRITTEN = [file for file in FILES if file.suffix != ".json" and file.name != "sync" and COPIES not in file.parents]
 
 
 @pytest.mark.parametrize("file", WRITTEN, ids=lambda file: str(file.relative_to(DEPLOY)))
-def test_every_file_says_in_its_header_what_it_is_for(file: Path) -> None:
-    assert file.read_text().startswith(COMMENTS)
+def test_every_file_says_in_its_header_what_to_edit(file: Path) -> None:
+    header = "".join(takewhile(lambda line: line.startswith(COMMENTS), file.read_text().splitlines()))
+    assert "edit" in header.lower()
 
 
 def test_the_copies_are_in_step(tmp_path: Path) -> None:

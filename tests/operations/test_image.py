@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,14 @@ def test_a_signal_ends_it_in_time(podman: Podman, signal: str) -> None:
         status, seconds = container.ended()
         assert status == 0, container.log()
         assert seconds < STOP_SECONDS
+
+
+def test_it_stops_in_time_while_it_starts(podman: Podman) -> None:
+    """A pod may be deleted as soon as it is made."""
+    with podman.running("--demo") as container:
+        began = time.monotonic()
+        podman.ok("stop", "--time=30", container.name)
+        assert time.monotonic() - began < STOP_SECONDS
 
 
 def test_a_volume_keeps_the_answers_over_a_new_container(podman: Podman) -> None:

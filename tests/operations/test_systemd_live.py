@@ -153,6 +153,13 @@ def test_flags_come_from_etc_default(service: Machine) -> None:
     assert service.metrics() == ""
 
 
+def test_it_starts_without_a_credential_store(service: Machine) -> None:
+    """Who uses another kind of credentials has none."""
+    service.container.ok("sh", "-c", "rm -r /etc/credstore && cp /root/simulated.yml /etc/cams-exporter/config.yml")
+    service.systemctl("restart", UNIT)
+    until(service.metrics, "it serves")
+
+
 def test_it_stops_in_time(service: Machine) -> None:
     began = time.monotonic()
     service.systemctl("stop", UNIT)
