@@ -3,8 +3,9 @@
 #   docker build --tag cams-exporter --build-arg REVISION="$(git rev-parse HEAD)" .
 #
 # Nothing here knows the architecture: the same file builds for every platform that the base image and the wheels have
-# (docker buildx build --platform linux/amd64,linux/arm64 ...).  For a bit-for-bit base add its digest:
-# --build-arg PYTHON_IMAGE=python:3.13.13-slim-trixie@sha256:...
+# (docker buildx build --platform linux/amd64,linux/arm64 ...).  What is fetched from PyPI is pinned by hash.  The base
+# is pinned by version only, since this file was written where no registry can be reached to learn its digest; add it:
+# --build-arg PYTHON_IMAGE=python:3.13.13-slim-trixie@sha256:... for a base that is the same bit for bit.
 ARG PYTHON_IMAGE=python:3.13.13-slim-trixie
 
 # hadolint ignore=DL3006 -- the tag stands in PYTHON_IMAGE
@@ -44,6 +45,9 @@ WORKDIR /etc/cams-exporter
 # A number, not a name: Kubernetes' runAsNonRoot can check only that.
 USER 65532:65532
 EXPOSE 10106
+# Both signals stop it.  But the first process of a container gets no signal that it does not handle, and Python handles
+# this one from its first moment on: a stop in the first second would wait for SIGKILL otherwise.
+STOPSIGNAL SIGINT
 HEALTHCHECK --interval=30s --timeout=10s --start-period=10s --retries=3 \
     CMD ["python3", "-m", "exporter.healthcheck"]
 ENTRYPOINT ["cams_exporter"]
@@ -51,7 +55,7 @@ ENTRYPOINT ["cams_exporter"]
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 ARG CREATED=
-ARG SOURCE=
+ARG SOURCE=https://github.com/cams-exporter/cams-exporter
 ENV CAMS_EXPORTER_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="cams-exporter" \
       org.opencontainers.image.description="Prometheus exporter for the verification status of WhatsApp phone numbers on Alibaba Cloud (CAMS)" \

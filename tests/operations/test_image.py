@@ -1,6 +1,6 @@
-"""The Dockerfile, and the image that scripts/test-image builds from it, run by podman as Kubernetes would run it.
+"""The image that scripts/test-image builds from the Dockerfile, run by podman as Kubernetes would run it.
 
-The image tests need CAMS_EXPORTER_TEST_IMAGE and are run by `make test-image`; the rest runs everywhere.
+Needs CAMS_EXPORTER_TEST_IMAGE, which `make test-image` sets.
 """
 
 from __future__ import annotations
@@ -11,9 +11,6 @@ import re
 import shlex
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,117 +19,27 @@ import trustme
 
 import exporter
 from tests.operations.tools import ROOT, environment_tool, python_tool
+from tests.support.exporter import until
+from tests.support.podman import HARDENED, Podman
 
+NOTES = ROOT / "deploy" / "helm" / "cams-exporter" / "templates" / "NOTES.txt"
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-WAIT_SECONDS = 60.0
-"""How long a container may take to do what takes it a second or two."""
+STOP_SECONDS = 5.0
+"""The contract: a signal ends it within this time."""
 
-HARDENED = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--read-only-tmpfs=false")
-"""What Kubernetes' `restricted` profile and a read-only root leave of a container."""
+FETCH = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:10106/metrics').read().decode())"
+"""Python that prints the metrics, for inside the container."""
+
+MAX_ADDED_BYTES = 64 * 1024 * 1024
+"""What the exporter and its dependencies may add to the base image."""
 
 SECRET_HASH = "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"
 """bcrypt of `secret`."""
 
-UNMANAGED = ("--network=none", "--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096")
-"""No network but loopback of its own; limits that this process may hand on."""
-
-
-def run(arguments: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(arguments, capture_output=True, text=True, timeout=100, check=False, **options)
-
-
-def test_hadolint_finds_nothing() -> None:
-    done = run([python_tool("hadolint"), "--failure-threshold=style", str(ROOT / "Dockerfile")])
-    assert (done.returncode, done.stdout) == (0, "")
-
-
-def test_the_base_image_is_pinned_to_a_patch_release_and_used_by_both_stages() -> None:
-    """A moving tag would build another image tomorrow from the same commit."""
-    assert re.search(r"^ARG PYTHON_IMAGE=python:3\.\d+\.\d+-slim-[a-z]+$", DOCKERFILE, re.MULTILINE)
-    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${PYTHON_IMAGE}"] * 2
-
-
-def test_the_version_in_the_dockerfile_is_the_package_version() -> None:
-    assert f"\nARG VERSION={exporter.__version__}\n" in DOCKERFILE
-
-
-def test_the_build_context_is_an_allow_list() -> None:
-    """A secret beside the Dockerfile must not get into a layer because somebody forgot to exclude it."""
-    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
-    assert lines[0] == "*"
-    allowed = {line.removeprefix("!") for line in lines if line.startswith("!")}
-    copied = {
-        name
-        for arguments in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
-        for name in arguments.split()
-    }
-    assert allowed == copied
-
-
-@dataclass(frozen=True)
-class Podman:
-    """The podman that has the image, and the image."""
-
-    command: tuple[str, ...]
-    image: str
-
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return run([*self.command, *arguments])
-
-    def ok(self, *arguments: str) -> str:
-        """What a command prints that must succeed."""
-        done = self(*arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def run(self, *arguments: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        """Run the image to its end."""
-        return self("run", "--rm", *UNMANAGED, *HARDENED, *options, self.image, *arguments)
-
-    @contextmanager
-    def running(self, *arguments: str, options: tuple[str, ...] = ()) -> Iterator[Container]:
-        """The image running in the background."""
-        name = self.ok("run", "--detach", *UNMANAGED, *HARDENED, *options, self.image, *arguments)
-        try:
-            yield Container(self, name)
-        finally:
-            self("rm", "--force", "--time=0", name)
-
-
-@dataclass(frozen=True)
-class Container:
-    """A running container."""
-
-    podman: Podman
-    name: str
-
-    def python(self, code: str) -> str:
-        """What Python code prints inside."""
-        return self.podman.ok("exec", self.name, "python3", "-c", code)
-
-    def healthcheck(self) -> bool:
-        """The image's own HEALTHCHECK."""
-        return self.podman("healthcheck", "run", self.name).returncode == 0
-
-    def log(self) -> str:
-        done = self.podman("logs", self.name)
-        return done.stdout + done.stderr
-
-    def wait_until_healthy(self) -> None:
-        deadline = time.monotonic() + WAIT_SECONDS
-        while not self.healthcheck():
-            assert self.podman.ok("inspect", "--format={{.State.Status}}", self.name) == "running", self.log()
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.2)
-
-    def exit_status(self) -> int:
-        return int(self.podman.ok("inspect", "--format={{.State.ExitCode}}", self.name))
-
 
 @pytest.fixture(scope="module")
 def podman() -> Podman:
-    image = environment_tool("CAMS_EXPORTER_TEST_IMAGE", "make test-image builds the image and runs this")
-    return Podman(tuple(shlex.split(os.environ["CAMS_EXPORTER_TEST_PODMAN"])), image)
+    return Podman.of(environment_tool("CAMS_EXPORTER_TEST_IMAGE", "make test-image builds the image and runs this"))
 
 
 @pytest.fixture(scope="module")
@@ -177,30 +84,90 @@ def test_without_a_configuration_it_ends_with_status_2_and_says_so(podman: Podma
     assert "Traceback" not in done.stderr
 
 
-def test_a_configuration_is_found_where_the_manifests_mount_it(podman: Podman, tmp_path: Path) -> None:
-    mounted = tmp_path / "config.yml"
-    mounted.write_text(
+@pytest.fixture
+def configuration(tmp_path: Path) -> Path:
+    """A folder with a configuration of one number, readable by any user."""
+    folder = tmp_path / "configuration"
+    folder.mkdir()
+    (folder / "config.yml").write_text(
         "accounts:\n- name: a\n  credentials: {type: access_key, access_key_id: id, access_key_secret: secret}\n"
         '  numbers:\n  - {phone_number: "8613800001234", cust_space_id: cams-1}\n'
     )
-    done = podman.run("--config.check", options=(f"--volume={mounted}:/etc/cams-exporter/config.yml:ro",))
+    (folder / "config.yml").chmod(0o644)
+    folder.chmod(0o755)
+    return folder
+
+
+def mounted(folder: Path, where: str = "/etc/cams-exporter", mode: str = "ro") -> tuple[str, ...]:
+    return (*HARDENED, f"--volume={folder}:{where}:{mode}")
+
+
+def test_a_configuration_is_found_where_the_manifests_mount_it(podman: Podman, configuration: Path) -> None:
+    done = podman.run("--config.check", options=mounted(configuration))
     assert done.returncode == 0, done.stderr
+    assert "1 number" in done.stdout
+
+
+def test_a_changed_configuration_is_applied_as_the_charts_notes_say(podman: Podman, configuration: Path) -> None:
+    reload = shlex.split(re.findall(r"exec .* -- (python3 .+)$", NOTES.read_text(), re.MULTILINE)[0])
+    with podman.running(options=mounted(configuration)) as container:
+        container.wait_until_healthy()
+        file = configuration / "config.yml"
+        file.write_text(file.read_text() + '  - {phone_number: "8613800005678", cust_space_id: cams-1}\n')
+        container.ok(*reload)
+        until(lambda: "configuration reloaded" in container.log(), "the configuration is reloaded")
+        assert 'cams_account_phone_numbers{account="a"} 2.0' in container.ok("python3", "-c", FETCH)
 
 
 @pytest.mark.parametrize("user", ["65532:65532", "1000650000:0"], ids=["its own user", "any user"])
-def test_it_serves_under_the_restricted_profile_and_stops_when_told(podman: Podman, user: str) -> None:
+def test_it_serves_under_the_restricted_profile(podman: Podman, user: str) -> None:
     """Read-only root, no capability, no new privilege; OpenShift gives each namespace a user of its own."""
-    with podman.running("--demo", options=(f"--user={user}",)) as container:
+    with podman.running("--demo", options=(*HARDENED, f"--user={user}")) as container:
         container.wait_until_healthy()
-        fetch = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:10106/metrics').read().decode())"
-        metrics = container.python(fetch)
+        metrics = container.ok("python3", "-c", FETCH)
         assert "\ncams_exporter_build_info{" in metrics
         assert f'version="{exporter.__version__}"' in metrics
         assert metrics.count("\ncams_phone_number_info{") >= 10
         written = [line for line in podman.ok("diff", container.name).splitlines() if line != "C /etc"]
         assert not written, "it wrote to its root"
+
+
+@pytest.mark.parametrize("signal", ["TERM", "INT"])
+def test_a_signal_ends_it_in_time(podman: Podman, signal: str) -> None:
+    """As the first process of its container, which gets no signal that it does not handle."""
+    with podman.running("--demo") as container:
+        container.wait_until_healthy()
+        container.signal(signal)
+        status, seconds = container.ended()
+        assert status == 0, container.log()
+        assert seconds < STOP_SECONDS
+
+
+def test_it_stops_in_time_while_it_starts(podman: Podman) -> None:
+    """A pod may be deleted as soon as it is made."""
+    with podman.running("--demo") as container:
+        began = time.monotonic()
         podman.ok("stop", "--time=30", container.name)
-        assert container.exit_status() == 0
+        assert time.monotonic() - began < STOP_SECONDS
+
+
+def test_a_volume_keeps_the_answers_over_a_new_container(podman: Podman) -> None:
+    """A fresh volume takes the owner of the folder it is mounted on: nobody has to chown it."""
+    volume = podman.ok("volume", "create")
+    options = (*HARDENED, f"--volume={volume}:/var/lib/cams-exporter")
+    try:
+        with podman.running("--demo", "--storage.path=/var/lib/cams-exporter", options=options) as container:
+            container.wait_until_healthy()
+            until(lambda: "_last_poll_success{" in container.ok("python3", "-c", FETCH), "a number was polled")
+            container.signal("TERM")
+            assert container.ended()[0] == 0
+        with podman.running("--demo", "--storage.path=/var/lib/cams-exporter", options=options) as container:
+            container.wait_until_healthy()
+            restored = re.search(r'msg="answers restored".* numbers=(\d+)', container.log())
+            assert restored is not None, container.log()
+            assert int(restored[1]) > 0
+    finally:
+        podman.ok("volume", "rm", "--force", volume)
 
 
 @pytest.fixture
@@ -222,37 +189,32 @@ def web_config(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def web_options(folder: Path) -> tuple[str, ...]:
-    return (f"--volume={folder}:/etc/cams-exporter/web:ro",)
-
-
-WEB_FLAG = "--web.config.file=/etc/cams-exporter/web/web.yml"
+WEB = "/etc/cams-exporter/web"
+HEALTHCHECK = ("python3", "-m", "exporter.healthcheck")
 
 
 def test_the_health_check_works_under_tls_and_basic_auth(podman: Podman, web_config: Path) -> None:
-    with podman.running("--demo", WEB_FLAG, options=web_options(web_config)) as container:
+    with podman.running("--demo", f"--web.config.file={WEB}/web.yml", options=mounted(web_config, WEB)) as container:
         container.wait_until_healthy()
-        said = container.podman.ok("exec", container.name, "python3", "-m", "exporter.healthcheck")
-        assert said.startswith("healthy: HTTP 200")
+        assert container.ok(*HEALTHCHECK).startswith("healthy: HTTP 200")
 
 
 def test_the_health_check_works_under_mutual_tls(podman: Podman, web_config: Path) -> None:
     """Without a certificate it sees that the web loop turns; with one it hears the answer."""
     with (web_config / "web.yml").open("a") as file:
         file.write("  client_ca_file: ca.crt\n  client_auth_type: RequireAndVerifyClientCert\n")
-    with podman.running("--demo", WEB_FLAG, options=web_options(web_config)) as container:
+    with podman.running("--demo", f"--web.config.file={WEB}/web.yml", options=mounted(web_config, WEB)) as container:
         container.wait_until_healthy()
-        certificate = "--cert=/etc/cams-exporter/web/probe.pem"
-        said = container.podman.ok("exec", container.name, "python3", "-m", "exporter.healthcheck", certificate)
-        assert said.startswith("healthy: HTTP 200")
+        assert "only to a client certificate" in container.ok(*HEALTHCHECK)
+        assert container.ok(*HEALTHCHECK, f"--cert={WEB}/probe.pem").startswith("healthy: HTTP 200")
 
 
 def test_the_health_check_fails_when_the_exporter_does_not_answer(podman: Podman) -> None:
     with podman.running("--demo") as container:
         container.wait_until_healthy()
-        podman.ok("kill", "--signal=STOP", container.name)
+        container.signal("STOP")
         assert not container.healthcheck()
-        podman.ok("kill", "--signal=CONT", container.name)
+        container.signal("CONT")
         container.wait_until_healthy()
 
 
@@ -263,8 +225,16 @@ def test_no_build_tool_is_left_in_the_image(podman: Podman) -> None:
         "print([t for t in ('gcc', 'cc', 'g++', 'make', 'git', 'pip', 'pip3') if shutil.which(t)]\n"
         "      + [m for m in ('pip', 'setuptools', 'hatchling', 'wheel', 'ensurepip') if u.find_spec(m)])"
     )
-    done = podman.run("-c", probe, options=("--entrypoint=python3",))
+    done = podman.run("-c", probe, options=(*HARDENED, "--entrypoint=python3"))
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+def test_the_image_adds_little_to_its_base(podman: Podman) -> None:
+    """A build tool or a cache left behind shows here."""
+    base = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", DOCKERFILE, re.MULTILINE)
+    assert base is not None
+    sizes = [int(podman.ok("image", "inspect", "--format={{.Size}}", name)) for name in (podman.image, base[1])]
+    assert 0 < sizes[0] - sizes[1] < MAX_ADDED_BYTES
 
 
 def test_the_application_cannot_be_changed_by_the_user_it_runs_as(podman: Podman) -> None:
@@ -272,7 +242,7 @@ def test_the_application_cannot_be_changed_by_the_user_it_runs_as(podman: Podman
         "import os\n"
         "print([p for top in ('/opt', '/etc/cams-exporter') for p, _, _ in os.walk(top) if os.access(p, os.W_OK)])"
     )
-    done = podman("run", "--rm", *UNMANAGED, "--entrypoint=python3", podman.image, "-c", probe)
+    done = podman.run("-c", probe, options=("--entrypoint=python3",))
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
 
 
@@ -284,12 +254,16 @@ def test_every_pinned_dependency_has_a_wheel_for_arm64_too(podman: Podman, tmp_p
     wheels = [line for line in pinned.splitlines() if "==" in line and not line.startswith("alibabacloud-tea==")]
     assert wheels
     (tmp_path / "requirements.txt").write_text("\n".join(wheels))
-    done = run(
+    done = subprocess.run(
         [
             *(python_tool("python"), "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed"),
             *("--no-deps", "--require-hashes", "--only-binary=:all:", f"--target={tmp_path / 'none'}"),
             *("--platform=manylinux_2_28_aarch64", "--platform=manylinux2014_aarch64"),
             *(f"--python-version={version[1]}", f"--requirement={tmp_path / 'requirements.txt'}"),
-        ]
+        ],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
     )
     assert done.returncode == 0, done.stderr

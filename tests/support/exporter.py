@@ -61,6 +61,7 @@ class ExporterProcess:
         *flags: str,
         env: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
+        program: Sequence[str] = (sys.executable, "-m", "exporter"),
     ) -> None:
         self._home = tempfile.TemporaryDirectory(prefix="cams-exporter-")
         self.config_path = Path(self._home.name) / "config.yml"
@@ -69,7 +70,7 @@ class ExporterProcess:
             self.write_config(config)
             self._flags.append(f"--config.file={self.config_path}")
         self._environment = {**os.environ, **(env or {})}
-        self._prefix = list(prefix)
+        self._command = [*prefix, *program]
         self._lines: list[str] = []
         self.url = ""
 
@@ -90,9 +91,9 @@ class ExporterProcess:
 
     def start(self) -> Self:
         """Start it and wait until it listens."""
-        command = [sys.executable, "-m", "exporter", "--web.listen-address=127.0.0.1:0", *self._flags]
+        command = [*self._command, "--web.listen-address=127.0.0.1:0", *self._flags]
         self.process = subprocess.Popen(
-            [*self._prefix, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self._environment
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self._environment
         )
         assert self.process.stderr is not None
         self._reader = threading.Thread(target=self._read, args=(self.process.stderr,), daemon=True)

@@ -1,3 +1,4 @@
+{{- /* Names, labels, probes and the checks that the schema cannot make.  Nothing to edit: see ../values.yaml. */ -}}
 {{- define "cams-exporter.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}

@@ -1,0 +1,160 @@
+"""Each part of the Helm chart: configuration, secrets, probes, credentials, storage, network, monitoring."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.config import load
+from tests.operations import manifests as kubernetes
+from tests.operations.chart import CONFIG, EVERYTHING, HASH, MUTUAL, TLS, Values, render
+from tests.operations.manifests import container, one
+from tests.operations.tools import ROOT, system_tool
+
+
+def test_a_configuration_in_the_values_reaches_the_exporter_unharmed(tmp_path: Path) -> None:
+    """Through Helm's YAML and back: digits stay strings, `on` and `no` stay words, `#` in a secret stays in it."""
+    file = tmp_path / "config.yml"
+    file.write_text(one(render({"config": CONFIG}), "Secret")["stringData"]["config.yml"])
+    assert yaml.safe_load(file.read_text()) == CONFIG
+    loaded = load(file)
+    assert [number.phone_number for number in loaded.accounts[0].numbers] == ["8613800001234", "8613900005678"]
+    assert [number.cust_space_id for number in loaded.accounts[0].numbers] == ["28880000000001", "0170123"]
+    assert loaded.accounts[0].numbers[0].labels == (("team", "on"),)
+
+
+def test_secrets_stand_in_secrets_only() -> None:
+    seen = kubernetes.outside_secrets(render(EVERYTHING))
+    assert "s3cr3t" not in seen
+    assert HASH not in seen
+    assert "8613800001234" not in seen
+
+
+def test_a_changed_configuration_rolls_the_pods_and_nothing_else_does() -> None:
+    def annotations(values: Values) -> Values:
+        found: Values = one(render(values), "Deployment")["spec"]["template"]["metadata"]["annotations"]
+        return found
+
+    before = annotations({"config": CONFIG, "web": {"config": TLS}})
+    assert before == annotations({"config": CONFIG, "web": {"config": TLS}, "replicas": 2})
+    changed = annotations({"config": {**CONFIG, "scrape_interval": "2m"}, "web": {"config": TLS}})
+    assert changed["checksum/config"] != before["checksum/config"]
+    assert changed["checksum/web"] == before["checksum/web"]
+    assert annotations({"config": CONFIG, "web": {"config": MUTUAL}})["checksum/web"] != before["checksum/web"]
+
+
+def test_an_existing_secret_is_mounted_where_the_exporter_looks() -> None:
+    rendered = render({"existingSecret": "mine", "existingSecretKey": "cams.yml"})
+    assert not [manifest for manifest in rendered if manifest["kind"] == "Secret"]
+    assert "--config.file=/etc/cams-exporter/cams.yml" in container(rendered)["args"]
+    volumes = one(rendered, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    assert {"secretName": "mine", "defaultMode": 0o440} in [volume.get("secret") for volume in volumes]
+    # With subPath the kubelet would never bring a changed Secret into the pod.
+    assert not [mount for mount in container(rendered)["volumeMounts"] if "subPath" in mount]
+
+
+@pytest.mark.parametrize(
+    ("web", "scheme"),
+    [
+        ({}, "HTTP"),
+        ({"config": {"basic_auth_users": {"a": "b"}}}, "HTTP"),
+        ({"config": TLS}, "HTTPS"),
+        ({"existingSecret": "web", "tls": "none"}, "HTTP"),
+        ({"existingSecret": "web", "tls": "server"}, "HTTPS"),
+    ],
+)
+def test_probes_and_scrapes_speak_what_the_server_speaks(web: Values, scheme: str) -> None:
+    rendered = render({"demo": True, "web": web, "serviceMonitor": {"enabled": True}})
+    pod = container(rendered)
+    assert pod["livenessProbe"]["httpGet"] == {"path": "/-/healthy", "port": "http", "scheme": scheme}
+    assert pod["readinessProbe"]["httpGet"] == {"path": "/-/ready", "port": "http", "scheme": scheme}
+    assert one(rendered, "ServiceMonitor")["spec"]["endpoints"][0]["scheme"] == scheme.lower()
+
+
+@pytest.mark.parametrize("web", [{"config": MUTUAL}, {"existingSecret": "web", "tls": "mutual"}])
+def test_under_mutual_tls_the_pod_probes_itself(web: Values) -> None:
+    """The kubelet has no client certificate to show."""
+    rendered = render({"demo": True, "web": web})
+    for probe, path in (("livenessProbe", "/-/healthy"), ("readinessProbe", "/-/ready")):
+        command = container(rendered)[probe]["exec"]["command"]
+        assert command == ["python3", "-m", "exporter.healthcheck", f"https://127.0.0.1:10106{path}"]
+
+
+def test_one_replica_is_replaced_and_several_are_never_more_than_asked_for() -> None:
+    """An extra pod during a roll-out would spend the account's budget twice."""
+    assert one(render({"demo": True}), "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
+    several = one(render({"demo": True, "replicas": 2}), "Deployment")["spec"]["strategy"]
+    assert several["rollingUpdate"]["maxSurge"] == 0
+
+
+def test_rrsa_with_the_webhook_is_an_annotation_and_a_label() -> None:
+    rendered = render({"config": CONFIG, "rrsa": {"roleName": "cams-reader"}})
+    account = one(rendered, "ServiceAccount")["metadata"]["annotations"]
+    assert account == {"pod-identity.alibabacloud.com/role-name": "cams-reader"}
+    labels = one(rendered, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert labels["pod-identity.alibabacloud.com/injection"] == "on"
+
+
+def test_rrsa_without_the_webhook_is_a_token_and_the_environment_the_credentials_chain_reads() -> None:
+    rendered = render({"config": CONFIG, "rrsa": EVERYTHING["rrsa"]})
+    environment = {entry["name"]: entry["value"] for entry in container(rendered)["env"]}
+    token = Path(environment["ALIBABA_CLOUD_OIDC_TOKEN_FILE"])
+    assert environment["ALIBABA_CLOUD_ROLE_ARN"] == "acs:ram::1:role/a"
+    assert environment["ALIBABA_CLOUD_OIDC_PROVIDER_ARN"] == "acs:ram::1:oidc-provider/b"
+    mount = next(m for m in container(rendered)["volumeMounts"] if m["mountPath"] == str(token.parent))
+    volumes = one(rendered, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    projected = next(volume for volume in volumes if volume["name"] == mount["name"])["projected"]["sources"]
+    assert [source["serviceAccountToken"]["path"] for source in projected] == [token.name]
+    assert [source["serviceAccountToken"]["audience"] for source in projected] == ["sts.aliyuncs.com"]
+
+
+def test_storage_is_a_claim_and_without_it_nothing_outlives_the_pod() -> None:
+    kept = render({"demo": True, "storage": {"enabled": True, "size": "1Gi"}})
+    claim = one(kept, "PersistentVolumeClaim")
+    assert claim["spec"]["resources"]["requests"]["storage"] == "1Gi"
+    volumes = one(kept, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    assert {"claimName": claim["metadata"]["name"]} in [volume.get("persistentVolumeClaim") for volume in volumes]
+    assert "--storage.path=/var/lib/cams-exporter" in container(kept)["args"]
+    assert "storage" not in str(container(render({"demo": True}))["args"])
+
+
+def test_the_network_policy_lets_out_no_more_than_dns_and_https() -> None:
+    policy = one(render({"demo": True}), "NetworkPolicy")["spec"]
+    assert sorted(policy["policyTypes"]) == ["Egress", "Ingress"]
+    ports = {(port["port"], port["protocol"]) for rule in policy["egress"] for port in rule["ports"]}
+    assert ports == {(53, "UDP"), (53, "TCP"), (443, "TCP")}
+    assert policy["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}]}]
+
+
+def test_the_prometheus_rule_is_the_shipped_rules() -> None:
+    """A copy that fell behind would alert on what the tests of the rules never saw."""
+    rule = one(render({"demo": True, "prometheusRule": {"enabled": True}}), "PrometheusRule")
+    assert kubernetes.rules_of(rule) == kubernetes.shipped_rules()
+
+
+def test_prometheus_itself_accepts_the_rules(tmp_path: Path) -> None:
+    promtool = system_tool("promtool", "prometheus")
+    file = tmp_path / "rules.yml"
+    rule = one(render({"demo": True, "prometheusRule": {"enabled": True}}), "PrometheusRule")
+    file.write_text(yaml.safe_dump(rule["spec"]))
+    done = subprocess.run([promtool, "check", "rules", file], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_disabled_alert_is_left_out_and_only_that() -> None:
+    values = {"demo": True, "prometheusRule": {"enabled": True, "disabledAlerts": ["CamsExporterDown"]}}
+    rules = kubernetes.rules_of(one(render(values), "PrometheusRule"))
+    assert rules == [rule for rule in kubernetes.shipped_rules() if rule.get("alert") != "CamsExporterDown"]
+    assert len(rules) < len(kubernetes.shipped_rules())
+
+
+def test_the_dashboards_are_the_shipped_dashboards() -> None:
+    data = one(render({"demo": True, "dashboards": {"enabled": True}}), "ConfigMap")["data"]
+    shipped = {file.name: file.read_text() for file in (ROOT / "grafana" / "dashboards").glob("*.json")}
+    assert {name: yaml.safe_load(text) for name, text in data.items()} == {
+        name: yaml.safe_load(text) for name, text in shipped.items()
+    }
+    assert sum(map(len, data.values())) < 900_000, "a ConfigMap holds 1 MiB"

@@ -1,0 +1,38 @@
+"""deploy/ as a folder: each file says what to edit, and what was copied is in step with its original."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from itertools import takewhile
+from pathlib import Path
+
+import pytest
+
+from tests.operations.tools import ROOT
+
+DEPLOY = ROOT / "deploy"
+COMMENTS = ("#", "{{- /*")
+COPIES = DEPLOY / "helm" / "cams-exporter" / "files"
+"""Byte for byte their originals; the README there says so."""
+
+FILES = sorted(file for file in DEPLOY.rglob("*") if file.is_file())
+WRITTEN = [file for file in FILES if file.suffix != ".json" and file.name != "sync" and COPIES not in file.parents]
+
+
+@pytest.mark.parametrize("file", WRITTEN, ids=lambda file: str(file.relative_to(DEPLOY)))
+def test_every_file_says_in_its_header_what_to_edit(file: Path) -> None:
+    header = "".join(takewhile(lambda line: line.startswith(COMMENTS), file.read_text().splitlines()))
+    assert "edit" in header.lower()
+
+
+def test_the_copies_are_in_step(tmp_path: Path) -> None:
+    """A chart reads only files of its own: deploy/sync copies rules and dashboards.  Fails: run it."""
+    for name in ("deploy", "prometheus/rules", "grafana/dashboards"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    subprocess.run([tmp_path / "deploy" / "sync"], check=True, timeout=60)
+    renewed = sorted(file for file in (tmp_path / "deploy").rglob("*") if file.is_file())
+    assert [file.relative_to(tmp_path / "deploy") for file in renewed] == [file.relative_to(DEPLOY) for file in FILES]
+    for file in renewed:
+        original = DEPLOY / file.relative_to(tmp_path / "deploy")
+        assert file.read_bytes() == original.read_bytes(), f"{original.relative_to(ROOT)}: run deploy/sync"

@@ -1,0 +1,99 @@
+"""The package as pip gets it: built from the sdist, installed into a fresh environment, run from there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from collections.abc import Mapping
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+import exporter
+from tests.operations.tools import ROOT
+from tests.support.exporter import ExporterProcess
+
+pytestmark = pytest.mark.xdist_group("one package")
+
+NAME = f"cams_exporter-{exporter.__version__}"
+
+
+def run(*command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
+    """What a command prints that must succeed."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=100, check=False, cwd=cwd, env={**os.environ, **(env or {})}
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unpacked sdist."""
+    folder = tmp_path_factory.mktemp("sdist")
+    run(sys.executable, "-m", "hatchling", "build", "--target=sdist", f"--directory={folder}", cwd=ROOT)
+    run("tar", "--extract", f"--file={folder / f'{NAME}.tar.gz'}", f"--directory={folder}")
+    return folder / NAME
+
+
+@pytest.fixture(scope="module")
+def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel built from the sdist and nothing else, as pip does."""
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "hatchling", "build", "--target=wheel", f"--directory={folder}", cwd=source)
+    return folder / f"{NAME}-py3-none-any.whl"
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin folder of a fresh environment with the wheel in it."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, symlinks=True)
+    pip = (sys.executable, "-m", "pip", f"--python={folder / 'bin' / 'python'}", "install")
+    run(*pip, "--quiet", "--no-deps", "--no-index", "--disable-pip-version-check", wheel)
+    return folder / "bin"
+
+
+@pytest.fixture
+def dependencies() -> dict[str, str]:
+    """The environment that lends the dependencies of this one; its .pth files, the checkout's own, do not count."""
+    return {"PYTHONPATH": sysconfig.get_path("purelib"), "PYTHONSAFEPATH": "1"}
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    """Templates and py.typed too; no tests, which would be installed as a top-level `tests`."""
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+    files = (path.relative_to(ROOT) for path in (ROOT / "exporter").rglob("*") if path.is_file())
+    written = {str(path) for path in files if "__pycache__" not in path.parts}
+    assert held == written
+    assert {"exporter/py.typed", "exporter/web/templates/landing.html"} <= held
+
+
+def test_the_metadata_is_what_an_index_and_a_lawyer_ask_for(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = Parser().parsestr(archive.read(f"{NAME}.dist-info/METADATA").decode())
+        names = archive.namelist()
+    assert metadata["Version"] == exporter.__version__
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert f"{NAME}.dist-info/licenses/LICENSE" in names
+
+
+def test_the_command_is_installed(installed: Path, dependencies: dict[str, str], tmp_path: Path) -> None:
+    said = run(installed / "cams_exporter", "--version", cwd=tmp_path, env=dependencies)
+    assert f"version {exporter.__version__} " in said
+
+
+def test_the_installed_package_serves_the_demo_with_its_pages(installed: Path, dependencies: dict[str, str]) -> None:
+    """A template that is not in the wheel fails here, and not in the checkout."""
+    where = run(installed / "python", "-c", "import exporter; print(exporter.__file__)", env=dependencies)
+    assert Path(where.strip()).is_relative_to(installed.parent)
+    with ExporterProcess(None, "--demo", env=dependencies, program=[str(installed / "cams_exporter")]) as demo:
+        assert len([name for name, _ in demo.scrape() if name == "cams_phone_number_info"]) >= 10
+        assert demo.get("/")[0] == 200

@@ -1,0 +1,63 @@
+"""The systemd unit as systemd itself judges it; test_systemd_live.py runs it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from exporter.__main__ import flags
+from tests.operations.tools import ROOT, system_tool
+
+UNIT = ROOT / "deploy" / "systemd" / "cams-exporter.service"
+PROGRAM = "/opt/cams-exporter/bin/cams_exporter"
+MAX_EXPOSURE = 2.5
+"""On systemd's scale from 0 (best) to 10."""
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Path:
+    """The unit, with a program that exists on every machine in the place of the one it is installed with."""
+    file = tmp_path / UNIT.name
+    text = UNIT.read_text()
+    assert text.count(f"={PROGRAM} ") == 1
+    file.write_text(text.replace(f"={PROGRAM} ", "=/bin/true "))
+    return file
+
+
+def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [system_tool("systemd-analyze", "systemd"), "--no-pager", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+
+
+def test_systemd_finds_nothing_to_say_about_the_unit(unit: Path) -> None:
+    """An unknown or misplaced setting would be ignored with a line in the journal that nobody reads."""
+    done = analyze("verify", "--man=no", unit)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_service_is_exposed_less_than_most(unit: Path) -> None:
+    done = analyze("security", "--offline=true", f"--threshold={MAX_EXPOSURE * 10:.0f}", unit)
+    assert done.returncode == 0, done.stdout
+    level = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
+    assert level is not None
+    assert float(level[1]) <= MAX_EXPOSURE
+
+
+def test_it_starts_with_flags_the_exporter_knows() -> None:
+    (command,) = re.findall(r"^ExecStart=(.+)$", UNIT.read_text(), re.MULTILINE)
+    program, *arguments = command.split()
+    assert program == PROGRAM
+    assert arguments.pop() == "$ARGS"
+    parsed = flags().parse_args(arguments)
+    assert str(parsed.config_file) == "/etc/cams-exporter/config.yml"
+    assert str(parsed.storage_path) == "${STATE_DIRECTORY}"
