@@ -20,6 +20,7 @@ from prometheus_client import (
 )
 
 from exporter import poller, storage
+from exporter.bounds import max_in_flight
 from exporter.cams.client import Client
 from exporter.cams.codes import DOCUMENTED_CODES
 from exporter.cams.credentials import CredentialSource, credential_source
@@ -29,7 +30,7 @@ from exporter.exposition import Exposition
 from exporter.logs import fields
 from exporter.metrics import Counters
 from exporter.model import AccountStatus, Clock
-from exporter.poller import AccountPoller, max_in_flight
+from exporter.poller import AccountPoller
 from exporter.state import Snapshot, State
 from exporter.storage import Storage
 from exporter.workers import Workers

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from exporter.errors import ApiError, Kind, Stopped
+from exporter.bounds import MAX_POLLS_UNDER_WAY, connect_ahead, max_in_flight
+from exporter.errors import ApiError, Kind
 from exporter.metrics import Counters
 from exporter.model import OPERATION, Answer, PhoneNumber
-from exporter.poller import MAX_POLLS_UNDER_WAY, AccountPoller, connect_ahead, max_in_flight
+from exporter.poller import AccountPoller
 from exporter.state import NumberState, State
 from exporter.workers import Job, Workers
 from tests.support.clock import FakeClock
@@ -33,8 +34,10 @@ class FakeClient:
         self.is_ready = True
         self.renewed = 0
         self.closed = False
+        self.while_connecting: Callable[[], None] = lambda: None
 
     def fetch(self, number: PhoneNumber, gate: Callable[[], None]) -> Answer:
+        self.while_connecting()
         gate()
         outcome = self.script(number, len(self.sent))
         self.sent.append((self.clock.now, number.phone_number))
@@ -325,12 +328,10 @@ class TestLifecycle:
 
     def test_a_poll_at_the_gate_is_abandoned_by_a_stop_and_nothing_is_recorded(self) -> None:
         bench = Bench(polled=numbers(2), qps=0.1)
-        entry = bench.poller._schedule.take(bench.clock.now)
-        assert entry is not None
-        bench.poller.stop()
-        with pytest.raises(Stopped):
-            bench.poller.pass_gate(entry)
+        bench.client.while_connecting = bench.poller.stop
+        assert bench.run(60) == []
         assert bench.record().last_poll_success is None
+        assert bench.counted("cams_api_errors_total") == 0
 
     def test_a_request_that_a_stop_cut_off_is_no_error_of_the_api(self) -> None:
         """Its account may be configured anew by then, and must not start with an error that was ours."""
@@ -347,12 +348,14 @@ class TestLifecycle:
 
     def test_a_number_that_leaves_while_it_waits_at_the_gate_is_not_asked_about(self) -> None:
         bench = Bench(polled=numbers(2))
-        entry = bench.poller._schedule.take(bench.clock.now)
-        assert entry is not None
-        bench.polled = [n for n in bench.polled if n != entry.number]
-        bench.configure()
-        with pytest.raises(Stopped):
-            bench.poller.pass_gate(entry)
+
+        def leave() -> None:
+            bench.polled = []
+            bench.configure()
+
+        bench.client.while_connecting = leave
+        assert bench.run(200) == []
+        assert bench.poller.status().in_flight == 0
 
     def test_a_reload_changes_the_pace_from_the_next_slot_on(self) -> None:
         bench = Bench(polled=numbers(100), qps=10)
@@ -380,10 +383,10 @@ class TestLifecycle:
         bench.client.ready = ready  # type: ignore[method-assign] # the fault to survive
         bench.poller.start()
         assert broken.wait(10)
-        assert bench.poller._thread.is_alive()
+        assert bench.poller._loop.is_alive
         bench.poller.stop()
-        bench.poller._thread.join(10)
-        assert not bench.poller._thread.is_alive()
+        bench.poller._loop._thread.join(10)
+        assert not bench.poller._loop.is_alive
 
 
 class TestBounds:
