@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from exporter.budget import Budget
@@ -18,8 +19,12 @@ Wait = Callable[[threading.Condition, float], object]
 """Lets that many seconds pass, or less: until the condition is notified."""
 
 
+QUEUE_SECONDS = 60.0
+"""A poll that is not the first in the queue looks again at least this often; it is told when its turn comes."""
+
+
 class Gate:
-    """Lets polls through one at a time, each at a slot of `budget`.
+    """Lets polls through in the order in which they came, each at a slot of `budget`.
 
     `lock` guards the budget and whatever `may_go` looks at; its owner changes those, and says so by `look_again`.
     """
@@ -28,9 +33,8 @@ class Gate:
         self._budget = budget
         self._clock = clock
         self._wait = wait
-        self._turnstile = threading.Lock()  # one poll at a time waits for the next slot, the others queue here
         self._lock = lock
-        self._changed = threading.Condition(lock)
+        self._queue: deque[threading.Condition] = deque()  # one each: not all need to wake when one is let through
 
     @contextlib.contextmanager
     def slot(self, may_go: Callable[[], bool]) -> Iterator[float]:
@@ -38,18 +42,32 @@ class Gate:
 
         Raises Stopped, without a slot, as soon as `may_go` says no; it is asked with the lock held.
         """
-        with self._turnstile, self._lock:
-            while True:
-                if not may_go():
-                    raise Stopped
-                now = self._clock.monotonic()
-                ready_at = self._budget.ready_at(now)
-                if ready_at <= now:
-                    break
-                self._wait(self._changed, ready_at - now)
+        with self._lock:
+            now = self._admitted(may_go)
             self._budget.released(now)
             yield now
 
     def look_again(self) -> None:
-        """What the waiting poll waits for has changed.  Call it with the lock held."""
-        self._changed.notify_all()
+        """What polls wait for has changed.  Call it with the lock held."""
+        for turn in self._queue:
+            turn.notify()
+
+    def _admitted(self, may_go: Callable[[], bool]) -> float:
+        turn = threading.Condition(self._lock)
+        self._queue.append(turn)
+        try:
+            while True:
+                if not may_go():
+                    raise Stopped
+                wait_seconds = QUEUE_SECONDS
+                if self._queue[0] is turn:
+                    now = self._clock.monotonic()
+                    ready_at = self._budget.ready_at(now)
+                    if ready_at <= now:
+                        return now
+                    wait_seconds = ready_at - now
+                self._wait(turn, wait_seconds)
+        finally:
+            self._queue.remove(turn)
+            if self._queue:
+                self._queue[0].notify()

@@ -44,7 +44,7 @@ class Journal:
         logger.log(
             logging.WARNING if is_news else logging.DEBUG,
             "poll failed",
-            extra=fields(**_who(number), **_facts(error), error=error.message),
+            extra=fields(**_who(number), **_facts(error), error=number.redacted(error.message)),
         )
 
     def refused(self, error: ApiError) -> None:

@@ -50,6 +50,10 @@ class PhoneNumber:
         """The number's identity, for state that outlives a reload."""
         return NumberKey(self.account, self.cust_space_id, self.phone_number)
 
+    def redacted(self, text: str) -> str:
+        """`text` with the number as people may see it."""
+        return text if self.label == self.phone_number else text.replace(self.phone_number, self.label)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -76,6 +76,7 @@ class AccountPoller:
         self,
         account: str,
         *,
+        budget: Budget,
         client: Fetcher,
         state: State,
         counters: Counters,
@@ -95,8 +96,8 @@ class AccountPoller:
         self._lock = threading.Lock()
         self._loop = Loop(f"poller-{account}", self.step, self._lock, clock)
         self._schedule = Schedule(account, repeat=repeat)
-        self._budget = Budget(1.0, 1.0)
-        self._gate = Gate(self._budget, self._lock, clock, wait)
+        self._budget = budget
+        self._gate = Gate(budget, self._lock, clock, wait)
         self._refusal = Refusal()
         self._probe: _Poll | None = None  # the poll that may go although the account is refused
         self._numbers = 0
@@ -129,8 +130,9 @@ class AccountPoller:
             self._numbers = len(numbers)
             self._interval = interval_seconds
             self._places.configure(pace, timeout_seconds, accounts)
-            if client is not None:
+            if client is not None and client is not self._client:
                 self._client = client
+                self._refusal.probe_soon()  # it may have what the old one lacked
             self._loop.nudge()
             self._gate.look_again()
 
@@ -154,7 +156,11 @@ class AccountPoller:
             at = self._next_at(now)
             poll = self._take(now) if at <= now else None
         if poll is not None:
-            self._workers.submit(functools.partial(self._work, poll))
+            try:
+                self._workers.submit(functools.partial(self._work, poll))
+            except RuntimeError:  # no thread to be had: the number is still due
+                self._ended(poll, None, put_back=True)
+                raise
         return max(at, now)
 
     def status(self) -> AccountStatus:
@@ -202,14 +208,14 @@ class AccountPoller:
 
     def _take(self, now: float) -> _Poll | None:
         is_probe = self._refusal.refused
+        if is_probe:
+            self._refusal.probed(now)
         entry = self._schedule.take(now, early=is_probe)
         if entry is None:
             return None
         poll = _Poll(entry, self._client)
         self._places.taken()
         self._probe = poll if is_probe else None
-        if is_probe:
-            self._refusal.probed(now)
         return poll
 
     def _work(self, first: _Poll) -> None:
@@ -253,15 +259,17 @@ class AccountPoller:
                 self._loop.nudge()
 
     def _may_go(self, poll: _Poll) -> bool:
-        """While the account is refused only its probe goes, not what was queued before that."""
-        if self._stopped or not poll.entry.scheduled:
+        """Nothing goes by a client that was replaced; while the account is refused only its probe does."""
+        if self._stopped or not poll.entry.scheduled or poll.client is not self._client:
             return False
         return poll is self._probe or not self._refusal.refused
 
     def _succeeded(self, poll: _Poll, answer: Answer) -> None:
+        if self._stopped:
+            return
         self._journal.succeeded(poll.entry.number, answer, is_retry=poll.entry.retries > 0)
         with self._lock:
-            restored = self._refusal.succeeded()
+            restored = poll.client is self._client and self._refusal.succeeded()
         if restored:
             self._journal.let_in()
 
@@ -273,7 +281,8 @@ class AccountPoller:
         now = self._clock.monotonic()
         with self._lock:
             was_refused = self._refusal.refused
-            self._refusal.failed(error, now)
+            if poll.client is self._client and not error.cured:
+                self._refusal.failed(error, now)
             is_refused = self._refusal.refused
             if error.kind is Kind.THROTTLE:
                 released_at = now if poll.passed_at is None else poll.passed_at

@@ -137,13 +137,16 @@ class Schedule:
         else:
             entry.due_at = entry.taken_at + self._interval
         if retry_at is not None and retry_at < entry.due_at:
-            entry.retry_at = retry_at
-            heapq.heappush(self._retry, (retry_at, next(self._tie), entry))
+            self._push_retry(entry, retry_at)
         self._push(entry)
 
     def put_back(self, entry: Entry, now: float) -> None:
-        """The poll of `entry` was not sent after all; it is still due."""
-        entry.due_at = min(entry.due_at, now)
+        """The poll of `entry` was not sent after all; it is still due, as what it was: a regular poll or a retry."""
+        if entry.retries:
+            entry.retries -= 1
+            self._push_retry(entry, now)
+        else:
+            entry.due_at = min(entry.due_at, now)
         self._push(entry)
 
     def lag_seconds(self, now: float) -> float:
@@ -177,6 +180,10 @@ class Schedule:
         entry.waiting = True
         if entry.scheduled and entry.due_at < math.inf:
             heapq.heappush(self._due, (entry.due_at, next(self._tie), entry))
+
+    def _push_retry(self, entry: Entry, retry_at: float) -> None:
+        entry.retry_at = retry_at
+        heapq.heappush(self._retry, (retry_at, next(self._tie), entry))
 
     def _drop_dead(self) -> None:
         """Forget what a reload, a retry or a regular poll made void, lazily: heaps cannot delete from the middle."""

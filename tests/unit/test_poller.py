@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from exporter.bounds import MAX_POLLS_UNDER_WAY, connect_ahead, max_in_flight
+from exporter.budget import Budget
 from exporter.errors import ApiError, Kind
 from exporter.metrics import Counters
 from exporter.model import OPERATION, Answer, PhoneNumber
@@ -57,9 +58,13 @@ class FakeClient:
 
 
 class InlineWorkers(Workers):
-    """Runs each job at once."""
+    """Runs each job at once; while `exhausted`, the machine has no thread left."""
+
+    exhausted = False
 
     def submit(self, job: Job) -> None:
+        if self.exhausted:
+            raise RuntimeError("can't start new thread")
         job()
 
 
@@ -78,20 +83,23 @@ class Bench:
     interval: float = 60.0
     latency: float = 0.0
     repeat: bool = True
+    clock: FakeClock = field(default_factory=FakeClock)
+    budget: Budget = field(default_factory=lambda: Budget(1.0, 1.0))
 
     def __post_init__(self) -> None:
-        self.clock = FakeClock()
         self.start = self.clock.now
         self.client = FakeClient(self.clock, self.script, self.latency)
         self.state = State(self.clock)
         self.counters = Counters(["timeout"])
         self.counters.register("main")
+        self.workers = InlineWorkers()
         self.poller = AccountPoller(
             "main",
+            budget=self.budget,
             client=self.client,
             state=self.state,
             counters=self.counters,
-            workers=InlineWorkers(),
+            workers=self.workers,
             clock=self.clock,
             rng=random.Random(1),
             repeat=self.repeat,
@@ -108,7 +116,14 @@ class Bench:
             quota=self.quota,
             timeout_seconds=10.0,
             accounts=1,
+            client=self.client,
         )
+
+    def replace_client(self, script: Callable[[PhoneNumber, int], Outcome] = always_verified) -> FakeClient:
+        """A reload gives the account another client, from the next step on; returns the old one."""
+        old, self.client = self.client, FakeClient(self.clock, script, self.latency)
+        self.configure()
+        return old
 
     def run(self, seconds: float) -> list[tuple[float, str]]:
         """Let the loop run; (seconds since the start, phone number) of each request sent meanwhile."""
@@ -231,6 +246,20 @@ class TestRetries:
         for before, after in itertools.pairwise(instants):
             assert after - before >= 0.5
 
+    def test_a_retry_that_could_not_go_is_no_further_try(self) -> None:
+        """Three attempts an interval, also where a reload sends one of them back from the gate."""
+        bench = Bench(polled=numbers(1), script=failing(Kind.TRANSIENT, "timeout"))
+        old: list[FakeClient] = []
+
+        def reload_at_the_first_retry() -> None:
+            if not old and bench.client.sent:
+                old.append(bench.replace_client(failing(Kind.TRANSIENT, "timeout")))
+
+        bench.client.while_connecting = reload_at_the_first_retry
+        bench.run(25)
+        assert len(old[0].sent) == 1
+        assert len(bench.client.sent) == 2
+
     def test_an_error_about_the_number_is_not_retried(self) -> None:
         bench = Bench(polled=numbers(1), script=failing(Kind.NUMBER, "InvalidParameter.X"))
         assert len(bench.run(25)) == 1
@@ -287,6 +316,55 @@ class TestRefusal:
         bench.run(100)
         assert bench.poller.status().up
         assert all(record.last_poll_success for record in bench.state.snapshot().numbers)
+
+    @pytest.mark.parametrize("refused_for", [15.0, 2.0])
+    def test_another_client_is_tried_at_once_but_not_sooner_than_ten_seconds_after_the_last_probe(
+        self, refused_for: float
+    ) -> None:
+        """A reload that mends the key must not wait for an interval of an hour."""
+        bench = Bench(polled=numbers(5), interval=3600.0, script=failing(Kind.ACCOUNT, "Forbidden.RAM"))
+        bench.run(refused_for)
+        assert not bench.poller.status().up
+        began = bench.clock.now
+        bench.replace_client()
+        bench.run(15)
+        assert bench.poller.status().up
+        assert bench.client.sent[0][0] - began == pytest.approx(max(0.0, 10 - refused_for), abs=2)
+
+    def test_what_comes_late_by_a_client_that_was_replaced_neither_refuses_nor_restores(self) -> None:
+        """The key that it signed with is no longer the one in use."""
+        bench = Bench(polled=numbers(30), interval=3600.0)
+
+        def script(_: PhoneNumber, __: int) -> Outcome:
+            bench.replace_client(script)
+            return ApiError("InvalidAccessKeyId.NotFound", Kind.ACCOUNT)
+
+        bench.client.script = script
+        bench.run(3)
+        assert bench.counted("cams_api_errors_total", code="InvalidAccessKeyId.NotFound") >= 10
+        assert bench.poller.status().up
+
+    def test_an_error_that_is_cured_already_does_not_count(self) -> None:
+        """A rotated key, or a clock that jumped, fails whatever is under way at that moment."""
+        cured = ApiError("InvalidAccessKeyId.NotFound", Kind.ACCOUNT, cured=True)
+        bench = Bench(
+            polled=numbers(30), script=lambda who, before: cured if before < 10 else always_verified(who, before)
+        )
+        bench.run(8)
+        assert bench.poller.status().up
+        bench.run(100)
+        assert bench.counted("cams_api_errors_total", code="InvalidAccessKeyId.NotFound") == 10
+        assert all(record.last_poll_success for record in bench.state.snapshot().numbers)
+        assert bench.poller.status().up
+
+    def test_a_refused_account_without_numbers_does_not_keep_the_loop_busy(self) -> None:
+        bench = Bench(polled=numbers(3), script=failing(Kind.ACCOUNT, "Forbidden.RAM"))
+        bench.run(5)
+        bench.polled = []
+        bench.configure()
+        bench.run(120)
+        bench.poller.step()
+        assert bench.poller.step() > bench.clock.now
 
     def test_numbers_of_a_refused_account_do_not_keep_the_exporter_from_being_ready(self) -> None:
         bench = Bench(polled=numbers(20), script=failing(Kind.ACCOUNT, "Forbidden.RAM"))
@@ -356,6 +434,40 @@ class TestLifecycle:
         bench.client.while_connecting = leave
         assert bench.run(200) == []
         assert bench.poller.status().in_flight == 0
+
+    def test_a_client_that_was_replaced_sends_nothing_more(self) -> None:
+        """A poll that waits for its slot, in a pause for a minute perhaps, must not go with the old key or endpoint."""
+        bench = Bench(polled=numbers(1))
+        old = bench.client
+
+        def reload() -> None:
+            bench.replace_client()
+
+        old.while_connecting = reload
+        bench.run(5)
+        assert old.sent == []
+        assert len(bench.client.sent) == 1
+        assert bench.record().status == "VERIFIED"
+
+    def test_a_poll_for_which_there_is_no_thread_stays_due(self) -> None:
+        """Container runtimes bound the number of threads: what could not be handed out is not lost."""
+        bench = Bench(polled=numbers(2))
+        bench.workers.exhausted = True
+        for _ in range(5):
+            with pytest.raises(RuntimeError):
+                bench.poller.step()
+        assert bench.poller.status().in_flight == 0
+        bench.workers.exhausted = False
+        assert len(bench.run(5)) == 2
+
+    def test_a_budget_outlives_its_poller(self) -> None:
+        """An account that leaves and comes back at once does not get a fresh one."""
+        bench = Bench(polled=numbers(1), script=failing(Kind.THROTTLE, "Throttling.User", 1, retry_after=30.0))
+        bench.poller.step()
+        bench.poller.stop()
+        again = Bench(polled=numbers(1), clock=bench.clock, budget=bench.budget)
+        (at, _), *_ = again.run(50)
+        assert at >= 30.0
 
     def test_a_reload_changes_the_pace_from_the_next_slot_on(self) -> None:
         bench = Bench(polled=numbers(100), qps=10)

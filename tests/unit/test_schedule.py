@@ -207,6 +207,16 @@ def test_put_back_polls_are_due_at_once() -> None:
     assert taken(made, 5.0) is not None
 
 
+def test_a_retry_that_is_put_back_stays_a_retry() -> None:
+    made = schedule(1, 60.0)
+    made.done(taken(made, 0.0), retry_at=1.0)
+    made.put_back(taken(made, 1.0), 2.0)
+    again = taken(made, 2.0)
+    assert again.retries == 1
+    made.done(again)
+    assert made.next_at() > 29
+
+
 def test_early_takes_a_number_ahead_of_its_time() -> None:
     made = schedule(3, 60.0)
     run(made, start=0, end=1, gap=0.2)
