@@ -13,11 +13,7 @@ from collections.abc import Callable, Iterator
 
 from exporter.budget import Budget
 from exporter.errors import Stopped
-from exporter.model import Clock
-
-Wait = Callable[[threading.Condition, float], object]
-"""Lets that many seconds pass, or less: until the condition is notified."""
-
+from exporter.model import Clock, Wait
 
 QUEUE_SECONDS = 60.0
 """A poll that is not the first in the queue looks again at least this often; it is told when its turn comes."""

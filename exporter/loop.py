@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from exporter.logs import fields
-from exporter.model import Clock
+from exporter.model import Clock, Wait
 
 logger = logging.getLogger(__name__)
 
@@ -24,16 +24,24 @@ class Loop:
     `lock` is that of the step's owner; where a method says so it is held by the caller.
     """
 
-    def __init__(self, name: str, step: Callable[[], float], lock: threading.Lock, clock: Clock) -> None:
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], float],
+        lock: threading.Lock,
+        clock: Clock,
+        wait: Wait = threading.Condition.wait,
+    ) -> None:
         self._name = name
         self._step = step
         self._lock = lock
         self._clock = clock
+        self._wait = wait
         self._wakes = threading.Condition(lock)
         self._nudged = False  # something changed while the loop was not waiting
         self._stopped = False
         self._beat_at = clock.monotonic()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self.run, name=name, daemon=True)
 
     @property
     def is_alive(self) -> bool:
@@ -63,7 +71,8 @@ class Loop:
         """How long no step has begun.  The lock is held."""
         return self._clock.monotonic() - self._beat_at
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """What the thread does: step after step, until stopped."""
         while True:
             try:
                 at = self._step()
@@ -75,4 +84,4 @@ class Loop:
                     return
                 wait = min(at - self._clock.monotonic(), BEAT_SECONDS)
                 if wait > 0 and not self._nudged:
-                    self._wakes.wait(wait)
+                    self._wait(self._wakes, wait)

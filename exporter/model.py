@@ -5,7 +5,9 @@ No behaviour beyond what the values themselves need; imports nothing of the pack
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -104,6 +106,10 @@ class Clock(Protocol):
 
     def unix(self) -> float:
         """Seconds since the epoch, UTC: for timestamps that people and Prometheus read."""
+
+
+Wait = Callable[[threading.Condition, float], object]
+"""Lets that many seconds pass, or fewer: until the condition is notified.  `threading.Condition.wait`, but in tests."""
 
 
 class SystemClock:

@@ -18,12 +18,12 @@ from typing import Protocol
 from exporter.bounds import Places
 from exporter.budget import Budget, pace_qps
 from exporter.errors import ApiError, Kind, Stopped
-from exporter.gate import Gate, Wait
+from exporter.gate import Gate
 from exporter.journal import Journal
 from exporter.logs import fields
 from exporter.loop import Loop
 from exporter.metrics import Counters
-from exporter.model import AccountStatus, Answer, Clock, PhoneNumber
+from exporter.model import AccountStatus, Answer, Clock, PhoneNumber, Wait
 from exporter.refusal import Refusal
 from exporter.retries import retry_at
 from exporter.schedule import Entry, Schedule
@@ -94,7 +94,7 @@ class AccountPoller:
         self._rng = rng
         self._repeat = repeat
         self._lock = threading.Lock()
-        self._loop = Loop(f"poller-{account}", self.step, self._lock, clock)
+        self._loop = Loop(f"poller-{account}", self.step, self._lock, clock, wait)
         self._schedule = Schedule(account, repeat=repeat)
         self._budget = budget
         self._gate = Gate(budget, self._lock, clock, wait)
