@@ -59,11 +59,15 @@ class Fetcher(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Poll:
-    """One poll under way; `passed_at` is the instant at which it took its slot."""
+    """One poll under way; `passed_at` is the instant at which it took its slot.
+
+    `is_owed` says that it failed with the account as a whole.
+    """
 
     entry: Entry
     client: Fetcher
     passed_at: float | None = None
+    is_owed: bool = False
 
 
 class AccountPoller:
@@ -270,6 +274,8 @@ class AccountPoller:
         self._journal.succeeded(poll.entry.number, answer, is_retry=poll.entry.retries > 0)
         with self._lock:
             restored = poll.client is self._client and self._refusal.succeeded()
+            if restored:
+                self._schedule.make_up(self._clock.monotonic())
         if restored:
             self._journal.let_in()
 
@@ -284,6 +290,9 @@ class AccountPoller:
             if poll.client is self._client and not error.cured:
                 self._refusal.failed(error, now)
             is_refused = self._refusal.refused
+            if was_refused and not is_refused:
+                self._schedule.make_up(now)
+            poll.is_owed = error.kind is Kind.ACCOUNT
             if error.kind is Kind.THROTTLE:
                 released_at = now if poll.passed_at is None else poll.passed_at
                 self._budget.throttled(now, released_at, error.retry_after_seconds)
@@ -303,4 +312,4 @@ class AccountPoller:
             if put_back:
                 self._schedule.put_back(poll.entry, self._clock.monotonic())
             else:
-                self._schedule.done(poll.entry, retry)
+                self._schedule.done(poll.entry, retry, owed=poll.is_owed)

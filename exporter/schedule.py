@@ -40,6 +40,7 @@ class Entry:
     taken_at: float = -math.inf  # the last regular poll
     retries: int = 0  # since the last regular poll
     attempted: bool = False
+    owed: bool = False  # the last poll was refused with the account as a whole: it says nothing of the number
     waiting: bool = True  # False while a poll of the number is under way
     scheduled: bool = True  # False once the number left the configuration
 
@@ -125,8 +126,12 @@ class Schedule:
         entry.waiting = False
         return entry
 
-    def done(self, entry: Entry, retry_at: float | None = None) -> None:
-        """The poll of `entry` ended; `retry_at` asks for another try at that instant, ahead of the regular one."""
+    def done(self, entry: Entry, retry_at: float | None = None, *, owed: bool = False) -> None:
+        """The poll of `entry` ended; `retry_at` asks for another try at that instant, ahead of the regular one.
+
+        `owed` marks a poll that was refused with the account as a whole, until another one ends or `make_up` comes.
+        """
+        entry.owed = owed
         if not entry.attempted:
             entry.attempted = True
             self.unattempted -= entry.scheduled
@@ -148,6 +153,13 @@ class Schedule:
         else:
             entry.due_at = min(entry.due_at, now)
         self._push(entry)
+
+    def make_up(self, now: float) -> None:
+        """The account is let in again: polls that were refused with it are due now, not in an interval."""
+        for entry in self._entries.values():
+            if entry.owed and entry.waiting and entry.due_at > now:
+                entry.due_at = now
+                self._push(entry)
 
     def lag_seconds(self, now: float) -> float:
         """How late the most overdue number is; 0 on schedule."""

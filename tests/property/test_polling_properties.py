@@ -169,7 +169,7 @@ class Show:
         return [(at, pace) for at, pace in self.paces[last:] if at <= end]
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32), weights, st.lists(reloads, min_size=1, max_size=8))
 def test_the_budget_holds_nothing_is_lost_and_all_recovers(
     seed: int, chances: dict[str, int], script: list[tuple[float, int, float, float, bool, float]]

@@ -217,6 +217,20 @@ def test_a_retry_that_is_put_back_stays_a_retry() -> None:
     assert made.next_at() > 29
 
 
+def test_polls_refused_with_the_account_are_made_up_for_once_it_is_let_in() -> None:
+    made = schedule(3, 600.0)
+    for owed in (True, False, True):
+        made.done(taken(made, 0.0), owed=owed)
+    assert made.take(10.0) is None
+    made.make_up(10.0)
+    first, second = taken(made, 10.0), taken(made, 10.0)
+    assert made.take(10.0) is None
+    made.done(first)
+    made.done(second)
+    made.make_up(20.0)
+    assert made.next_at() > 200
+
+
 def test_early_takes_a_number_ahead_of_its_time() -> None:
     made = schedule(3, 60.0)
     run(made, start=0, end=1, gap=0.2)
