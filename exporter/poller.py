@@ -287,7 +287,9 @@ class AccountPoller:
         now = self._clock.monotonic()
         with self._lock:
             was_refused = self._refusal.refused
-            if poll.client is self._client and not error.cured:
+            if error.cured:
+                self._refusal.probe_soon()
+            elif poll.client is self._client:
                 self._refusal.failed(error, now)
             is_refused = self._refusal.refused
             if was_refused and not is_refused:

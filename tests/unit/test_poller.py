@@ -368,6 +368,19 @@ class TestRefusal:
         assert all(record.last_poll_success for record in bench.state.snapshot().numbers)
         assert bench.poller.status().up
 
+    def test_a_probe_whose_error_is_cured_is_followed_by_another_soon(self) -> None:
+        """The key was rotated, or the time corrected, by that very probe: the interval, an hour here, is no matter."""
+
+        def script(who: PhoneNumber, before: int) -> Outcome:
+            if before < 4:
+                return ApiError("InvalidTimeStamp.Expired", Kind.ACCOUNT, cured=before == 3)
+            return always_verified(who, before)
+
+        bench = Bench(polled=numbers(5), interval=3600.0, script=script)
+        bench.run(3600.0 + 15)
+        assert len(bench.client.sent) > 4
+        assert bench.poller.status().up
+
     def test_a_refused_account_without_numbers_does_not_keep_the_loop_busy(self) -> None:
         bench = Bench(polled=numbers(3), script=failing(Kind.ACCOUNT, "Forbidden.RAM"))
         bench.run(5)
