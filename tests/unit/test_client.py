@@ -266,9 +266,9 @@ def test_a_refused_key_is_cured_where_there_is_another_by_now() -> None:
     refusal = http(b'{"Code":"InvalidAccessKeyId.NotFound"}', "404 Not Found")
 
     def rotating(peer: Peer) -> None:
-        peer.read_request()
-        credentials.credential = Credential("another", "key")
-        peer.send(refusal)
+        while peer.read_request():
+            credentials.credential = Credential("another", "key")
+            peer.send(refusal)
 
     with RawServer(rotating) as server, client_of(server.url, credentials=credentials) as client:
         assert error_of(client).cured
@@ -281,9 +281,9 @@ def test_an_error_that_is_not_about_the_account_is_not_cured_by_another_key(code
     credentials = FixedCredentials()
 
     def rotating(peer: Peer) -> None:
-        peer.read_request()
-        credentials.credential = Credential("another", "key")
-        peer.send(http(json.dumps({"Code": code}).encode(), "400 Bad Request"))
+        while peer.read_request():
+            credentials.credential = Credential("another", "key")
+            peer.send(http(json.dumps({"Code": code}).encode(), "400 Bad Request"))
 
     with RawServer(rotating) as server, client_of(server.url, credentials=credentials) as client:
         assert not error_of(client).cured
