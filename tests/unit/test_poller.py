@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from exporter.bounds import MAX_POLLS_UNDER_WAY, connect_ahead, max_in_flight
+from exporter.bounds import MAX_POLLS_UNDER_WAY, Places, connect_ahead, max_in_flight
 from exporter.budget import Budget
 from exporter.errors import ApiError, Kind
 from exporter.metrics import Counters
@@ -541,3 +541,16 @@ class TestBounds:
     @pytest.mark.parametrize(("pace", "ahead"), [(0.1, 2), (9.8, 4), (1000, 32)])
     def test_polls_are_handed_out_a_little_ahead_of_their_slots(self, pace: float, ahead: int) -> None:
         assert connect_ahead(pace) == ahead
+
+    def test_more_are_handed_out_once_half_of_those_that_waited_have_passed_the_gate(self) -> None:
+        places = Places()
+        places.configure(9.8, 10.0, 1)
+        for _ in range(4):
+            assert places.free
+            places.taken()
+        assert not places.free
+        assert [places.passed() for _ in range(2)] == [False, True]
+        assert (places.free, places.under_way, places.in_flight) == (True, 4, 2)
+        places.ended(passed=True)
+        places.ended(passed=False)
+        assert (places.under_way, places.in_flight) == (2, 1)
