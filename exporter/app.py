@@ -20,16 +20,19 @@ from prometheus_client import (
 )
 
 from exporter import poller, storage
+from exporter.bounds import max_in_flight
+from exporter.budget import Budget
 from exporter.cams.client import Client
 from exporter.cams.codes import DOCUMENTED_CODES
 from exporter.cams.credentials import CredentialSource, credential_source
+from exporter.cams.dialing import Endpoint, endpoint_of
 from exporter.collector import CamsCollector, ReloadStatus
 from exporter.config import AccountConfig, ApiConfig, Config, CredentialsConfig
 from exporter.exposition import Exposition
 from exporter.logs import fields
 from exporter.metrics import Counters
 from exporter.model import AccountStatus, Clock
-from exporter.poller import AccountPoller, max_in_flight
+from exporter.poller import AccountPoller
 from exporter.state import Snapshot, State
 from exporter.storage import Storage
 from exporter.workers import Workers
@@ -44,7 +47,7 @@ class _Account:
     poller: AccountPoller
     client: Client
     source: CredentialSource
-    made_from: tuple[ApiConfig, CredentialsConfig, int]
+    made_from: tuple[ApiConfig, Endpoint, CredentialsConfig, int]
 
 
 class App:
@@ -75,6 +78,7 @@ class App:
         self._counters = Counters(DOCUMENTED_CODES)
         self._workers = Workers()
         self._accounts: dict[str, _Account] = {}
+        self._budgets: dict[str, Budget] = {}
         self._started = False
         self.reload_status = ReloadStatus(clock.unix())
         self._apply(config)
@@ -94,11 +98,12 @@ class App:
 
     def start(self) -> None:
         """Start polling."""
-        self._started = True
-        if self._storage is not None:
-            self._storage.start()
-        for account in self._accounts.values():
-            account.poller.start()
+        with self._reloading:
+            self._started = True
+            if self._storage is not None:
+                self._storage.start()
+            for account in self._accounts.values():
+                account.poller.start()
 
     def stop(self) -> None:
         """Stop polling; requests under way are abandoned."""
@@ -174,13 +179,15 @@ class App:
                 self._counters.forget(name)
         for name, gone in old.items():
             self._retire(gone, accounts.get(name))
+        self._forget_budgets()
         if self._started:
             for name in accounts.keys() - old.keys():
                 accounts[name].poller.start()
 
     def _built(self, account: AccountConfig, config: Config) -> _Account:
         connections = max_in_flight(account.pace_qps, config.api.timeout_seconds, len(config.accounts))
-        made_from = (config.api, account.credentials, connections)
+        endpoint = endpoint_of(config.api.endpoint, config.api.ca_file)  # anew: the CA file may hold other certificates
+        made_from = (config.api, endpoint, account.credentials, connections)
         running = self._accounts.get(account.name)
         if running is not None and running.made_from == made_from:
             return running
@@ -197,6 +204,7 @@ class App:
             return _Account(running.poller, client, source, made_from)
         fresh = AccountPoller(
             account.name,
+            budget=self._budgets.setdefault(account.name, Budget(account.qps, account.quota)),
             client=client,
             state=self._state,
             counters=self._counters,
@@ -217,6 +225,13 @@ class App:
             accounts=len(config.accounts),
             client=running.client,
         )
+
+    def _forget_budgets(self) -> None:
+        """An account that left keeps its budget while its last request or throttle still counts: it may return."""
+        now = self._clock.monotonic()
+        self._budgets = {
+            name: budget for name, budget in self._budgets.items() if name in self._accounts or not budget.is_idle(now)
+        }
 
     @staticmethod
     def _retire(old: _Account, new: _Account | None) -> None:

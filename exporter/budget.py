@@ -68,6 +68,10 @@ class Budget:
         gap_seconds = 1 / pace_qps(self.effective_qps(now), self.quota)
         return max(self._last_release + gap_seconds, self._paused_until)
 
+    def is_idle(self, now: float) -> bool:
+        """Whether nothing that happened so far counts any more."""
+        return self.ready_at(now) <= now and self.effective_qps(now) >= self.qps
+
     def released(self, now: float) -> None:
         """A request leaves at `now`."""
         self._last_release = now

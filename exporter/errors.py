@@ -58,8 +58,9 @@ class ApiError(ExporterError):
     ``tls_error``, ``invalid_response``, ``http_502``, ``credentials_error``).  `http_status` is None when no answer
     came.  `retry_after_seconds` is the pause a throttling answer asks for.  `server_unix` is the answer's ``Date``
     (seconds, UTC), for measuring clock skew.  `elapsed_seconds` is the time the request took, without any wait for the
-    budget.  `sent` is False when nothing left this process (no credential).  `message` is the API's text, cut to a
-    bounded length, with the phone number replaced by its label; it may be hostile and belongs in no label.
+    budget.  `sent` is False when nothing left this process (no credential).  `cured` is True where the key or the time
+    that the API refused is another one by now: the next request differs.  `message` is the API's text, cut to a bounded
+    length, with the phone number replaced by its label; it may be hostile and belongs in no label.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class ApiError(ExporterError):
         server_unix: float | None = None,
         elapsed_seconds: float = 0.0,
         sent: bool = True,
+        cured: bool = False,
     ) -> None:
         self.code = code
         self.kind = kind
@@ -84,4 +86,5 @@ class ApiError(ExporterError):
         self.server_unix = server_unix
         self.elapsed_seconds = elapsed_seconds
         self.sent = sent
+        self.cured = cured
         super().__init__(f"{code} (HTTP {http_status}, RequestId {request_id or 'none'}): {message}")

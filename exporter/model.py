@@ -5,7 +5,9 @@ No behaviour beyond what the values themselves need; imports nothing of the pack
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -49,6 +51,10 @@ class PhoneNumber:
     def key(self) -> NumberKey:
         """The number's identity, for state that outlives a reload."""
         return NumberKey(self.account, self.cust_space_id, self.phone_number)
+
+    def redacted(self, text: str) -> str:
+        """`text` with the number as people may see it."""
+        return text if self.label == self.phone_number else text.replace(self.phone_number, self.label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,10 @@ class Clock(Protocol):
 
     def unix(self) -> float:
         """Seconds since the epoch, UTC: for timestamps that people and Prometheus read."""
+
+
+Wait = Callable[[threading.Condition, float], object]
+"""Lets that many seconds pass, or fewer: until the condition is notified.  `threading.Condition.wait`, but in tests."""
 
 
 class SystemClock:

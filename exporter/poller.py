@@ -1,8 +1,7 @@
 """The loop that polls one account: schedule -> budget -> client -> state.
 
 One thread an account decides *what* is polled next and hands it to a worker; the worker's client connects and then
-passes the gate, which decides *when*: the moment a request leaves is the moment its slot is taken, so neither a thread
-that wakes late nor a slow TLS handshake squeezes two requests together.
+passes the gate, which decides *when*.  What came of it goes to the journal, and back into schedule, budget and refusal.
 """
 
 from __future__ import annotations
@@ -13,37 +12,28 @@ import math
 import random
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from exporter.bounds import Places
 from exporter.budget import Budget, pace_qps
 from exporter.errors import ApiError, Kind, Stopped
+from exporter.gate import Gate
+from exporter.journal import Journal
 from exporter.logs import fields
+from exporter.loop import Loop
 from exporter.metrics import Counters
-from exporter.model import AccountStatus, Answer, Clock, PhoneNumber
+from exporter.model import AccountStatus, Answer, Clock, PhoneNumber, Wait
 from exporter.refusal import Refusal
+from exporter.retries import retry_at
 from exporter.schedule import Entry, Schedule
 from exporter.state import State
 from exporter.workers import Workers
 
 logger = logging.getLogger(__name__)
 
-CONNECT_AHEAD_SECONDS = 0.4
-"""Polls are handed to workers this much ahead of their slots, so that connecting does not cost the budget a slot."""
-
-MAX_POLLS_UNDER_WAY = 1000
-"""In all accounts together; an account may have its even share of them, and at least `MIN_SHARE`."""
-
-MIN_SHARE = 4
-
-MAX_RETRIES = 2
-RETRY_BASE_SECONDS = 1.0
-RETRY_CAP_SECONDS = 15.0
-
 NOT_READY_SECONDS = 0.05
 """How often to look whether the first credential has come."""
-
-BEAT_SECONDS = 5.0
-"""The loop comes round at least this often, so that a missing beat means a dead loop."""
 
 DEAD_SECONDS = 30.0
 
@@ -67,18 +57,17 @@ class Fetcher(Protocol):
         """Abandon what is under way."""
 
 
-def connect_ahead(pace: float) -> int:
-    """How many polls may wait for their slots at once."""
-    return max(2, min(32, math.ceil(pace * CONNECT_AHEAD_SECONDS)))
+@dataclass(slots=True, eq=False)
+class _Poll:
+    """One poll under way; `passed_at` is the instant at which it took its slot.
 
-
-def max_in_flight(pace: float, timeout_seconds: float, accounts: int) -> int:
-    """How many polls of an account may be under way, so that answers as slow as the timeout do not eat the budget.
-
-    Bounded by an even share of `MAX_POLLS_UNDER_WAY`: a process never has more worker threads than the sum.
+    `is_owed` says that it failed with the account as a whole.
     """
-    needed = math.ceil(pace * timeout_seconds) + connect_ahead(pace)
-    return min(needed, max(MIN_SHARE, MAX_POLLS_UNDER_WAY // max(1, accounts)))
+
+    entry: Entry
+    client: Fetcher
+    passed_at: float | None = None
+    is_owed: bool = False
 
 
 class AccountPoller:
@@ -91,6 +80,7 @@ class AccountPoller:
         self,
         account: str,
         *,
+        budget: Budget,
         client: Fetcher,
         state: State,
         counters: Counters,
@@ -98,34 +88,26 @@ class AccountPoller:
         clock: Clock,
         rng: random.Random,
         repeat: bool = True,
-        wait: Callable[[threading.Condition, float], object] = threading.Condition.wait,
+        wait: Wait = threading.Condition.wait,
     ) -> None:
         self.account = account
         self._client = client
-        self._state = state
-        self._counters = counters
+        self._journal = Journal(account, state, counters)
         self._workers = workers
         self._clock = clock
         self._rng = rng
         self._repeat = repeat
-        self._wait = wait
         self._lock = threading.Lock()
-        self._loop_wakes = threading.Condition(self._lock)
-        self._gate_opens = threading.Condition(self._lock)
-        self._turnstile = threading.Lock()  # one poll at a time waits for the next slot, the others queue here
+        self._loop = Loop(f"poller-{account}", self.step, self._lock, clock, wait)
         self._schedule = Schedule(account, repeat=repeat)
-        self._budget = Budget(1.0, 1.0)
+        self._budget = budget
+        self._gate = Gate(budget, self._lock, clock, wait)
         self._refusal = Refusal()
-        self._probe: Entry | None = None  # the poll that may go although the account is refused
+        self._probe: _Poll | None = None  # the poll that may go although the account is refused
         self._numbers = 0
         self._interval = math.inf
-        self._max_in_flight = self._max_waiting = 1
-        self._under_way = 0  # polls handed to workers
-        self._waiting = 0  # those of them that have not passed the gate yet
-        self._nudged = False  # something changed while the loop was not waiting
+        self._places = Places()
         self._stopped = False
-        self._beat_at = clock.monotonic()
-        self._thread = threading.Thread(target=self._run, name=f"poller-{account}", daemon=True)
 
     def configure(
         self,
@@ -151,34 +133,38 @@ class AccountPoller:
             )
             self._numbers = len(numbers)
             self._interval = interval_seconds
-            self._max_waiting = connect_ahead(pace)
-            self._max_in_flight = max_in_flight(pace, timeout_seconds, accounts)
-            if client is not None:
+            self._places.configure(pace, timeout_seconds, accounts)
+            if client is not None and client is not self._client:
                 self._client = client
-            self._nudge()
-            self._gate_opens.notify_all()
+                self._refusal.probe_soon()  # it may have what the old one lacked
+            self._loop.nudge()
+            self._gate.look_again()
 
     def start(self) -> None:
         """Start polling."""
-        self._thread.start()
+        self._loop.start()
 
     def stop(self) -> None:
         """Stop polling; requests under way are abandoned, not waited for."""
         with self._lock:
             self._stopped = True
-            self._nudge()
-            self._gate_opens.notify_all()
+            self._loop.stop()
+            self._gate.look_again()
         self._client.close()
 
     def step(self) -> float:
         """Hand out the next poll if one may go; returns the instant at which to be called again."""
         with self._lock:
-            self._nudged = False
-            now = self._beat_at = self._clock.monotonic()
+            now = self._clock.monotonic()
+            self._loop.begin(now)
             at = self._next_at(now)
-            entry = self._take(now) if at <= now else None
-        if entry is not None:
-            self._workers.submit(functools.partial(self._work, entry))
+            poll = self._take(now) if at <= now else None
+        if poll is not None:
+            try:
+                self._workers.submit(functools.partial(self._work, poll))
+            except RuntimeError:  # no thread to be had: the number is still due
+                self._ended(poll, None, put_back=True)
+                raise
         return max(at, now)
 
     def status(self) -> AccountStatus:
@@ -193,7 +179,7 @@ class AccountPoller:
                 lag_seconds=self._schedule.lag_seconds(now),
                 budget_qps=self._budget.qps,
                 effective_qps=self._budget.effective_qps(now),
-                in_flight=self._under_way - self._waiting,
+                in_flight=self._places.in_flight,
                 refused_because="" if reason is None else reason.code,
             )
 
@@ -205,180 +191,127 @@ class AccountPoller:
     def seconds_without_beat(self) -> float:
         """How long the loop has been silent."""
         with self._lock:
-            return self._clock.monotonic() - self._beat_at
+            return self._loop.seconds_without_beat()
 
     def finished(self) -> bool:
         """Whether every number had its poll, or the account is refused (`repeat=False`)."""
         with self._lock:
-            if self._under_way:
+            if self._places.under_way:
                 return False
             return self._refusal.refused or self._schedule.next_at() == math.inf
 
-    def pass_gate(self, entry: Entry) -> float:
-        """Block until the next slot and take it; returns the instant.  Raises Stopped where the poll must not go."""
-        with self._turnstile, self._lock:
-            while True:
-                if self._stopped or not entry.scheduled or self._is_held_back(entry):
-                    raise Stopped
-                now = self._clock.monotonic()
-                ready_at = self._budget.ready_at(now)
-                if ready_at <= now:
-                    break
-                self._wait(self._gate_opens, ready_at - now)
-            self._budget.released(now)
-            self._waiting -= 1
-            self._counters.waited(self.account, now - entry.wanted_at)
-            if self._waiting <= self._max_waiting // 2:
-                self._nudge()
-            return now
-
-    def _run(self) -> None:
-        while True:
-            try:
-                at = self.step()
-            except Exception:  # a dead poller looks healthy: say it and go on
-                logger.exception("polling failed", extra=fields(account=self.account))
-                at = self._clock.monotonic() + 1.0
-            with self._lock:
-                if self._stopped:
-                    return
-                wait = min(at - self._clock.monotonic(), BEAT_SECONDS)
-                if wait > 0 and not self._nudged:
-                    self._loop_wakes.wait(wait)
-
-    def _nudge(self) -> None:
-        self._nudged = True
-        self._loop_wakes.notify()
-
     def _next_at(self, now: float) -> float:
         """The instant at which the next poll may be handed out; infinity until something changes."""
-        if self._stopped or self._waiting >= self._max_waiting or self._under_way >= self._max_in_flight:
+        if self._stopped or not self._places.free:
             return math.inf
         if not self._client.ready():
             return now + NOT_READY_SECONDS
         if self._refusal.refused:
-            return math.inf if self._under_way or not self._repeat else self._refusal.probe_at(self._interval)
+            return math.inf if self._places.under_way or not self._repeat else self._refusal.probe_at(self._interval)
         return self._schedule.next_at()
 
-    def _take(self, now: float) -> Entry | None:
-        entry = self._schedule.take(now, early=self._refusal.refused)
-        if entry is not None:
-            self._under_way += 1
-            self._waiting += 1
-            self._probe = entry if self._refusal.refused else None
-            if self._refusal.refused:
-                self._refusal.probed(now)
-        return entry
+    def _take(self, now: float) -> _Poll | None:
+        is_probe = self._refusal.refused
+        if is_probe:
+            self._refusal.probed(now)
+        entry = self._schedule.take(now, early=is_probe)
+        if entry is None:
+            return None
+        poll = _Poll(entry, self._client)
+        self._places.taken()
+        self._probe = poll if is_probe else None
+        return poll
 
-    def _is_held_back(self, entry: Entry) -> bool:
-        """While the account is refused only its probe goes, not what was queued before that."""
-        return self._refusal.refused and entry is not self._probe
-
-    def _work(self, first: Entry) -> None:
+    def _work(self, first: _Poll) -> None:
         """Poll `first`, then whatever may go at once: the same thread goes on, which saves a hand-over."""
-        entry: Entry | None = first
-        while entry is not None:
-            self._poll(entry)
+        poll: _Poll | None = first
+        while poll is not None:
+            self._poll(poll)
             with self._lock:
                 now = self._clock.monotonic()
                 at = self._next_at(now)
-                entry = self._take(now) if at <= now else None
-                if entry is None:
-                    self._nudge()
+                poll = self._take(now) if at <= now else None
+                if poll is None:
+                    self._loop.nudge()
 
-    def _poll(self, entry: Entry) -> None:
+    def _poll(self, poll: _Poll) -> None:
         """One poll of one number, from the gate to the state."""
-        passed_at: list[float] = []
-        retry_at: float | None = None
+        retry: float | None = None
+        put_back = False
+        number = poll.entry.number
         try:
-            answer = self._client.fetch(entry.number, lambda: passed_at.append(self.pass_gate(entry)))
+            answer = poll.client.fetch(number, lambda: self._pass_gate(poll))
         except Stopped:
-            self._ended(entry, passed=bool(passed_at), put_back=True)
-            return
+            put_back = True
         except ApiError as error:
-            if self._stopped:  # the client was closed under it: that says nothing about the API
-                self._ended(entry, passed=bool(passed_at), put_back=True)
-                return
-            retry_at = self._failed(entry, error, passed_at)
+            retry = self._failed(poll, error)
         except Exception as bug:  # a bug in one poll must not lose the number, nor look like a status
-            logger.exception("a poll failed", extra=fields(account=self.account, phone_number=entry.number.label))
+            logger.exception("a poll failed", extra=fields(account=self.account, phone_number=number.label))
             internal = ApiError(INTERNAL_ERROR, Kind.TRANSIENT, message=type(bug).__name__, sent=False)
-            retry_at = self._failed(entry, internal, passed_at)
+            retry = self._failed(poll, internal)
         else:
-            self._succeeded(entry, answer)
-        self._ended(entry, passed=bool(passed_at), retry_at=retry_at)
+            self._succeeded(poll, answer)
+        finally:
+            self._ended(poll, retry, put_back=put_back)
 
-    def _succeeded(self, entry: Entry, answer: Answer) -> None:
-        number = entry.number
-        self._counters.request(self.account, answer.elapsed_seconds)
-        if entry.retries:
-            self._counters.retry(self.account)
-        before = self._state.succeeded(number, answer)
+    def _pass_gate(self, poll: _Poll) -> None:
+        """Block until the next slot and take it.  Raises Stopped where the poll must not go."""
+        with self._gate.slot(lambda: self._may_go(poll)) as now:
+            poll.passed_at = now
+            self._journal.waited(now - poll.entry.wanted_at)
+            if self._places.passed():
+                self._loop.nudge()
+
+    def _may_go(self, poll: _Poll) -> bool:
+        """Nothing goes by a client that was replaced; while the account is refused only its probe does."""
+        if self._stopped or not poll.entry.scheduled or poll.client is not self._client:
+            return False
+        return poll is self._probe or not self._refusal.refused
+
+    def _succeeded(self, poll: _Poll, answer: Answer) -> None:
+        if self._stopped:
+            return
+        self._journal.succeeded(poll.entry.number, answer, is_retry=poll.entry.retries > 0)
         with self._lock:
-            restored = self._refusal.succeeded()
+            restored = poll.client is self._client and self._refusal.succeeded()
+            if restored:
+                self._schedule.make_up(self._clock.monotonic())
         if restored:
-            self._say_let_in()
-        if before:
-            logger.info(
-                "status changed",
-                extra=fields(**_who(number), before=before, status=answer.status, request_id=answer.request_id),
-            )
+            self._journal.let_in()
 
-    def _failed(self, entry: Entry, error: ApiError, passed_at: list[float]) -> float | None:
-        """Count, record and react to a failed attempt; returns when to retry it, or None."""
-        number = entry.number
-        self._counters.error(self.account, error.code)
-        if error.sent:
-            self._counters.request(self.account, error.elapsed_seconds)
-            if entry.retries:
-                self._counters.retry(self.account)
-        is_news = self._state.failed(number, error)
+    def _failed(self, poll: _Poll, error: ApiError) -> float | None:
+        """Record a failed attempt and react to it; returns when to retry it, or None."""
+        if self._stopped:  # the client was closed under it: that says nothing about the API
+            return None
+        self._journal.failed(poll.entry.number, error, is_retry=poll.entry.retries > 0)
         now = self._clock.monotonic()
         with self._lock:
             was_refused = self._refusal.refused
-            self._refusal.failed(error, now)
-            refused = self._refusal.refused
+            if error.cured:
+                self._refusal.probe_soon()
+            elif poll.client is self._client:
+                self._refusal.failed(error, now)
+            is_refused = self._refusal.refused
+            if was_refused and not is_refused:
+                self._schedule.make_up(now)
+            poll.is_owed = error.kind is Kind.ACCOUNT
             if error.kind is Kind.THROTTLE:
-                self._budget.throttled(now, passed_at[-1] if passed_at else now, error.retry_after_seconds)
-            self._gate_opens.notify_all()
-            retry_at = self._retry_at(entry, error, now)
+                released_at = now if poll.passed_at is None else poll.passed_at
+                self._budget.throttled(now, released_at, error.retry_after_seconds)
+            self._gate.look_again()
+            retry = None if is_refused else retry_at(error.kind, poll.entry.retries, now, self._rng)
         if error.kind is Kind.ACCOUNT:
-            self._client.renew_credentials()
-        facts = {"code": error.code, "http_status": error.http_status, "request_id": error.request_id}
-        logger.log(
-            logging.WARNING if is_news else logging.DEBUG,
-            "poll failed",
-            extra=fields(**_who(number), **facts, error=error.message),
-        )
-        if refused and not was_refused:
-            logger.error("account is refused, probing it from now on", extra=fields(account=self.account, **facts))
-        if was_refused and not refused:
-            self._say_let_in()
-        return retry_at
+            poll.client.renew_credentials()
+        if is_refused and not was_refused:
+            self._journal.refused(error)
+        if was_refused and not is_refused:
+            self._journal.let_in()
+        return retry
 
-    def _retry_at(self, entry: Entry, error: ApiError, now: float) -> float | None:
-        """Exponential backoff with full jitter for what may pass; an account's error is tried once more, renewed."""
-        if self._refusal.refused or error.kind is Kind.NUMBER:
-            return None
-        if entry.retries >= (1 if error.kind is Kind.ACCOUNT else MAX_RETRIES):
-            return None
-        backoff = min(RETRY_CAP_SECONDS, RETRY_BASE_SECONDS * 2.0 ** (entry.retries + 1))
-        return now + self._rng.uniform(0.0, backoff)
-
-    def _ended(self, entry: Entry, *, passed: bool, retry_at: float | None = None, put_back: bool = False) -> None:
+    def _ended(self, poll: _Poll, retry: float | None, *, put_back: bool) -> None:
         with self._lock:
-            if not passed:
-                self._waiting -= 1
-            self._under_way -= 1
+            self._places.ended(passed=poll.passed_at is not None)
             if put_back:
-                self._schedule.put_back(entry, self._clock.monotonic())
+                self._schedule.put_back(poll.entry, self._clock.monotonic())
             else:
-                self._schedule.done(entry, retry_at)
-
-    def _say_let_in(self) -> None:
-        logger.info("account is let in again", extra=fields(account=self.account))
-
-
-def _who(number: PhoneNumber) -> dict[str, str]:
-    """The fields that name a number in the log."""
-    return {"account": number.account, "cust_space_id": number.cust_space_id, "phone_number": number.label}
+                self._schedule.done(poll.entry, retry, owed=poll.is_owed)

@@ -20,6 +20,7 @@ class Refusal:
     def __init__(self) -> None:
         self._errors_in_a_row = 0
         self._probed_at = -math.inf
+        self._is_urgent = False
         self.reason: ApiError | None = None
         """The error that refused the account, or the last probe's; None while it is let in."""
 
@@ -43,13 +44,18 @@ class Refusal:
             self._errors_in_a_row += 1
             if self._errors_in_a_row >= ERRORS_TO_REFUSE:
                 if not self.refused:
-                    self._probed_at = now
+                    self.probed(now)
                 self.reason = error
 
     def probe_at(self, interval_seconds: float) -> float:
         """While refused: the instant of the next probe, one per scrape interval and at most one in 10 s."""
-        return self._probed_at + max(interval_seconds, MIN_PROBE_SECONDS)
+        return self._probed_at + (MIN_PROBE_SECONDS if self._is_urgent else max(interval_seconds, MIN_PROBE_SECONDS))
+
+    def probe_soon(self) -> None:
+        """Something changed that may have mended the account: the next probe does not wait for the interval."""
+        self._is_urgent = True
 
     def probed(self, now: float) -> None:
         """A probe leaves at `now`."""
         self._probed_at = now
+        self._is_urgent = False

@@ -40,6 +40,7 @@ class Entry:
     taken_at: float = -math.inf  # the last regular poll
     retries: int = 0  # since the last regular poll
     attempted: bool = False
+    owed: bool = False  # the last poll was refused with the account as a whole: it says nothing of the number
     waiting: bool = True  # False while a poll of the number is under way
     scheduled: bool = True  # False once the number left the configuration
 
@@ -125,8 +126,12 @@ class Schedule:
         entry.waiting = False
         return entry
 
-    def done(self, entry: Entry, retry_at: float | None = None) -> None:
-        """The poll of `entry` ended; `retry_at` asks for another try at that instant, ahead of the regular one."""
+    def done(self, entry: Entry, retry_at: float | None = None, *, owed: bool = False) -> None:
+        """The poll of `entry` ended; `retry_at` asks for another try at that instant, ahead of the regular one.
+
+        `owed` marks a poll that was refused with the account as a whole, until another one ends or `make_up` comes.
+        """
+        entry.owed = owed
         if not entry.attempted:
             entry.attempted = True
             self.unattempted -= entry.scheduled
@@ -137,14 +142,24 @@ class Schedule:
         else:
             entry.due_at = entry.taken_at + self._interval
         if retry_at is not None and retry_at < entry.due_at:
-            entry.retry_at = retry_at
-            heapq.heappush(self._retry, (retry_at, next(self._tie), entry))
+            self._push_retry(entry, retry_at)
         self._push(entry)
 
     def put_back(self, entry: Entry, now: float) -> None:
-        """The poll of `entry` was not sent after all; it is still due."""
-        entry.due_at = min(entry.due_at, now)
+        """The poll of `entry` was not sent after all; it is still due, as what it was: a regular poll or a retry."""
+        if entry.retries:
+            entry.retries -= 1
+            self._push_retry(entry, now)
+        else:
+            entry.due_at = min(entry.due_at, now)
         self._push(entry)
+
+    def make_up(self, now: float) -> None:
+        """The account is let in again: polls that were refused with it are due now, not in an interval."""
+        for entry in self._entries.values():
+            if entry.owed and entry.waiting and entry.due_at > now:
+                entry.due_at = now
+                self._push(entry)
 
     def lag_seconds(self, now: float) -> float:
         """How late the most overdue number is; 0 on schedule."""
@@ -177,6 +192,10 @@ class Schedule:
         entry.waiting = True
         if entry.scheduled and entry.due_at < math.inf:
             heapq.heappush(self._due, (entry.due_at, next(self._tie), entry))
+
+    def _push_retry(self, entry: Entry, retry_at: float) -> None:
+        entry.retry_at = retry_at
+        heapq.heappush(self._retry, (retry_at, next(self._tie), entry))
 
     def _drop_dead(self) -> None:
         """Forget what a reload, a retry or a regular poll made void, lazily: heaps cannot delete from the middle."""

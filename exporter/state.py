@@ -96,7 +96,7 @@ class State:
                 if record is None:
                     record = NumberState(number)
                 elif record.number != number:
-                    record = replace(record, number=number)
+                    record = _renamed(record, number)
                 self._records[number.key] = record
             self._stale_after = dict(stale_after_seconds)
 
@@ -155,11 +155,13 @@ class State:
         Tells whether that is news: the number's last poll succeeded, or failed otherwise.
         """
         now_unix = self._clock.unix()
-        last_error = LastError(error.code, error.message, error.http_status, error.request_id, now_unix)
         with self._lock:
             record = self._records.get(number.key)
             if record is None:
                 return False
+            # by what the number is called now: the request may have left before a reload
+            message = record.number.redacted(error.message)
+            last_error = LastError(error.code, message, error.http_status, error.request_id, now_unix)
             self._records[number.key] = replace(
                 record, last_poll_success=False, last_poll_unix=now_unix, last_error=last_error
             )
@@ -182,6 +184,14 @@ class State:
                 tuple(self._records.values()),
                 {account: now - seconds for account, seconds in self._stale_after.items()},
             )
+
+
+def _renamed(record: NumberState, number: PhoneNumber) -> NumberState:
+    """`record` as that of `number`, which may have another label now: the old one must not be shown any more."""
+    error = record.last_error
+    if error is not None:
+        error = replace(error, message=number.redacted(error.message))
+    return replace(record, number=number, last_error=error)
 
 
 def _with_extra(extra: tuple[str, ...], status: str) -> tuple[str, ...]:

@@ -25,9 +25,23 @@ logger = logging.getLogger(__name__)
 SAVE_SECONDS = 5.0
 """The most that a crash loses, and the time a save takes."""
 
+STOP_SECONDS = 3.0
+"""How long a stop waits for the last save: a disk that hangs must not keep the process."""
+
 DEAD_SECONDS = 60.0
 
 _FILE = "answers.sqlite3"
+_COLUMNS = (
+    "account",
+    "cust_space_id",
+    "phone_number",
+    "status",
+    "extra_statuses",
+    "phone_number_id",
+    "request_id",
+    "success_unix",
+    "status_since_unix",
+)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
     account TEXT NOT NULL, cust_space_id TEXT NOT NULL, phone_number TEXT NOT NULL,
@@ -58,13 +72,16 @@ class Storage:
 
     def restore(self) -> int:
         """Give what is stored to the state; returns for how many numbers."""
+        if not self._path.exists() or (self._path.is_file() and not self._path.stat().st_size):
+            return 0  # a full disk leaves an empty file
         try:
             with self._connected() as store:
-                rows = store.execute("SELECT * FROM answers").fetchall()
+                rows = store.execute(f"SELECT {', '.join(_COLUMNS)} FROM answers").fetchall()  # noqa: S608 - constants
             remembered = {NumberKey(*row[:3]): _remembered(row) for row in rows}
-        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
+        except (sqlite3.Error, OSError, ValueError, TypeError) as error:
             self._set_aside(error)
             return 0
+        self._saved = {key: known.success_unix for key, known in remembered.items()}
         return self._state.restore(remembered)
 
     def start(self) -> None:
@@ -75,7 +92,7 @@ class Storage:
         """Save once more and let the store go."""
         self._stopped.set()
         if self._thread.is_alive():
-            self._thread.join(SAVE_SECONDS)
+            self._thread.join(STOP_SECONDS)
         os.close(self._lock)
 
     def seconds_without_beat(self) -> float:
@@ -125,9 +142,13 @@ class Storage:
 
     def _set_aside(self, error: Exception) -> None:
         aside = self._path.with_name(f"{_FILE}.unreadable-{self._clock.unix():.0f}")
-        self._path.replace(aside)
-        self._path.with_name(f"{_FILE}-journal").unlink(missing_ok=True)
-        logger.warning("the store cannot be read and is set aside", extra=fields(moved_to=aside, error=error))
+        try:
+            self._path.replace(aside)
+            self._path.with_name(f"{_FILE}-journal").unlink(missing_ok=True)
+        except OSError:  # saving will say what is wrong, for as long as it is
+            logger.warning("the store cannot be read", extra=fields(path=self._path, error=error))
+        else:
+            logger.warning("the store cannot be read and is set aside", extra=fields(moved_to=aside, error=error))
 
 
 def _locked(path: Path) -> int:

@@ -1,7 +1,7 @@
 """Threads that poll: made on demand, kept warm for a while, shared by all accounts.
 
 The pool itself has no bound: each account caps how many of its polls are under way, and the sum of those caps is the
-bound on threads (`poller.max_in_flight`).  Idle threads are used last in, first out, so that a burst's extra threads
+bound on threads (`bounds.max_in_flight`).  Idle threads are used last in, first out, so that a burst's extra threads
 go cold and end.
 """
 
@@ -35,7 +35,10 @@ class Workers:
             return len(self._threads)
 
     def submit(self, job: Job) -> None:
-        """Run `job` soon on a thread of its own; `job` handles its own errors."""
+        """Run `job` soon on a thread of its own; `job` handles its own errors.
+
+        Raises RuntimeError where the machine has no thread left; `job` is not run then.
+        """
         with self._lock:
             if self._stopped:
                 return
@@ -45,7 +48,12 @@ class Workers:
             self._made += 1
             thread = threading.Thread(target=self._run, args=(job,), name=f"poll-{self._made}", daemon=True)
             self._threads.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:
+            with self._lock:
+                self._threads.discard(thread)
+            raise
 
     def stop(self) -> None:
         """End the idle threads now and the busy ones after their job; waits for neither."""

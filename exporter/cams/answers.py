@@ -45,9 +45,7 @@ class Redaction:
 
     def verbatim(self, text: str, limit: int = MAX_TEXT) -> str:
         """`text` as it came but for what must not be shown, at most `limit` characters."""
-        text = text.encode("utf-8", "replace").decode("utf-8")
-        if self.number.label != self.number.phone_number:
-            text = text.replace(self.number.phone_number, self.number.label)
+        text = self.number.redacted(text.encode("utf-8", "replace").decode("utf-8"))
         for secret in self.secrets:
             if secret:
                 text = text.replace(secret, "***")

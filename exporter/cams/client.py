@@ -24,7 +24,7 @@ from exporter.cams.dialing import Dialer, Lookup, endpoint_of
 from exporter.cams.failures import FAILURES, api_error
 from exporter.cams.signing import Acs3Auth
 from exporter.cams.transport import Transport
-from exporter.errors import ApiError, CredentialsError
+from exporter.errors import ApiError, CredentialsError, Kind
 from exporter.logs import fields
 from exporter.model import OPERATION, Answer, Clock, Credential, PhoneNumber
 
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 API_VERSION = "2020-06-06"
 
 SKEW_NEWS_SECONDS = 30.0
-"""A skew is said in the log when it differs by more from the last one that was."""
+"""A skew is said in the log when it differs by more from the last one that was, and makes a signature another one."""
 
 _HEADERS = {
     "accept": "application/json",
@@ -82,7 +82,7 @@ class Client:
     ) -> None:
         where = endpoint_of(endpoint, ca_file)
         self.skew_seconds = 0.0
-        self._skew_said: float | None = None
+        self._skew_said = 0.0
         self._lock = threading.Lock()
         self._timeout_seconds = timeout_seconds
         self._credentials = credentials
@@ -114,12 +114,18 @@ class Client:
             except BaseException:
                 self._transport.release(connection)
                 raise
-            request = self._signed(number, credential)
+            skew_seconds = self.skew_seconds
+            request = self._signed(number, credential, skew_seconds)
             try:
                 reply = self._transport.exchange(self._transport.refresh(connection, attempt), request, attempt)
             except FAILURES as error:
                 raise api_error(error, attempt) from None
-            return self._answer(reply, number, credential, attempt)
+            try:
+                return _answer(reply, number, credential, attempt)
+            except ApiError as error:
+                if error.kind is Kind.ACCOUNT:
+                    error.cured = self._is_cured(error, number.account, credential, skew_seconds)
+                raise
 
     def ready(self) -> bool:
         """False until the first look for credentials ended, well or badly."""
@@ -137,32 +143,42 @@ class Client:
         """Abandon what is under way: it fails at once."""
         self._transport.close()
 
-    def _signed(self, number: PhoneNumber, credential: Credential) -> PreparedRequest:
+    def _signed(self, number: PhoneNumber, credential: Credential, skew_seconds: float) -> PreparedRequest:
         """The request, dated and signed now."""
         request = self._template.copy()
         space, digits = (quote(text, safe="", errors="replace") for text in (number.cust_space_id, number.phone_number))
         request.url = f"{self._url}?CustSpaceId={space}&PhoneNumber={digits}"
-        Acs3Auth(credential, self._clock, skew_seconds=self.skew_seconds)(request)
+        Acs3Auth(credential, self._clock, skew_seconds=skew_seconds)(request)
         return request
 
-    def _answer(self, reply: Reply, number: PhoneNumber, credential: Credential, attempt: Attempt) -> Answer:
-        secrets = (credential.security_token, credential.access_key_secret, credential.access_key_id)
+    def _is_cured(self, error: ApiError, account: str, credential: Credential, skew_seconds: float) -> bool:
+        """Whether a request signed now would differ in what the API refused: the time, or else the key."""
+        if error.code.startswith("InvalidTimeStamp"):
+            if error.server_unix is not None:
+                self._correct_clock(account, error.server_unix)
+            return abs(self.skew_seconds - skew_seconds) > SKEW_NEWS_SECONDS
+        self._credentials.refresh()
         try:
-            return read_answer(reply, Redaction(number, secrets), attempt.elapsed_seconds)
-        except ApiError as error:
-            if error.code.startswith("InvalidTimeStamp") and error.server_unix is not None:
-                self._correct_clock(number.account, error.server_unix)
-            raise
+            return self._credentials.get() != credential
+        except CredentialsError:
+            return False
 
     def _correct_clock(self, account: str, server_unix: float) -> None:
         """Sign with the server's time from now on."""
         with self._lock:
             self.skew_seconds = skew = server_unix - self._clock.unix()
-            is_news = self._skew_said is None or abs(skew - self._skew_said) > SKEW_NEWS_SECONDS
+            is_news = abs(skew - self._skew_said) > SKEW_NEWS_SECONDS
             if is_news:
                 self._skew_said = skew
-        if is_news:
-            logger.warning(
-                "the API refused this machine's time: signing with the API's, mend the clock",
-                extra=fields(account=account, clock_behind_seconds=round(skew)),
-            )
+        if not is_news:
+            return
+        facts = fields(account=account, clock_behind_seconds=round(skew))
+        if abs(skew) > SKEW_NEWS_SECONDS:
+            logger.warning("the API refused this machine's time: signing with the API's, mend the clock", extra=facts)
+        else:
+            logger.info("this machine's clock is right again", extra=facts)
+
+
+def _answer(reply: Reply, number: PhoneNumber, credential: Credential, attempt: Attempt) -> Answer:
+    secrets = (credential.security_token, credential.access_key_secret, credential.access_key_id)
+    return read_answer(reply, Redaction(number, secrets), attempt.elapsed_seconds)

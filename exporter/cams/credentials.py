@@ -193,8 +193,9 @@ class FetchedSource:
 
     def _start(self) -> None:
         if self._thread is None and not self._closed:
-            self._thread = threading.Thread(target=self._run, name=f"credentials-{self._owner}", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name=f"credentials-{self._owner}", daemon=True)
+            thread.start()  # RuntimeError where the machine has no thread left: whoever asks next tries again
+            self._thread = thread
 
     def _run(self) -> None:
         while not self._closed:

@@ -201,11 +201,18 @@ class Resolver:
             found = self._under_way.get((host, port))
             if found is None:
                 found = self._under_way[host, port] = concurrent.futures.Future()
-                threading.Thread(target=self._run, args=(host, port, found), name="dns", daemon=True).start()
+                self._start(host, port, found)
         try:
             return found.result(timeout=attempt.remaining())
         except UnicodeError:
             raise OSError("not a host name") from None
+
+    def _start(self, host: str, port: int, found: concurrent.futures.Future[list[Any]]) -> None:
+        try:
+            threading.Thread(target=self._run, args=(host, port, found), name="dns", daemon=True).start()
+        except RuntimeError:  # none to be had now: whoever asks next tries again
+            del self._under_way[host, port]
+            raise OSError("the machine has no thread left to look it up") from None
 
     def _run(self, host: str, port: int, found: concurrent.futures.Future[list[Any]]) -> None:
         try:

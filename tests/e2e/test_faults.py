@@ -1,16 +1,18 @@
-"""Everything the API and the network can do to one number, on real sockets.
+"""Everything the API and the network can do, on real sockets.
 
-In each case one number meets the fault while others are polled: the fault has its own code, and the others' polls, the
-scrape and the budget are undisturbed.
+In the matrix each fault hits one number of an account of its own, all at the same time, while the other numbers are
+polled: the fault has its own code, and the others' polls, the scrape and the budget are undisturbed.
 """
 
 from __future__ import annotations
 
+import contextlib
+import datetime as dt
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,14 +21,15 @@ import trustme
 
 from exporter.simulator import Simulator, World, faults
 from exporter.simulator.faults import Fault
-from tests.support.exporter import ExporterProcess, statuses, total, until, value
+from tests.support.exporter import ExporterProcess, Series, statuses, total, until, value
 from tests.support.fleet import config, fleet, phones
 
 COUNT = 6
 CODES = "cams_api_errors_total"
+LAST_POLL = "cams_phone_number_last_poll_success"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Case:
     fault: Fault
     code: str
@@ -53,79 +56,167 @@ CASES = {
     "redirect": Case(faults.redirect(), "http_302"),
     "200 with an error code": Case(faults.error(200, "Product.Unsubscript"), "Product.Unsubscript"),
     "hostile message": Case(faults.message(), "InvalidParameter.PhoneNumber"),
+    "message of 1 MB": Case(faults.message("x" * 1_000_000), "InvalidParameter.PhoneNumber"),
+    "message beyond the bound": Case(faults.message("x" * 1_100_000), "http_400"),
+    "code of 1 MB": Case(faults.error(400, "X" * 1_000_000), "X" * 128),
+    "hostile code": Case(faults.error(400, 'a"b\\c\nd{e="f"} 1'), 'a"b\\c d{e="f"} 1'),
     "garbage": Case(faults.raw(b"\x00\xff garbage\r\n\r\n"), "invalid_response"),
     "empty status": Case(faults.status(""), "invalid_response"),
     "a status that is a number": Case(faults.status(1), "invalid_response"),
 }
+NUMBERS = 3
+QPS = 4
+PATIENCE_SECONDS = 60.0
+
+
+@dataclass
+class Evidence:
+    """What was seen of the matrix: exposition and polls while the faults lasted, and after they were mended."""
+
+    accounts: Mapping[str, str]
+    numbers: Mapping[str, list[str]]
+    during: Series
+    polls: Mapping[str, int]
+    after: Series
+    busiest: Mapping[str, int]
+    scrape_seconds: list[float]
+    healthy: set[int]
+    log: str
+
+    def errors(self, case: str) -> dict[str, float]:
+        """Errors of the case's account by code."""
+        account = self.accounts[case]
+        return {
+            dict(labels)["code"]: number
+            for (name, labels), number in self.during.items()
+            if name == CODES and number and ("account", account) in labels
+        }
+
+
+@pytest.fixture(scope="module")
+def evidence() -> Iterator[Evidence]:
+    """All cases at once; waits for what the tests then assert, and asserts nothing itself."""
+    world = World()
+    accounts = {case: f"account{index:02}" for index, case in enumerate(CASES)}
+    sections = [fleet(world, NUMBERS, name=name, start=100 * i, qps=QPS) for i, name in enumerate(accounts.values())]
+    numbers = {case: phones(NUMBERS, 100 * i) for i, case in enumerate(CASES)}
+    with (
+        Simulator(world) as simulator,
+        ExporterProcess(config(simulator.url, sections, api_timeout="2s")) as exporter,
+    ):
+        until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
+        for case, (victim, *_) in numbers.items():
+            world.find_numbers(victim)[0].fault = CASES[case].fault
+        began, took, healthy = time.monotonic(), [], set()
+        while time.monotonic() < began + PATIENCE_SECONDS:
+            asked_at = time.monotonic()
+            during = exporter.scrape()
+            took.append(time.monotonic() - asked_at)
+            healthy.add(exporter.get("/-/healthy")[0])
+            polls = _polls_since(world, began)
+            if all(total(during, CODES, account=accounts[case], code=CASES[case].code) >= 2 for case in CASES) and all(
+                polls.get(phone, 0) >= 3 for _, *others in numbers.values() for phone in others
+            ):
+                break
+            time.sleep(0.2)
+        for victim, *_ in numbers.values():
+            world.find_numbers(victim)[0].fault = None
+        with contextlib.suppress(AssertionError):
+            until(lambda: total(exporter.scrape(), LAST_POLL) == len(CASES) * NUMBERS, "all recover")
+        busiest = {case: world.busiest_second(account) for case, account in accounts.items()}
+        yield Evidence(accounts, numbers, during, polls, exporter.scrape(), busiest, took, healthy, exporter.log)
+
+
+def _polls_since(world: World, began: float) -> dict[str, int]:
+    polls: dict[str, int] = {}
+    for arrival in world.arrivals():
+        if arrival.at >= began:
+            polls[arrival.phone_number] = polls.get(arrival.phone_number, 0) + 1
+    return polls
+
+
+class TestMatrix:
+    """One number of each account meets a fault."""
+
+    @pytest.mark.parametrize("case", list(CASES))
+    def test_a_fault_has_its_own_code_and_is_no_status(self, evidence: Evidence, case: str) -> None:
+        victim = evidence.numbers[case][0]
+        errors = evidence.errors(case)
+        assert set(errors) == {CASES[case].code}
+        assert errors[CASES[case].code] >= 2
+        assert value(evidence.during, LAST_POLL, phone_number=victim) == 0
+        assert statuses(evidence.during)[victim] == "VERIFIED"  # the last answer, not yet stale
+
+    @pytest.mark.parametrize("case", list(CASES))
+    def test_the_other_numbers_are_polled_and_the_budget_holds(self, evidence: Evidence, case: str) -> None:
+        """`qps: 4`: at most 4 in a second as sent, 5 as they arrive, though the victim's retries fill the budget."""
+        for phone in evidence.numbers[case][1:]:
+            assert evidence.polls[phone] >= 3
+            assert value(evidence.during, LAST_POLL, phone_number=phone) == 1
+            assert statuses(evidence.during)[phone] == "VERIFIED"
+        assert evidence.busiest[case] <= QPS + 1
+
+    @pytest.mark.parametrize("case", list(CASES))
+    def test_a_number_recovers_when_the_fault_is_over(self, evidence: Evidence, case: str) -> None:
+        for phone in evidence.numbers[case]:
+            assert value(evidence.after, LAST_POLL, phone_number=phone) == 1
+
+    def test_scrapes_and_health_are_undisturbed(self, evidence: Evidence) -> None:
+        took = sorted(evidence.scrape_seconds)
+        assert took[len(took) // 2] < 0.5
+        assert took[-1] < 5.0
+        assert evidence.healthy == {200}
+        assert "Traceback" not in evidence.log
+
+    def test_hostile_texts_do_not_break_the_log(self, evidence: Evidence) -> None:
+        """One line each, and none longer than a terminal bears."""
+        for line in evidence.log.splitlines():
+            assert line.startswith("ts=")
+            assert len(line) < 5000
 
 
 @contextmanager
-def polled(world: World, *, ssl_context: ssl.SSLContext | None = None, **more: object) -> Iterator[ExporterProcess]:
+def polled(
+    world: World, *, ssl_context: ssl.SSLContext | None = None, **more: object
+) -> Iterator[tuple[Simulator, ExporterProcess]]:
     section = fleet(world, COUNT, qps=9)
     with (
         Simulator(world, ssl_context=ssl_context) as simulator,
         ExporterProcess(config(simulator.url, [section], api_timeout="2s", **more)) as exporter,
     ):
-        yield exporter
+        yield simulator, exporter
 
 
-def assert_undisturbed(exporter: ExporterProcess, world: World, victim: str) -> None:
-    """The other numbers go on being polled, each once a second or so; scrapes answer; the budget holds."""
+def assert_others_are_polled(world: World, victim: str) -> None:
     others = set(phones(COUNT)) - {victim}
-    before = {phone: sum(a.phone_number == phone for a in world.arrivals()) for phone in others}
-    began = time.monotonic()
+    before = _polls_since(world, 0.0)
     until(
-        lambda: all(sum(a.phone_number == p for a in world.arrivals()) >= n + 3 for p, n in before.items()),
+        lambda: all(_polls_since(world, 0.0)[phone] >= before.get(phone, 0) + 3 for phone in others),
         "the others are polled",
+        seconds=15.0,
     )
-    assert time.monotonic() - began < 15.0
-    began = time.monotonic()
-    scraped = exporter.scrape()
-    assert time.monotonic() - began < 1.0
-    shown = statuses(scraped)
-    assert {shown[phone] for phone in others} == {"VERIFIED"}
     assert world.busiest_second("main") <= 10
-    assert exporter.get("/-/healthy")[0] == 200
-    assert "Traceback" not in exporter.log
-
-
-@pytest.mark.parametrize("name", list(CASES))
-def test_one_numbers_fault_has_its_code_and_disturbs_nothing_else(name: str) -> None:
-    case, world = CASES[name], World()
-    victim = phones(COUNT)[2]
-    with polled(world) as exporter:
-        until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
-        world.find_numbers(victim)[0].fault = case.fault
-        until(lambda: total(exporter.scrape(), CODES, code=case.code) >= 2, f"errors {case.code}")
-        scraped = exporter.scrape()
-        assert total(scraped, CODES) == total(scraped, CODES, code=case.code)
-        assert value(scraped, "cams_phone_number_last_poll_success", phone_number=victim) == 0
-        assert statuses(scraped)[victim] == "VERIFIED"  # the last answer, not yet stale
-        assert_undisturbed(exporter, world, victim)
-        world.find_numbers(victim)[0].fault = None
-        until(
-            lambda: value(exporter.scrape(), "cams_phone_number_last_poll_success", phone_number=victim) == 1,
-            "the number recovers",
-        )
 
 
 def test_what_a_server_sends_beyond_its_answer_is_never_taken_for_the_next_one() -> None:
     """An over-long body ends where Content-Length says; the connection is not used again."""
     world = World()
     victim = phones(COUNT)[2]
-    with polled(world) as exporter:
+    with polled(world) as (simulator, exporter):
         until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
         world.find_numbers(victim)[0].fault = faults.overlong()
-        assert_undisturbed(exporter, world, victim)
+        connections = simulator.connections
+        assert_others_are_polled(world, victim)
         scraped = exporter.scrape()
         assert total(scraped, CODES) == 0
         assert set(statuses(scraped).values()) == {"VERIFIED"}
+        until(lambda: simulator.connections > connections, "another connection")
 
 
 def test_an_unforeseen_or_hostile_status_is_shown_verbatim_and_bounded() -> None:
     world = World()
     first, second, third = phones(3)
-    with polled(world) as exporter:
+    with polled(world) as (_, exporter):
         world.find_numbers(first)[0].status = "REVOKED"
         world.find_numbers(second)[0].fault = faults.status('a "status"\nwith \\ everything')
         world.find_numbers(third)[0].fault = faults.status("x" * 1_000_000)
@@ -134,74 +225,119 @@ def test_an_unforeseen_or_hostile_status_is_shown_verbatim_and_bounded() -> None
         until(lambda: exporter.statuses()[third].startswith("xxx"), "a huge status")
         assert len(exporter.statuses()[third]) <= 200
         assert len(exporter.get()[1]) < 200_000
+        assert_others_are_polled(world, victim=first)
 
 
 def test_unknown_error_codes_by_the_thousand_stay_bounded() -> None:
     world = World()
-    victim = phones(COUNT)[0]
-    with polled(world) as exporter:
-        for phone in phones(COUNT)[:4]:
-            world.find_numbers(phone)[0].fault = faults.unknown_codes()
-        until(lambda: total(exporter.scrape(), CODES, code="other") >= 5, "codes beyond the bound", seconds=120)
-        codes = {dict(labels)["code"] for name, labels in exporter.scrape() if name == CODES}
-        assert len(codes) <= 64
-        assert victim in exporter.statuses()
-
-
-def test_a_slow_tls_handshake_is_a_timeout_and_scrapes_go_on() -> None:
-    authority = trustme.CA()
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(server)
-    world = World()
-    world.handshake_seconds = 30.0
-    with authority.cert_pem.tempfile() as ca_file, polled(world, ssl_context=server, api_ca_file=ca_file) as exporter:
-        until(lambda: total(exporter.scrape(), CODES, code="timeout") >= 3, "timeouts")
-        assert set(exporter.statuses().values()) == {"UNKNOWN"}
-        world.handshake_seconds = 0.0
-        until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "recovery")
-
-
-def test_a_certificate_nobody_vouches_for_and_an_expired_one_are_tls_errors() -> None:
-    import datetime as dt
-
-    authority = trustme.CA()
-    expired = authority.issue_cert("127.0.0.1", not_after=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
-    unknown = trustme.CA().issue_cert("127.0.0.1")
-    for certificate in (expired, unknown):
-        server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        certificate.configure_cert(server)
-        with (
-            authority.cert_pem.tempfile() as ca_file,
-            polled(World(), ssl_context=server, api_ca_file=ca_file) as exporter,
-        ):
-            until(lambda: total(exporter.scrape(), CODES, code="tls_error") >= 3, "tls errors")
-            assert set(exporter.statuses().values()) == {"UNKNOWN"}
-            assert total(exporter.scrape(), CODES, code="connection_error") == 0
-
-
-def test_a_name_that_does_not_resolve_is_a_connection_error() -> None:
-    section = fleet(World(), COUNT)
-    with ExporterProcess(config("https://cams.invalid", [section], api_timeout="2s")) as exporter:
-        until(
-            lambda: (
-                total(exporter.scrape(), CODES, code="connection_error")
-                + total(exporter.scrape(), CODES, code="timeout")
-                >= 3
-            ),
-            "errors",
-        )
+    world.add_account("healthy", "key-healthy", "secret-healthy")
+    sections = [fleet(world, 150, qps=400, quota=500), fleet(World(), 1, name="healthy", start=500)]
+    world.add_number("healthy", "cams-test", phones(1, 500)[0])
+    world.accounts["main"].rate_limit = 10_000
+    world.accounts["main"].fault = faults.unknown_codes()
+    with Simulator(world) as simulator, ExporterProcess(config(simulator.url, sections)) as exporter:
+        until(lambda: world.outcomes("main")["unknown_codes"] >= 1000, "a thousand codes")
+        scraped = exporter.scrape()
+        codes = {dict(labels)["code"] for name, labels in scraped if name == CODES and ("account", "main") in labels}
+        assert len(codes) == 64
+        assert total(scraped, CODES, account="main", code="other") >= 800
+        assert exporter.statuses()[phones(1, 500)[0]] == "VERIFIED"
+        assert value(scraped, "cams_account_up", account="main") == 1
         assert exporter.get("/-/healthy")[0] == 200
 
 
-def test_a_proxy_that_refuses_is_a_connection_error_and_its_password_is_not_shown() -> None:
-    section = fleet(World(), COUNT)
-    with refusing_proxy() as address:
-        proxy = f"http://someone:pr0xy-s3cret@{address}"
-        with ExporterProcess(
-            config("https://cams.ap-southeast-1.aliyuncs.com", [section], api_timeout="2s"), env={"HTTPS_PROXY": proxy}
-        ) as exporter:
-            until(lambda: total(exporter.scrape(), CODES, code="connection_error") >= 3, "errors")
-            assert "pr0xy-s3cret" not in exporter.log
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def tls(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
+
+
+def test_a_slow_tls_handshake_is_a_timeout_and_the_other_numbers_are_polled(authority: trustme.CA) -> None:
+    world = World()
+    with (
+        authority.cert_pem.tempfile() as ca_file,
+        polled(world, ssl_context=tls(authority.issue_cert("127.0.0.1")), api_ca_file=ca_file) as (simulator, exporter),
+    ):
+        until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
+        connections = simulator.connections
+        world.handshake_seconds = 30.0
+        world.inject(faults.connection_close(), connections)  # so that some poll has to connect
+        until(lambda: simulator.connections > connections, "a new connection", seconds=30)
+        world.handshake_seconds = 0.0
+        assert_others_are_polled(world, victim="")
+        until(lambda: total(exporter.scrape(), CODES, code="timeout") >= 1, "a timeout")
+        scraped = exporter.scrape()
+        assert total(scraped, CODES) == total(scraped, CODES, code="timeout") <= 6
+        assert exporter.get("/-/healthy")[0] == 200
+
+
+class TestNoWayToTheApi:
+    """Where no number can be asked: nothing is known, each attempt keeps to the budget, and scrapes go on."""
+
+    QPS = 5
+
+    def check(
+        self, endpoint: str, code: str, *, api_timeout: str = "2s", env: Mapping[str, str] | None = None, **api: str
+    ) -> str:
+        section = fleet(World(), 20, qps=self.QPS)
+        settings = config(
+            endpoint, [section], api_timeout=api_timeout, **{f"api_{key}": text for key, text in api.items()}
+        )
+        with ExporterProcess(settings, env=env) as exporter:
+            until(lambda: total(exporter.scrape(), CODES, code=code) >= 2, f"errors {code}")
+            began, before = time.monotonic(), total(exporter.scrape(), CODES)
+            until(lambda: total(exporter.scrape(), CODES) >= before + 8, "attempts go on")
+            asked_at = time.monotonic()
+            scraped = exporter.scrape()
+            assert time.monotonic() - asked_at < 2.0
+            assert total(scraped, CODES) - before <= self.QPS * (time.monotonic() - began) + 2
+            assert total(scraped, CODES) == total(scraped, CODES, code=code)
+            assert set(statuses(scraped).values()) == {"UNKNOWN"}
+            assert value(scraped, "cams_account_up") == 1
+            assert exporter.get("/-/healthy")[0] == 200
+            assert "Traceback" not in exporter.log
+            return exporter.log
+
+    def test_a_refused_connection_is_a_connection_error(self) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))  # bound, not listening
+            self.check(f"http://127.0.0.1:{taken.getsockname()[1]}", "connection_error")
+
+    def test_a_name_that_does_not_resolve_is_a_connection_error(self) -> None:
+        quick = {"RES_OPTIONS": "timeout:1 attempts:1", "LOCALDOMAIN": "."}  # also where no name server answers
+        log = self.check("https://cams.invalid", "connection_error", api_timeout="15s", env=quick)
+        assert "looking up the host name cams.invalid" in log
+
+    def test_a_handshake_that_never_comes_is_a_timeout(self, authority: trustme.CA) -> None:
+        world = World()
+        world.handshake_seconds = 60.0
+        with (
+            authority.cert_pem.tempfile() as ca_file,
+            Simulator(world, ssl_context=tls(authority.issue_cert("127.0.0.1"))) as simulator,
+        ):
+            self.check(simulator.url, "timeout", api_timeout="1s", ca_file=ca_file)
+
+    def test_an_expired_certificate_is_a_tls_error(self, authority: trustme.CA) -> None:
+        expired = authority.issue_cert("127.0.0.1", not_after=dt.datetime(2020, 1, 1, tzinfo=dt.UTC))
+        with authority.cert_pem.tempfile() as ca_file, Simulator(World(), ssl_context=tls(expired)) as simulator:
+            assert "certificate has expired" in self.check(simulator.url, "tls_error", ca_file=ca_file)
+
+    def test_a_certificate_that_nobody_vouches_for_is_a_tls_error(self, authority: trustme.CA) -> None:
+        unknown = trustme.CA().issue_cert("127.0.0.1")
+        with authority.cert_pem.tempfile() as ca_file, Simulator(World(), ssl_context=tls(unknown)) as simulator:
+            self.check(simulator.url, "tls_error", ca_file=ca_file)
+
+    def test_a_proxy_that_refuses_is_a_connection_error_and_its_password_is_not_shown(self) -> None:
+        with refusing_proxy() as address:
+            proxy = {"HTTPS_PROXY": f"http://someone:pr0xy-s3cret@{address}"}
+            log = self.check("https://cams.ap-southeast-1.aliyuncs.com", "connection_error", env=proxy)
+        assert "HTTP 403" in log
+        assert "pr0xy-s3cret" not in log
 
 
 @contextmanager

@@ -190,6 +190,12 @@ def statuses(scraped: Series) -> dict[str, str]:
     return {phone: found[0] for phone, found in shown.items()}
 
 
+def errors(scraped: Series) -> dict[tuple[str, str], float]:
+    """(account, code) of every error counted so far, and how many."""
+    found = ((dict(labels), number) for (name, labels), number in scraped.items() if name == "cams_api_errors_total")
+    return {(labels["account"], labels["code"]): number for labels, number in found if number}
+
+
 def value(scraped: Series, name: str, **labels: str) -> float | None:
     """The value of the one series `name` that has (at least) `labels`; None if there is none."""
     found = [

@@ -44,7 +44,7 @@ def require_binary(name: str, variable: str = "") -> str:
     found = shutil.which(wanted)
     if found:
         return found
-    reason = f"{wanted} is not installed: make develop (Debian: apt-get install prometheus prometheus-alertmanager)"
+    reason = f"{wanted} is not installed: make develop (as root, or with sudo)"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

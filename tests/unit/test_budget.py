@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections import deque
+import math
+from collections import Counter, deque
+from collections.abc import Callable
 
 import pytest
 
@@ -129,12 +131,70 @@ def test_where_throttles_recur_at_a_rate_the_climb_rests_just_below_it_longer_ea
     assert seconds_to_cross[2:] == pytest.approx([climb + 10, climb + 20, climb + 40, climb + 80], abs=3)
 
 
-def simulate(limit: int, budget: Budget, *, seconds: float, latency: float, pause: float | None) -> tuple[int, int]:
-    """Run `budget` against a server that answers at most `limit` in any second; (answered, throttled) after 60 s."""
-    window: deque[float] = deque()
+Admit = Callable[[float], bool]
+"""A server's limit: whether a request that arrives at that instant is answered."""
+
+
+def sliding_second(limit: int) -> Admit:
+    """At most `limit` in any second."""
+    admitted: deque[float] = deque()
+
+    def admit(now: float) -> bool:
+        while admitted and now - admitted[0] >= 1:
+            admitted.popleft()
+        if len(admitted) >= limit:
+            return False
+        admitted.append(now)
+        return True
+
+    return admit
+
+
+def fixed_second(limit: int) -> Admit:
+    """At most `limit` in each second of the server's clock."""
+    counts: Counter[int] = Counter()
+
+    def admit(now: float) -> bool:
+        second = math.floor(now)
+        counts[second] += 1
+        return counts[second] <= limit
+
+    return admit
+
+
+def token_bucket(limit: int, burst: int) -> Admit:
+    """`limit` tokens a second, at most `burst` saved."""
+    tokens, filled_at = float(burst), 0.0
+
+    def admit(now: float) -> bool:
+        nonlocal tokens, filled_at
+        tokens, filled_at = min(burst, tokens + (now - filled_at) * limit), now
+        if tokens < 1:
+            return False
+        tokens -= 1
+        return True
+
+    return admit
+
+
+SERVERS: dict[str, Callable[[int], Admit]] = {
+    "sliding second": sliding_second,
+    "fixed second": fixed_second,
+    "token bucket": lambda limit: token_bucket(limit, limit),
+    "token bucket without burst": lambda limit: token_bucket(limit, 1),
+}
+"""The kind of the API's own window is not documented."""
+
+SETTLED_SECONDS = 60.0
+
+
+def simulate(
+    admit: Admit, budget: Budget, *, seconds: float, latency: float, pause: float | None, start: float = 0.0
+) -> tuple[int, int]:
+    """Run `budget` as fast as it allows; (answered, throttled) once it has settled."""
     answers: list[tuple[float, float]] = []
-    now, answered, throttled = 0.0, 0, 0
-    while now < seconds:
+    now, answered, throttled = start, 0, 0
+    while now < start + seconds:
         at = max(budget.ready_at(now), now)
         if answers and answers[0][0] <= at:
             now, released_at = heapq.heappop(answers)
@@ -144,22 +204,45 @@ def simulate(limit: int, budget: Budget, *, seconds: float, latency: float, paus
             now = at
             continue
         budget.released(now)
-        while window and window[0] <= now - 1:
-            window.popleft()
-        if len(window) < limit:
-            window.append(now)
-            answered += now > 60
+        settled = now > start + SETTLED_SECONDS
+        if admit(now):
+            answered += settled
         else:
-            throttled += now > 60
+            throttled += settled
             heapq.heappush(answers, (now + latency, now))
     return answered, throttled
 
 
+@pytest.mark.parametrize("server", list(SERVERS))
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 8])
-@pytest.mark.parametrize("pause", [None, 0.2, 2.0])
-def test_an_account_with_a_lower_real_limit_settles_close_below_it(limit: int, pause: float | None) -> None:
+@pytest.mark.parametrize(("latency", "pause"), [(0.3, None), (0.3, 0.2), (0.3, 2.0), (0.05, 0.0), (1.0, None)])
+def test_an_account_with_a_lower_real_limit_settles_close_below_it(
+    server: str, limit: int, latency: float, pause: float | None
+) -> None:
     """Under `qps: 10` less than 5 % of the attempts are throttled and more than 80 % of the real limit is used."""
     seconds = 1800.0
-    answered, throttled = simulate(limit, Budget(10, 10), seconds=seconds, latency=0.3, pause=pause)
+    answered, throttled = simulate(
+        SERVERS[server](limit), Budget(10, 10), seconds=seconds, latency=latency, pause=pause
+    )
     assert throttled / (answered + throttled) < 0.05
-    assert answered / (limit * (seconds - 60)) > 0.80
+    assert answered / (limit * (seconds - SETTLED_SECONDS)) > 0.80
+
+
+def test_a_limit_that_is_lifted_is_noticed_within_four_minutes() -> None:
+    """However long it had lasted, the climb rests at most 2 minutes below the old limit."""
+    budget = Budget(10, 10)
+    simulate(sliding_second(3), budget, seconds=3600.0, latency=0.3, pause=None)
+    assert budget.effective_qps(3600.0) < 4
+    simulate(lambda now: True, budget, seconds=240.0, latency=0.3, pause=None, start=3600.0)
+    assert budget.effective_qps(3840.0) == 10
+
+
+def test_a_budget_is_idle_once_nothing_of_its_past_counts_any_more() -> None:
+    budget = Budget(10, 10)
+    assert budget.is_idle(100.0)
+    budget.released(100.0)
+    assert not budget.is_idle(100.05)
+    assert budget.is_idle(100.2)
+    budget.throttled(101.0, released_at=101.0, pause_seconds=5)
+    assert not budget.is_idle(140.0)
+    assert budget.is_idle(160.0)

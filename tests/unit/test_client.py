@@ -227,6 +227,7 @@ def test_a_refused_time_is_corrected_by_the_servers(caplog: pytest.LogCaptureFix
 def test_a_clock_that_was_mended_is_believed_again(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock(now_unix=1698315752.0)
     true = 1698315752.0 + 3600
+    caplog.set_level(logging.INFO)
     with RawServer(answering(expired(http_date(true)))) as server, client_of(server.url, clock=clock) as client:
         error_of(client)
         clock.now_unix = true
@@ -247,6 +248,45 @@ def test_another_error_corrects_nothing() -> None:
     with RawServer(answering(answer)) as server, client_of(server.url) as client:
         error_of(client)
         assert client.skew_seconds == 0.0
+
+
+def test_a_time_that_was_corrected_is_cured_and_one_that_is_refused_again_is_not() -> None:
+    clock = FakeClock(now_unix=1698315752.0)
+    refusal = expired(http_date(1698315752.0 + 3600))
+    with RawServer(answering(refusal)) as server, client_of(server.url, clock=clock) as client:
+        assert error_of(client).cured
+        assert not error_of(client).cured
+
+
+# a key that changes
+
+
+def test_a_refused_key_is_cured_where_there_is_another_by_now() -> None:
+    credentials = FixedCredentials()
+    refusal = http(b'{"Code":"InvalidAccessKeyId.NotFound"}', "404 Not Found")
+
+    def rotating(peer: Peer) -> None:
+        while peer.read_request():
+            credentials.credential = Credential("another", "key")
+            peer.send(refusal)
+
+    with RawServer(rotating) as server, client_of(server.url, credentials=credentials) as client:
+        assert error_of(client).cured
+        assert not error_of(client).cured
+        assert credentials.refreshed == 2
+
+
+@pytest.mark.parametrize("code", ["InvalidParameter.PhoneNumber", "Throttling.User", "InternalError"])
+def test_an_error_that_is_not_about_the_account_is_not_cured_by_another_key(code: str) -> None:
+    credentials = FixedCredentials()
+
+    def rotating(peer: Peer) -> None:
+        while peer.read_request():
+            credentials.credential = Credential("another", "key")
+            peer.send(http(json.dumps({"Code": code}).encode(), "400 Bad Request"))
+
+    with RawServer(rotating) as server, client_of(server.url, credentials=credentials) as client:
+        assert not error_of(client).cured
 
 
 # what must not be shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -293,3 +294,29 @@ def test_no_secret_in_a_repr() -> None:
     source.step()
     for shown in (repr(source), repr(source.get()), repr(source_of("access_key", KEYS)), repr(KEYS)):
         assert not any(word in shown for word in ("the-key-id", "the-secret", "token-1"))
+
+
+def test_a_thread_that_could_not_be_started_is_started_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Container runtimes bound the number of threads."""
+
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    clock = FakeClock()
+    ended = threading.Event()
+
+    def connect(_: Values) -> Callable[[], Credential]:
+        def fetch() -> Credential:
+            ended.set()
+            return Credential("the-key-id", "the-secret")
+
+        return fetch
+
+    source = FetchedSource(connect, KeyFiles({}, clock, "main"), clock, "main", "default")
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(RuntimeError):
+            source.ready()
+    source.ready()
+    assert ended.wait(SOON)
+    source.close()

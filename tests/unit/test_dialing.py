@@ -286,6 +286,21 @@ def test_a_name_without_addresses_is_a_connection_error() -> None:
         assert error_of(client).message.endswith("the host has no address")
 
 
+def test_a_look_up_for_which_there_is_no_thread_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with (
+        RawServer(answering(ok())) as server,
+        client_of(f"http://a.example:{server.port}", lookup=everything_is_here, timeout_seconds=LATE) as client,
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", no_thread)
+            error = error_of(client)
+        assert (error.code, "no thread left" in error.message) == ("connection_error", True)
+        assert client.fetch(number()).status == "VERIFIED"
+
+
 def test_a_look_up_that_hangs_holds_nobody_past_the_deadline_and_one_thread_at_most() -> None:
     """It can't be interrupted: those who ask for the same name share it."""
     release, lookups = threading.Event(), []

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from exporter.errors import ApiError, Kind, Stopped
+from exporter.bounds import MAX_POLLS_UNDER_WAY, Places, connect_ahead, max_in_flight
+from exporter.budget import Budget
+from exporter.errors import ApiError, Kind
 from exporter.metrics import Counters
 from exporter.model import OPERATION, Answer, PhoneNumber
-from exporter.poller import MAX_POLLS_UNDER_WAY, AccountPoller, connect_ahead, max_in_flight
+from exporter.poller import AccountPoller
 from exporter.state import NumberState, State
 from exporter.workers import Job, Workers
 from tests.support.clock import FakeClock
@@ -33,8 +35,10 @@ class FakeClient:
         self.is_ready = True
         self.renewed = 0
         self.closed = False
+        self.while_connecting: Callable[[], None] = lambda: None
 
     def fetch(self, number: PhoneNumber, gate: Callable[[], None]) -> Answer:
+        self.while_connecting()
         gate()
         outcome = self.script(number, len(self.sent))
         self.sent.append((self.clock.now, number.phone_number))
@@ -54,9 +58,13 @@ class FakeClient:
 
 
 class InlineWorkers(Workers):
-    """Runs each job at once."""
+    """Runs each job at once; while `exhausted`, the machine has no thread left."""
+
+    exhausted = False
 
     def submit(self, job: Job) -> None:
+        if self.exhausted:
+            raise RuntimeError("can't start new thread")
         job()
 
 
@@ -75,20 +83,23 @@ class Bench:
     interval: float = 60.0
     latency: float = 0.0
     repeat: bool = True
+    clock: FakeClock = field(default_factory=FakeClock)
+    budget: Budget = field(default_factory=lambda: Budget(1.0, 1.0))
 
     def __post_init__(self) -> None:
-        self.clock = FakeClock()
         self.start = self.clock.now
         self.client = FakeClient(self.clock, self.script, self.latency)
         self.state = State(self.clock)
         self.counters = Counters(["timeout"])
         self.counters.register("main")
+        self.workers = InlineWorkers()
         self.poller = AccountPoller(
             "main",
+            budget=self.budget,
             client=self.client,
             state=self.state,
             counters=self.counters,
-            workers=InlineWorkers(),
+            workers=self.workers,
             clock=self.clock,
             rng=random.Random(1),
             repeat=self.repeat,
@@ -105,7 +116,14 @@ class Bench:
             quota=self.quota,
             timeout_seconds=10.0,
             accounts=1,
+            client=self.client,
         )
+
+    def replace_client(self, script: Callable[[PhoneNumber, int], Outcome] = always_verified) -> FakeClient:
+        """A reload gives the account another client, from the next step on; returns the old one."""
+        old, self.client = self.client, FakeClient(self.clock, script, self.latency)
+        self.configure()
+        return old
 
     def run(self, seconds: float) -> list[tuple[float, str]]:
         """Let the loop run; (seconds since the start, phone number) of each request sent meanwhile."""
@@ -228,6 +246,20 @@ class TestRetries:
         for before, after in itertools.pairwise(instants):
             assert after - before >= 0.5
 
+    def test_a_retry_that_could_not_go_is_no_further_try(self) -> None:
+        """Three attempts an interval, also where a reload sends one of them back from the gate."""
+        bench = Bench(polled=numbers(1), script=failing(Kind.TRANSIENT, "timeout"))
+        old: list[FakeClient] = []
+
+        def reload_at_the_first_retry() -> None:
+            if not old and bench.client.sent:
+                old.append(bench.replace_client(failing(Kind.TRANSIENT, "timeout")))
+
+        bench.client.while_connecting = reload_at_the_first_retry
+        bench.run(25)
+        assert len(old[0].sent) == 1
+        assert len(bench.client.sent) == 2
+
     def test_an_error_about_the_number_is_not_retried(self) -> None:
         bench = Bench(polled=numbers(1), script=failing(Kind.NUMBER, "InvalidParameter.X"))
         assert len(bench.run(25)) == 1
@@ -285,6 +317,79 @@ class TestRefusal:
         assert bench.poller.status().up
         assert all(record.last_poll_success for record in bench.state.snapshot().numbers)
 
+    @pytest.mark.parametrize("let_in", [always_verified, failing(Kind.NUMBER, "InvalidParameter.X")])
+    def test_numbers_that_were_refused_with_the_account_are_polled_as_soon_as_it_is_let_in(
+        self, let_in: Callable[[PhoneNumber, int], Outcome]
+    ) -> None:
+        """Also where the interval is an hour: each was asked, and none was answered."""
+        bench = Bench(polled=numbers(3), interval=3600.0, script=failing(Kind.ACCOUNT, "Forbidden.RAM"))
+        bench.run(5)
+        bench.replace_client(let_in)
+        bench.run(15)
+        assert {phone for _, phone in bench.client.sent} == {each.phone_number for each in bench.polled}
+
+    @pytest.mark.parametrize("refused_for", [15.0, 2.0])
+    def test_another_client_is_tried_at_once_but_not_sooner_than_ten_seconds_after_the_last_probe(
+        self, refused_for: float
+    ) -> None:
+        """A reload that mends the key must not wait for an interval of an hour."""
+        bench = Bench(polled=numbers(5), interval=3600.0, script=failing(Kind.ACCOUNT, "Forbidden.RAM"))
+        bench.run(refused_for)
+        assert not bench.poller.status().up
+        began = bench.clock.now
+        bench.replace_client()
+        bench.run(15)
+        assert bench.poller.status().up
+        assert bench.client.sent[0][0] - began == pytest.approx(max(0.0, 10 - refused_for), abs=2)
+
+    def test_what_comes_late_by_a_client_that_was_replaced_neither_refuses_nor_restores(self) -> None:
+        """The key that it signed with is no longer the one in use."""
+        bench = Bench(polled=numbers(30), interval=3600.0)
+
+        def script(_: PhoneNumber, __: int) -> Outcome:
+            bench.replace_client(script)
+            return ApiError("InvalidAccessKeyId.NotFound", Kind.ACCOUNT)
+
+        bench.client.script = script
+        bench.run(3)
+        assert bench.counted("cams_api_errors_total", code="InvalidAccessKeyId.NotFound") >= 10
+        assert bench.poller.status().up
+
+    def test_an_error_that_is_cured_already_does_not_count(self) -> None:
+        """A rotated key, or a clock that jumped, fails whatever is under way at that moment."""
+        cured = ApiError("InvalidAccessKeyId.NotFound", Kind.ACCOUNT, cured=True)
+        bench = Bench(
+            polled=numbers(30), script=lambda who, before: cured if before < 10 else always_verified(who, before)
+        )
+        bench.run(8)
+        assert bench.poller.status().up
+        bench.run(100)
+        assert bench.counted("cams_api_errors_total", code="InvalidAccessKeyId.NotFound") == 10
+        assert all(record.last_poll_success for record in bench.state.snapshot().numbers)
+        assert bench.poller.status().up
+
+    def test_a_probe_whose_error_is_cured_is_followed_by_another_soon(self) -> None:
+        """The key was rotated, or the time corrected, by that very probe: the interval, an hour here, is no matter."""
+
+        def script(who: PhoneNumber, before: int) -> Outcome:
+            if before < 4:
+                return ApiError("InvalidTimeStamp.Expired", Kind.ACCOUNT, cured=before == 3)
+            return always_verified(who, before)
+
+        bench = Bench(polled=numbers(5), interval=3600.0, script=script)
+        bench.run(3600.0 + 15)
+        assert len(bench.client.sent) > 4
+        assert bench.poller.status().up
+
+    def test_a_refused_account_without_numbers_does_not_keep_the_loop_busy(self) -> None:
+        bench = Bench(polled=numbers(3), script=failing(Kind.ACCOUNT, "Forbidden.RAM"))
+        bench.run(5)
+        bench.polled = []
+        bench.configure()
+        bench.run(120)
+        bench.poller.step()
+        assert bench.poller.step() > bench.clock.now
+
     def test_numbers_of_a_refused_account_do_not_keep_the_exporter_from_being_ready(self) -> None:
         bench = Bench(polled=numbers(20), script=failing(Kind.ACCOUNT, "Forbidden.RAM"))
         assert bench.poller.unattempted() == 20
@@ -325,12 +430,10 @@ class TestLifecycle:
 
     def test_a_poll_at_the_gate_is_abandoned_by_a_stop_and_nothing_is_recorded(self) -> None:
         bench = Bench(polled=numbers(2), qps=0.1)
-        entry = bench.poller._schedule.take(bench.clock.now)
-        assert entry is not None
-        bench.poller.stop()
-        with pytest.raises(Stopped):
-            bench.poller.pass_gate(entry)
+        bench.client.while_connecting = bench.poller.stop
+        assert bench.run(60) == []
         assert bench.record().last_poll_success is None
+        assert bench.counted("cams_api_errors_total") == 0
 
     def test_a_request_that_a_stop_cut_off_is_no_error_of_the_api(self) -> None:
         """Its account may be configured anew by then, and must not start with an error that was ours."""
@@ -347,12 +450,48 @@ class TestLifecycle:
 
     def test_a_number_that_leaves_while_it_waits_at_the_gate_is_not_asked_about(self) -> None:
         bench = Bench(polled=numbers(2))
-        entry = bench.poller._schedule.take(bench.clock.now)
-        assert entry is not None
-        bench.polled = [n for n in bench.polled if n != entry.number]
-        bench.configure()
-        with pytest.raises(Stopped):
-            bench.poller.pass_gate(entry)
+
+        def leave() -> None:
+            bench.polled = []
+            bench.configure()
+
+        bench.client.while_connecting = leave
+        assert bench.run(200) == []
+        assert bench.poller.status().in_flight == 0
+
+    def test_a_client_that_was_replaced_sends_nothing_more(self) -> None:
+        """A poll that waits for its slot, in a pause for a minute perhaps, must not go with the old key or endpoint."""
+        bench = Bench(polled=numbers(1))
+        old = bench.client
+
+        def reload() -> None:
+            bench.replace_client()
+
+        old.while_connecting = reload
+        bench.run(5)
+        assert old.sent == []
+        assert len(bench.client.sent) == 1
+        assert bench.record().status == "VERIFIED"
+
+    def test_a_poll_for_which_there_is_no_thread_stays_due(self) -> None:
+        """Container runtimes bound the number of threads: what could not be handed out is not lost."""
+        bench = Bench(polled=numbers(2))
+        bench.workers.exhausted = True
+        for _ in range(5):
+            with pytest.raises(RuntimeError):
+                bench.poller.step()
+        assert bench.poller.status().in_flight == 0
+        bench.workers.exhausted = False
+        assert len(bench.run(5)) == 2
+
+    def test_a_budget_outlives_its_poller(self) -> None:
+        """An account that leaves and comes back at once does not get a fresh one."""
+        bench = Bench(polled=numbers(1), script=failing(Kind.THROTTLE, "Throttling.User", 1, retry_after=30.0))
+        bench.poller.step()
+        bench.poller.stop()
+        again = Bench(polled=numbers(1), clock=bench.clock, budget=bench.budget)
+        (at, _), *_ = again.run(50)
+        assert at >= 30.0
 
     def test_a_reload_changes_the_pace_from_the_next_slot_on(self) -> None:
         bench = Bench(polled=numbers(100), qps=10)
@@ -380,10 +519,10 @@ class TestLifecycle:
         bench.client.ready = ready  # type: ignore[method-assign] # the fault to survive
         bench.poller.start()
         assert broken.wait(10)
-        assert bench.poller._thread.is_alive()
+        assert bench.poller._loop.is_alive
         bench.poller.stop()
-        bench.poller._thread.join(10)
-        assert not bench.poller._thread.is_alive()
+        bench.poller._loop._thread.join(10)
+        assert not bench.poller._loop.is_alive
 
 
 class TestBounds:
@@ -402,3 +541,16 @@ class TestBounds:
     @pytest.mark.parametrize(("pace", "ahead"), [(0.1, 2), (9.8, 4), (1000, 32)])
     def test_polls_are_handed_out_a_little_ahead_of_their_slots(self, pace: float, ahead: int) -> None:
         assert connect_ahead(pace) == ahead
+
+    def test_more_are_handed_out_once_half_of_those_that_waited_have_passed_the_gate(self) -> None:
+        places = Places()
+        places.configure(9.8, 10.0, 1)
+        for _ in range(4):
+            assert places.free
+            places.taken()
+        assert not places.free
+        assert [places.passed() for _ in range(2)] == [False, True]
+        assert (places.free, places.under_way, places.in_flight) == (True, 4, 2)
+        places.ended(passed=True)
+        places.ended(passed=False)
+        assert (places.under_way, places.in_flight) == (2, 1)

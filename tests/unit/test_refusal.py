@@ -78,3 +78,11 @@ def test_a_refused_account_is_probed_once_per_interval_and_at_most_once_in_ten_s
     refusal.probed(500.0)
     refusal.failed(error(Kind.ACCOUNT), 501.0)
     assert refusal.probe_at(interval) == 500.0 + wait
+
+
+def test_something_that_may_have_mended_it_is_probed_soon_but_not_within_ten_seconds() -> None:
+    refusal = refused()
+    refusal.probe_soon()
+    assert refusal.probe_at(3600.0) == 110.0
+    refusal.probed(120.0)
+    assert refusal.probe_at(3600.0) == 3720.0

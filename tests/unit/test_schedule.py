@@ -207,6 +207,30 @@ def test_put_back_polls_are_due_at_once() -> None:
     assert taken(made, 5.0) is not None
 
 
+def test_a_retry_that_is_put_back_stays_a_retry() -> None:
+    made = schedule(1, 60.0)
+    made.done(taken(made, 0.0), retry_at=1.0)
+    made.put_back(taken(made, 1.0), 2.0)
+    again = taken(made, 2.0)
+    assert again.retries == 1
+    made.done(again)
+    assert made.next_at() > 29
+
+
+def test_polls_refused_with_the_account_are_made_up_for_once_it_is_let_in() -> None:
+    made = schedule(3, 600.0)
+    for owed in (True, False, True):
+        made.done(taken(made, 0.0), owed=owed)
+    assert made.take(10.0) is None
+    made.make_up(10.0)
+    first, second = taken(made, 10.0), taken(made, 10.0)
+    assert made.take(10.0) is None
+    made.done(first)
+    made.done(second)
+    made.make_up(20.0)
+    assert made.next_at() > 200
+
+
 def test_early_takes_a_number_ahead_of_its_time() -> None:
     made = schedule(3, 60.0)
     run(made, start=0, end=1, gap=0.2)

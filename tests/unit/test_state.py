@@ -182,3 +182,18 @@ def test_a_shorter_stale_after_takes_effect_at_once() -> None:
     clock.advance(100)
     made.configure([number()], {"main": 60.0})
     assert shown(made) == UNKNOWN
+
+
+def test_a_number_that_is_masked_from_now_on_is_masked_in_what_was_said_before() -> None:
+    """A reload to `phone_number_label: masked`: the old label must not be shown any more."""
+    full, masked = number(), number(label="861*****00")
+    made = state(FakeClock(), full)
+    made.failed(full, ApiError("InvalidParameter", Kind.NUMBER, message=f"no such number: {full.phone_number}"))
+    made.configure([masked], {"main": STALE_AFTER})
+    late = ApiError("InvalidParameter", Kind.NUMBER, message=f"asked before the reload: {full.phone_number}")
+    for _ in range(2):
+        error = only(made).last_error
+        assert error is not None
+        assert full.phone_number not in error.message
+        assert "861*****00" in error.message
+        made.failed(full, late)

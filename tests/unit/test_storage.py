@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
@@ -17,6 +18,7 @@ from tests.support.clock import FakeClock
 from tests.support.numbers import number, numbers
 
 STALE_AFTER = 900.0
+STORE = "answers.sqlite3"
 
 
 def state(clock: FakeClock, count: int = 3) -> State:
@@ -113,9 +115,9 @@ def test_only_what_changed_is_written(tmp_path: Path) -> None:
     made.succeeded(number(0), Answer("VERIFIED", "1", "R"))
     storage = Storage(tmp_path, made, clock)
     storage.save()
-    written = (tmp_path / "answers.sqlite3").stat().st_mtime_ns
+    written = (tmp_path / STORE).stat().st_mtime_ns
     storage.save()
-    assert (tmp_path / "answers.sqlite3").stat().st_mtime_ns == written
+    assert (tmp_path / STORE).stat().st_mtime_ns == written
     storage.stop()
 
 
@@ -137,7 +139,7 @@ def test_files_are_readable_by_their_owner_only(tmp_path: Path) -> None:
 def test_an_unreadable_store_is_set_aside_with_a_warning(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "answers.sqlite3").write_bytes(content)
+    (tmp_path / STORE).write_bytes(content)
     clock = FakeClock()
     with caplog.at_level(logging.WARNING):
         _, found = restored(tmp_path, clock)
@@ -152,12 +154,88 @@ def test_an_unreadable_store_is_set_aside_with_a_warning(
 def test_a_store_with_other_columns_or_values_is_set_aside(tmp_path: Path) -> None:
     clock = FakeClock()
     saved(tmp_path, clock, "VERIFIED")
-    store = sqlite3.connect(tmp_path / "answers.sqlite3")
+    store = sqlite3.connect(tmp_path / STORE)
     store.execute("UPDATE answers SET success_unix = 'yesterday'")
     store.commit()
     store.close()
     assert restored(tmp_path, clock)[1] == 0
     assert list(tmp_path.glob("*.unreadable-*"))
+
+
+@pytest.mark.parametrize("columns", ["'x' a, 'x' b", ", ".join(f"'x' {name}" for name in "abcdefghi")])
+def test_a_store_of_another_schema_is_set_aside(tmp_path: Path, columns: str) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / STORE)) as store:
+        store.execute(f"CREATE TABLE answers AS SELECT {columns}")
+        store.commit()
+    assert restored(tmp_path, FakeClock())[1] == 0
+    assert list(tmp_path.glob("*.unreadable-*"))
+    saved(tmp_path, FakeClock(), "VERIFIED")
+    assert restored(tmp_path, FakeClock())[1] == 1
+
+
+def test_a_store_cut_off_anywhere_is_read_as_it_was_or_set_aside(tmp_path: Path) -> None:
+    """Never a crash, never an answer that was not stored, and the next save works."""
+    clock = FakeClock()
+    saved(tmp_path / "whole", clock, *(f"STATUS-{index:02}" * 20 for index in range(60)))
+    whole = (tmp_path / "whole" / STORE).read_bytes()
+    assert len(whole) >= 5 * 4096
+    for length in [0, 1, 15, 16, 99, 100, 1000, *range(4095, len(whole), 4096), *range(4096, len(whole), 4096)]:
+        folder = tmp_path / str(length)
+        folder.mkdir()
+        (folder / STORE).write_bytes(whole[:length])
+        made, found = restored(folder, clock, 60)
+        assert found in {0, 60}
+        assert {status for status in shown(made) if status != UNKNOWN} <= {f"STATUS-{i:02}" * 20 for i in range(60)}
+        saved(folder, clock, "VERIFIED")
+        assert restored(folder, clock, 1)[1] == 1
+
+
+def test_a_folder_in_the_place_of_the_store_is_set_aside(tmp_path: Path) -> None:
+    (tmp_path / STORE).mkdir()
+    (tmp_path / STORE / "something").touch()
+    assert restored(tmp_path, FakeClock())[1] == 0
+    assert list(tmp_path.glob("*.unreadable-*/something"))
+    saved(tmp_path, FakeClock(), "VERIFIED")
+    assert restored(tmp_path, FakeClock())[1] == 1
+
+
+def test_a_store_that_can_be_neither_read_nor_set_aside_is_not_fatal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its name is taken by what cannot be moved: a mount point, say.  Saving says what is wrong."""
+    clock = FakeClock()
+    (tmp_path / STORE).mkdir()
+    aside = tmp_path / f"{STORE}.unreadable-{clock.now_unix:.0f}"
+    aside.write_text("in the way")  # a folder does not replace a file
+    made = state(clock, 1)
+    storage = Storage(tmp_path, made, clock)
+    assert storage.restore() == 0
+    assert "cannot be read" in caplog.text
+    made.succeeded(number(0), Answer("VERIFIED", "1", "R"))
+    storage.save()
+    assert "cannot be stored" in caplog.text
+    storage.stop()
+
+
+def test_an_empty_store_is_no_unreadable_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A full disk leaves one behind."""
+    (tmp_path / STORE).touch()
+    assert restored(tmp_path, FakeClock())[1] == 0
+    assert not list(tmp_path.glob("*.unreadable-*"))
+    assert caplog.text == ""
+
+
+def test_what_an_earlier_process_stored_of_numbers_that_left_is_deleted(tmp_path: Path) -> None:
+    """Numbers that were taken out while the exporter was down must not stay on disk for ever."""
+    clock = FakeClock()
+    saved(tmp_path, clock, "VERIFIED", "VERIFIED", "VERIFIED")
+    made = state(clock, 1)
+    storage = Storage(tmp_path, made, clock)
+    assert storage.restore() == 1
+    storage.save()
+    storage.stop()
+    with contextlib.closing(sqlite3.connect(tmp_path / STORE)) as store:
+        assert store.execute("SELECT phone_number FROM answers").fetchall() == [(number(0).phone_number,)]
 
 
 def test_two_exporters_do_not_share_a_folder(tmp_path: Path) -> None:
@@ -174,12 +252,12 @@ def test_a_failure_to_write_is_logged_once_and_made_up_for_later(
     made = state(clock)
     made.succeeded(number(0), Answer("VERIFIED", "1", "R"))
     storage = Storage(tmp_path, made, clock)
-    (tmp_path / "answers.sqlite3").mkdir()  # in the way
+    (tmp_path / STORE).mkdir()  # in the way
     with caplog.at_level(logging.INFO):
         storage.save()
         storage.save()
         assert caplog.text.count("cannot be stored") == 1
-        (tmp_path / "answers.sqlite3").rmdir()
+        (tmp_path / STORE).rmdir()
         storage.save()
     assert "stored again" in caplog.text
     storage.stop()

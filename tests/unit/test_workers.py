@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from exporter.workers import Workers
 
 SOON = 10.0
@@ -88,3 +90,21 @@ def test_a_stopped_pool_takes_no_job_and_ends_its_threads() -> None:
         thread.join(SOON)
     assert workers.threads == 0
     assert ran.is_set()
+
+
+def test_a_thread_that_could_not_be_started_is_said_and_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Container runtimes bound the number of threads."""
+
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    workers = Workers()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(RuntimeError):
+            workers.submit(lambda: None)
+    assert workers.threads == 0
+    ran = threading.Event()
+    workers.submit(ran.set)
+    assert ran.wait(SOON)
+    workers.stop()

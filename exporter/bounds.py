@@ -1,0 +1,75 @@
+"""How many polls of an account may be under way at once, which bounds the threads and connections of the process.
+
+Pure arithmetic.  A poll that is under way has a worker thread of its own.
+"""
+
+from __future__ import annotations
+
+import math
+
+CONNECT_AHEAD_SECONDS = 0.4
+"""Polls are handed to workers this much ahead of their slots, so that connecting does not cost the budget a slot."""
+
+MAX_POLLS_UNDER_WAY = 1000
+"""In all accounts together; an account may have its even share of them, and at least `MIN_SHARE`."""
+
+MIN_SHARE = 4
+
+
+def connect_ahead(pace: float) -> int:
+    """How many polls may wait for their slots at once."""
+    return max(2, min(32, math.ceil(pace * CONNECT_AHEAD_SECONDS)))
+
+
+def max_in_flight(pace: float, timeout_seconds: float, accounts: int) -> int:
+    """How many polls of an account may be under way, so that answers as slow as the timeout do not eat the budget.
+
+    Bounded by an even share of `MAX_POLLS_UNDER_WAY`: a process never has more worker threads than the sum, and what
+    one account lets hang takes nothing from another's share.
+    """
+    needed = math.ceil(pace * timeout_seconds) + connect_ahead(pace)
+    return min(needed, max(MIN_SHARE, MAX_POLLS_UNDER_WAY // max(1, accounts)))
+
+
+class Places:
+    """The polls of one account that are under way, and the room for more.  Not thread-safe: its poller holds the lock.
+
+    A poll waits until it has passed the gate; after that it is in flight.
+    """
+
+    def __init__(self) -> None:
+        self._most_under_way = self._most_waiting = 1
+        self.under_way = 0
+        """Polls handed to workers."""
+        self._waiting = 0
+
+    def configure(self, pace: float, timeout_seconds: float, accounts: int) -> None:
+        """Take over new bounds; polls beyond them end in their own time."""
+        self._most_under_way = max_in_flight(pace, timeout_seconds, accounts)
+        self._most_waiting = connect_ahead(pace)
+
+    @property
+    def free(self) -> bool:
+        """Whether another poll may be handed out."""
+        return self._waiting < self._most_waiting and self.under_way < self._most_under_way
+
+    @property
+    def in_flight(self) -> int:
+        """Polls that have passed the gate and have not ended."""
+        return self.under_way - self._waiting
+
+    def taken(self) -> None:
+        """A poll is handed out."""
+        self.under_way += 1
+        self._waiting += 1
+
+    def passed(self) -> bool:
+        """A poll passes the gate; tells whether it is time to hand out more."""
+        self._waiting -= 1
+        return self._waiting <= self._most_waiting // 2
+
+    def ended(self, *, passed: bool) -> None:
+        """A poll ends, having passed the gate or not."""
+        self.under_way -= 1
+        if not passed:
+            self._waiting -= 1

@@ -1,0 +1,69 @@
+"""Where an account's polls wait for the budget: the one place in which a request is held back.
+
+A poll comes here connected and ready to send; the moment it is let through is the moment its slot is taken, so neither
+a thread that wakes late nor a slow TLS handshake squeezes two requests together.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from exporter.budget import Budget
+from exporter.errors import Stopped
+from exporter.model import Clock, Wait
+
+QUEUE_SECONDS = 60.0
+"""A poll that is not the first in the queue looks again at least this often; it is told when its turn comes."""
+
+
+class Gate:
+    """Lets polls through in the order in which they came, each at a slot of `budget`.
+
+    `lock` guards the budget and whatever `may_go` looks at; its owner changes those, and says so by `look_again`.
+    """
+
+    def __init__(self, budget: Budget, lock: threading.Lock, clock: Clock, wait: Wait) -> None:
+        self._budget = budget
+        self._clock = clock
+        self._wait = wait
+        self._lock = lock
+        self._queue: deque[threading.Condition] = deque()  # one each: not all need to wake when one is let through
+
+    @contextlib.contextmanager
+    def slot(self, may_go: Callable[[], bool]) -> Iterator[float]:
+        """Wait for the next slot and take it; gives its instant, with the lock held inside the block.
+
+        Raises Stopped, without a slot, as soon as `may_go` says no; it is asked with the lock held.
+        """
+        with self._lock:
+            now = self._admitted(may_go)
+            self._budget.released(now)
+            yield now
+
+    def look_again(self) -> None:
+        """What polls wait for has changed.  Call it with the lock held."""
+        for turn in self._queue:
+            turn.notify()
+
+    def _admitted(self, may_go: Callable[[], bool]) -> float:
+        turn = threading.Condition(self._lock)
+        self._queue.append(turn)
+        try:
+            while True:
+                if not may_go():
+                    raise Stopped
+                wait_seconds = QUEUE_SECONDS
+                if self._queue[0] is turn:
+                    now = self._clock.monotonic()
+                    ready_at = self._budget.ready_at(now)
+                    if ready_at <= now:
+                        return now
+                    wait_seconds = ready_at - now
+                self._wait(turn, wait_seconds)
+        finally:
+            self._queue.remove(turn)
+            if self._queue:
+                self._queue[0].notify()

@@ -1,0 +1,250 @@
+"""Reloads: a changed configuration takes effect as a whole, and what did not change is not disturbed."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import trustme
+
+from exporter.simulator import Simulator, World
+from tests.support.exporter import ExporterProcess, errors, statuses, total, until, value
+from tests.support.fleet import SPACE, config, fleet, phones
+
+SUCCESS_TIME = "cams_phone_number_last_success_timestamp_seconds"
+RELOADED = "cams_exporter_config_last_reload_successful"
+
+
+def reload(exporter: ExporterProcess, settings: dict[str, Any]) -> None:
+    """Put `settings` in force by SIGHUP."""
+    before = exporter.log.count("configuration reloaded")
+    exporter.write_config(settings)
+    exporter.reload()
+    until(lambda: exporter.log.count("configuration reloaded") > before, "reloaded")
+
+
+def open_files(exporter: ExporterProcess) -> int:
+    return len(list(Path(f"/proc/{exporter.process.pid}/fd").iterdir()))
+
+
+def threads(exporter: ExporterProcess) -> int:
+    return len(list(Path(f"/proc/{exporter.process.pid}/task").iterdir()))
+
+
+def test_numbers_that_stay_keep_their_status_and_counters_survive() -> None:
+    world = World()
+    section = fleet(world, 6, qps=10)
+    with (
+        Simulator(world) as simulator,
+        ExporterProcess(config(simulator.url, [section], scrape_interval="5m")) as exporter,
+    ):
+        until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
+        before = exporter.scrape()
+        kept = phones(6)[:4]
+        section["numbers"] = section["numbers"][:4]
+        exporter.write_config(config(simulator.url, [section], scrape_interval="5m"))
+        exporter.reload()
+        until(lambda: len(exporter.statuses()) == 4, "the new configuration is in force")
+        after = exporter.scrape()
+        assert statuses(after) == dict.fromkeys(kept, "VERIFIED")
+        for phone in kept:
+            assert value(after, SUCCESS_TIME, phone_number=phone) == value(before, SUCCESS_TIME, phone_number=phone)
+        assert total(after, "cams_api_requests_total") >= total(before, "cams_api_requests_total") == 6
+        stamp = "cams_exporter_config_last_reload_success_timestamp_seconds"
+        assert (value(after, stamp) or 0) > (value(before, stamp) or 0)
+
+
+def test_a_bad_file_keeps_the_old_configuration_and_every_fault_is_logged() -> None:
+    world = World()
+    section = fleet(world, 2)
+    with Simulator(world) as simulator, ExporterProcess(config(simulator.url, [section])) as exporter:
+        until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
+        exporter.config_path.write_text("accounts: []\nscrape_interval: never\nodd: 1\n")
+        exporter.reload()
+        until(
+            lambda: value(exporter.scrape(), "cams_exporter_config_last_reload_successful") == 0,
+            "the reload failed",
+        )
+        assert len(exporter.statuses()) == 2
+        for place in ("accounts", "scrape_interval", "odd"):
+            assert place in exporter.log
+        exporter.write_config(config(simulator.url, [section]))
+        exporter.reload()
+        until(lambda: value(exporter.scrape(), "cams_exporter_config_last_reload_successful") == 1, "mended")
+
+
+def test_a_changed_qps_takes_effect_on_the_next_slot() -> None:
+    """Down and up, in the middle of a first pass: no number is polled anew, and phases stay."""
+    world = World()
+    section = fleet(world, 40, qps=8)
+    with (
+        Simulator(world) as simulator,
+        ExporterProcess(config(simulator.url, [section], scrape_interval="10m")) as exporter,
+    ):
+        until(lambda: len(world.arrivals()) >= 6, "polling at 8 a second")
+        reload(exporter, config(simulator.url, [{**section, "qps": 1}], scrape_interval="10m"))
+        began, before = world.clock.monotonic(), len(world.arrivals())
+        until(lambda: len(world.arrivals()) >= before + 4, "polling at one a second")
+        assert world.clock.monotonic() - began >= 2.5
+        assert value(exporter.scrape(), "cams_api_budget_qps") == 1
+        reload(exporter, config(simulator.url, [section], scrape_interval="10m"))
+        began, before = world.clock.monotonic(), len(world.arrivals())
+        until(lambda: len(world.arrivals()) >= before + 16, "polling at 8 a second again")
+        assert world.clock.monotonic() - began <= 8.0
+        until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
+    polled = [arrival.phone_number for arrival in world.arrivals()]
+    assert len(polled) == len(set(polled)) == 40
+    assert world.busiest_second("main") <= 10
+
+
+def test_numbers_that_stay_keep_their_phase() -> None:
+    """Also where others come and go: their next poll is one interval after the last, to a fraction of it."""
+    world = World()
+    section = fleet(world, 8, qps=8)
+    with (
+        Simulator(world) as simulator,
+        ExporterProcess(config(simulator.url, [section], scrape_interval="4s")) as exporter,
+    ):
+        until(lambda: len(world.arrivals()) >= 20, "a steady course")
+        staying = phones(8)[2:]
+        last = {arrival.phone_number: arrival.at for arrival in world.arrivals()}
+        section["numbers"] = section["numbers"][2:]
+        reload(exporter, config(simulator.url, [section], scrape_interval="4s"))
+        reloaded_at, before = world.clock.monotonic(), len(world.arrivals())
+        until(lambda: {a.phone_number for a in world.arrivals()[before:]} == set(staying), "each is polled once more")
+        following = {arrival.phone_number: arrival.at for arrival in reversed(world.arrivals()[before:])}
+        for phone in staying:
+            assert abs(following[phone] - last[phone] - 4.0) < 1.5, phone
+        assert all(at <= reloaded_at + 0.2 for phone, at in last.items() if phone not in staying)
+
+
+def test_a_label_that_is_masked_from_now_on_is_masked_everywhere_and_the_state_is_kept() -> None:
+    world = World()
+    section = fleet(world, 2)
+    section["numbers"].append({"phone_number": "447700999999", "cust_space_id": SPACE})
+    with (
+        Simulator(world) as simulator,
+        ExporterProcess(config(simulator.url, [section], scrape_interval="10m")) as exporter,
+    ):
+        until(lambda: exporter.get("/-/ready")[0] == 200, "ready")
+        before = exporter.scrape()
+        reload(exporter, config(simulator.url, [section], scrape_interval="10m", phone_number_label="masked"))
+        after = exporter.scrape()
+        assert statuses(after) == {"44770*****00": "VERIFIED", "44770*****01": "VERIFIED", "44770*****99": "UNKNOWN"}
+        assert value(after, SUCCESS_TIME, phone_number="44770*****00") == value(
+            before, SUCCESS_TIME, phone_number=phones(1)[0]
+        )
+        for page in ("/metrics", "/"):
+            for phone in (*phones(2), "447700999999"):
+                assert phone not in exporter.get(page)[1].decode()
+
+
+def test_another_key_is_used_at_once_and_lets_a_refused_account_in_again() -> None:
+    """Not after an interval, which is 10 minutes here."""
+    world = World()
+    section = fleet(world, 3, qps=10)
+    wrong = {**section, "credentials": {**section["credentials"], "access_key_secret": "mistyped"}}
+    with (
+        Simulator(world) as simulator,
+        ExporterProcess(config(simulator.url, [wrong], scrape_interval="10m")) as exporter,
+    ):
+        until(lambda: value(exporter.scrape(), "cams_account_up") == 0, "refused")
+        reload(exporter, config(simulator.url, [section], scrape_interval="10m"))
+        until(lambda: value(exporter.scrape(), "cams_account_up") == 1, "let in again", seconds=30)
+        until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
+
+
+def test_another_endpoint_gets_all_requests_from_then_on_also_those_that_waited_for_their_slot() -> None:
+    """One budget for both: the account is the same."""
+    old, new = World(), World()
+    section = fleet(old, 30, qps=8)
+    fleet(new, 30)
+    with Simulator(old) as first, Simulator(new) as second:
+        with ExporterProcess(config(first.url, [section])) as exporter:
+            until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
+            reload(exporter, config(second.url, [section]))
+            until(new.arrivals, "the new endpoint is asked")
+            asked = len(old.arrivals())
+            until(lambda: len(new.arrivals()) >= 30, "it goes on there")
+            assert len(old.arrivals()) <= asked + 5  # answers that were under way
+            assert errors(exporter.scrape()) == {}
+        together = sorted([*old.arrivals(), *new.arrivals()], key=lambda arrival: arrival.at)
+        for first_of_eleven, eleventh in zip(together, together[10:], strict=False):
+            assert eleventh.at - first_of_eleven.at > 1.0
+
+
+def test_a_ca_file_with_other_certificates_is_read_again(tmp_path: Path) -> None:
+    authority, ca_file, world = trustme.CA(), tmp_path / "ca.pem", World()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    trustme.CA().cert_pem.write_to_path(ca_file)
+    section = fleet(world, 2, qps=10)
+    with Simulator(world, ssl_context=context) as simulator:
+        settings = config(simulator.url, [section], api_ca_file=str(ca_file))
+        with ExporterProcess(settings) as exporter:
+            until(lambda: total(exporter.scrape(), "cams_api_errors_total", code="tls_error") >= 2, "not trusted")
+            authority.cert_pem.write_to_path(ca_file)
+            reload(exporter, settings)
+            until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
+
+
+def test_reloads_by_signal_and_by_http_at_the_same_time_all_take_their_turn() -> None:
+    """Whatever overlaps: the file as it was last is in force, and each account is polled by one poller."""
+    world = World()
+    sections = [fleet(world, 4, name=name, start=100 * i, qps=5) for i, name in enumerate(("one", "two", "three"))]
+    with (
+        Simulator(world) as simulator,
+        ExporterProcess(config(simulator.url, sections), "--web.enable-lifecycle") as exporter,
+    ):
+        until(lambda: exporter.get("/-/ready")[0] == 200, "ready")
+        answers: list[int] = []
+
+        def post() -> None:
+            request = urllib.request.Request(f"{exporter.url}/-/reload", method="POST", data=b"")
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                answers.append(answer.status)
+
+        for turn in range(8):
+            exporter.write_config(config(simulator.url, sections[: 1 + turn % 3], api_timeout=f"{5 + turn}s"))
+            posts = [threading.Thread(target=post) for _ in range(3)]
+            for thread in posts:
+                thread.start()
+                exporter.reload()
+            for thread in posts:
+                thread.join(60)
+        reload(exporter, config(simulator.url, sections))
+        assert answers == [200] * 24
+        until(lambda: len(exporter.statuses()) == 12, "the last one is in force")
+        until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
+        assert errors(exporter.scrape()) == {}
+        assert value(exporter.scrape(), RELOADED) == 1
+        assert all(world.busiest_second(name) <= 6 for name in ("one", "two", "three"))
+        assert "Traceback" not in exporter.log
+
+
+def test_a_hundred_reloads_with_requests_under_way_leak_nothing() -> None:
+    """No thread, no socket, no series; an account that comes and goes overspends nothing, and no error is counted."""
+    world = World(latency_seconds=(0.1, 0.4))
+    staying, coming = fleet(world, 10, qps=8), fleet(world, 10, name="coming", start=100, qps=8)
+    with Simulator(world) as simulator, ExporterProcess(config(simulator.url, [staying, coming])) as exporter:
+        until(lambda: exporter.get("/-/ready")[0] == 200, "ready")
+        until(lambda: len(world.arrivals()) >= 40, "a steady course")
+        series_before = {name for name, _ in exporter.scrape()}
+        files_before, threads_before = open_files(exporter), threads(exporter)
+        for turn in range(100):
+            accounts = [staying] if turn % 2 == 0 else [staying, coming]
+            reload(exporter, config(simulator.url, accounts, api_timeout=f"{10 + turn % 7}s"))  # a new client each time
+        until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
+        until(lambda: open_files(exporter) <= files_before + 4, "sockets are closed")
+        until(lambda: threads(exporter) <= threads_before + 6, "threads end", seconds=100)
+        scraped = exporter.scrape()
+        assert {name for name, _ in scraped} == series_before
+        assert len(exporter.statuses()) == 20
+        assert errors(scraped) == {}
+        assert world.busiest_second("main") <= 10
+        assert world.busiest_second("coming") <= 10
+        reload(exporter, config(simulator.url, [staying]))
+        assert not [labels for _, labels in exporter.scrape() if ("account", "coming") in labels]

@@ -1,0 +1,156 @@
+"""`--storage.path`: answers outlive a restart, a kill at any moment, and a disk that is full."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from exporter.model import SystemClock
+from exporter.simulator import Simulator, World
+from exporter.state import State
+from exporter.storage import Storage
+from tests.support.exporter import ExporterProcess, run_exporter, statuses, until, value
+from tests.support.fleet import config, fleet, phones
+from tests.support.numbers import numbers
+
+SUCCESS_TIME = "cams_phone_number_last_success_timestamp_seconds"
+
+
+def test_a_restart_has_no_blind_spot(tmp_path: Path) -> None:
+    world = World()
+    section = fleet(world, 5, qps=10)
+    folder = f"--storage.path={tmp_path}/state"
+    with Simulator(world) as simulator:
+        settings = config(simulator.url, [section], scrape_interval="10m")
+        with ExporterProcess(settings, folder) as exporter:
+            until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
+            before = exporter.scrape()
+        simulator.stop()
+        with ExporterProcess(settings, folder) as exporter:
+            after = exporter.scrape()
+            assert set(statuses(after).values()) == {"VERIFIED"}
+            for phone in phones(5):
+                assert value(after, SUCCESS_TIME, phone_number=phone) == value(before, SUCCESS_TIME, phone_number=phone)
+
+
+def test_kill_9_loses_at_most_ten_seconds_and_never_the_store(tmp_path: Path) -> None:
+    world = World()
+    section = fleet(world, 30, qps=10)
+    folder = f"--storage.path={tmp_path}/state"
+    with Simulator(world) as simulator:
+        settings = config(simulator.url, [section])
+        exporter = ExporterProcess(settings, folder).start()
+        until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "verified")
+        time.sleep(11)
+        os.kill(exporter.process.pid, signal.SIGKILL)
+        killed_at = time.time()
+        exporter.stop()
+        with ExporterProcess(settings, folder, "--log.level=info") as again:
+            restored = again.scrape()
+            assert "numbers=30" in again.log
+            assert "set aside" not in again.log
+            early = [arrival for arrival in world.arrivals() if arrival.unix <= killed_at - 10]
+            assert early
+            for arrival in early:  # answered 10 s before the kill or earlier: kept
+                assert (value(restored, SUCCESS_TIME, phone_number=arrival.phone_number) or 0) >= arrival.unix
+
+
+SAVE_FOR_EVER = """
+import itertools, sys
+from pathlib import Path
+from exporter.model import Answer, SystemClock
+from exporter.state import State
+from exporter.storage import Storage
+from tests.support.numbers import numbers
+state = State(SystemClock())
+state.configure(numbers(300), {"main": 900.0})
+storage = Storage(Path(sys.argv[1]), state, SystemClock())
+storage.restore()
+for turn in itertools.count(int(sys.argv[2])):
+    for number in numbers(300):
+        state.succeeded(number, Answer(f"TURN-{turn}", "1", "R"))
+    storage.save()
+    print(turn, flush=True)
+"""
+
+
+def test_kill_9_at_any_moment_leaves_the_last_save_or_the_one_before_it_whole(tmp_path: Path) -> None:
+    """Killed while it saves without a pause, again and again: no half of a save, nothing that was saved is lost."""
+    rng = random.Random(1)
+    turn = 0
+    for _ in range(15):
+        with subprocess.Popen(
+            [sys.executable, "-c", SAVE_FOR_EVER, str(tmp_path), str(turn + 1)], stdout=subprocess.PIPE, text=True
+        ) as saver:
+            assert saver.stdout is not None
+            saver.stdout.readline()
+            time.sleep(rng.uniform(0.0, 0.1))
+            saver.kill()
+            said = [int(line) for line in saver.stdout.read().splitlines() if line.isdigit()]
+        clock = SystemClock()
+        state = State(clock)
+        state.configure(numbers(300), {"main": 900.0})
+        storage = Storage(tmp_path, state, clock)
+        assert storage.restore() == 300
+        storage.stop()
+        (status,) = {record.status for record in state.snapshot().numbers}
+        kept = int(status.removeprefix("TURN-"))
+        last = max(said, default=turn + 1)
+        assert last <= kept <= last + 1
+        turn = kept
+    assert not list(tmp_path.glob("*.unreadable-*"))
+
+
+def test_a_restored_status_goes_stale_when_it_should(tmp_path: Path) -> None:
+    """The time that the exporter was down counts."""
+    world = World()
+    section = fleet(world, 3, qps=10)
+    folder = f"--storage.path={tmp_path}/state"
+    with Simulator(world) as simulator:
+        settings = config(simulator.url, [section], stale_after="5s")
+        with ExporterProcess(settings, folder) as exporter:
+            until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
+        stopped_at = time.time()
+        simulator.stop()
+        with ExporterProcess(settings, folder) as exporter:
+            until(lambda: set(exporter.statuses().values()) == {"UNKNOWN"}, "stale", seconds=20)
+            assert time.time() - stopped_at >= 3.5
+            success = value(exporter.scrape(), SUCCESS_TIME, phone_number=phones(1)[0])
+            assert success is not None
+            assert success <= stopped_at
+
+
+def test_a_full_disk_is_said_and_polling_goes_on(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk's: the save fails half-way."""
+    world = World()
+    section = fleet(world, 300, qps=400, quota=500)
+    world.accounts["main"].rate_limit = 10_000
+    with (
+        Simulator(world) as simulator,
+        ExporterProcess(
+            config(simulator.url, [section]),
+            f"--storage.path={tmp_path}/state",
+            prefix=["prlimit", "--fsize=20000"],
+        ) as exporter,
+    ):
+        until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
+        until(lambda: "answers cannot be stored" in exporter.log, "the failure is said", seconds=30)
+        assert exporter.get("/-/healthy")[0] == 200
+        assert "Traceback" not in exporter.log
+    with ExporterProcess(config("http://127.0.0.1:1", [section]), f"--storage.path={tmp_path}/state") as exporter:
+        assert "set aside" not in exporter.log
+
+
+def test_a_second_exporter_on_the_same_folder_is_refused(tmp_path: Path) -> None:
+    settings = config("http://127.0.0.1:1", [fleet(World(), 1)])
+    folder = f"--storage.path={tmp_path}"
+    with ExporterProcess(settings, folder) as exporter:
+        done = run_exporter(f"--config.file={exporter.config_path}", folder, "--web.listen-address=127.0.0.1:0")
+    assert done.returncode == 1
+    assert "another exporter stores its answers there" in done.stderr
+    assert "Traceback" not in done.stderr

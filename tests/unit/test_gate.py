@@ -1,0 +1,89 @@
+"""Where polls wait for their slots, on threads in virtual time."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from exporter.budget import Budget, pace_qps
+from exporter.errors import Stopped
+from exporter.gate import Gate
+from tests.support.virtualtime import VirtualTime
+
+GAP = 1 / pace_qps(1.0, 10.0)
+
+
+class Crossing:
+    """A gate, who passed it and when (seconds since the start), and who was turned away."""
+
+    def __init__(self) -> None:
+        self.time = VirtualTime()
+        self.start = self.time.now
+        self.budget = Budget(1.0, 10.0)
+        self.lock = threading.Lock()
+        self.gate = Gate(self.budget, self.lock, self.time, self.time.wait)
+        self.passed: list[tuple[str, float]] = []
+        self.turned_away: list[tuple[str, float]] = []
+        self.barred: set[str] = set()
+
+    def come(self, name: str, after_seconds: float = 0.0) -> None:
+        def cross() -> None:
+            self.time.sleep(after_seconds)
+            try:
+                with self.gate.slot(lambda: name not in self.barred) as now:
+                    self.passed.append((name, now - self.start))
+            except Stopped:
+                self.turned_away.append((name, self.time.now - self.start))
+
+        self.time.spawn(cross)
+
+    def run(self, seconds: float) -> None:
+        self.time.run_until(self.time.now + seconds, lambda: None)
+        assert self.time.failures == []
+
+
+def test_polls_pass_in_the_order_in_which_they_came_a_slot_apart() -> None:
+    crossing = Crossing()
+    for name in "abcd":
+        crossing.come(name)
+    crossing.run(10)
+    assert [name for name, _ in crossing.passed] == list("abcd")
+    assert [at for _, at in crossing.passed] == pytest.approx([0, GAP, 2 * GAP, 3 * GAP])
+
+
+def test_nobody_overtakes_who_comes_just_as_a_slot_falls_free() -> None:
+    crossing = Crossing()
+    crossing.come("late", after_seconds=GAP)
+    for name in "ab":
+        crossing.come(name)
+    crossing.run(10)
+    assert [name for name, _ in crossing.passed] == ["a", "b", "late"]
+
+
+def test_one_that_may_not_go_any_more_is_turned_away_at_once_and_takes_no_slot() -> None:
+    """Wherever it stands in the queue, also in the middle of a pause of a minute."""
+    crossing = Crossing()
+    crossing.budget.throttled(crossing.start, crossing.start, 60.0)
+    for name in "abc":
+        crossing.come(name)
+    crossing.run(5)
+    with crossing.lock:
+        crossing.barred = {"a", "b"}
+        crossing.gate.look_again()
+    crossing.run(70)
+    assert crossing.turned_away == [("a", 5.0), ("b", 5.0)]
+    assert crossing.passed == [("c", 60.0)]
+
+
+def test_a_faster_pace_counts_for_who_waits_already() -> None:
+    crossing = Crossing()
+    crossing.budget.configure(0.01, 10.0)
+    for name in "ab":
+        crossing.come(name)
+    crossing.run(5)
+    with crossing.lock:
+        crossing.budget.configure(1.0, 10.0)
+        crossing.gate.look_again()
+    crossing.run(1)
+    assert crossing.passed == [("a", 0.0), ("b", 5.0)]

@@ -1,0 +1,28 @@
+"""What became of polls, written down."""
+
+from __future__ import annotations
+
+import pytest
+
+from exporter.errors import ApiError, Kind
+from exporter.journal import Journal
+from exporter.metrics import Counters
+from exporter.state import State
+from tests.support.clock import FakeClock
+from tests.support.numbers import number
+
+
+def test_an_error_that_was_asked_for_by_the_full_number_is_logged_by_its_label(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The request left before a reload that masks numbers; its answer comes after it."""
+    full, masked = number(), number(label="861*****00")
+    state, counters = State(FakeClock()), Counters([])
+    counters.register("main")
+    state.configure([masked], {"main": 900.0})
+    error = ApiError("InvalidParameter", Kind.NUMBER, message=f"no such number: {full.phone_number}")
+    Journal("main", state, counters).failed(masked, error, is_retry=False)
+    (record,) = caplog.records
+    facts = record.fields  # type: ignore[attr-defined] # logs.fields
+    assert facts["error"] == "no such number: 861*****00"
+    assert full.phone_number not in str(facts)

@@ -1,0 +1,96 @@
+"""The thread that calls a step over and over, in virtual time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from exporter.loop import BEAT_SECONDS, ERROR_SECONDS, Loop
+from tests.support.virtualtime import VirtualTime
+
+
+class Steps:
+    """A loop whose steps are noted; each asks to be called again after `pause` seconds."""
+
+    def __init__(self, pause: float) -> None:
+        self.time = VirtualTime()
+        self.start = self.time.now
+        self.lock = threading.Lock()
+        self.loop = Loop("steps", self.step, self.lock, self.time, self.time.wait)
+        self.pause = pause
+        self.at: list[float] = []
+        self.in_step: Callable[[], None] = lambda: None
+        self.time.spawn(self.loop.run)
+
+    def step(self) -> float:
+        with self.lock:
+            self.loop.begin(self.time.now)
+        self.at.append(self.time.now - self.start)
+        self.in_step()
+        return self.time.now + self.pause
+
+    def run(self, seconds: float) -> None:
+        self.time.run_until(self.time.now + seconds, lambda: None)
+        assert self.time.failures == []
+
+    def nudge(self) -> None:
+        with self.lock:
+            self.loop.nudge()
+
+
+def test_a_step_is_called_at_the_instant_it_asked_for() -> None:
+    steps = Steps(pause=2.0)
+    steps.run(7)
+    assert steps.at == [0, 2, 4, 6]
+
+
+def test_a_step_that_asks_for_nothing_soon_is_called_all_the_same() -> None:
+    """So that a missing beat means a dead loop."""
+    steps = Steps(pause=1e9)
+    steps.run(3 * BEAT_SECONDS + 1)
+    assert steps.at == [0, BEAT_SECONDS, 2 * BEAT_SECONDS, 3 * BEAT_SECONDS]
+    assert steps.loop.seconds_without_beat() == pytest.approx(1.0)
+
+
+def test_a_nudge_wakes_the_loop() -> None:
+    steps = Steps(pause=100.0)
+    steps.run(3)
+    steps.nudge()
+    steps.run(1)
+    assert steps.at == [0, 3]
+
+
+def test_a_nudge_while_a_step_runs_is_not_lost() -> None:
+    """What changed after the step had looked is looked at before the loop waits."""
+    steps = Steps(pause=100.0)
+
+    def nudge_once() -> None:
+        steps.in_step = lambda: None
+        steps.nudge()
+
+    steps.in_step = nudge_once
+    steps.run(1)
+    assert steps.at == [0, 0]
+
+
+def test_a_step_that_fails_is_called_again_after_a_second() -> None:
+    steps = Steps(pause=100.0)
+
+    def fail_once() -> None:
+        steps.in_step = lambda: None
+        raise RuntimeError("broken")
+
+    steps.in_step = fail_once
+    steps.run(3)
+    assert steps.at == [0, ERROR_SECONDS]
+
+
+def test_a_stopped_loop_ends() -> None:
+    steps = Steps(pause=100.0)
+    steps.run(1)
+    with steps.lock:
+        steps.loop.stop()
+    steps.run(1)
+    assert steps.time.alive == 0
