@@ -7,6 +7,7 @@ Success is written by `succeeded` alone: a failure changes neither a status nor 
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -116,7 +117,7 @@ class State:
                     continue
                 self._records[key] = replace(
                     record,
-                    status=known.status,
+                    status=sys.intern(known.status),
                     extra_statuses=known.extra_statuses[-MAX_EXTRA_STATUSES:],
                     phone_number_id=known.phone_number_id,
                     request_id=known.request_id,
@@ -130,16 +131,18 @@ class State:
     def succeeded(self, number: PhoneNumber, answer: Answer) -> str | None:
         """Record a status; returns the one before where it changed (empty for the first), else None."""
         now, now_unix = self._clock.monotonic(), self._clock.unix()
+        status = sys.intern(answer.status)  # one text in memory for all numbers that have it
         with self._lock:
             record = self._records.get(number.key)
             if record is None:  # the number left the configuration while its poll was under way
                 return None
-            changed = answer.status != record.status
+            changed = status != record.status
+            same_id = answer.phone_number_id == record.phone_number_id
             self._records[number.key] = replace(
                 record,
-                status=answer.status,
-                extra_statuses=_with_extra(record.extra_statuses, answer.status),
-                phone_number_id=answer.phone_number_id,
+                status=status,
+                extra_statuses=_with_extra(record.extra_statuses, status),
+                phone_number_id=record.phone_number_id if same_id else answer.phone_number_id,  # keep one of the two
                 last_poll_success=True,
                 last_poll_unix=now_unix,
                 success_at=now,
@@ -155,7 +158,8 @@ class State:
         Tells whether that is news: the number's last poll succeeded, or failed otherwise.
         """
         now_unix = self._clock.unix()
-        last_error = LastError(error.code, error.message, error.http_status, error.request_id, now_unix)
+        code, message = sys.intern(error.code), sys.intern(error.message)  # an outage has one text for all numbers
+        last_error = LastError(code, message, error.http_status, error.request_id, now_unix)
         with self._lock:
             record = self._records.get(number.key)
             if record is None:
