@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -197,22 +197,17 @@ def until(
         time.sleep(every_seconds)
 
 
+def is_ready(url: str) -> bool:
+    """Whether every number was asked once."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE_SECONDS)
+    try:
+        connection.request("GET", "/-/ready")
+        return connection.getresponse().status == 200
+    finally:
+        connection.close()
+
+
 def wait_ready(url: str) -> None:
     """Wait until every number was asked once."""
-    parts = urlsplit(url)
-
-    def ready() -> bool:
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE_SECONDS)
-        try:
-            connection.request("GET", "/-/ready")
-            return connection.getresponse().status == 200
-        finally:
-            connection.close()
-
-    until(ready, "every number is asked once")
-
-
-def stop_all(children: Sequence[Child]) -> None:
-    """Stop processes; the last started first."""
-    for child in reversed(children):
-        child.stop()
+    until(lambda: is_ready(url), "every number is asked once")
