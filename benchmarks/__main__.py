@@ -35,11 +35,10 @@ def main() -> int:
         module = BENCHMARKS[name]
         result = module.run(Options(args.quick), progress)
         reports.append(Report(name, module.__doc__ or "", result, time.monotonic() - began))
-    text = markdown(heading, reports)
-    if args.output is not None:
-        args.output.write_text(text, encoding="utf-8")
-    else:
-        print(text, end="")
+        if args.output is not None:  # after each, so that a run that is cut off leaves what it found
+            args.output.write_text(markdown(heading, reports), encoding="utf-8")
+    if args.output is None:
+        print(markdown(heading, reports), end="")
     return 0
 
 

@@ -178,7 +178,7 @@ class _Row:
 
 
 def run(options: Options, progress: Progress) -> Result:
-    """Run everything at once; mostly it sleeps.  Ours has a process of its own, so that the others do not hold it up."""
+    """Run everything at once; mostly it sleeps.  Ours has a process of its own, so that no other holds it up."""
     warm_up, seconds = options.pick(5.0, 0.2), options.pick(60.0, 1.5)
     progress(f"budget: {warm_up + seconds:.0f} s")
     children = [Child("benchmarks.budget", side, str(warm_up), str(seconds)) for side in ("ours", "theirs")]

@@ -12,6 +12,7 @@ summary, writes nothing.
 from __future__ import annotations
 
 import argparse
+import logging
 import random
 import sys
 import tempfile
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from benchmarks.fleet import account_name, phone_number, space
 from benchmarks.processes import Scraper, Served, exporter, is_ready
@@ -31,8 +33,8 @@ QPS, QUOTA = 9, 10
 INTERVAL_SECONDS = 60
 TIMEOUT_SECONDS = 5
 LATENCY_SECONDS = (0.02, 0.3)
-WARM_UP_SECONDS = 10.0
-"""After the first pass."""
+WARM_UP_SECONDS = 30.0
+"""After the first pass: the first answers that hang have ended then, and the threads they took with them."""
 
 SILENT_INTERVALS = 2.5
 """A number that was not asked for so many intervals was forgotten: retries and throttles delay it by less.  A soak that
@@ -76,6 +78,7 @@ class Soak:
     seconds: float
     numbers: int
     seed: int
+    warm_up_seconds: float = WARM_UP_SECONDS
 
     @property
     def accounts(self) -> int:
@@ -134,6 +137,12 @@ class Watch:
         self._mischief = mischief
         self._scraper = Scraper(served.url)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._scraper.close()
+
     def moment(self, at: float) -> Moment:
         """Scrape and look at the process; takes the rest of a second."""
         began = time.monotonic()
@@ -159,11 +168,10 @@ def run(soak: Soak) -> tuple[Seen, str]:
     with tempfile.TemporaryDirectory(prefix="soak-") as folder, Simulator(world) as simulator:
         config = Path(folder) / "config.yml"
         config.write_text(soak.config(simulator.url), encoding="utf-8")
-        with exporter(config) as served:
-            watch = Watch(served, Mischief(world, soak.seed))
+        with exporter(config) as served, Watch(served, Mischief(world, soak.seed)) as watch:
             while not is_ready(served.url):
                 watch.moments(1.0)
-            watch.moments(WARM_UP_SECONDS)
+            watch.moments(soak.warm_up_seconds)
             began = world.clock.monotonic()
             moments = watch.moments(soak.seconds)
             lately = max(began, world.clock.monotonic() - SILENT_INTERVALS * INTERVAL_SECONDS)
@@ -192,6 +200,7 @@ def main() -> int:
     parser.add_argument("--numbers", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="another seed, other faults")
     args = parser.parse_args()
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # the simulator's faults write to connections that are gone
     print(f"soaking {args.numbers:,} numbers for {args.seconds:.0f} s, seed {args.seed}", flush=True)
     seen, size = run(Soak(args.seconds, args.numbers, args.seed))
     print(size)

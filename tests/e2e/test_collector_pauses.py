@@ -1,0 +1,41 @@
+"""The garbage collector must not stop the process again and again to look at what stays anyway."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.configs import ACCOUNTS, written
+
+PROGRAM = """
+import gc, sys
+from pathlib import Path
+from exporter.app import App
+from exporter.config import load
+from exporter.model import SystemClock
+path = Path(sys.argv[1])
+app = App(load(path), SystemClock(), version="1", revision="1")
+assert gc.get_freeze_count() == 0
+app.start()
+first = gc.get_freeze_count()
+class Cycle:
+    def __init__(self): self.own = self
+    def __del__(self): print("collected")
+Cycle()
+gc.freeze()
+app.reload(lambda: load(path))
+print(first > 10_000, gc.get_freeze_count() > 10_000)
+"""
+
+
+def test_what_a_configuration_brings_is_out_of_the_collectors_sight_and_a_reload_collects_what_it_left(
+    tmp_path: Path,
+) -> None:
+    """Frozen garbage would never be found again: a reload looks for it first."""
+    config = written(tmp_path, f"api: {{endpoint: 'http://127.0.0.1:9'}}\n{ACCOUNTS}")
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(config)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == ["collected", "True", "True"]
