@@ -78,8 +78,8 @@ def _measure(numbers: int, options: Options) -> _Size:
         config = folder / "config.yml"
         fleet.write(config, FILL_RATE)
         reference = stack.enter_context(Served("benchmarks.reference", config))
-        reference.wait_for("every number was asked")
         ours = stack.enter_context(exporter(config))
+        reference.wait_for("every number was asked")
         wait_ready(ours.url)
         fleet.write(config, 0)
         for served in (reference, ours):

@@ -5,7 +5,6 @@ Knows every part and does the work of none.
 
 from __future__ import annotations
 
-import gc
 import logging
 import random
 import threading
@@ -20,7 +19,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from exporter import poller, storage
+from exporter import memory, poller, storage
 from exporter.cams.client import Client
 from exporter.cams.codes import DOCUMENTED_CODES
 from exporter.cams.credentials import CredentialSource, credential_source
@@ -36,9 +35,6 @@ from exporter.storage import Storage
 from exporter.workers import Workers
 
 logger = logging.getLogger(__name__)
-
-GC_THRESHOLD = 10_000
-"""Net new objects between two runs of the collector: more than a scrape makes for a moment, so that none meets one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +95,8 @@ class App:
     def start(self) -> None:
         """Start polling."""
         self._started = True
-        gc.set_threshold(GC_THRESHOLD)
-        _spare_what_stays()
+        memory.tune()
+        memory.spare_what_stays()
         if self._storage is not None:
             self._storage.start()
         for account in self._accounts.values():
@@ -183,7 +179,7 @@ class App:
         if self._started:
             for name in accounts.keys() - old.keys():
                 accounts[name].poller.start()
-            _spare_what_stays()
+            memory.spare_what_stays()
 
     def _built(self, account: AccountConfig, config: Config) -> _Account:
         connections = max_in_flight(account.pace_qps, config.api.timeout_seconds, len(config.accounts))
@@ -236,14 +232,3 @@ class App:
         elif new.client is not old.client:
             old.client.retire()
             old.source.close()
-
-
-def _spare_what_stays() -> None:
-    """Take what is there now out of the collector's sight.
-
-    It lives as long as the configuration does, and looking for garbage in 10,000 numbers stops every thread for 100 ms
-    again and again.
-    """
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()

@@ -23,7 +23,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"state"}),
     frozenset({"config"}),
     frozenset({"budget", "schedule", "refusal", "metrics", "yamlfile", "logs"}),
-    frozenset({"model", "errors", "spelling"}),
+    frozenset({"model", "errors", "spelling", "memory"}),
 )
 """From the roof to the ground; a part imports what stands below it."""
 
