@@ -9,7 +9,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prometheus_client import (
@@ -162,6 +162,8 @@ class App:
 
     def _apply(self, config: Config) -> None:
         """Build what is new, which may fail; then swap it in, which may not."""
+        kept = (replace(account, numbers=self._state.kept(account.numbers)) for account in config.accounts)
+        config = replace(config, accounts=tuple(kept))
         accounts = {account.name: self._built(account, config) for account in config.accounts}
         with self._lock:
             old, self._accounts = self._accounts, accounts

@@ -101,6 +101,15 @@ class State:
                 self._records[number.key] = record
             self._stale_after = dict(stale_after_seconds)
 
+    def kept(self, numbers: Iterable[PhoneNumber]) -> tuple[PhoneNumber, ...]:
+        """`numbers`, those that are here already as the very objects: a reload must not leave a second copy of each."""
+        with self._lock:
+            records = self._records
+        return tuple(
+            record.number if (record := records.get(number.key)) is not None and record.number == number else number
+            for number in numbers
+        )
+
     def restore(self, remembered: Mapping[NumberKey, Remembered]) -> int:
         """Take over what an earlier process knew of numbers not answered yet; returns of how many.
 

@@ -75,6 +75,17 @@ def test_numbers_that_are_told_the_same_share_its_text() -> None:
     assert first.last_error.code is second.last_error.code
 
 
+def test_numbers_that_a_reload_did_not_change_are_kept_as_they_are() -> None:
+    """Else the parts that took the new one and those that kept the old one hold fifty thousand of them twice."""
+    made = state(FakeClock(), number(0), number(1))
+    before = [record.number for record in made.snapshot().numbers]
+    given = [number(1), number(0, name="renamed"), number(2)]
+    kept = made.kept(given)
+    assert kept == tuple(given)
+    assert kept[0] is before[1]
+    assert kept[1:] == (given[1], given[2])
+
+
 def test_an_id_that_is_told_again_is_not_kept_anew() -> None:
     made = state(FakeClock(), number())
     made.succeeded(number(), Answer("VERIFIED", copy_of("2224"), "R-1"))
