@@ -112,7 +112,7 @@ def facts() -> list[tuple[str, str]]:
         ("processor", f"{_cpu_model()}, {os.cpu_count()} cores"),
         ("kernel", f"{platform.system()} {platform.release()}"),
         ("Python", f"{platform.python_implementation()} {platform.python_version()}"),
-        ("load before", f"{os.getloadavg()[0]:.2f}"),
+        ("load before", _load()),
     ]
 
 
@@ -144,6 +144,13 @@ def _commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def _load() -> str:
+    """The load average of the last minute; with a warning where it says that the machine had other work."""
+    load = os.getloadavg()[0]
+    warning = "" if load < 0.5 * (os.cpu_count() or 1) else " (other work shared the cores: latencies are its, too)"
+    return f"{load:.2f}{warning}"
 
 
 def _cpu_model() -> str:
