@@ -2,8 +2,8 @@
 
     python -m benchmarks.soak [--seconds 600] [--numbers 10000] [--seed N]
 
-An exporter process polls the simulator: 50 accounts at 9 of their 10 requests per second (what stays free bears
-100 ms of jitter on a busy machine), every number once a minute.  Now and then the next few requests meet a fault:
+An exporter process polls the simulator: 50 accounts at 8 of their 10 requests per second (what stays free bears
+250 ms of jitter on a busy machine), every number once a minute.  Now and then the next few requests meet a fault:
 connections that are reset, hang or drip, bodies that are broken, huge or hostile, errors known and unknown, throttling.
 It is scraped once a second as Prometheus does.  The checks are in `verdict`; exit status 1 where one fails.  Prints a
 summary, writes nothing.
@@ -29,7 +29,7 @@ from exporter.simulator import Refusal, Simulator, World, faults
 from exporter.simulator.faults import Fault
 
 ACCOUNTS = 50
-QPS, QUOTA = 9, 10
+QPS, QUOTA = 8, 10
 INTERVAL_SECONDS = 60
 TIMEOUT_SECONDS = 5
 LATENCY_SECONDS = (0.02, 0.3)
