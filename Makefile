@@ -53,6 +53,15 @@ test: develop lint ## Install everything the suite needs, then lint, type-check 
 test-image: develop ## Build the container image and run it, with buildah and podman (root; installs them).
 	scripts/test-image
 
+.PHONY: bench
+bench: $(VENV)/development ## Measure and write benchmarks/RESULTS.md; ONLY=scrape,memory or QUICK=1 print instead.
+	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) \
+		$(if $(ONLY),--only $(ONLY),$(if $(QUICK),,--output benchmarks/RESULTS.md))
+
+.PHONY: soak
+soak: $(VENV)/development ## Poll 10,000 numbers of a faulty API for SECONDS (600), and judge.
+	$(BIN)/python -m benchmarks.soak --seconds $(or $(SECONDS),600)
+
 .PHONY: lock
 lock: $(BIN)/python ## Pin the newest compatible dependencies.
 	$(BIN)/python -m pip install --quiet pip-tools

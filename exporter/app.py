@@ -9,7 +9,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prometheus_client import (
@@ -19,7 +19,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from exporter import poller, storage
+from exporter import memory, poller, storage
 from exporter.bounds import max_in_flight
 from exporter.budget import Budget
 from exporter.cams.client import Client
@@ -100,6 +100,8 @@ class App:
         """Start polling."""
         with self._reloading:
             self._started = True
+            memory.tune()
+            memory.spare_what_stays()
             if self._storage is not None:
                 self._storage.start()
             for account in self._accounts.values():
@@ -165,6 +167,8 @@ class App:
 
     def _apply(self, config: Config) -> None:
         """Build what is new, which may fail; then swap it in, which may not."""
+        kept = (replace(account, numbers=self._state.kept(account.numbers)) for account in config.accounts)
+        config = replace(config, accounts=tuple(kept))
         accounts = {account.name: self._built(account, config) for account in config.accounts}
         with self._lock:
             old, self._accounts = self._accounts, accounts
@@ -183,6 +187,7 @@ class App:
         if self._started:
             for name in accounts.keys() - old.keys():
                 accounts[name].poller.start()
+            memory.spare_what_stays()
 
     def _built(self, account: AccountConfig, config: Config) -> _Account:
         connections = max_in_flight(account.pace_qps, config.api.timeout_seconds, len(config.accounts))

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
 from exporter import metrics
-from exporter.metrics import Counters, Metric
+from exporter.metrics import Counters, Metric, Sample
 from exporter.model import KNOWN_STATUSES, AccountStatus, PhoneNumber
+from exporter.spelling import Series
 from exporter.state import NumberState, Snapshot
 
-Sample = tuple[dict[str, str], float]
+Labelled = tuple[dict[str, str], float]
 
 
 class ReloadStatus:
@@ -43,27 +45,26 @@ class CamsCollector(Collector):
         self.view = view
         self._counters = counters
         self._reload_status = reload_status
-        self._build = {"version": version, "revision": revision, "python_version": platform.python_version()}
+        build = {"version": version, "revision": revision, "python_version": platform.python_version()}
+        self._build = Series(metrics.BUILD_INFO.name, build.items())
 
     def collect(self) -> Iterator[Family]:
         """All families, numbers first, in the catalogue's order."""
         snapshot, accounts = self.view()
         yield from number_families(snapshot)
-        yield from self.own_families(accounts)
+        for metric, samples in self.own_samples(accounts):
+            yield _own_family(metric, samples)
 
-    def own_families(self, accounts: Sequence[AccountStatus]) -> list[Family]:
-        """The families about accounts and about the exporter itself: few series, whatever the fleet's size."""
-        families = {family.name: family for family in self._counters.collect()}
-        families |= {family.name: family for family in account_families(accounts)}
-        reload_status = self._reload_status
-        for metric, samples in (
-            (metrics.BUILD_INFO, [(self._build, 1.0)]),
-            (metrics.RELOAD_SUCCESSFUL, [({}, float(reload_status.successful))]),
-            (metrics.RELOAD_TIMESTAMP, [({}, reload_status.success_unix)]),
-        ):
-            families[metric.name] = _family(metric, samples)
-        order = [metric.name.removesuffix("_total") for metric in metrics.CATALOGUE]
-        return [families[name] for name in order if name in families]
+    def own_samples(self, accounts: Sequence[AccountStatus]) -> list[tuple[Metric, list[Sample]]]:
+        """What is to be said about accounts and about the exporter itself, in the catalogue's order."""
+        found = dict(self._counters.samples())
+        found |= dict(_account_samples(accounts))
+        found |= {
+            metrics.BUILD_INFO: [(self._build, 1.0)],
+            metrics.RELOAD_SUCCESSFUL: [(_RELOAD_SUCCESSFUL, float(self._reload_status.successful))],
+            metrics.RELOAD_TIMESTAMP: [(_RELOAD_TIMESTAMP, self._reload_status.success_unix)],
+        }
+        return [(metric, found[metric]) for metric in metrics.CATALOGUE if metric in found]
 
 
 def number_families(snapshot: Snapshot) -> Iterator[Family]:
@@ -79,19 +80,29 @@ def number_families(snapshot: Snapshot) -> Iterator[Family]:
     yield _family(metrics.STATUS_CHANGE, _present(records, lambda r: r.status_since_unix))
 
 
-def account_families(accounts: Sequence[AccountStatus]) -> Iterator[Family]:
+_RELOAD_SUCCESSFUL = Series(metrics.RELOAD_SUCCESSFUL.name)
+_RELOAD_TIMESTAMP = Series(metrics.RELOAD_TIMESTAMP.name)
+
+_ACCOUNT_VALUES: tuple[tuple[Metric, Callable[[AccountStatus], float]], ...] = (
+    (metrics.ACCOUNT_UP, lambda a: float(a.up)),
+    (metrics.ACCOUNT_NUMBERS, lambda a: float(a.phone_numbers)),
+    (metrics.ACCOUNT_INTERVAL, lambda a: a.scrape_interval_seconds),
+    (metrics.ACCOUNT_LAG, lambda a: a.lag_seconds),
+    (metrics.BUDGET_QPS, lambda a: a.budget_qps),
+    (metrics.EFFECTIVE_QPS, lambda a: a.effective_qps),
+    (metrics.IN_FLIGHT, lambda a: float(a.in_flight)),
+)
+
+
+def _account_samples(accounts: Sequence[AccountStatus]) -> Iterator[tuple[Metric, list[Sample]]]:
     """The gauges about accounts."""
-    values: tuple[tuple[Metric, Callable[[AccountStatus], float]], ...] = (
-        (metrics.ACCOUNT_UP, lambda a: float(a.up)),
-        (metrics.ACCOUNT_NUMBERS, lambda a: float(a.phone_numbers)),
-        (metrics.ACCOUNT_INTERVAL, lambda a: a.scrape_interval_seconds),
-        (metrics.ACCOUNT_LAG, lambda a: a.lag_seconds),
-        (metrics.BUDGET_QPS, lambda a: a.budget_qps),
-        (metrics.EFFECTIVE_QPS, lambda a: a.effective_qps),
-        (metrics.IN_FLIGHT, lambda a: float(a.in_flight)),
-    )
-    for metric, value in values:
-        yield _family(metric, (({"account": account.account}, value(account)) for account in accounts))
+    for metric, value in _ACCOUNT_VALUES:
+        yield metric, [(_account_series(metric.name, account.account), value(account)) for account in accounts]
+
+
+@lru_cache(maxsize=4096)
+def _account_series(name: str, account: str) -> Series:
+    return Series(name, (("account", account),))
 
 
 def number_labels(number: PhoneNumber) -> dict[str, str]:
@@ -99,7 +110,7 @@ def number_labels(number: PhoneNumber) -> dict[str, str]:
     return {"account": number.account, "cust_space_id": number.cust_space_id, "phone_number": number.label}
 
 
-def status_samples(record: NumberState, snapshot: Snapshot) -> Iterator[Sample]:
+def status_samples(record: NumberState, snapshot: Snapshot) -> Iterator[Labelled]:
     """One sample for each status the number may have or has had; exactly one of them is 1."""
     labels = number_labels(record.number)
     current = snapshot.status(record)
@@ -118,15 +129,22 @@ def info_labels(record: NumberState) -> dict[str, str]:
     }
 
 
-def _present(records: Iterable[NumberState], value: Callable[[NumberState], float | None]) -> Iterator[Sample]:
+def _present(records: Iterable[NumberState], value: Callable[[NumberState], float | None]) -> Iterator[Labelled]:
     for record in records:
         present = value(record)
         if present is not None:
             yield number_labels(record.number), present
 
 
-def _family(metric: Metric, samples: Iterable[Sample]) -> Family:
+def _family(metric: Metric, samples: Iterable[Labelled]) -> Family:
     family = Family(metric.name, metric.help, metric.type)
     for labels, value in samples:
         family.add_sample(metric.name, labels, value)
+    return family
+
+
+def _own_family(metric: Metric, samples: Iterable[Sample]) -> Family:
+    family = Family(metric.family, metric.help, metric.type)
+    for series, value in samples:
+        family.add_sample(series.name, dict(series.labels), value)
     return family

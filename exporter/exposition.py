@@ -1,9 +1,9 @@
 """The exposition: the bytes of a scrape, in the format and encoding a client asked for.
 
 Equal, byte for byte, to what prometheus_client's `generate_latest` makes of the same families (`reference`), at a
-fraction of its cost.  What takes long to spell, a number's labels and timestamps, is spelled when it changes and kept;
-a scrape joins it to lines, a chunk of numbers at a time, so that there is never a second copy of the whole text.
-Whole lines are not kept: they would take twice the memory and save nothing that counts beside the compression.
+fraction of its cost.  What takes long to spell, labels and timestamps, is spelled when it changes and kept; a scrape
+joins it to lines, a chunk of numbers at a time, so that there is never a second copy of the whole text.  Whole lines
+are not kept: they would take many times the memory and save nothing that counts beside the compression.
 
 Blocking; called off the event loop.
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 
@@ -22,12 +21,12 @@ from prometheus_client import exposition
 from prometheus_client.core import Metric as Family
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from exporter import metrics
 from exporter.collector import CamsCollector, info_labels, number_labels
 from exporter.metrics import Metric
-from exporter.model import KNOWN_STATUSES
+from exporter.model import KNOWN_STATUSES, PhoneNumber
+from exporter.spelling import escaped, spelled_around, spelled_labels, spelled_value
 from exporter.state import NumberState, Snapshot
 
 GZIP_LEVEL = 1
@@ -58,8 +57,8 @@ class Exposition:
     """The text of `collector` followed by that of `others`; thread-safe, one scrape at a time."""
 
     def __init__(self, collector: CamsCollector, others: Collector) -> None:
-        self._collector = collector
-        self._others = others
+        self.collector = collector
+        self.others = others
         self._rows: list[_Row] = []
         self._lock = threading.Lock()
 
@@ -69,24 +68,30 @@ class Exposition:
             return _encoded(self._text(fmt, names), gzip=gzip)
 
     def _text(self, fmt: Format, names: frozenset[str]) -> Iterator[str]:
-        snapshot, accounts = self._collector.view()
+        snapshot, accounts = self.collector.view()
         self._respell(snapshot.numbers)
         for metric, line in _NUMBER_LINES:
             if not names or metric.name in names:
                 yield from self._number_family(metric, line, snapshot, fmt, sparse=bool(names))
-        for family in _Only(self._collector.own_families(accounts), names).collect():
-            yield _header(family.name, family.documentation, family.type, fmt)
-            yield "".join([_sample_line(sample.name, sample.labels, sample.value) for sample in family.samples])
-        yield reference(_Only(self._others.collect(), names), fmt).decode()
+        for metric, samples in self.collector.own_samples(accounts):
+            lines = [series.line(value) for series, value in samples if not names or series.name in names]
+            if lines or not names:
+                yield _header(metric.family, metric.help, metric.type, fmt)
+                yield "".join(lines)
+        yield reference(_Only(self.others.collect(), names), fmt).decode()
 
     def _respell(self, records: tuple[NumberState, ...]) -> None:
         """Bring the rows up to date with `records`; 0.1 µs for a record that is the same as at the last scrape."""
         rows = self._rows
         del rows[len(records) :]
         for index, row in enumerate(rows):
-            if row.record is not records[index]:
-                rows[index] = _row(records[index], row)
-        rows.extend(_row(record, None) for record in records[len(rows) :])
+            record = records[index]
+            if row.record is not record:
+                if row.record.number is record.number:
+                    row.update(record)
+                else:
+                    rows[index] = _Row(record)
+        rows.extend([_Row(record) for record in records[len(rows) :]])
 
     def _number_family(
         self, metric: Metric, line: _Line, snapshot: Snapshot, fmt: Format, *, sparse: bool
@@ -103,43 +108,59 @@ class Exposition:
             yield lines
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """What of a number's lines takes long to spell; `labels` and `info` are what stands between the braces."""
+@lru_cache(maxsize=1024)
+def _pieces(account: str, cust_space_id: str, labels: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """What numbers of the same space and labels have in common between the braces; what they have not comes between.
 
-    record: NumberState
-    labels: str
-    info: str
-    success: str
-    since: str
+    First what precedes the number where only its identity is spelled; then, of the info metric, what precedes the name,
+    the number and the ID, and what follows them.
+    """
+    blank = NumberState(PhoneNumber(account, cust_space_id, "", "", "", labels))
+    before_number, _ = spelled_around(number_labels(blank.number).items(), ("phone_number",))
+    return (before_number, *spelled_around(info_labels(blank).items(), ("name", "phone_number", "phone_number_id")))
+
+
+class _Row:
+    """What of a number's lines takes long to spell.
+
+    `name`, `label` and `id` are escaped, which mostly leaves them the very strings that the record holds: all labels
+    spelled out would take three times the memory of the rest.
+    """
+
+    __slots__ = ("id", "label", "name", "pieces", "record", "since", "success")
+
+    def __init__(self, record: NumberState) -> None:
+        number = record.number
+        self.record = record
+        self.pieces = _pieces(number.account, number.cust_space_id, number.labels)
+        self.name = escaped(number.name)
+        self.label = escaped(number.label)
+        self.id = escaped(record.phone_number_id)
+        self.success = _instant(record.success_unix)
+        # one string for both where they are the same instant
+        is_same = record.status_since_unix == record.success_unix
+        self.since = self.success if is_same else _instant(record.status_since_unix)
+
+    def update(self, record: NumberState) -> None:
+        """Spell what a poll of the same number changed."""
+        old, self.record = self.record, record
+        if record.phone_number_id is not old.phone_number_id:
+            self.id = escaped(record.phone_number_id)
+        if record.success_unix != old.success_unix:
+            self.success = _instant(record.success_unix)
+        if record.status_since_unix != old.status_since_unix:
+            self.since = _instant(record.status_since_unix)
 
 
 _Line = Callable[[_Row, Snapshot], str]
 
 
-def _row(record: NumberState, old: _Row | None) -> _Row:
-    """`record` spelled, as far as it differs from `old`."""
-    if old is None or old.record.number is not record.number:
-        labels = _labels(number_labels(record.number))
-        old = None
-    else:
-        labels = old.labels
-    if old is None or old.record.phone_number_id != record.phone_number_id:
-        info = _labels(info_labels(record))
-    else:
-        info = old.info
-    success = "" if record.success_unix is None else _value(record.success_unix)
-    if old is not None and old.record.status_since_unix == record.status_since_unix:
-        since = old.since
-    elif record.status_since_unix is None:
-        since = ""
-    else:  # one string for both where they are the same instant
-        since = success if record.status_since_unix == record.success_unix else _value(record.status_since_unix)
-    return _Row(record, labels, info, success, since)
+def _instant(unix: float | None) -> str:
+    return "" if unix is None else spelled_value(unix)
 
 
 def _status_lines(row: _Row, snapshot: Snapshot) -> str:
-    return f"{metrics.STATUS.name}{{{row.labels}".join(
+    return f'{metrics.STATUS.name}{{{row.pieces[0]}{row.label}"'.join(
         _status_tails(snapshot.status(row.record), row.record.extra_statuses)
     )
 
@@ -148,24 +169,29 @@ def _status_lines(row: _Row, snapshot: Snapshot) -> str:
 def _status_tails(current: str, extra: tuple[str, ...]) -> tuple[str, ...]:
     """What follows a number's labels on each of its lines; after an empty first, to be joined by what precedes."""
     statuses = (*KNOWN_STATUSES, *extra)
-    return ("", *(f",{_labels({'status': status})}}} {float(status == current)}\n" for status in statuses))
+    return ("", *(f",{spelled_labels([('status', status)])}}} {float(status == current)}\n" for status in statuses))
 
 
 def _info_line(row: _Row, _snapshot: Snapshot) -> str:
-    return f"{metrics.INFO.name}{{{row.info}}} 1.0\n"
+    _, before, between, before_id, after = row.pieces
+    return f"{metrics.INFO.name}{{{before}{row.name}{between}{row.label}{before_id}{row.id}{after}}} 1.0\n"
 
 
 def _last_poll_line(row: _Row, _snapshot: Snapshot) -> str:
     success = row.record.last_poll_success
-    return "" if success is None else f"{metrics.LAST_POLL_SUCCESS.name}{{{row.labels}}} {float(success)}\n"
+    return "" if success is None else _line(metrics.LAST_POLL_SUCCESS, row, "1.0" if success else "0.0")
 
 
 def _success_line(row: _Row, _snapshot: Snapshot) -> str:
-    return row.success and f"{metrics.LAST_SUCCESS.name}{{{row.labels}}} {row.success}\n"
+    return row.success and _line(metrics.LAST_SUCCESS, row, row.success)
 
 
 def _since_line(row: _Row, _snapshot: Snapshot) -> str:
-    return row.since and f"{metrics.STATUS_CHANGE.name}{{{row.labels}}} {row.since}\n"
+    return row.since and _line(metrics.STATUS_CHANGE, row, row.since)
+
+
+def _line(metric: Metric, row: _Row, value: str) -> str:
+    return f'{metric.name}{{{row.pieces[0]}{row.label}"}} {value}\n'
 
 
 _NUMBER_LINES: tuple[tuple[Metric, _Line], ...] = (
@@ -181,23 +207,6 @@ _NUMBER_LINES: tuple[tuple[Metric, _Line], ...] = (
 def _header(name: str, documentation: str, type_: str, fmt: Format) -> str:
     """The HELP and TYPE lines of a family, as the reference has them."""
     return reference(_Only([Family(name, documentation, type_)]), fmt).decode().removesuffix(_EOF)
-
-
-def _sample_line(name: str, labels: dict[str, str], value: float) -> str:
-    return f"{name}{{{_labels(labels)}}} {_value(value)}\n" if labels else f"{name} {_value(value)}\n"
-
-
-def _labels(labels: dict[str, str]) -> str:
-    return ",".join([f'{name}="{_escaped(value)}"' for name, value in sorted(labels.items())])
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
-
-
-def _value(value: float) -> str:
-    spelled: str = floatToGoString(value)  # type: ignore[no-untyped-call] # the library's
-    return spelled
 
 
 class _Only(Collector):

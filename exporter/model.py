@@ -46,11 +46,11 @@ class PhoneNumber:
     label: str
     name: str = ""
     labels: tuple[tuple[str, str], ...] = ()
+    key: NumberKey = field(init=False, repr=False, compare=False)
+    """The number's identity, for what outlives a reload; made once, since every part keeps it."""
 
-    @property
-    def key(self) -> NumberKey:
-        """The number's identity, for state that outlives a reload."""
-        return NumberKey(self.account, self.cust_space_id, self.phone_number)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", NumberKey(self.account, self.cust_space_id, self.phone_number))
 
     def redacted(self, text: str) -> str:
         """`text` with the number as people may see it."""

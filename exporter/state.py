@@ -7,6 +7,7 @@ Success is written by `succeeded` alone: a failure changes neither a status nor 
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -100,6 +101,15 @@ class State:
                 self._records[number.key] = record
             self._stale_after = dict(stale_after_seconds)
 
+    def kept(self, numbers: Iterable[PhoneNumber]) -> tuple[PhoneNumber, ...]:
+        """`numbers`, those that are here already as the very objects: a reload must not leave a second copy of each."""
+        with self._lock:
+            records = self._records
+        return tuple(
+            record.number if (record := records.get(number.key)) is not None and record.number == number else number
+            for number in numbers
+        )
+
     def restore(self, remembered: Mapping[NumberKey, Remembered]) -> int:
         """Take over what an earlier process knew of numbers not answered yet; returns of how many.
 
@@ -116,7 +126,7 @@ class State:
                     continue
                 self._records[key] = replace(
                     record,
-                    status=known.status,
+                    status=sys.intern(known.status),
                     extra_statuses=known.extra_statuses[-MAX_EXTRA_STATUSES:],
                     phone_number_id=known.phone_number_id,
                     request_id=known.request_id,
@@ -130,16 +140,18 @@ class State:
     def succeeded(self, number: PhoneNumber, answer: Answer) -> str | None:
         """Record a status; returns the one before where it changed (empty for the first), else None."""
         now, now_unix = self._clock.monotonic(), self._clock.unix()
+        status = sys.intern(answer.status)  # one text in memory for all numbers that have it
         with self._lock:
             record = self._records.get(number.key)
             if record is None:  # the number left the configuration while its poll was under way
                 return None
-            changed = answer.status != record.status
+            changed = status != record.status
+            same_id = answer.phone_number_id == record.phone_number_id
             self._records[number.key] = replace(
                 record,
-                status=answer.status,
-                extra_statuses=_with_extra(record.extra_statuses, answer.status),
-                phone_number_id=answer.phone_number_id,
+                status=status,
+                extra_statuses=_with_extra(record.extra_statuses, status),
+                phone_number_id=record.phone_number_id if same_id else answer.phone_number_id,  # keep one of the two
                 last_poll_success=True,
                 last_poll_unix=now_unix,
                 success_at=now,
@@ -161,7 +173,8 @@ class State:
                 return False
             # by what the number is called now: the request may have left before a reload
             message = record.number.redacted(error.message)
-            last_error = LastError(error.code, message, error.http_status, error.request_id, now_unix)
+            code, message = sys.intern(error.code), sys.intern(message)  # an outage has one text for all numbers
+            last_error = LastError(code, message, error.http_status, error.request_id, now_unix)
             self._records[number.key] = replace(
                 record, last_poll_success=False, last_poll_unix=now_unix, last_error=last_error
             )

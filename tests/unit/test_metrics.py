@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from prometheus_client import disable_created_metrics
+from prometheus_client import Histogram, disable_created_metrics
 
-from exporter.metrics import CATALOGUE, MAX_CODES, RESERVED_LABELS, Counters
+from exporter.metrics import CATALOGUE, DURATION, LATENCY_BUCKETS, MAX_CODES, RESERVED_LABELS, Counters
 from exporter.model import OPERATION
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
@@ -20,9 +20,7 @@ def counters(*codes: str) -> Counters:
 
 def samples(made: Counters) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     return {
-        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-        for family in made.collect()
-        for sample in family.samples
+        (series.name, tuple(sorted(series.labels))): value for _, found in made.samples() for series, value in found
     }
 
 
@@ -72,6 +70,21 @@ def test_requests_are_counted_with_their_duration() -> None:
     assert value(made, "cams_api_requests_total", account="main", operation=OPERATION) == 2
     assert value(made, "cams_api_request_duration_seconds_count", account="main", operation=OPERATION) == 2
     assert value(made, "cams_api_request_duration_seconds_sum", account="main", operation=OPERATION) == 0.2 + 0.4
+
+
+def test_durations_fall_into_the_buckets_that_prometheus_client_puts_them_into() -> None:
+    """A bound belongs to its bucket, what lies beyond the last one to +Inf."""
+    made = counters()
+    theirs = Histogram(DURATION.name, DURATION.help, DURATION.labels, buckets=LATENCY_BUCKETS, registry=None)
+    theirs.labels("main", OPERATION)
+    for seconds in (0.0, 0.01, *LATENCY_BUCKETS, 0.3000001, 61.0, 1e9):
+        made.request("main", seconds)
+        theirs.labels("main", OPERATION).observe(seconds)
+    (ours,) = (found for metric, found in made.samples() if metric is DURATION)
+    (family,) = theirs.collect()
+    assert [(series.name, dict(series.labels), count) for series, count in ours] == [
+        (sample.name, sample.labels, sample.value) for sample in family.samples
+    ]
 
 
 def test_codes_beyond_64_per_account_are_counted_as_other() -> None:

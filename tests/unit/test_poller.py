@@ -143,10 +143,10 @@ class Bench:
     def counted(self, name: str, **labels: str) -> float:
         wanted = {"account": "main", **labels}
         return sum(
-            sample.value
-            for family in self.counters.collect()
-            for sample in family.samples
-            if sample.name == name and wanted.items() <= sample.labels.items()
+            value
+            for _, samples in self.counters.samples()
+            for series, value in samples
+            if series.name == name and wanted.items() <= dict(series.labels).items()
         )
 
 

@@ -27,6 +27,11 @@ def error(code: str = "timeout") -> ApiError:
     return ApiError(code, Kind.TRANSIENT, message="no answer", request_id="R-9", http_status=None)
 
 
+def copy_of(text: str) -> str:
+    """An equal string that is another object, as each answer brings one."""
+    return "".join(list(text))
+
+
 def only(made: State) -> NumberState:
     (record,) = made.snapshot().numbers
     return record
@@ -55,6 +60,38 @@ def test_an_answer_is_the_status_and_its_time() -> None:
     assert record.last_poll_success is True
     assert record.phone_number_id == "2224342624"
     assert record.request_id == "R-1"
+
+
+def test_numbers_that_are_told_the_same_share_its_text() -> None:
+    """Each answer brings its own copy; fifty thousand of them are megabytes."""
+    made = state(FakeClock(), number(0), number(1))
+    for index in range(2):
+        made.succeeded(number(index), answer(copy_of("REVOKED")))
+        made.failed(number(index), error(copy_of("Odd.Code")))
+    first, second = made.snapshot().numbers
+    assert first.status is second.status
+    assert first.last_error is not None
+    assert second.last_error is not None
+    assert first.last_error.code is second.last_error.code
+
+
+def test_numbers_that_a_reload_did_not_change_are_kept_as_they_are() -> None:
+    """Else the parts that took the new one and those that kept the old one hold fifty thousand of them twice."""
+    made = state(FakeClock(), number(0), number(1))
+    before = [record.number for record in made.snapshot().numbers]
+    given = [number(1), number(0, name="renamed"), number(2)]
+    kept = made.kept(given)
+    assert kept == tuple(given)
+    assert kept[0] is before[1]
+    assert kept[1:] == (given[1], given[2])
+
+
+def test_an_id_that_is_told_again_is_not_kept_anew() -> None:
+    made = state(FakeClock(), number())
+    made.succeeded(number(), Answer("VERIFIED", copy_of("2224"), "R-1"))
+    before = only(made)
+    made.succeeded(number(), Answer("VERIFIED", copy_of("2224"), "R-2"))
+    assert only(made).phone_number_id is before.phone_number_id
 
 
 def test_a_failure_changes_neither_the_status_nor_a_success_time() -> None:

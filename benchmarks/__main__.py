@@ -1,0 +1,46 @@
+"""Run benchmarks: ``python -m benchmarks [--quick] [--only NAME,...] [--output FILE]``.
+
+Prints Markdown; with ``--output`` writes it to FILE instead.  Exit status 0 even where a target is missed: the table
+says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from benchmarks import budget, growth, memory, polling, scrape
+from benchmarks.harness import Options, Progress, Report, facts, markdown
+
+BENCHMARKS = {"scrape": scrape, "polling": polling, "budget": budget, "memory": memory, "growth": growth}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="benchmarks", description="Measure the exporter.")
+    parser.add_argument("--quick", action="store_true", help="a second or two each: to see that they work")
+    parser.add_argument("--only", default="", metavar="NAME,...", help=f"of {', '.join(BENCHMARKS)}")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the results there")
+    args = parser.parse_args()
+    wanted = [name for name in args.only.split(",") if name] or list(BENCHMARKS)
+    for name in wanted:
+        if name not in BENCHMARKS:
+            parser.error(f"--only: {name!r} is none of {', '.join(BENCHMARKS)}")
+    progress = Progress(lambda text: print(text, file=sys.stderr, flush=True))
+    heading = facts()
+    reports = []
+    for name in wanted:
+        began = time.monotonic()
+        module = BENCHMARKS[name]
+        result = module.run(Options(args.quick), progress)
+        reports.append(Report(name, module.__doc__ or "", result, time.monotonic() - began))
+        if args.output is not None:  # after each, so that a run that is cut off leaves what it found
+            args.output.write_text(markdown(heading, reports), encoding="utf-8")
+    if args.output is None:
+        print(markdown(heading, reports), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Configurations of many numbers, evenly spread over accounts."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+IDLE_QPS = 0.001
+"""The least that the configuration allows: a request in 17 minutes."""
+
+MAX_ACCOUNTS = 100
+NUMBERS_PER_ACCOUNT = 100
+
+MAX_RATE = 1000.0
+"""Of `qps` and `quota`, as the exporter's configuration allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """`numbers` numbers of an endpoint; unless `wanted_accounts` says otherwise, up to 100 accounts of 100 numbers."""
+
+    numbers: int
+    endpoint: str
+    ca_file: Path | None = None
+    interval: str = "1s"
+    wanted_accounts: int = 0
+
+    @property
+    def accounts(self) -> int:
+        return self.wanted_accounts or max(1, min(MAX_ACCOUNTS, self.numbers // NUMBERS_PER_ACCOUNT))
+
+    def write(self, path: Path, polls_per_second: float) -> None:
+        """Write the configuration; `polls_per_second`, 0 for next to none, is what all accounts together may send."""
+        path.write_text(self.text(polls_per_second), encoding="utf-8")
+
+    def text(self, polls_per_second: float) -> str:
+        """The configuration."""
+        qps = max(IDLE_QPS, polls_per_second / self.accounts)
+        lines = [f"scrape_interval: {self.interval}", "api:", f"  endpoint: {self.endpoint}"]
+        if self.ca_file is not None:
+            lines.append(f"  ca_file: {self.ca_file}")
+        lines.append("accounts:")
+        bounds = [self.numbers * account // self.accounts for account in range(self.accounts + 1)]
+        for account, (first, end) in enumerate(itertools.pairwise(bounds)):
+            lines += account_lines(account, range(first, end), qps, min(MAX_RATE, math.ceil(qps * 1.1)))
+        return "\n".join(lines) + "\n"
+
+
+def account_name(account: int) -> str:
+    return f"account-{account:03d}"
+
+
+def space(account: int) -> str:
+    return f"cams-space-{account:03d}"
+
+
+def phone_number(index: int) -> str:
+    """The digits of the `index`-th number of a fleet."""
+    return f"86138{index:08d}"
+
+
+def account_lines(account: int, numbers: range, qps: float, quota: float) -> list[str]:
+    """One account's section: a name and two labels a number, as in the example."""
+    lines = [
+        f"  - name: {account_name(account)}",
+        f"    qps: {qps:g}",
+        f"    quota: {quota:g}",
+        f"    credentials: {{type: access_key, access_key_id: key-{account:03d}, access_key_secret: secret}}",
+        "    numbers:",
+    ]
+    for index in numbers:
+        lines += [
+            f'      - phone_number: "{phone_number(index)}"',
+            f"        cust_space_id: {space(account)}",
+            f"        name: line {index}",
+            f"        labels: {{team: care, brand: brand-{index % 7}}}",
+        ]
+    return lines

@@ -1,0 +1,37 @@
+"""Whether the cost of a number stays what it is as the fleet grows.
+
+The same runs as `memory`: CPU of one idle scrape and resident memory, less those of a process with one number,
+divided by the number of numbers.  Flat columns mean that the totals grow in a straight line.  Up to 10,000 numbers
+the accounts grow in number too, 100 numbers each; the 50,000 are in 100 accounts like the 10,000.
+"""
+
+from __future__ import annotations
+
+from benchmarks import memory
+from benchmarks.harness import Options, Progress, Result, Table, Target
+
+FLAT = 1.3
+"""How much more a number may cost among 50,000 than among 10,000."""
+
+
+def run(options: Options, progress: Progress) -> Result:
+    """Measure, or look at what `memory` measured."""
+    base, *found = memory.measure((1, 100) if options.quick else memory.SIZES, options, progress)
+    scrape = {m.numbers: (m.scrape_seconds - base.scrape_seconds) / m.numbers * 1e6 for m in found}
+    kib = {m.numbers: (m.rss_mib - base.rss_mib) / m.numbers * 1024 for m in found}
+    table = Table(
+        ("numbers", "scrape CPU a number, µs", "memory a number, KiB"),
+        tuple((f"{numbers:,}", f"{scrape[numbers]:.2f}", f"{kib[numbers]:.2f}") for numbers in scrape),
+    )
+    return Result((table,), tuple(_targets(scrape, kib)))
+
+
+def _targets(scrape: dict[int, float], kib: dict[int, float]) -> list[Target]:
+    if not {10_000, 50_000} <= scrape.keys():
+        return []
+    targets = []
+    for what, found in (("scrape CPU", scrape), ("memory", kib)):
+        ratio = found[50_000] / found[10_000]
+        name = f"{what} a number, 50,000 against 10,000"
+        targets.append(Target(name, f"≤ {FLAT} ×", f"{ratio:.2f} ×", ratio <= FLAT))
+    return targets

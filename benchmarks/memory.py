@@ -1,0 +1,140 @@
+"""Memory, start-up time, and the check of a configuration, by the number of numbers.
+
+Start-up is from the exec of `python -m exporter` to the last byte of a first scrape, over a connection that is
+tried again every 2 ms; static keys, the median of several starts. The check is `--config.check` from exec to exit.
+Memory is the resident set after every number was asked at 1,000 polls a second, the threads that took have gone, and
+three scrapes were served. 1 number stands for none: a configuration without numbers is refused.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from benchmarks.fleet import Fleet
+from benchmarks.harness import Options, Progress, Result, Table, Target, median
+from benchmarks.processes import Child, Scraper, exporter, until, wait_ready
+from exporter.workers import IDLE_SECONDS
+
+SIZES = (1, 1_000, 10_000, 50_000)
+FILL_RATE = 1_000.0
+COOL_SECONDS = IDLE_SECONDS + 5.0
+"""The threads that a fast first pass took end after that."""
+
+RETRY_SECONDS = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One fleet; seconds and MiB.  `scrape_seconds` is the CPU of one scrape while next to nothing is polled."""
+
+    numbers: int
+    start_seconds: float
+    check_seconds: float
+    rss_mib: float
+    scrape_seconds: float
+
+
+def run(options: Options, progress: Progress) -> Result:
+    """Measure all sizes."""
+    found = measure((1, 100) if options.quick else SIZES, options, progress)
+    table = Table(
+        ("numbers", "exec to first scrape, s", "--config.check, s", "RSS, MiB"),
+        tuple(
+            (f"{m.numbers:,}", f"{m.start_seconds:.2f}", f"{m.check_seconds:.2f}", f"{m.rss_mib:.1f}") for m in found
+        ),
+    )
+    return Result((table,), tuple(_targets(found)))
+
+
+@cache
+def measure(sizes: tuple[int, ...], options: Options, progress: Progress) -> tuple[Measured, ...]:
+    """Measure fleets of these sizes; once in a process, since `growth` looks at the same numbers."""
+    return tuple(_measured(size, options, progress) for size in sizes)
+
+
+def _measured(numbers: int, options: Options, progress: Progress) -> Measured:
+    progress(f"memory: {numbers} numbers")
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        endpoint = stack.enter_context(Child("benchmarks.endpoint"))
+        fleet = Fleet(numbers, endpoint.wait_for(r"serving (\S+)")[1], interval="1h")
+        config = folder / "config.yml"
+        fleet.write(config, FILL_RATE)
+        starts = [_start_seconds(config) for _ in range(int(options.pick(5 if numbers < 50_000 else 3, 1)))]
+        served = stack.enter_context(exporter(config))
+        wait_ready(served.url)
+        scraper = Scraper(served.url)
+        for _ in range(3):
+            scraper.scrape()
+            time.sleep(options.pick(COOL_SECONDS / 3 if numbers >= FILL_RATE else 1.0, 0.1))
+        rss = served.rss_mib()
+        times = int(options.pick(20, 3))
+        before = served.cpu_seconds()
+        for _ in range(times):
+            scraper.scrape()
+        scrape_seconds = (served.cpu_seconds() - before) / times
+        scraper.close()
+    with _written(fleet) as path:
+        return Measured(numbers, median(starts), _check_seconds(path), rss, scrape_seconds)
+
+
+@contextmanager
+def _written(fleet: Fleet) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        path = Path(folder) / "config.yml"
+        fleet.write(path, FILL_RATE)
+        yield path
+
+
+def _start_seconds(config: Path) -> float:
+    port = _free_port()
+    with Child("exporter", f"--config.file={config}", f"--web.listen-address=127.0.0.1:{port}") as child:
+
+        def answers() -> bool:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            with suppress(OSError):
+                connection.request("GET", "/metrics", headers={"Accept-Encoding": "gzip"})
+                return connection.getresponse().read() != b""
+            return False
+
+        until(answers, "the exporter answers a scrape", every_seconds=RETRY_SECONDS)
+        return time.monotonic() - child.began
+
+
+def _check_seconds(config: Path) -> float:
+    began = time.monotonic()
+    command = [sys.executable, "-m", "exporter", "--config.check", f"--config.file={config}"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.monotonic() - began
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _targets(found: tuple[Measured, ...]) -> Iterator[Target]:
+    by_size = {m.numbers: m for m in found}
+    if 50_000 not in by_size:
+        return
+    for numbers, limit in ((10_000, 85), (50_000, 160)):
+        rss = by_size[numbers].rss_mib
+        yield Target(f"RSS at {numbers:,} numbers", f"≤ {limit} MiB", f"{rss:.1f} MiB", rss <= limit)
+    for numbers in (1, 1_000):
+        start = by_size[numbers].start_seconds
+        what = f"exec to first scrape, {numbers:,} number{'s' if numbers > 1 else ''}"
+        yield Target(what, "≤ 0.6 s", f"{start:.2f} s", start <= 0.6)
+    check = by_size[50_000].check_seconds
+    yield Target("check of a configuration of 50,000 numbers", "≤ 6 s", f"{check:.2f} s", check <= 6)

@@ -1,0 +1,157 @@
+"""CPU per poll and the most polls a second of one process, over TLS, against the official SDK on the same server.
+
+The server is a process of its own that answers at once and checks nothing.  The SDK (alibabacloud-cams20200606)
+asks in a loop on one thread, over one kept-alive connection, as fast as it can or at an even pace; so does the
+exporter's own client.  Then the exporter as a whole: ten accounts with a budget that no machine can spend, for the
+ceiling, and at an even pace, with everything that comes with a poll: budget, schedule, threads, state, counters.
+CPU is that of the whole process by the kernel's clock.  A call costs more at a slow pace whoever makes it, since
+caches are cold and threads have to be woken: a row is compared with the SDK's at the same pace.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import trustme
+
+from benchmarks.fleet import Fleet
+from benchmarks.harness import Options, Progress, Result, Table, Target, interleaved, median, milliseconds
+from benchmarks.processes import Child, Served, exporter, total, wait_ready
+
+NUMBERS = 10_000
+ACCOUNTS = 10
+REQUESTS = "cams_api_requests_total"
+FLAT_OUT = 0.0
+"""The pace of whoever asks as fast as possible."""
+
+PACES = (FLAT_OUT, 10.0, 100.0)
+CEILING = 10_000.0
+"""Polls a second that are configured where the ceiling is looked for."""
+
+SETTLE_SECONDS = 1.5
+
+Rows = dict[tuple[str, float], "_Row"]
+SDK, CLIENT, EXPORTER = "official SDK in a loop", "the exporter's client in a loop", "the exporter"
+
+
+@dataclass(slots=True)
+class _Row:
+    """One way of asking: CPU seconds a call and calls a second, round by round."""
+
+    cpu: list[float] = field(default_factory=list)
+    rate: list[float] = field(default_factory=list)
+
+    def add(self, calls: float, cpu: float, wall: float) -> float:
+        self.cpu.append(cpu / max(calls, 1.0))
+        self.rate.append(calls / wall)
+        return self.cpu[-1]
+
+
+def run(options: Options, progress: Progress) -> Result:
+    """Measure."""
+    seconds, rounds = options.pick(3.0, 0.2), int(options.pick(3, 1))
+    paces = (FLAT_OUT,) if options.quick else PACES
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        ca_file, certificate = _certificates(folder)
+        endpoint = stack.enter_context(Child("benchmarks.endpoint", str(certificate)))
+        url = endpoint.wait_for(r"serving (\S+)")[1]
+        fleet = Fleet(int(options.pick(NUMBERS, 1_000)), url, ca_file, wanted_accounts=ACCOUNTS)
+        rows = _loops(paces, url, ca_file, seconds, rounds, progress)
+        rows |= _exporter(paces, stack, fleet, folder / "config.yml", seconds, rounds, progress)
+    return Result((_table(rows),), _targets(rows))
+
+
+def _loops(paces: Sequence[float], url: str, ca_file: Path, seconds: float, rounds: int, progress: Progress) -> Rows:
+    progress("polling: the SDK and the client in a loop")
+    rows = {(who, pace): _Row() for who in (SDK, CLIENT) for pace in paces}
+
+    def loop(who: str, pace: float) -> float:
+        rate = [str(pace)] if pace != FLAT_OUT else []
+        with Child(
+            "benchmarks.loops", "sdk" if who == SDK else "client", url, str(ca_file), str(seconds), *rate
+        ) as child:
+            said = json.loads(child.output().strip().splitlines()[-1])
+        return rows[who, pace].add(said["calls"], said["cpu"], said["wall"])
+
+    interleaved({f"{who} {pace}": partial(loop, who, pace) for who, pace in rows}, rounds)
+    return rows
+
+
+def _exporter(
+    paces: Sequence[float],
+    stack: ExitStack,
+    fleet: Fleet,
+    config: Path,
+    seconds: float,
+    rounds: int,
+    progress: Progress,
+) -> Rows:
+    fleet.write(config, CEILING)
+    served = stack.enter_context(exporter(config))
+    wait_ready(served.url)
+    rows: Rows = {}
+    for pace in paces:
+        progress(f"polling: the exporter at {_pace(pace)}")
+        fleet.write(config, CEILING if pace == FLAT_OUT else pace)
+        served.reload()
+        time.sleep(SETTLE_SECONDS)
+        rows[EXPORTER, pace] = _Row()
+        for _ in range(rounds):
+            _round(served, rows[EXPORTER, pace], seconds)
+    return rows
+
+
+def _round(served: Served, row: _Row, seconds: float) -> None:
+    calls, cpu, began = total(served.url, REQUESTS), served.cpu_seconds(), time.monotonic()
+    time.sleep(seconds)
+    cpu, wall = served.cpu_seconds() - cpu, time.monotonic() - began
+    row.add(total(served.url, REQUESTS) - calls, cpu, wall)
+
+
+def _certificates(folder: Path) -> tuple[Path, Path]:
+    """A throw-away authority's certificate; a server's key and certificate in one file."""
+    authority = trustme.CA()
+    ca_file, certificate = folder / "ca.pem", folder / "server.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
+    return ca_file, certificate
+
+
+def _table(rows: Rows) -> Table:
+    return Table(
+        ("", "pace", "CPU a poll, ms", "polls/s", "CPU against the SDK"),
+        tuple(
+            (
+                who,
+                _pace(pace),
+                milliseconds(median(row.cpu)),
+                f"{median(row.rate):,.0f}",
+                f"{median(row.cpu) / median(rows[SDK, pace].cpu):.2f} ×",
+            )
+            for (who, pace), row in sorted(rows.items(), key=lambda item: (item[0][1], -median(item[1].cpu)))
+        ),
+    )
+
+
+def _targets(rows: Rows) -> tuple[Target, ...]:
+    targets = []
+    for pace in [pace for pace in (FLAT_OUT, 100.0) if (EXPORTER, pace) in rows]:
+        ours, theirs = median(rows[EXPORTER, pace].cpu), median(rows[SDK, pace].cpu)
+        what = f"CPU per poll of the whole exporter, {_pace(pace)}"
+        wanted = f"≤ the SDK's {milliseconds(theirs)} ms"
+        targets.append(Target(what, wanted, f"{milliseconds(ours)} ms", ours <= theirs))
+    rate = median(rows[EXPORTER, FLAT_OUT].rate)
+    targets.append(Target("polls/s of one process over TLS", "≥ 500", f"{rate:,.0f}", rate >= 500))
+    return tuple(targets)
+
+
+def _pace(pace: float) -> str:
+    return "flat out" if pace == FLAT_OUT else f"{pace:.0f}/s"

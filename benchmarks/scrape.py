@@ -1,0 +1,221 @@
+"""A scrape as Prometheus asks for it: OpenMetrics, gzip, over HTTP from a real exporter process.
+
+Measured against the reference: the same polling, state and custom collector in a process of its own, exposed by
+prometheus_client (`start_http_server`, `generate_latest`, its gzip).  Both are filled by real polls first, so that
+every number has all its series.  Then, interleaved, each is scraped while it is idle (next to no polls); after that
+the exporter is scraped ten times a second (50,000 numbers: four times) while it polls at 100/s and at 1,000/s.  CPU
+is that of the whole process by the kernel's clock; under polling, what the same time without scrapes costs is taken
+off.  Latency is what the scraper sees, up to the last byte.  A last table is the worst case: a scrape after 10 s
+without one at 1,000 polls/s, so that each of 10,000 numbers has to be spelled anew.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.fleet import Fleet
+from benchmarks.harness import Options, Progress, Result, Table, Target, interleaved, median, milliseconds, quantile
+from benchmarks.processes import Child, Scraper, Served, exporter, wait_ready
+
+SIZES = (100, 1_000, 10_000, 50_000)
+RATES = (100.0, 1_000.0)
+FILL_RATE = 1_000.0
+TARGET_SIZE = 10_000
+SETTLE_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class _Cell:
+    """One way of scraping: CPU seconds of one scrape, and every scrape's latency in seconds."""
+
+    cpu: float = math.nan
+    latencies: list[float] = field(default_factory=list)
+
+    @property
+    def p50(self) -> float:
+        return median(self.latencies)
+
+    @property
+    def p99(self) -> float:
+        return quantile(self.latencies, 0.99)
+
+
+@dataclass(slots=True)
+class _Size:
+    """All that was measured of one fleet."""
+
+    numbers: int
+    reference: _Cell
+    idle: _Cell
+    polling: dict[float, _Cell] = field(default_factory=dict)
+    after_a_pass: _Cell | None = None
+
+    @property
+    def ratio(self) -> float:
+        return self.reference.cpu / self.idle.cpu
+
+
+def run(options: Options, progress: Progress) -> Result:
+    """Measure all sizes."""
+    sizes = (100,) if options.quick else SIZES
+    found = []
+    for numbers in sizes:
+        progress(f"scrape: {numbers} numbers")
+        found.append(_measure(numbers, options))
+    return Result(_tables(found), _targets(found))
+
+
+def _measure(numbers: int, options: Options) -> _Size:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        endpoint = stack.enter_context(Child("benchmarks.endpoint"))
+        fleet = Fleet(numbers, endpoint.wait_for(r"serving (\S+)")[1])
+        config = folder / "config.yml"
+        fleet.write(config, FILL_RATE)
+        reference = stack.enter_context(Served("benchmarks.reference", config))
+        ours = stack.enter_context(exporter(config))
+        reference.wait_for("every number was asked")
+        wait_ready(ours.url)
+        fleet.write(config, 0)
+        for served in (reference, ours):
+            served.reload()
+        time.sleep(options.pick(SETTLE_SECONDS, 0.2))
+        found = _idle(numbers, reference, ours, options)
+        reference.stop()
+        for rate in RATES:
+            if rate <= numbers:
+                fleet.write(config, rate)
+                ours.reload()
+                time.sleep(options.pick(SETTLE_SECONDS, 0.2))
+                found.polling[rate] = _polling(numbers, ours, options)
+        if numbers == TARGET_SIZE:
+            found.after_a_pass = _after_a_pass(ours)
+        return found
+
+
+def _idle(numbers: int, reference: Served, ours: Served, options: Options) -> _Size:
+    """Rounds of one scrape of the reference and several of ours, which is over too soon for one to say much."""
+    found = _Size(numbers, _Cell(), _Cell())
+    theirs, own = Scraper(reference.url), Scraper(ours.url)
+    theirs.scrape()
+    own.scrape()
+
+    def cpu(served: Served, scraper: Scraper, cell: _Cell, times: int) -> float:
+        before = served.cpu_seconds()
+        cell.latencies += [scraper.scrape() for _ in range(times)]
+        return (served.cpu_seconds() - before) / times
+
+    rounds = int(options.pick(5 if numbers < 50_000 else 3, 1))
+    spent = interleaved(
+        {
+            "reference": lambda: cpu(reference, theirs, found.reference, 1),
+            "ours": lambda: cpu(ours, own, found.idle, int(options.pick(20, 3))),
+        },
+        rounds,
+    )
+    found.reference.cpu, found.idle.cpu = median(spent["reference"]), median(spent["ours"])
+    theirs.close()
+    own.close()
+    return found
+
+
+def _polling(numbers: int, ours: Served, options: Options) -> _Cell:
+    """Scrapes at an even pace; CPU beyond what polling costs in the same time right before and after."""
+    cell = _Cell()
+    scraper = Scraper(ours.url)
+    scraper.scrape()
+    gap = options.pick(0.1 if numbers < 50_000 else 0.25, 0.05)
+    count = int(options.pick(120 if numbers < 50_000 else 40, 4))
+
+    def cpu_per_second(scrapes: int, seconds: float) -> float:
+        before, began = ours.cpu_seconds(), time.monotonic()
+        for place in range(scrapes):
+            time.sleep(max(0.0, began + place * gap - time.monotonic()))
+            cell.latencies.append(scraper.scrape())
+        time.sleep(max(0.0, began + seconds - time.monotonic()))
+        return (ours.cpu_seconds() - before) / (time.monotonic() - began)
+
+    quiet = [cpu_per_second(0, options.pick(3.0, 0.2))]
+    busy = cpu_per_second(count, count * gap)
+    quiet.append(cpu_per_second(0, options.pick(3.0, 0.2)))
+    cell.cpu = max(0.0, busy - sum(quiet) / len(quiet)) * gap
+    scraper.close()
+    return cell
+
+
+def _after_a_pass(ours: Served) -> _Cell:
+    cell = _Cell()
+    for _ in range(3):
+        time.sleep(TARGET_SIZE / RATES[-1])
+        scraper = Scraper(ours.url)
+        cell.latencies.append(scraper.scrape())
+        scraper.close()
+    return cell
+
+
+def _tables(found: list[_Size]) -> tuple[Table, ...]:
+    idle = Table(
+        ("numbers", "reference CPU", "p50", "p99", "exporter CPU", "p50", "p99", "CPU ratio"),
+        tuple(
+            (
+                f"{size.numbers:,}",
+                *(milliseconds(v) for v in (size.reference.cpu, size.reference.p50, size.reference.p99)),
+                *(milliseconds(v) for v in (size.idle.cpu, size.idle.p50, size.idle.p99)),
+                f"{size.ratio:.0f} ×",
+            )
+            for size in found
+        ),
+        "Idle, milliseconds a scrape",
+    )
+    polling = Table(
+        ("numbers", "polls/s", "CPU", "p50", "p99", "worst"),
+        tuple(
+            (
+                f"{size.numbers:,}",
+                f"{rate:,.0f}",
+                *(milliseconds(v) for v in (cell.cpu, cell.p50, cell.p99)),
+                milliseconds(max(cell.latencies)),
+            )
+            for size in found
+            for rate, cell in size.polling.items()
+        ),
+        "The exporter while it polls, milliseconds a scrape",
+    )
+    worst = [size for size in found if size.after_a_pass is not None]
+    last = tuple(
+        (f"{size.numbers:,}", *(milliseconds(v) for v in sorted(size.after_a_pass.latencies)))
+        for size in worst
+        if size.after_a_pass is not None
+    )
+    tables = [idle, polling]
+    if last:
+        tables.append(
+            Table(
+                ("numbers", "fastest", "middle", "slowest"),
+                last,
+                "The exporter at 1,000 polls/s after 10 s without a scrape, latency in milliseconds",
+            )
+        )
+    return tuple(tables)
+
+
+def _targets(found: list[_Size]) -> tuple[Target, ...]:
+    targets = []
+    for size in found:
+        if size.numbers != TARGET_SIZE:
+            continue
+        targets.append(
+            Target(
+                "scrape of 10,000 numbers: CPU against the reference", "≥ 30 ×", f"{size.ratio:.0f} ×", size.ratio >= 30
+            )
+        )
+        for rate, limit in zip(RATES, (0.040, 0.100), strict=True):
+            p99 = size.polling[rate].p99
+            what = f"scrape of 10,000 numbers: p99 at {rate:,.0f} polls/s"
+            targets.append(Target(what, f"≤ {limit * 1e3:.0f} ms", f"{milliseconds(p99)} ms", p99 <= limit))
+    return tuple(targets)
