@@ -27,7 +27,7 @@ import throttled
 
 from benchmarks.harness import Options, Progress, Result, Table, Target
 from benchmarks.processes import Child
-from exporter.budget import pace_qps
+from exporter.budget import Budget, pace_qps
 from exporter.metrics import Counters
 from exporter.model import Answer, PhoneNumber, SystemClock
 from exporter.poller import AccountPoller
@@ -89,6 +89,7 @@ def _ours(log: Log, latency: Latency) -> Iterator[None]:
     counters.register("main")
     poller = AccountPoller(
         "main",
+        budget=Budget(QPS, QUOTA),
         client=Waiting(log, latency),
         state=state,
         counters=counters,

@@ -217,10 +217,10 @@ def test_attempts_of_a_number_are_at_most_three_an_interval() -> None:
     show.time.spawn(show.poller._loop.run)
     show.run(600.0)
     retries = next(
-        sample.value
-        for family in show.counters.collect()
-        for sample in family.samples
-        if sample.name == "cams_api_retries_total"
+        value
+        for _, samples in show.counters.samples()
+        for series, value in samples
+        if series.name == "cams_api_retries_total"
     )
     regular = len(show.sent) - retries
     assert regular == pytest.approx(100, abs=10)
