@@ -22,7 +22,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"collector", "cams", "workers", "storage"}),
     frozenset({"state"}),
     frozenset({"config"}),
-    frozenset({"budget", "schedule", "refusal", "metrics", "yamlfile", "logs"}),
+    frozenset({"budget", "schedule", "refusal", "history", "metrics", "yamlfile", "logs"}),
     frozenset({"model", "errors"}),
 )
 """From the roof to the ground; a part imports what stands below it."""
@@ -101,7 +101,7 @@ def test_the_simulator_shares_no_code_with_the_client(path: Path) -> None:
     assert set(ours(path)) <= {"simulator"}
 
 
-@pytest.mark.parametrize("name", ["budget", "schedule", "refusal"])
+@pytest.mark.parametrize("name", ["budget", "schedule", "refusal", "history"])
 def test_pure_modules_know_neither_clocks_nor_threads(name: str) -> None:
     """Time is an argument there, and waiting happens elsewhere."""
     assert not {"time", "threading", "datetime", "asyncio"} & set(imported(PACKAGE / f"{name}.py"))
