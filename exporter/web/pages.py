@@ -166,7 +166,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters |= {"iso": wording.iso, "utc": wording.utc, "span": wording.span, "look": wording.look}
+    environment.filters |= {
+        "iso": wording.iso,
+        "utc": wording.utc,
+        "near": wording.utc_near,
+        "span": wording.span,
+        "look": wording.look,
+    }
     environment.globals |= {"address": number_address, "infinity": math.inf}
     return environment
 

@@ -21,11 +21,11 @@ from exporter.web import paths
 from exporter.web.answers import Send, not_allowed, plain
 from exporter.web.connection import HEAD_SECONDS, IDLE_SECONDS, LINGER_SECONDS, Connection
 from exporter.web.door import HANDSHAKE_SECONDS, Door, Peer, max_connections
+from exporter.web.frontend import Fleet, Frontend
 from exporter.web.guard import Guard
 from exporter.web.lifecycle import Lifecycle, Reload
 from exporter.web.listen import listen_all, parse_listen_address, url_of
 from exporter.web.pages import LandingInfo
-from exporter.web.people import Fleet, People
 from exporter.web.scrapes import Exposer, Scrapes
 from exporter.web.security import WebSecurity
 from exporter.web.tls import TlsServer
@@ -93,17 +93,17 @@ class WebServer:
         self._guard = Guard()
         self._scrapes = Scrapes(exposer, max_requests)
         self._lifecycle = Lifecycle(reload)
-        self._people = People(landing, paths.parse_telemetry_path(telemetry_path), fleet)
+        self._frontend = Frontend(landing, paths.parse_telemetry_path(telemetry_path), fleet)
         self._routes: dict[str, tuple[str, _Handler]] = {
-            paths.LANDING: (_READ, self._people.serve_landing),
-            paths.NUMBERS: (_READ, self._people.serve_numbers),
-            paths.NUMBER: (_READ, self._people.serve_number),
+            paths.LANDING: (_READ, self._frontend.serve_landing),
+            paths.NUMBERS: (_READ, self._frontend.serve_numbers),
+            paths.NUMBER: (_READ, self._frontend.serve_number),
             paths.HEALTHY: (_READ, self._serve_healthy),
             paths.READY: (_READ, self._serve_ready),
             paths.RELOAD: ("POST", self._lifecycle.serve),
             telemetry_path: (_READ, self._scrapes.serve),  # last: at "/" the landing page gives way
         }
-        self._threads = (self._guard, self._scrapes, self._lifecycle, self._people)
+        self._threads = (self._guard, self._scrapes, self._lifecycle, self._frontend)
         self._door: Door | None = None
         self._server: web.Server | None = None
 

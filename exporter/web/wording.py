@@ -25,6 +25,12 @@ def utc(unix: float) -> str:
     return iso(unix).replace("T", " ").removesuffix("Z")
 
 
+def utc_near(unix: float, now_unix: float) -> str:
+    """The same, without the date where that is today's."""
+    written, today = utc(unix), utc(now_unix)[:11]
+    return written.removeprefix(today) if today else written
+
+
 def span(seconds: float) -> str:
     """``3 d 4 h``: the two largest units, the second one left out if it is 0; ``0 s`` for less than a second."""
     left = int(max(0.0, min(seconds, _LATEST_UNIX)))

@@ -19,7 +19,7 @@ REQUEST_ID = "744C4B5C-79C9-4324-97A0-75BDFCA36BF5"
 
 
 class ShownFleet:
-    """Implements `exporter.web.people.Fleet`."""
+    """Implements `exporter.web.frontend.Fleet`."""
 
     def __init__(self, numbers: Iterable[PhoneNumber]) -> None:
         configured = list(numbers)

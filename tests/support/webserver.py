@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from exporter.exposition import Format
+from exporter.web.frontend import Fleet
 from exporter.web.lifecycle import Reload
 from exporter.web.pages import LandingInfo
-from exporter.web.people import Fleet
 from exporter.web.security import WebSecurity
 from exporter.web.server import Limits, WebServer
 from tests.support.numbers import number

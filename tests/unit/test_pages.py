@@ -181,12 +181,10 @@ class TestNumbers:
         assert row["Number"] == "8613800000007"
         assert (row["Name"], row["Account"], row["Space"]) == ("support-line", "main", "cams-kei0001")
         assert row["Status"] == "UNKNOWN was EXPIRED"
-        assert row["Since"] == "1 h 1 min 2025-11-24 16:00:00"
-        assert row["Last success"] == "1 h 1 min ago 2025-11-24 16:00:00"
-        assert row["Last error"] == (
-            f"failing http_502 5 s ago 2025-11-24 17:01:40 Bad gateway. RequestId {REQUEST_ID.lower()}"
-        )
-        assert row["Next poll"] == "in 42 s 2025-11-24 17:02:27"
+        assert row["Since"] == "1 h 1 min 16:00:00"
+        assert row["Last success"] == "1 h 1 min ago 16:00:00"
+        assert row["Last error"] == (f"failing http_502 5 s ago 17:01:40 Bad gateway. RequestId {REQUEST_ID.lower()}")
+        assert row["Next poll"] == "in 42 s 17:02:27"
         assert "2025-11-24T16:00:00Z" in page.times
 
     def test_a_number_never_asked_about_tells_nothing(self) -> None:
@@ -317,16 +315,16 @@ class TestNumber:
         (failure,) = [row for row in rows if "Message" in row]
         assert len(polls) == 20
         assert polls[0] == {
-            "Time": "0 s ago 2025-11-24 16:25:00",
+            "Time": "0 s ago 16:25:00",
             "Outcome": "answered",
             "Status or code": "VERIFIED",
             "HTTP": "2xx",
             "Latency": "0.250 s",
             "RequestId": REQUEST_ID,
         }
-        assert polls[1]["Time"] == "1 min ago 2025-11-24 16:24:00"
+        assert polls[1]["Time"] == "1 min ago 16:24:00"
         assert failure == {
-            "Time": "25 min ago 2025-11-24 16:00:00",
+            "Time": "25 min ago 16:00:00",
             "Outcome": "failed",
             "Code": "timeout",
             "HTTP": "500",

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from exporter.web.wording import iso, look, span, utc
+from exporter.web.wording import iso, look, span, utc, utc_near
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,16 @@ def test_a_span_shows_its_two_largest_units(seconds: float, text: str) -> None:
 def test_an_instant_is_written_in_utc_whatever_the_machines_zone() -> None:
     assert iso(1_764_000_000.9) == "2025-11-24T16:00:00Z"
     assert utc(1_764_000_000.9) == "2025-11-24 16:00:00"
+
+
+def test_an_instant_of_today_is_written_without_its_date() -> None:
+    """Today is the day of the page, in UTC."""
+    now = 1_764_000_000.0
+    assert utc_near(now - 100, now) == "15:58:20"
+    assert utc_near(now - 86_400, now) == "2025-11-23 16:00:00"
+    assert utc_near(now + 86_400, now) == "2025-11-25 16:00:00"
+    assert utc_near(1e300, now) == ""
+    assert utc_near(now, 1e300) == "2025-11-24 16:00:00"
 
 
 @pytest.mark.parametrize("unix", [-1.0, 1e300, math.inf, math.nan])

@@ -53,7 +53,7 @@ class Fleet(Protocol):
         """What to do about an error code, for people."""
 
 
-class People:
+class Frontend:
     """Serves the landing page and, of `fleet`, the pages about numbers; `start` before use."""
 
     def __init__(

@@ -13,8 +13,8 @@ import pytest
 
 from exporter.model import AccountStatus
 from exporter.state import Snapshot
+from exporter.web.frontend import MAX_PAGES
 from exporter.web.pages import LandingInfo
-from exporter.web.people import MAX_PAGES
 from exporter.web.security import WebSecurity
 from tests.support.numbers import number, numbers
 from tests.support.shown import Reader, ShownFleet
