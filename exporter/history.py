@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from hashlib import blake2b
 from typing import NamedTuple, TypeVar
@@ -20,7 +20,7 @@ MAX_POLLS = 20
 """Polls kept of a number, successes and failures alike."""
 
 MAX_FAILURES = 10
-"""Failures kept of a number in a ring of their own, where successes do not push them out."""
+"""Failures kept of a number however many successes came since."""
 
 MAX_OUTCOMES = 256
 """Distinct combinations of status or code, HTTP status and form of RequestId that an account's table holds."""
@@ -28,15 +28,21 @@ MAX_OUTCOMES = 256
 MAX_IDS = 1024
 """RequestIds of an account that are no UUIDs and are kept as text; the oldest are forgotten first."""
 
-MAX_MESSAGES = 256
-"""Messages of an account that are remembered in order to keep one copy of them for all numbers."""
+MAX_MESSAGES = 1024
+"""Distinct messages of an account that are kept, once for all its numbers; the oldest are forgotten first."""
+
+MAX_SHARED = 256
+"""Combinations of messages of an account that numbers share: in an outage all fail alike."""
 
 OTHER = "other"
 """What the status or code reads once the table is full."""
 
 _Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 _RECORD = struct.Struct("<IHB16s")  # Unix seconds, milliseconds, place in the table of outcomes, RequestId
+_PLACE = 6
+_KEY_BYTES = 8
 _MAX_UNIX = 2**32 - 1
 _MAX_MILLISECONDS = 2**16 - 1
 
@@ -46,7 +52,7 @@ class Poll:
     """One poll that ended: `outcome` is the status it brought or, where it failed, the error's code.
 
     `unix` is when, in whole seconds; `latency_seconds` is at most 65.535, in milliseconds.  `message` is the error's
-    text: bounded, hostile, and kept in the ring of failures only.
+    text, bounded and hostile; it is kept for the last failures only.
     """
 
     unix: int
@@ -59,13 +65,16 @@ class Poll:
 
 
 class Failures(NamedTuple):
-    """A number's failures, packed, and their messages; oldest first."""
+    """What is kept of a number's last failures beside its polls, oldest first.
 
-    packed: bytes
-    messages: tuple[str, ...]
+    `older` are those that successes pushed out of the polls, packed; `messages` are the keys of all their messages.
+    """
+
+    older: bytes
+    messages: bytes
 
 
-NO_FAILURES = Failures(b"", ())
+NO_FAILURES = Failures(b"", b"")
 
 
 class _Form(IntEnum):
@@ -101,24 +110,37 @@ class History:
         self._outcomes = list(_OTHERS)
         self._places = {outcome: place for place, outcome in enumerate(_OTHERS)}
         self._ids: dict[bytes, str] = {}
-        self._messages: dict[str, str] = {}
+        self._messages: dict[bytes, str] = {}
+        self._shared: dict[Failures, Failures] = {}
 
-    def with_poll(self, polls: bytes, poll: Poll) -> bytes:
-        """`polls` with one more; the oldest goes when there are too many."""
-        return _cut(polls + self._packed(poll), MAX_POLLS)
-
-    def with_failure(self, failures: Failures, poll: Poll) -> Failures:
-        """`failures` with one more, its message included; the oldest goes when there are too many."""
-        messages = (*failures.messages, self._shared(poll.message))[-MAX_FAILURES:]
-        return Failures(_cut(failures.packed + self._packed(poll), MAX_FAILURES), messages)
+    def with_poll(self, polls: bytes, failures: Failures, poll: Poll) -> tuple[bytes, Failures]:
+        """`polls` and `failures` with one more; the oldest goes when there are too many."""
+        polls += self._packed(poll)
+        pushed_out, polls = polls[: -MAX_POLLS * _RECORD.size], polls[-MAX_POLLS * _RECORD.size :]
+        older, messages = failures
+        if pushed_out and not self._outcomes[pushed_out[_PLACE]].success:
+            older += pushed_out
+        if older:
+            room = MAX_FAILURES - sum(not self._outcomes[place].success for place in polls[_PLACE :: _RECORD.size])
+            older = older[-room * _RECORD.size :] if room > 0 else b""
+        if not poll.success:
+            messages = (messages + self._key(poll.message))[-MAX_FAILURES * _KEY_BYTES :]
+        elif older == failures.older:
+            return polls, failures
+        return polls, self._one_for_all(Failures(older, messages))
 
     def polls(self, polls: bytes) -> tuple[Poll, ...]:
         """The polls packed in `polls`, newest first."""
-        return tuple(self._unpacked(polls, ("",) * MAX_POLLS))[::-1]
+        return tuple(self._unpacked(polls))[::-1]
 
-    def failures(self, failures: Failures) -> tuple[Poll, ...]:
-        """The failures with their messages, newest first."""
-        return tuple(self._unpacked(failures.packed, failures.messages))[::-1]
+    def failures(self, polls: bytes, failures: Failures) -> tuple[Poll, ...]:
+        """The last failures with their messages, newest first."""
+        failed = [poll for poll in self._unpacked(failures.older + polls) if not poll.success]
+        keys = [failures.messages[start : start + _KEY_BYTES] for start in range(0, len(failures.messages), _KEY_BYTES)]
+        return tuple(
+            replace(poll, message=self._messages.get(key, ""))
+            for poll, key in zip(reversed(failed), reversed(keys), strict=False)
+        )
 
     def _packed(self, poll: Poll) -> bytes:
         form, request_id = self._id(poll.request_id)
@@ -129,13 +151,11 @@ class History:
             request_id,
         )
 
-    def _unpacked(self, packed: bytes, messages: tuple[str, ...]) -> Iterator[Poll]:
-        for (unix, milliseconds, place, request_id), message in zip(
-            _RECORD.iter_unpack(packed), messages, strict=False
-        ):
+    def _unpacked(self, packed: bytes) -> Iterator[Poll]:
+        for unix, milliseconds, place, request_id in _RECORD.iter_unpack(packed):
             success, text, http_status, form = self._outcomes[place]
             shown = self._ids.get(request_id, "") if form is _Form.TEXT else _spelled(form, request_id)
-            yield Poll(unix, success, text, milliseconds / 1000, shown, http_status, message)
+            yield Poll(unix, success, text, milliseconds / 1000, shown, http_status)
 
     def _place(self, outcome: _Outcome) -> int:
         place = self._places.get(outcome)
@@ -156,17 +176,28 @@ class History:
             for form in _UUID_FORMS[len(text)]:
                 if len(uuid) == _UUID_BYTES and _spelled(form, uuid) == text:
                     return form, uuid
-        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        digest = _digest(text, _UUID_BYTES)
         _remember(self._ids, digest, text, MAX_IDS)
         return _Form.TEXT, digest
 
-    def _shared(self, message: str) -> str:
-        """The copy of `message` that others hold already, if any do."""
-        return _remember(self._messages, message, self._messages.get(message, message), MAX_MESSAGES)
+    def message(self, text: str) -> str:
+        """The copy of a message that is kept for all numbers, if there is one."""
+        return self._messages.get(_digest(text, _KEY_BYTES), text)
+
+    def _key(self, message: str) -> bytes:
+        key = _digest(message, _KEY_BYTES)
+        _remember(self._messages, key, message, MAX_MESSAGES)
+        return key
+
+    def _one_for_all(self, failures: Failures) -> Failures:
+        """The copy that other numbers hold already, if any do."""
+        if failures.older:
+            return failures
+        return _remember(self._shared, failures, failures, MAX_SHARED)
 
 
-def _cut(packed: bytes, records: int) -> bytes:
-    return packed[-records * _RECORD.size :]
+def _digest(text: str, size: int) -> bytes:
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()
 
 
 def _from_hex(digits: str) -> bytes:
@@ -185,10 +216,10 @@ def _spelled(form: _Form, uuid: bytes) -> str:
     return digits.upper() if form is _Form.UPPER or form is _Form.UPPER_BARE else digits
 
 
-def _remember(table: dict[_Key, str], key: _Key, text: str, limit: int) -> str:
-    """Enter `text` as the newest of `table`; the oldest goes when there are too many."""
-    table.pop(key, None)
-    table[key] = text
+def _remember(table: dict[_Key, _Value], key: _Key, value: _Value, limit: int) -> _Value:
+    """Enter `value` as the newest of `table`, unless it is there; the oldest goes when there are too many."""
+    value = table.pop(key, value)
+    table[key] = value
     if len(table) > limit:
         del table[next(iter(table))]
-    return text
+    return value

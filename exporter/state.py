@@ -155,6 +155,7 @@ class State:
             if record is None:  # the number left the configuration while its poll was under way
                 return None
             changed = status != record.status
+            polls, failures = self._histories[number.account].with_poll(record.polls, record.failures, poll)
             self._records[number.key] = replace(
                 record,
                 status=status,
@@ -166,7 +167,8 @@ class State:
                 success_unix=now_unix,
                 status_since_unix=now_unix if changed else record.status_since_unix,
                 request_id=answer.request_id,
-                polls=self._histories[number.account].with_poll(record.polls, poll),
+                polls=polls,
+                failures=failures,
             )
             return record.status if changed else None
 
@@ -183,13 +185,13 @@ class State:
             if record is None:
                 return False
             history = self._histories[number.account]
-            failures = history.with_failure(record.failures, poll)
+            polls, failures = history.with_poll(record.polls, record.failures, poll)
             self._records[number.key] = replace(
                 record,
                 last_poll_success=False,
                 last_poll_unix=now_unix,
-                last_error=LastError(code, failures.messages[-1], http_status, request_id, now_unix),
-                polls=history.with_poll(record.polls, poll),
+                last_error=LastError(code, history.message(error.message), http_status, request_id, now_unix),
+                polls=polls,
                 failures=failures,
             )
             return (
@@ -210,7 +212,7 @@ class State:
             if record is None:
                 return None
             history = self._histories[key.account]
-            return Details(record, history.polls(record.polls), history.failures(record.failures))
+            return Details(record, history.polls(record.polls), history.failures(record.polls, record.failures))
 
     def snapshot(self) -> Snapshot:
         """All records as they stand now, in the order of the configuration."""

@@ -38,12 +38,25 @@ def test_each_number_has_its_last_polls_and_its_last_failures_whatever_the_other
     history = History()
     polls, failures = [b""] * 3, [NO_FAILURES] * 3
     for number, poll in made:
-        polls[number] = history.with_poll(polls[number], poll)
-        if not poll.success:
-            failures[number] = history.with_failure(failures[number], poll)
+        polls[number], failures[number] = history.with_poll(polls[number], failures[number], poll)
     for number in range(3):
         expected = [poll for whose, poll in made if whose == number][::-1]
         silent = [replace(poll, message="") for poll in expected]
         assert list(history.polls(polls[number])) == silent[:MAX_POLLS]
         failed = [poll for poll in expected if not poll.success]
-        assert list(history.failures(failures[number])) == failed[:MAX_FAILURES]
+        assert list(history.failures(polls[number], failures[number])) == failed[:MAX_FAILURES]
+
+
+@given(st.lists(st.integers(1, 30), max_size=12))
+def test_failures_are_kept_whatever_the_successes_between_them(runs: list[int]) -> None:
+    """Runs of successes and of failures in turn, longer and shorter than what is kept."""
+    history = History()
+    polls, failures, made = b"", NO_FAILURES, list[Poll]()
+    for place, length in enumerate(runs):
+        for _ in range(length):
+            success = place % 2 == 1
+            poll = Poll(len(made), success, "x", 0.0, message="" if success else f"message {len(made)}")
+            made.insert(0, poll)
+            polls, failures = history.with_poll(polls, failures, poll)
+    assert list(history.polls(polls)) == [replace(poll, message="") for poll in made[:MAX_POLLS]]
+    assert list(history.failures(polls, failures)) == [poll for poll in made if not poll.success][:MAX_FAILURES]

@@ -12,6 +12,7 @@ from exporter.history import (
     MAX_MESSAGES,
     MAX_OUTCOMES,
     MAX_POLLS,
+    MAX_SHARED,
     NO_FAILURES,
     OTHER,
     Failures,
@@ -27,10 +28,17 @@ def poll(unix: int = 1_764_000_000, outcome: str = "VERIFIED", success: bool = T
 
 
 def after(history: History, *polls: Poll) -> bytes:
-    packed = b""
+    packed, failures = b"", NO_FAILURES
     for one in polls:
-        packed = history.with_poll(packed, one)
+        packed, failures = history.with_poll(packed, failures, one)
     return packed
+
+
+def failed(history: History, *messages: str) -> tuple[bytes, Failures]:
+    packed, failures = b"", NO_FAILURES
+    for unix, message in enumerate(messages):
+        packed, failures = history.with_poll(packed, failures, Poll(unix, False, "timeout", 1.0, message=message))
+    return packed, failures
 
 
 def test_twenty_polls_take_less_than_half_a_kilobyte() -> None:
@@ -43,11 +51,17 @@ def test_twenty_polls_take_less_than_half_a_kilobyte() -> None:
 
 def test_failures_are_kept_with_their_messages() -> None:
     history = History()
-    failures = NO_FAILURES
-    for unix in range(MAX_FAILURES + 3):
-        failures = history.with_failure(failures, Poll(unix, False, "timeout", 10.0, message=f"message {unix}"))
-    kept = history.failures(failures)
+    packed, failures = failed(history, *(f"message {unix}" for unix in range(MAX_FAILURES + 3)))
+    kept = history.failures(packed, failures)
     assert [(one.unix, one.message) for one in kept] == [(unix, f"message {unix}") for unix in range(12, 2, -1)]
+
+
+def test_numbers_that_fail_alike_share_what_is_kept_of_their_failures() -> None:
+    """In an outage of the whole API fifty thousand numbers fail with the same words: that must not double memory."""
+    history = History()
+    (_, first), (_, second) = (failed(history, *["no answer"] * (2 * MAX_POLLS)) for _ in range(2))
+    assert first is second
+    assert first.older == b""
 
 
 @pytest.mark.parametrize(
@@ -80,7 +94,7 @@ def test_request_ids_that_are_no_uuids_are_bounded_in_number() -> None:
     history = History()
     packed = after(history, poll(request_id="first"))
     for index in range(MAX_IDS):
-        history.with_poll(b"", poll(request_id=f"other {index}"))
+        after(history, poll(request_id=f"other {index}"))
     (kept,) = history.polls(packed)
     assert kept.request_id == ""
     assert len(history._ids) == MAX_IDS
@@ -89,25 +103,23 @@ def test_request_ids_that_are_no_uuids_are_bounded_in_number() -> None:
 def test_a_server_that_makes_up_statuses_fills_its_table_and_no_more() -> None:
     """What comes after that still tells success from failure, and keeps its time and RequestId."""
     history = History()
-    packed = b""
-    for index in range(2 * MAX_OUTCOMES):
-        packed = history.with_poll(packed, poll(index, f"ODD_{index}"))
-    packed = history.with_poll(packed, poll(600, "odd.code", success=False))
+    made = [poll(index, f"ODD_{index}") for index in range(2 * MAX_OUTCOMES)]
+    packed = after(history, *made, poll(600, "odd.code", success=False))
     newest, before = history.polls(packed)[:2]
     assert (newest.outcome, newest.success, newest.request_id, newest.unix) == (OTHER, False, UUID, 600)
     assert (before.outcome, before.success) == (OTHER, True)
     assert len(history._outcomes) == MAX_OUTCOMES
 
 
-def test_equal_messages_are_kept_once_for_all_numbers() -> None:
-    """In an outage every number fails with the same words, each time spelled anew."""
+def test_messages_are_bounded_in_number_and_equal_ones_are_kept_once() -> None:
+    """A server that makes them up, longer than anything else that is kept, must not fill the memory."""
     history = History()
-    texts = ["timed out while connecting", b"timed out while connecting".decode()]
-    first, second = (history.with_failure(NO_FAILURES, Poll(1, False, "timeout", 1.0, message=text)) for text in texts)
-    assert first.messages[0] is second.messages[0]
-    for index in range(2 * MAX_MESSAGES):
-        history.with_failure(NO_FAILURES, Poll(1, False, "timeout", 1.0, message=f"message {index}"))
-    assert len(history._messages) == MAX_MESSAGES
+    packed, failures = failed(history, "first", b"no answer".decode())
+    assert history.message(b"no answer".decode()) is history.message("no answer")
+    assert history.message("never seen") == "never seen"
+    failed(history, *(f"message {index}" for index in range(MAX_MESSAGES - 1)))
+    assert [one.message for one in history.failures(packed, failures)] == ["no answer", ""]
+    assert (len(history._messages), len(history._shared)) == (MAX_MESSAGES, MAX_SHARED)
 
 
 @pytest.mark.parametrize(
@@ -118,10 +130,10 @@ def test_what_no_clock_should_say_is_kept_as_the_nearest_that_fits(
     unix: int, latency_seconds: float, kept: tuple[int, float]
 ) -> None:
     history = History()
-    (read,) = history.polls(history.with_poll(b"", Poll(unix, True, "VERIFIED", latency_seconds)))
+    (read,) = history.polls(after(history, Poll(unix, True, "VERIFIED", latency_seconds)))
     assert (read.unix, read.latency_seconds) == kept
 
 
 def test_nothing_kept_reads_as_nothing() -> None:
     assert History().polls(b"") == ()
-    assert History().failures(Failures(b"", ())) == ()
+    assert History().failures(b"", NO_FAILURES) == ()
