@@ -58,5 +58,8 @@ def test_failures_are_kept_whatever_the_successes_between_them(runs: list[int]) 
             poll = Poll(len(made), success, "x", 0.0, message="" if success else f"message {len(made)}")
             made.insert(0, poll)
             polls, failures = history.with_poll(polls, failures, poll)
+    failed = [poll for poll in made if not poll.success][:MAX_FAILURES]
+    among_polls = [poll for poll in failed if poll in made[:MAX_POLLS]]
     assert list(history.polls(polls)) == [replace(poll, message="") for poll in made[:MAX_POLLS]]
-    assert list(history.failures(polls, failures)) == [poll for poll in made if not poll.success][:MAX_FAILURES]
+    assert list(history.failures(polls, failures)) == failed
+    assert len(history.polls(failures.older)) == len(failed) - len(among_polls)  # none is kept twice
