@@ -18,7 +18,7 @@ HOSTILE = "<img src=x onerror=alert(1)>\u202e" + "W" * 90
 FEW = "/numbers?q=odd"
 ODD = "/numbers/number?account=support&space=cams-odd&number=8613800000900"
 PLAIN = "/numbers/number?account=support&space=cams-kei0001&number=8613800000001"
-PAGES = ["/", FEW, "/numbers?q=nothing-has-this", ODD, PLAIN, "/numbers/number?number=gone"]
+PAGES = ["/", FEW, "/numbers", "/numbers?q=nothing-has-this", ODD, PLAIN, "/numbers/number?number=gone"]
 
 
 def shown() -> ShownFleet:
@@ -26,7 +26,12 @@ def shown() -> ShownFleet:
     every = [number(i, "support" if i % 2 else "retail", name=f"line-{i:03}") for i in range(240)]
     odd = PhoneNumber("support", "cams-odd", "8613800000900", "8613800000900", HOSTILE, (("team", HOSTILE),))
     fleet = ShownFleet([*every, odd])
+    fleet.succeed(every[3])
+    fleet.succeed(every[5])
+    fleet.clock.advance(100_000)
     for place, one in enumerate(every):
+        if place == 5:
+            continue  # its status is stale
         fleet.succeed(one, {7: "NOT_VERIFIED", 9: "EXPIRED"}.get(place, "VERIFIED"))
     fleet.fail(every[1], "InvalidParameter.PhoneNumber", "The specified parameter PhoneNumber is not valid.")
     for _ in range(25):
@@ -73,7 +78,7 @@ def test_the_form_filters_by_account_status_text_and_failure(page: Page) -> None
     page.get_by_label("Text").fill("LINE-00")
     page.get_by_label("Account", exact=True).select_option("support")
     page.get_by_role("button", name="Apply").click()
-    assert labels(page) == ["007", "009", "001", "003", "005"]
+    assert labels(page) == ["007", "005", "009", "001", "003"]
     page.get_by_label("Status", exact=True).select_option("EXPIRED")
     page.get_by_label("Text").press("Enter")
     assert labels(page) == ["009"]
@@ -147,7 +152,7 @@ def test_the_keyboard_skips_to_the_content_and_reaches_the_form(page: Page) -> N
     expect(page.get_by_role("link", name="1 NOT_VERIFIED")).to_be_focused()
 
 
-@pytest.mark.parametrize("path", [*PAGES[:-1], "/numbers"])
+@pytest.mark.parametrize("path", PAGES[:-1])
 def test_nothing_is_blocked_nothing_runs_and_nothing_is_loaded(browser: Browser, url: str, path: str) -> None:
     """Under the page's own policy, with a number that would run script if anything let it."""
     with tab(browser, url) as opened:
@@ -170,7 +175,7 @@ def test_the_policy_would_stop_a_script_that_got_into_a_page(browser: Browser, u
         assert any("Content Security Policy" in complaint for complaint in opened.complaints)
 
 
-@pytest.mark.parametrize("size", [NARROW, WIDE, (800, 600)], ids=str)
+@pytest.mark.parametrize("size", [NARROW, (800, 600), (1217, 800), WIDE], ids=str)
 def test_no_page_is_wider_than_the_window(browser: Browser, url: str, size: tuple[int, int]) -> None:
     """Whatever lengths a status, a name or a message has."""
     with tab(browser, url, size=size) as opened:
@@ -204,6 +209,6 @@ def test_axe_finds_nothing_that_keeps_people_out(
 ) -> None:
     """Contrast, names, labels, structure: no serious or critical fault on any page."""
     with tab(browser, url, scheme=scheme, size=size, bypass_csp=True) as opened:
-        for path in PAGES:
+        for path in (path for path in PAGES if path != "/numbers"):  # FEW has all that is in it, but fewer rows
             opened.page.goto(path)
             assert opened.faults() == [], path
