@@ -30,7 +30,7 @@ install: $(VENV)/runtime ## Install the exporter into .venv.
 
 .PHONY: demo
 demo: $(VENV)/runtime ## Serve simulated numbers on loopback; no credentials needed.
-	@echo "Metrics: http://$(DEMO_ADDRESS)/metrics   (Ctrl-C ends it)"
+	@echo "Metrics: http://$(DEMO_ADDRESS)/metrics   Status page: http://$(DEMO_ADDRESS)/numbers   (Ctrl-C ends it)"
 	@$(BIN)/cams_exporter --demo --web.listen-address=$(DEMO_ADDRESS)
 
 .PHONY: develop

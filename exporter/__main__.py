@@ -205,6 +205,7 @@ async def _serve(app: App, args: argparse.Namespace, load_config: Callable[[], C
         exposer=app.exposition,
         health=app,
         landing=LandingInfo(version=__version__, demo=args.demo),
+        fleet=app,
         security=WebSecurity(args.web_config_file),
         reload=reload if args.enable_lifecycle else None,
     )

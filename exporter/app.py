@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from exporter import memory, poller, storage
 from exporter.bounds import max_in_flight
 from exporter.budget import Budget
 from exporter.cams.client import Client
-from exporter.cams.codes import DOCUMENTED_CODES
+from exporter.cams.codes import DOCUMENTED_CODES, advice
 from exporter.cams.credentials import CredentialSource, credential_source
 from exporter.cams.dialing import Endpoint, endpoint_of
 from exporter.collector import CamsCollector, ReloadStatus
@@ -31,9 +31,9 @@ from exporter.config import AccountConfig, ApiConfig, Config, CredentialsConfig
 from exporter.exposition import Exposition
 from exporter.logs import fields
 from exporter.metrics import Counters
-from exporter.model import AccountStatus, Clock
+from exporter.model import AccountStatus, Clock, NumberKey
 from exporter.poller import AccountPoller
-from exporter.state import Snapshot, State
+from exporter.state import Details, Snapshot, State
 from exporter.storage import Storage
 from exporter.workers import Workers
 
@@ -135,6 +135,25 @@ class App:
         """All that a scrape shows of numbers and accounts, of one configuration."""
         with self._lock:
             return self._state.snapshot(), [account.poller.status() for account in self._accounts.values()]
+
+    def details(self, key: NumberKey) -> Details | None:
+        """One number with its last polls; None where it is not configured."""
+        return self._state.details(key)
+
+    def next_polls(self, keys: Sequence[NumberKey]) -> Mapping[NumberKey, float | None]:
+        """When numbers are polled next, as Unix seconds; None while one is being polled, infinity for never."""
+        by_account: dict[str, list[NumberKey]] = {}
+        for key in keys:
+            by_account.setdefault(key.account, []).append(key)
+        found: dict[NumberKey, float | None] = {}
+        for name, account in list(self._accounts.items()):
+            of_account = by_account.get(name, [])
+            found |= zip(of_account, account.poller.next_polls(of_account), strict=True)
+        return found
+
+    def advice(self, code: str) -> str:
+        """What to do about an error code, for people."""
+        return advice(code)
 
     def unhealthy(self) -> tuple[str, ...]:
         """The loops that do not beat, in words; empty when all do."""

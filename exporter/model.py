@@ -80,7 +80,8 @@ class Credential:
 class AccountStatus:
     """How polling an account goes, at one instant.
 
-    `refused_because` is the error for which the API refuses the account as a whole, empty while it does not.
+    `refused_because` is the code of the error for which the API refuses the account as a whole, empty while it does
+    not; the message, bounded and hostile, and the RequestId are that error's.
     """
 
     account: str
@@ -91,6 +92,8 @@ class AccountStatus:
     effective_qps: float
     in_flight: int
     refused_because: str = ""
+    refused_message: str = ""
+    refused_request_id: str = ""
 
     @property
     def up(self) -> bool:

@@ -23,7 +23,7 @@ from exporter.journal import Journal
 from exporter.logs import fields
 from exporter.loop import Loop
 from exporter.metrics import Counters
-from exporter.model import AccountStatus, Answer, Clock, PhoneNumber, Wait
+from exporter.model import AccountStatus, Answer, Clock, NumberKey, PhoneNumber, Wait
 from exporter.refusal import Refusal
 from exporter.retries import retry_at
 from exporter.schedule import Entry, Schedule
@@ -36,6 +36,9 @@ NOT_READY_SECONDS = 0.05
 """How often to look whether the first credential has come."""
 
 DEAD_SECONDS = 30.0
+
+MAX_KEYS_LOCKED = 1000
+"""Numbers whose next polls are looked up at a time: less than a millisecond."""
 
 INTERNAL_ERROR = "internal_error"
 """The code of a poll that failed by a bug of ours."""
@@ -181,7 +184,20 @@ class AccountPoller:
                 effective_qps=self._budget.effective_qps(now),
                 in_flight=self._places.in_flight,
                 refused_because="" if reason is None else reason.code,
+                refused_message="" if reason is None else reason.message,
+                refused_request_id="" if reason is None else reason.request_id,
             )
+
+    def next_polls(self, keys: Sequence[NumberKey]) -> list[float | None]:
+        """When each number is polled next, as Unix seconds; None while it is being polled, infinity for never."""
+        found: list[float | None] = []
+        for start in range(0, len(keys), MAX_KEYS_LOCKED):  # the gate must not wait long for a page
+            with self._lock:
+                ahead = self._clock.unix() - self._clock.monotonic()
+                for key in keys[start : start + MAX_KEYS_LOCKED]:
+                    at = self._schedule.next_poll_at(key)
+                    found.append(None if at is None else at + ahead)
+        return found
 
     def unattempted(self) -> int:
         """How many numbers were not attempted yet; 0 while the account is refused, since waiting does not help then."""

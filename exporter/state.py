@@ -10,9 +10,10 @@ import math
 import sys
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from exporter.errors import ApiError
+from exporter.history import NO_FAILURES, Failures, History, Poll
 from exporter.model import KNOWN_STATUSES, UNKNOWN, Answer, Clock, NumberKey, PhoneNumber
 
 MAX_EXTRA_STATUSES = 16
@@ -32,7 +33,10 @@ class LastError:
 
 @dataclass(frozen=True, slots=True)
 class NumberState:
-    """What is known of one number.  `success_at` is monotonic seconds, every `…_unix` is wall time."""
+    """What is known of one number.  `success_at` is monotonic seconds, every `…_unix` is wall time.
+
+    `polls` and `failures` are packed; `State.details` unpacks them.
+    """
 
     number: PhoneNumber
     status: str = ""
@@ -45,6 +49,8 @@ class NumberState:
     status_since_unix: float | None = None
     request_id: str = ""
     last_error: LastError | None = None
+    polls: bytes = field(default=b"", repr=False)
+    failures: Failures = field(default=NO_FAILURES, repr=False)
 
     def current_status(self, fresh_since: float) -> str:
         """The status to show: UNKNOWN unless the last success came at or after the instant `fresh_since`."""
@@ -61,6 +67,15 @@ class Remembered:
     request_id: str
     success_unix: float
     status_since_unix: float
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """One number's record with its last polls and its last failures, newest first."""
+
+    record: NumberState
+    polls: tuple[Poll, ...]
+    failures: tuple[Poll, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +98,7 @@ class State:
         self._lock = threading.Lock()
         self._records: dict[NumberKey, NumberState] = {}
         self._stale_after: dict[str, float] = {}
+        self._histories: dict[str, History] = {}
 
     def configure(self, numbers: Iterable[PhoneNumber], stale_after_seconds: Mapping[str, float]) -> None:
         """Take over a configuration: numbers that stay keep what is known of them, others are forgotten.
@@ -100,6 +116,7 @@ class State:
                     record = _renamed(record, number)
                 self._records[number.key] = record
             self._stale_after = dict(stale_after_seconds)
+            self._histories = {account: self._histories.get(account) or History() for account in stale_after_seconds}
 
     def kept(self, numbers: Iterable[PhoneNumber]) -> tuple[PhoneNumber, ...]:
         """`numbers`, those that are here already as the very objects: a reload must not leave a second copy of each."""
@@ -141,12 +158,14 @@ class State:
         """Record a status; returns the one before where it changed (empty for the first), else None."""
         now, now_unix = self._clock.monotonic(), self._clock.unix()
         status = sys.intern(answer.status)  # one text in memory for all numbers that have it
+        poll = Poll(int(now_unix), True, status, answer.elapsed_seconds, answer.request_id)
         with self._lock:
             record = self._records.get(number.key)
             if record is None:  # the number left the configuration while its poll was under way
                 return None
             changed = status != record.status
             same_id = answer.phone_number_id == record.phone_number_id
+            polls, failures = self._histories[number.account].with_poll(record.polls, record.failures, poll)
             self._records[number.key] = replace(
                 record,
                 status=status,
@@ -158,6 +177,8 @@ class State:
                 success_unix=now_unix,
                 status_since_unix=now_unix if changed else record.status_since_unix,
                 request_id=answer.request_id,
+                polls=polls,
+                failures=failures,
             )
             return record.status if changed else None
 
@@ -167,16 +188,23 @@ class State:
         Tells whether that is news: the number's last poll succeeded, or failed otherwise.
         """
         now_unix = self._clock.unix()
+        code, request_id, http_status = sys.intern(error.code), error.request_id, error.http_status
         with self._lock:
             record = self._records.get(number.key)
             if record is None:
                 return False
             # by what the number is called now: the request may have left before a reload
             message = record.number.redacted(error.message)
-            code, message = sys.intern(error.code), sys.intern(message)  # an outage has one text for all numbers
-            last_error = LastError(code, message, error.http_status, error.request_id, now_unix)
+            history = self._histories[number.account]
+            poll = Poll(int(now_unix), False, code, error.elapsed_seconds, request_id, http_status, message)
+            polls, failures = history.with_poll(record.polls, record.failures, poll)
             self._records[number.key] = replace(
-                record, last_poll_success=False, last_poll_unix=now_unix, last_error=last_error
+                record,
+                last_poll_success=False,
+                last_poll_unix=now_unix,
+                last_error=LastError(code, history.message(message), http_status, request_id, now_unix),
+                polls=polls,
+                failures=failures,
             )
             return (
                 record.last_poll_success is not False
@@ -188,6 +216,17 @@ class State:
         """One number's record."""
         with self._lock:
             return self._records.get(key)
+
+    def details(self, key: NumberKey) -> Details | None:
+        """One number's record and history; None for a number that is not configured."""
+        with self._lock:
+            record = self._records.get(key)
+            if record is None:
+                return None
+            history = self._histories[key.account]
+            polls, failures = history.polls(record.polls), history.failures(record.polls, record.failures)
+        redacted = record.number.redacted  # they may have come when the number was still shown in full
+        return Details(record, polls, tuple(replace(poll, message=redacted(poll.message)) for poll in failures))
 
     def snapshot(self) -> Snapshot:
         """All records as they stand now, in the order of the configuration."""

@@ -154,7 +154,8 @@ def _retail_plan(chance: random.Random) -> dict[str, Behaviour]:
 
 
 def _support_plan(chance: random.Random) -> dict[str, Behaviour]:
-    failing = Cycle[Fault | None](((15, None), (5, _refused(Refusal.INTERNAL))), offset_seconds=chance.uniform(0, 15))
+    # 23 s, not a multiple of the interval: polls then fall into every part of it, whatever their phase
+    failing = Cycle[Fault | None](((17, None), (6, _refused(Refusal.INTERNAL))), offset_seconds=chance.uniform(0, 15))
     return {
         "support-line Leeds": (_expiring(chance, 75, 30), None),
         "support-line Nantes": (EXPIRED, None),

@@ -1,29 +1,42 @@
-"""The pages people see: rendered here, without script and without any asset from elsewhere.
+"""The pages people see, as HTML: without script and without any asset from elsewhere.
 
 Every value that goes into a template is escaped.  A page comes with its security headers: nothing may be loaded or
-run but the one inline style sheet, which is named by its hash.
+run but the one inline style sheet, which is named by its hash.  Links are relative, so that they hold behind a proxy
+that adds a prefix.
 """
 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from importlib import resources
-from string import Template
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
-from exporter.web import paths
+from exporter.model import AccountStatus, PhoneNumber
+from exporter.state import Details, Snapshot
+from exporter.web import listing, paths, wording
+from exporter.web.query import Query, Sort
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 CONTENT_TYPE = "text/html; charset=utf-8"
 
-_DEMO_MARK = "Demo: every number and status here is simulated."
+Advice = Callable[[str], str]
+"""From an error code to what to do about it."""
+
+_MAX_OPEN_ACCOUNTS = 6
+"""With more accounts than this their table is folded away, unless one of them is refused."""
 
 
 @dataclass(frozen=True, slots=True)
 class LandingInfo:
-    """What the landing page says about this exporter; `demo` marks all data as simulated."""
+    """What every page says about this exporter; `demo` marks all data as simulated."""
 
     version: str
     name: str = "CAMS exporter"
@@ -37,32 +50,140 @@ class Page:
 
     html: bytes
     headers: Mapping[str, str]
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What all pages have in common."""
+
+    info: LandingInfo
+    telemetry_path: str
+
+    def page(self, template: str, values: Mapping[str, object], *, root: str = "./", status: int = 200) -> Page:
+        """The page that `template` makes of `values`; `root` leads from it to ``/``."""
+        style = _style()
+        html = (
+            _environment()
+            .get_template(template)
+            .render(
+                site=self.info,
+                style=style,
+                home="" if self.telemetry_path == paths.LANDING else root,
+                numbers=root + paths.NUMBERS[1:],
+                metrics=root + self.telemetry_path[1:],
+                healthy=root + paths.HEALTHY[1:],
+                ready=root + paths.READY[1:],
+                **values,
+            )
+        )
+        return Page(html.encode("utf-8", "replace"), _security_headers(style), status)
 
 
 def landing_page(info: LandingInfo, telemetry_path: str) -> Page:
-    """The page at ``/``.  Its links are relative, so that they hold behind a proxy that adds a prefix."""
-    return _page(
-        "landing.html",
-        name=info.name,
-        version=info.version,
-        description=info.description,
-        demo_mark=_DEMO_MARK if info.demo else "",
-        metrics=f".{telemetry_path}",
-        healthy=f".{paths.HEALTHY}",
-        ready=f".{paths.READY}",
+    """The page at ``/``."""
+    return Site(info, telemetry_path).page("landing.html", {})
+
+
+def numbers_page(
+    site: Site,
+    query: Query,
+    view: tuple[Snapshot, Sequence[AccountStatus]],
+    next_polls: listing.NextPolls,
+    advice: Advice,
+    now_unix: float,
+) -> Page:
+    """The status page: accounts, and the numbers that `query` asks for."""
+    snapshot, accounts = view
+    every = listing.entries(snapshot)
+    counts = listing.counts(every)
+    found = listing.listing(every, query, next_polls)
+    values = {
+        "now": now_unix,
+        "query": query,
+        "counts": counts,
+        "listing": found,
+        "next_poll": found.next_polls.get,
+        "advice": advice,
+        "accounts": accounts,
+        "account_choices": _with_chosen([account.account for account in accounts], query.account),
+        "status_choices": _with_chosen(counts.statuses, query.status),
+        "refused": {account.account for account in accounts if not account.up},
+        "open_accounts": len(accounts) <= _MAX_OPEN_ACCOUNTS or not all(account.up for account in accounts),
+        "Sort": Sort,
+    }
+    return site.page("numbers.html", values)
+
+
+def number_page(
+    site: Site,
+    details: Details,
+    status: str,
+    account: AccountStatus | None,
+    next_poll: float | None,
+    advice: Advice,
+    now_unix: float,
+) -> Page:
+    """All that is known of one number; `status` is the one to show."""
+    values = {
+        "now": now_unix,
+        "details": details,
+        "record": details.record,
+        "number": details.record.number,
+        "status": status,
+        "account": account,
+        "next_poll": next_poll,
+        "advice": advice,
+    }
+    return site.page("number.html", values, root="../")
+
+
+def missing_page(site: Site) -> Page:
+    """The answer where there is no such number; repeats nothing of what was asked."""
+    return site.page("missing.html", {}, root="../", status=404)
+
+
+def number_address(number: PhoneNumber) -> str:
+    """The address of a number's page, relative to ``/numbers``; names the number by its label."""
+    parameters = {"account": number.account, "space": number.cust_space_id, "number": number.label}
+    return f"{paths.NUMBER[1:]}?{urlencode(parameters, errors='replace')}"
+
+
+def _with_chosen(choices: Sequence[str], chosen: str) -> Sequence[str]:
+    """What a filter offers, and what it is set to: the form must not change what was asked."""
+    return choices if not chosen or chosen in choices else [*choices, chosen]
+
+
+@functools.cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - 50 ms that no scrape should wait for
+
+    environment = Environment(
+        loader=PackageLoader("exporter.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
     )
+    environment.filters |= {
+        "iso": wording.iso,
+        "utc": wording.utc,
+        "near": wording.utc_near,
+        "span": wording.span,
+        "look": wording.look,
+    }
+    environment.globals |= {"address": number_address, "infinity": math.inf}
+    return environment
 
 
-def _page(template: str, **values: str) -> Page:
-    style = _template("style.css")
-    html = Template(_template(template)).substitute(
-        {key: escape(value) for key, value in values.items()},
-        style=style,  # ours, not a value: escaping would break it
-    )
-    return Page(html.encode("utf-8", "replace"), _security_headers(style))
+@functools.cache
+def _style() -> str:
+    return resources.files("exporter.web").joinpath("templates", "style.css").read_text(encoding="utf-8")
 
 
-def _security_headers(style: str) -> dict[str, str]:
+@functools.cache
+def _security_headers(style: str) -> Mapping[str, str]:
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; "
@@ -73,7 +194,3 @@ def _security_headers(style: str) -> dict[str, str]:
         "Referrer-Policy": "no-referrer",
         "X-Frame-Options": "DENY",
     }
-
-
-def _template(name: str) -> str:
-    return resources.files("exporter.web").joinpath("templates", name).read_text(encoding="utf-8")

@@ -18,13 +18,14 @@ from aiohttp import web
 from exporter.errors import ConfigError
 from exporter.logs import fields
 from exporter.web import paths
-from exporter.web.answers import Send, answer, not_allowed, plain
+from exporter.web.answers import Send, not_allowed, plain
 from exporter.web.connection import HEAD_SECONDS, IDLE_SECONDS, LINGER_SECONDS, Connection
 from exporter.web.door import HANDSHAKE_SECONDS, Door, Peer, max_connections
+from exporter.web.frontend import Fleet, Frontend
 from exporter.web.guard import Guard
 from exporter.web.lifecycle import Lifecycle, Reload
 from exporter.web.listen import listen_all, parse_listen_address, url_of
-from exporter.web.pages import CONTENT_TYPE, LandingInfo, landing_page
+from exporter.web.pages import LandingInfo
 from exporter.web.scrapes import Exposer, Scrapes
 from exporter.web.security import WebSecurity
 from exporter.web.tls import TlsServer
@@ -64,7 +65,7 @@ class Limits:
 
 
 class WebServer:
-    """Serves `exposer` at `telemetry_path`, and the rest at the paths of `exporter.web.paths`.
+    """Serves `exposer` at `telemetry_path`, and the rest, `fleet` for people, at the paths of `exporter.web.paths`.
 
     `addresses` are listen addresses (``HOST:PORT``); `max_requests` scrapes are served at once, any number if it is 0.
     `reload` serves ``POST /-/reload``, which is forbidden without it.  Raises ValueError for a bad address or path.
@@ -80,6 +81,7 @@ class WebServer:
         health: Health,
         landing: LandingInfo,
         *,
+        fleet: Fleet,
         security: WebSecurity | None = None,
         reload: Reload | None = None,
         limits: Limits | None = None,
@@ -91,15 +93,17 @@ class WebServer:
         self._guard = Guard()
         self._scrapes = Scrapes(exposer, max_requests)
         self._lifecycle = Lifecycle(reload)
-        self._landing = landing_page(landing, paths.parse_telemetry_path(telemetry_path))
+        self._frontend = Frontend(landing, paths.parse_telemetry_path(telemetry_path), fleet)
         self._routes: dict[str, tuple[str, _Handler]] = {
-            paths.LANDING: (_READ, self._serve_landing),
+            paths.LANDING: (_READ, self._frontend.serve_landing),
+            paths.NUMBERS: (_READ, self._frontend.serve_numbers),
+            paths.NUMBER: (_READ, self._frontend.serve_number),
             paths.HEALTHY: (_READ, self._serve_healthy),
             paths.READY: (_READ, self._serve_ready),
             paths.RELOAD: ("POST", self._lifecycle.serve),
             telemetry_path: (_READ, self._scrapes.serve),  # last: at "/" the landing page gives way
         }
-        self._threads = (self._guard, self._scrapes, self._lifecycle)
+        self._threads = (self._guard, self._scrapes, self._lifecycle, self._frontend)
         self._door: Door | None = None
         self._server: web.Server | None = None
 
@@ -182,9 +186,6 @@ class WebServer:
                 request.transport.abort()
             raise
         return response
-
-    async def _serve_landing(self, _request: web.BaseRequest, send: Send) -> web.Response:
-        return await send(answer(200, self._landing.html, CONTENT_TYPE, self._landing.headers))
 
     async def _serve_healthy(self, _request: web.BaseRequest, send: Send) -> web.Response:
         return await send(_probe("healthy", "unhealthy", self._health.unhealthy()))

@@ -22,7 +22,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"collector", "cams", "workers", "storage", "gate", "journal", "loop"}),
     frozenset({"state"}),
     frozenset({"config"}),
-    frozenset({"bounds", "budget", "schedule", "refusal", "retries", "metrics", "yamlfile", "logs"}),
+    frozenset({"bounds", "budget", "schedule", "refusal", "retries", "history", "metrics", "yamlfile", "logs"}),
     frozenset({"model", "errors", "spelling", "memory"}),
 )
 """From the roof to the ground; a part imports what stands below it."""
@@ -101,7 +101,7 @@ def test_the_simulator_shares_no_code_with_the_client(path: Path) -> None:
     assert set(ours(path)) <= {"simulator"}
 
 
-@pytest.mark.parametrize("name", ["bounds", "budget", "schedule", "refusal", "retries"])
+@pytest.mark.parametrize("name", ["bounds", "budget", "schedule", "refusal", "retries", "history"])
 def test_pure_modules_know_neither_clocks_nor_threads(name: str) -> None:
     """Time is an argument there, and waiting happens elsewhere."""
     assert not {"time", "threading", "datetime", "asyncio"} & set(imported(PACKAGE / f"{name}.py"))

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from exporter.exposition import Format
+from exporter.web.frontend import Fleet
 from exporter.web.lifecycle import Reload
 from exporter.web.pages import LandingInfo
 from exporter.web.security import WebSecurity
 from exporter.web.server import Limits, WebServer
+from tests.support.numbers import number
+from tests.support.shown import ShownFleet
 
 WAIT_SECONDS = 30.0
 """How long a test waits for what should take milliseconds: long enough for a loaded machine."""
@@ -120,6 +123,7 @@ def serving(
     telemetry_path: str = "/metrics",
     max_requests: int = 40,
     landing: LandingInfo | None = None,
+    fleet: Fleet | None = None,
     security: WebSecurity | None = None,
     reload: Reload | None = None,
     limits: Limits | None = None,
@@ -135,6 +139,7 @@ def serving(
         exposer or FakeExposer(),
         health or FakeHealth(),
         landing or LandingInfo(version="1.2.3"),
+        fleet=fleet or ShownFleet([number()]),
         security=security,
         reload=reload,
         limits=limits,

@@ -1,89 +1,366 @@
-"""The landing page: what it shows, and what a hostile value cannot do to it."""
+"""The pages: what they show, and what a hostile value cannot do to them."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import re
-from html.parser import HTMLParser
+from dataclasses import replace
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.pages import LandingInfo, landing_page
+from exporter.cams.codes import advice
+from exporter.model import AccountStatus, PhoneNumber
+from exporter.web.pages import LandingInfo, Page, Site, landing_page, missing_page, number_page
+from tests.support.numbers import number, numbers
+from tests.support.shown import REQUEST_ID, STALE_AFTER, Reader, ShownFleet
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><b x="',
+    "' onfocus='alert(1)",
+    "{{ 7*7 }}{% include 'x' %}",
+    "${x} $version",
+    "&lt;",
+    "</style></title></textarea><!--",
+    "javascript:alert(1)",
+    "a\u202eb\x00c\ud800",
+]
+SITE = Site(LandingInfo(version="1.2.3"), "/metrics")
 
 
-class Reader(HTMLParser):
-    """What a browser would see: elements in order, links, text."""
-
-    def __init__(self, html: bytes) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.links: list[str] = []
-        self.words: list[str] = []
-        self.feed(html.decode())
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.links.extend(value or "" for name, value in attrs if name == "href")
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return "".join(self.words)
+def number_page_of(fleet: ShownFleet, one: PhoneNumber, site: Site = SITE) -> Page:
+    snapshot, accounts = fleet.view()
+    details = fleet.details(one.key)
+    assert details is not None
+    status = snapshot.status(details.record)
+    return number_page(
+        site, details, status, accounts[0], fleet.next_polls([one.key])[one.key], advice, fleet.clock.now_unix
+    )
 
 
-def test_the_page_names_the_exporter_and_its_version() -> None:
-    page = Reader(landing_page(LandingInfo(version="1.2.3"), "/metrics").html)
-    assert "CAMS exporter" in page.text
-    assert "Version 1.2.3" in page.text
+def every_page(info: LandingInfo | None = None, fleet: ShownFleet | None = None) -> list[Page]:
+    """One of each kind."""
+    info = info or LandingInfo(version="1.2.3")
+    one = number(1)
+    fleet = fleet or ShownFleet([one])
+    (record, *_) = fleet.view()[0].numbers
+    return [
+        landing_page(info, "/metrics"),
+        fleet.page(),
+        number_page_of(fleet, record.number, Site(info, "/metrics")),
+        missing_page(Site(info, "/metrics")),
+    ]
 
 
-@pytest.mark.parametrize("telemetry_path", ["/metrics", "/a/b", "/a:b"])
-def test_the_page_links_metrics_health_and_readiness(telemetry_path: str) -> None:
-    """The links are relative to the page, so that they also hold behind a proxy that adds a prefix."""
-    links = Reader(landing_page(LandingInfo(version="1"), telemetry_path).html).links
-    assert [f".{telemetry_path}", "./-/healthy", "./-/ready"] == [link for link in links if link.startswith("./")]
+class TestEveryPage:
+    """What holds for all of them."""
+
+    def test_it_names_the_exporter_and_its_version(self) -> None:
+        for page in every_page():
+            text = Reader(page.html).text
+            assert "CAMS exporter" in text
+            assert "Version 1.2.3" in text
+
+    @pytest.mark.parametrize("demo", [True, False])
+    def test_only_a_demo_is_marked_as_simulated(self, demo: bool) -> None:
+        landing, _, one, missing = every_page(LandingInfo(version="1", demo=demo))
+        assert {("simulated" in Reader(page.html).text) for page in (landing, one, missing)} == {demo}
+
+    def test_it_loads_nothing_and_runs_nothing(self) -> None:
+        for page in every_page():
+            reader = Reader(page.html)
+            assert not {"script", "img", "iframe", "object", "link rel=stylesheet"} & set(reader.tags)
+            assert not re.search(rb"\son[a-z]+=|\sstyle=|javascript:|url\(|@import|https?:", page.html)
+
+    def test_the_policy_allows_the_pages_own_style_and_nothing_else(self) -> None:
+        """The hash must be that of the style sheet as it stands in the page, or the browser drops it."""
+        for page in every_page():
+            style = re.search(rb"<style>(.*?)</style>", page.html, re.DOTALL)
+            assert style is not None
+            digest = base64.b64encode(hashlib.sha256(style[1]).digest()).decode()
+            policy = page.headers["Content-Security-Policy"]
+            assert f"style-src 'sha256-{digest}';" in policy
+            assert "default-src 'none';" in policy
+            assert "unsafe" not in policy
+
+    def test_it_follows_the_readers_light_or_dark_setting(self) -> None:
+        for page in every_page():
+            assert b"color-scheme: light dark" in page.html
+            assert b"prefers-color-scheme: dark" in page.html
+
+    def test_links_hold_behind_a_proxy_that_adds_a_prefix(self) -> None:
+        """Each is relative to its page and leads to a path of this exporter below the prefix."""
+        paths = {"", "metrics", "numbers", "numbers/number", "-/healthy", "-/ready"}
+        for page, place in zip(every_page(), ("", "numbers", "numbers/number", "numbers/number"), strict=True):
+            links = [link for link in Reader(page.html).links if not link.startswith(("data:,", "#"))]
+            assert links
+            for link in links:
+                path = urlsplit(urljoin(f"http://proxy/some/prefix/{place}", link)).path
+                assert path.removeprefix("/some/prefix/") in paths, link
+
+    @given(st.text(max_size=50) | st.sampled_from(HOSTILE))
+    def test_no_value_of_the_exporter_becomes_markup(self, value: str) -> None:
+        """Whatever a value holds, the page keeps its elements, and the value is read back as text."""
+        plain = Reader(landing_page(LandingInfo(version="1"), "/metrics").html)
+        page = Reader(landing_page(LandingInfo(version=value, name=value, description=value), "/metrics").html)
+        assert page.tags == plain.tags
+        assert page.links == plain.links
+        assert value.encode("utf-8", "replace").decode() in page.text
 
 
-@pytest.mark.parametrize("demo", [True, False])
-def test_only_a_demo_is_marked_as_simulated(demo: bool) -> None:
-    page = Reader(landing_page(LandingInfo(version="1", demo=demo), "/metrics").html)
-    assert ("simulated" in page.text) is demo
+class TestLanding:
+    """The page at the root."""
+
+    @pytest.mark.parametrize("telemetry_path", ["/metrics", "/a/b", "/a:b"])
+    def test_it_links_numbers_metrics_health_and_readiness(self, telemetry_path: str) -> None:
+        links = Reader(landing_page(LandingInfo(version="1"), telemetry_path).html).links
+        assert ["./numbers", f".{telemetry_path}", "./-/healthy", "./-/ready"] == links[-4:]
+
+    def test_where_metrics_take_its_place_no_page_links_it(self) -> None:
+        """With --web.telemetry-path=/ the home of the pages is the list of numbers."""
+        (one,) = numbers(1)
+        page = number_page_of(ShownFleet([one]), one, Site(LandingInfo(version="1"), "/"))
+        links = [link for link in Reader(page.html).links if not link.startswith(("data:,", "#"))]
+        assert links == ["../numbers", "../", "../numbers"]
 
 
-def test_the_page_loads_nothing_and_runs_nothing() -> None:
-    page = Reader(landing_page(LandingInfo(version="1"), "/metrics").html)
-    assert not {"script", "img", "iframe", "object", "form"} & set(page.tags)
-    assert all(link.startswith(("./", "data:,")) for link in page.links)
+def hostile(value: str) -> ShownFleet:
+    """A number about which everything is `value`."""
+    one = PhoneNumber("main", value, "8613800000001", "8613800000001", value, (("team", value),))
+    fleet = ShownFleet([one])
+    fleet.succeed(one, value, request_id=value)
+    fleet.fail(one, code=value, message=value)
+    (account,) = fleet.accounts
+    fleet.accounts = [replace(account, refused_because=value, refused_message=value, refused_request_id=value)]
+    return fleet
 
 
-def test_the_policy_allows_the_pages_own_style_and_nothing_else() -> None:
-    """The hash must be that of the style sheet as it stands in the page, or the browser drops it."""
-    page = landing_page(LandingInfo(version="1"), "/metrics")
-    style = re.search(rb"<style>(.*?)</style>", page.html, re.DOTALL)
-    assert style is not None
-    digest = base64.b64encode(hashlib.sha256(style[1]).digest()).decode()
-    policy = page.headers["Content-Security-Policy"]
-    assert f"style-src 'sha256-{digest}';" in policy
-    assert "default-src 'none';" in policy
-    assert "unsafe" not in policy
+class TestHostileValues:
+    """Statuses, codes, messages and RequestIds come from outside, names from a file; none of them does anything."""
+
+    @given(st.text(min_size=1, max_size=50) | st.sampled_from(HOSTILE))
+    def test_no_value_becomes_markup(self, value: str) -> None:
+        plain = [Reader(page.html) for page in every_page(fleet=hostile("x"))]
+        pages = [Reader(page.html) for page in every_page(fleet=hostile(value))]
+        assert [page.tags for page in pages] == [page.tags for page in plain]
+
+    @pytest.mark.parametrize("value", HOSTILE)
+    def test_what_is_asked_for_does_not_become_markup(self, value: str) -> None:
+        fleet = ShownFleet([number()])
+        plain = Reader(fleet.page(account="x", status="x", q="x").html)
+        page = Reader(fleet.page(account=value, status=value, q=value, sort=value, page=value).html)
+        assert page.tags == plain.tags
+        assert page.values["q"] == value.encode("utf-8", "replace").decode()
+
+    def test_a_long_message_is_cut_in_the_list_and_whole_on_the_numbers_page(self) -> None:
+        one = number(1)
+        fleet = ShownFleet([one])
+        fleet.fail(one, message="word " * 100)
+        (row,) = Reader(fleet.page().html).numbers
+        assert len(row["Last error"]) < 300
+        assert "word " * 99 in Reader(number_page_of(fleet, one).html).text
 
 
-def test_the_page_follows_the_readers_light_or_dark_setting() -> None:
-    html = landing_page(LandingInfo(version="1"), "/metrics").html
-    assert b"color-scheme: light dark" in html
-    assert b"prefers-color-scheme: dark" in html
+class TestNumbers:
+    """The status page."""
+
+    def test_a_row_tells_all_about_a_number(self) -> None:
+        one = number(7, name="support-line")
+        fleet = ShownFleet([one])
+        fleet.succeed(one, "EXPIRED")
+        fleet.clock.advance(3700)
+        fleet.fail(one, "http_502", "Bad gateway.")
+        fleet.clock.advance(5)
+        fleet.due = {one.key: fleet.clock.now_unix + 42.5}
+        page = Reader(fleet.page().html)
+        (row,) = page.numbers
+        assert row["Number"] == "8613800000007"
+        assert (row["Name"], row["Account"], row["Space"]) == ("support-line", "main", "cams-kei0001")
+        assert row["Status"] == "UNKNOWN was EXPIRED"
+        assert row["Since"] == "1 h 1 min 16:00:00"
+        assert row["Last success"] == "1 h 1 min ago 16:00:00"
+        assert row["Last error"] == (f"failing http_502 5 s ago 17:01:40 Bad gateway. RequestId {REQUEST_ID.lower()}")
+        assert row["Next poll"] == "in 42 s 17:02:27"
+        assert "2025-11-24T16:00:00Z" in page.times
+
+    def test_a_number_never_asked_about_tells_nothing(self) -> None:
+        (row,) = Reader(ShownFleet([number()]).page().html).numbers
+        assert [row[column] for column in ("Status", "Since", "Last success", "Last error", "Next poll")] == [
+            "UNKNOWN",
+            "–",
+            "never",
+            "none",
+            "never",
+        ]
+
+    @pytest.mark.parametrize(("ahead", "text"), [(None, "now"), (0.5, "due"), (-90.0, "due"), (90.0, "in 1 min 30 s")])
+    def test_the_next_poll_is_told_relative_to_now(self, ahead: float | None, text: str) -> None:
+        one = number()
+        fleet = ShownFleet([one])
+        fleet.due = {one.key: None if ahead is None else fleet.clock.now_unix + ahead}
+        (row,) = Reader(fleet.page().html).numbers
+        assert row["Next poll"].startswith(text)
+
+    def test_an_error_that_was_overcome_is_not_called_failing(self) -> None:
+        one = number()
+        fleet = ShownFleet([one])
+        fleet.fail(one)
+        fleet.succeed(one)
+        (row,) = Reader(fleet.page().html).numbers
+        assert row["Last error"].startswith("InternalError")
+
+    def test_accounts_tell_budget_lag_and_numbers_by_status(self) -> None:
+        every = numbers(3)
+        fleet = ShownFleet(every)
+        fleet.succeed(every[0], "VERIFIED")
+        fleet.succeed(every[1], "EXPIRED")
+        fleet.accounts = [AccountStatus("main", 3, 30.0, 75.0, 5.0, 2.5, 4)]
+        (row,) = [row for row in Reader(fleet.page().html).rows if "Budget" in row]
+        assert row["Access"] == "up"
+        assert row["Numbers"] == "3 1 UNKNOWN, 1 EXPIRED, 1 VERIFIED"
+        assert row["Budget"] == "2.5/s throttled, of 5/s"
+        assert (row["Interval"], row["Lag"], row["In flight"]) == ("30 s", "1 min 15 s", "4")
+
+    def test_a_refused_account_tells_why_and_what_to_do(self) -> None:
+        one = number()
+        fleet = ShownFleet([one])
+        fleet.due = {one.key: fleet.clock.now_unix + 5}
+        fleet.accounts = [
+            AccountStatus("main", 1, 30.0, 0.0, 5.0, 5.0, 0, "Ram.PermissionDeny", "You may not.", REQUEST_ID)
+        ]
+        page = Reader(fleet.page().html)
+        (row,) = [row for row in page.rows if "Budget" in row]
+        assert row["Access"] == f"refused Ram.PermissionDeny You may not. RequestId {REQUEST_ID} " + advice(
+            "Ram.PermissionDeny"
+        )
+        (shown,) = page.numbers
+        assert shown["Next poll"] == "held back the account is refused"
+        assert "The account is refused" in Reader(number_page_of(fleet, one).html).text
+
+    def test_a_head_links_the_order_it_makes_and_tells_the_one_in_force(self) -> None:
+        fleet = ShownFleet([number()])
+        page = Reader(fleet.page(sort="since", q="86", page="1").html)
+        assert page.heads == {"Since": "descending"}
+        assert "numbers?q=86&sort=since&order=asc" in page.links
+        assert "numbers?q=86&sort=name" in page.links
+        assert Reader(fleet.page().html).heads == {"Status": "ascending"}
+
+    def test_the_form_shows_the_filters_in_force_and_keeps_the_order(self) -> None:
+        page = Reader(ShownFleet([number()]).page(q='a "b"', failing="1", sort="name", order="desc").html)
+        assert page.values == {"q": 'a "b"', "failing": "1", "sort": "name", "order": "desc"}
+
+    @pytest.mark.parametrize("what", [{"account": "gone"}, {"status": "REVOKED"}])
+    def test_a_filter_that_nothing_matches_any_more_is_still_shown_as_chosen(self, what: dict[str, str]) -> None:
+        """A bookmark must not turn into a list of all numbers without a word."""
+        html = ShownFleet([number()]).page(**what).html.decode()
+        (value,) = what.values()
+        assert f'<option selected value="{value}">' in html
+        assert "No number matches" in html
+
+    def test_the_pager_links_its_neighbours_and_keeps_the_filters(self) -> None:
+        page = Reader(ShownFleet(numbers(305)).page(page="2", sort="number", q="86").html)
+        assert len(page.numbers) == 100
+        assert page.labels[0] == "8613800000100"
+        assert "101–200 of 305" in page.text
+        for target in (1, 3, 4):
+            link = "numbers?q=86&sort=number" + (f"&page={target}" if target > 1 else "")
+            assert link in page.links
+
+    def test_without_any_number_the_page_says_so(self) -> None:
+        assert "No number is configured" in Reader(ShownFleet([]).page().html).text
+
+    def test_many_accounts_are_folded_away_unless_one_is_refused(self) -> None:
+        fleet = ShownFleet([number(account=f"account {index}") for index in range(7)])
+        assert b'<details class="accounts">' in fleet.page().html
+        fleet.accounts = [replace(fleet.accounts[0], refused_because="Forbidden.RAM"), *fleet.accounts[1:]]
+        assert b'<details class="accounts" open>' in fleet.page().html
 
 
-@given(st.text(max_size=50) | st.sampled_from(["<script>alert(1)</script>", '"><b x="', "$version", "${x}", "&lt;"]))
-def test_no_value_becomes_markup(value: str) -> None:
-    """Whatever a value holds, the page keeps its elements, and the value is read back as text."""
-    plain = Reader(landing_page(LandingInfo(version="1"), "/metrics").html)
-    page = Reader(landing_page(LandingInfo(version=value, name=value, description=value), "/metrics").html)
-    assert page.tags == plain.tags
-    assert page.links == plain.links
-    assert value.encode("utf-8", "replace").decode() in page.text
+class TestNumber:
+    """One number's page."""
+
+    def test_it_is_addressed_by_account_space_and_label(self) -> None:
+        one = number(1, account="a&b", space="s/1?#é", label="861380*****01")
+        page = Reader(ShownFleet([one]).page().html)
+        (link,) = [link for link in page.links if link.startswith("numbers/number")]
+        assert parse_qs(urlsplit(link).query) == {"account": ["a&b"], "space": ["s/1?#é"], "number": ["861380*****01"]}
+
+    def test_it_tells_all_about_the_number(self) -> None:
+        one = number(1, name="support-line", labels=(("team", "care"),))
+        fleet = ShownFleet([one])
+        fleet.succeed(one, "REVOKED")
+        fleet.clock.advance(60)
+        fleet.succeed(one, "VERIFIED")
+        fleet.fail(one, "InvalidParameter.PhoneNumber", "Not valid.")
+        text = " ".join(Reader(number_page_of(fleet, one).html).text.split())
+        for fact in ("8613800000001", "support-line", "main", "cams-kei0001", "id-001", "team=care", "REVOKED"):
+            assert fact in text
+        assert "InvalidParameter.PhoneNumber HTTP 500" in text
+        assert f"What to do: {advice('InvalidParameter.PhoneNumber')}" in text
+        assert f"To give to Alibaba Cloud support: RequestId {REQUEST_ID.lower()}" in text
+
+    def test_it_lists_the_last_polls_and_the_last_failures_newest_first(self) -> None:
+        one = number(1)
+        fleet = ShownFleet([one])
+        fleet.fail(one, "timeout", "Too slow.")
+        for _ in range(25):
+            fleet.clock.advance(60)
+            fleet.succeed(one)
+        rows = Reader(number_page_of(fleet, one).html).rows
+        polls = [row for row in rows if "Status or code" in row]
+        (failure,) = [row for row in rows if "Message" in row]
+        assert len(polls) == 20
+        assert polls[0] == {
+            "Time": "0 s ago 16:25:00",
+            "Outcome": "answered",
+            "Status or code": "VERIFIED",
+            "HTTP": "2xx",
+            "Latency": "0.250 s",
+            "RequestId": REQUEST_ID,
+        }
+        assert polls[1]["Time"] == "1 min ago 16:24:00"
+        assert failure == {
+            "Time": "25 min ago 16:00:00",
+            "Outcome": "failed",
+            "Code": "timeout",
+            "HTTP": "500",
+            "Latency": "0.500 s",
+            "Message": "Too slow.",
+            "RequestId": REQUEST_ID.lower(),
+        }
+
+    def test_it_says_when_there_is_nothing_yet(self) -> None:
+        one = number()
+        text = Reader(number_page_of(ShownFleet([one]), one).html).text
+        assert "None yet since the exporter started" in text
+        assert "None since the exporter started" in text
+
+    def test_an_error_that_was_overcome_is_told_as_such(self) -> None:
+        one = number()
+        fleet = ShownFleet([one])
+        fleet.fail(one)
+        assert "since overcome" not in Reader(number_page_of(fleet, one).html).text
+        fleet.succeed(one)
+        assert "since overcome" in Reader(number_page_of(fleet, one).html).text
+
+    def test_a_stale_status_reads_unknown_with_what_it_was(self) -> None:
+        one = number()
+        fleet = ShownFleet([one])
+        fleet.succeed(one, "EXPIRED")
+        fleet.clock.advance(STALE_AFTER + 1)
+        assert "was EXPIRED" in Reader(number_page_of(fleet, one).html).text
+
+
+def test_no_page_shows_a_number_that_is_masked() -> None:
+    """Neither in text nor in a link, a title or a form."""
+    hidden = number(1, label="861380*****01", name="line")
+    fleet = ShownFleet([hidden])
+    fleet.succeed(hidden)
+    fleet.fail(hidden)
+    for page in every_page(fleet=fleet):
+        assert hidden.phone_number.encode() not in page.html
+        assert hidden.phone_number[6:].encode() not in page.html

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import threading
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from exporter.budget import Budget
 from exporter.errors import ApiError, Kind
 from exporter.metrics import Counters
 from exporter.model import OPERATION, Answer, PhoneNumber
-from exporter.poller import AccountPoller
+from exporter.poller import MAX_KEYS_LOCKED, AccountPoller
 from exporter.state import NumberState, State
 from exporter.workers import Job, Workers
 from tests.support.clock import FakeClock
@@ -153,7 +154,9 @@ class Bench:
 def failing(kind: Kind, code: str, times: int = 10**9, *, retry_after: float | None = None) -> Callable[..., Outcome]:
     def script(number: PhoneNumber, before: int) -> Outcome:
         if before < times:
-            return ApiError(code, kind, request_id="R-err", retry_after_seconds=retry_after, elapsed_seconds=0.5)
+            return ApiError(
+                code, kind, message="No.", request_id="R-err", retry_after_seconds=retry_after, elapsed_seconds=0.5
+            )
         return always_verified(number, before)
 
     return script
@@ -395,6 +398,39 @@ class TestRefusal:
         assert bench.poller.unattempted() == 20
         bench.run(2)
         assert bench.poller.unattempted() == 0
+
+    def test_the_reason_is_told_with_its_message_and_request_id(self) -> None:
+        """Alibaba Cloud's support asks for the RequestId."""
+        bench = Bench(script=failing(Kind.ACCOUNT, "Ram.PermissionDeny"))
+        bench.run(60)
+        status = bench.poller.status()
+        assert status.refused_because == "Ram.PermissionDeny"
+        assert (status.refused_message, status.refused_request_id) == ("No.", "R-err")
+
+
+class TestNextPolls:
+    """What people are told about the polls to come."""
+
+    def test_the_next_poll_of_each_number_is_told_in_wall_time(self) -> None:
+        """It is the one that then really comes."""
+        bench = Bench()
+        bench.run(5)
+        told = bench.poller.next_polls([number.key for number in bench.polled])
+        polled = {phone: bench.start + at for at, phone in reversed(bench.run(100))}
+        ahead = bench.clock.now_unix - bench.clock.now
+        assert told == pytest.approx([polled[number.phone_number] + ahead for number in bench.polled], abs=0.5)
+
+    def test_numbers_beyond_one_lookup_are_told_too(self) -> None:
+        """The lock is let go in between, so that a page with many numbers holds up no poll."""
+        bench = Bench(polled=numbers(2 * MAX_KEYS_LOCKED + 1))
+        told = bench.poller.next_polls([number.key for number in bench.polled])
+        assert len(told) == len(bench.polled)
+        assert None not in told
+
+    def test_a_number_that_is_not_polled_again_is_told_as_never(self) -> None:
+        bench = Bench(repeat=False)
+        bench.run(5)
+        assert bench.poller.next_polls([bench.polled[0].key]) == [math.inf]
 
 
 class TestOnce:

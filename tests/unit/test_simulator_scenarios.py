@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from exporter.simulator import World
+from exporter.simulator import Cycle, World
 from exporter.simulator.gateway import decide
 from exporter.simulator.scenarios import SCENARIOS, AccountPlan, NumberPlan, Scenario, demo
 from tests.support.clock import FakeClock
@@ -127,6 +127,18 @@ def test_one_number_meets_server_errors_now_and_then(seen: dict[str, Counter[str
     failures = seen["onboarding London"]
     assert 0.1 < failures["InternalError"] / failures.total() < 0.5
     assert failures["VERIFIED"] > failures["InternalError"]
+
+
+@pytest.mark.parametrize("phase", range(10))
+def test_polls_meet_the_server_errors_whatever_their_phase(phase: int) -> None:
+    """A cycle in step with the interval would show them to every other demo only."""
+    scenario = demo()
+    (failing,) = (
+        number for account in scenario.accounts for number in account.numbers if number.name == "onboarding London"
+    )
+    assert isinstance(failing.fault, Cycle)
+    met = {failing.fault.at(phase + poll * scenario.scrape_interval_seconds) is None for poll in range(12)}
+    assert met == {True, False}
 
 
 def test_one_account_is_throttled_now_and_then_and_the_other_never(seen: dict[str, Counter[str]]) -> None:

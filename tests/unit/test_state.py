@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.errors import ApiError, Kind
+from exporter.history import MAX_POLLS
 from exporter.model import UNKNOWN, Answer, PhoneNumber
 from exporter.state import MAX_EXTRA_STATUSES, NumberState, State
 from tests.support.clock import FakeClock
@@ -233,4 +234,74 @@ def test_a_number_that_is_masked_from_now_on_is_masked_in_what_was_said_before()
         assert error is not None
         assert full.phone_number not in error.message
         assert "861*****00" in error.message
+        details = made.details(masked.key)
+        assert details is not None
+        assert not [poll for poll in details.failures if full.phone_number in poll.message]
+        assert all("861*****00" in poll.message for poll in details.failures)
         made.failed(full, late)
+
+
+class TestHistory:
+    """The last polls that a record carries."""
+
+    def test_each_poll_is_kept_with_its_outcome_latency_and_request_id(self) -> None:
+        clock = FakeClock()
+        made = state(clock, number())
+        made.succeeded(number(), Answer("EXPIRED", "1", "R-1", elapsed_seconds=0.25))
+        clock.advance(60)
+        made.failed(
+            number(),
+            ApiError("http_502", Kind.TRANSIENT, http_status=502, request_id="R-2", elapsed_seconds=1.5, message="bad"),
+        )
+        details = made.details(number().key)
+        assert details is not None
+        assert details.record == only(made)
+        failed, succeeded = details.polls
+        assert (succeeded.success, succeeded.outcome, succeeded.latency_seconds) == (True, "EXPIRED", 0.25)
+        assert (failed.success, failed.outcome, failed.http_status, failed.request_id) == (
+            False,
+            "http_502",
+            502,
+            "R-2",
+        )
+        assert (failed.latency_seconds, failed.unix - succeeded.unix) == (1.5, 60)
+        assert [(one.outcome, one.message) for one in details.failures] == [("http_502", "bad")]
+
+    def test_successes_do_not_push_failures_out(self) -> None:
+        """An on-call engineer comes hours after the failure that woke them."""
+        made = state(FakeClock(), number())
+        made.failed(number(), error())
+        for _ in range(3 * MAX_POLLS):
+            made.succeeded(number(), answer())
+        details = made.details(number().key)
+        assert details is not None
+        assert {one.outcome for one in details.polls} == {"VERIFIED"}
+        assert [one.outcome for one in details.failures] == ["timeout"]
+
+    def test_history_outlives_a_reload_for_numbers_that_stay_and_no_others(self) -> None:
+        made = state(FakeClock(), number(0), number(1))
+        for index in (0, 1):
+            made.failed(number(index), error())
+        renamed = number(0, name="renamed")
+        made.configure([renamed], {"main": STALE_AFTER})
+        kept = made.details(renamed.key)
+        assert kept is not None
+        assert (len(kept.polls), len(kept.failures)) == (1, 1)
+        assert made.details(number(1).key) is None
+        made.configure([number(0), number(1)], {"main": STALE_AFTER})
+        back = made.details(number(1).key)
+        assert back is not None
+        assert (back.polls, back.failures) == ((), ())
+
+    def test_equal_statuses_and_codes_are_one_text_in_memory(self) -> None:
+        """Each answer spells its status anew; fifty thousand copies would be three megabytes."""
+        made = state(FakeClock(), number(0), number(1))
+        for index in (0, 1):
+            made.succeeded(number(index), answer(b"VERIFIED".decode()))
+            made.failed(number(index), error(b"timeout".decode()))
+        first, second = made.snapshot().numbers
+        assert first.status is second.status
+        assert first.last_error is not None
+        assert second.last_error is not None
+        assert first.last_error.code is second.last_error.code
+        assert first.last_error.message is second.last_error.message

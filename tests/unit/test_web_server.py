@@ -15,6 +15,8 @@ import pytest
 from exporter.exposition import Format
 from exporter.web.pages import LandingInfo
 from exporter.web.server import Limits, WebServer
+from tests.support.numbers import number
+from tests.support.shown import ShownFleet
 from tests.support.webserver import WAIT_SECONDS, FakeExposer, FakeHealth, Running, serving
 
 OPENMETRICS = "application/openmetrics-text"
@@ -78,7 +80,7 @@ def test_name_filters_reach_the_exposer(query: str, names: set[str]) -> None:
     assert exposer.calls == [(Format.TEXT, False, frozenset(names))]
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready", "/nowhere"])
+@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready", "/nowhere", "/numbers", "/numbers/number"])
 def test_head_has_the_headers_of_get_without_its_body(path: str) -> None:
     with serving() as server:
         get, head = server.get(path), server.get(path, "HEAD")
@@ -88,7 +90,7 @@ def test_head_has_the_headers_of_get_without_its_body(path: str) -> None:
     assert int(head.headers["content-length"]) == len(get.body) > 0
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready"])
+@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready", "/numbers", "/numbers/number"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND"])
 def test_other_methods_are_refused_and_told_which_are_allowed(path: str, method: str) -> None:
     with serving() as server:
@@ -126,7 +128,9 @@ def test_the_landing_page_gives_way_to_metrics_at_the_root() -> None:
 @pytest.mark.parametrize(("addresses", "path"), [(["nowhere"], "/metrics"), ([":0"], "/-/healthy"), ([":0"], "x")])
 def test_a_server_is_not_made_with_a_bad_address_or_path(addresses: list[str], path: str) -> None:
     with pytest.raises(ValueError, match="; write "):
-        WebServer(addresses, path, 40, FakeExposer(), FakeHealth(), LandingInfo(version="1"))
+        WebServer(
+            addresses, path, 40, FakeExposer(), FakeHealth(), LandingInfo(version="1"), fleet=ShownFleet([number()])
+        )
 
 
 def test_health_and_readiness_are_200_while_nothing_is_wrong() -> None:
@@ -156,7 +160,7 @@ def test_the_landing_page_is_html_with_security_headers() -> None:
     assert reply.headers["referrer-policy"] == "no-referrer"
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/nowhere"])
+@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/nowhere", "/numbers", "/numbers/number"])
 def test_no_answer_names_the_software_below_or_may_be_sniffed_or_stored(path: str) -> None:
     with serving() as server:
         headers = server.get(path).headers
@@ -349,6 +353,12 @@ class TestLifetime:
         with serving() as server:
             server.stop()
             server.stop()
+
+
+def test_a_start_does_not_wait_for_the_pages_templates() -> None:
+    """Prometheus's first scrape comes before anybody looks at a page: jinja2 takes 50 ms to import."""
+    program = "import sys, exporter.web.server; sys.exit('jinja2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
 
 
 def test_the_command_lines_checks_load_no_web_library() -> None:

@@ -1,0 +1,132 @@
+"""The pages over a real socket: what is found, what is refused, and what a failure tells."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import bcrypt
+import pytest
+
+from exporter.model import AccountStatus
+from exporter.state import Snapshot
+from exporter.web.frontend import MAX_PAGES
+from exporter.web.pages import LandingInfo
+from exporter.web.security import WebSecurity
+from tests.support.numbers import number, numbers
+from tests.support.shown import Reader, ShownFleet
+from tests.support.webserver import WAIT_SECONDS, serving
+
+
+def test_the_status_page_is_html_with_security_headers() -> None:
+    with serving(fleet=ShownFleet(numbers(3)), landing=LandingInfo(version="9.8.7", demo=True)) as server:
+        reply = server.get("/numbers?sort=number&order=desc")
+    assert reply.status == 200
+    assert reply.headers["content-type"] == "text/html; charset=utf-8"
+    assert reply.headers["content-security-policy"].startswith("default-src 'none';")
+    assert reply.headers["cache-control"] == "no-store"
+    page = Reader(reply.body)
+    assert page.labels == ["8613800000002", "8613800000001", "8613800000000"]
+    assert "Demo: every number and status here is simulated." in page.text
+    assert "Version 9.8.7" in page.text
+
+
+def test_a_number_is_reached_by_the_link_in_the_list() -> None:
+    """Whatever its account, space and label hold."""
+    one = number(1, account="a&b=c", space="s/../ü?#%2f+ ", label="861380*****01")
+    with serving(fleet=ShownFleet([number(0), one])) as server:
+        links = [link for link in Reader(server.get("/numbers").body).links if link.startswith("numbers/number")]
+        replies = [server.get(f"/{link}") for link in links]
+    assert [reply.status for reply in replies] == [200, 200]
+    assert {"861380*****01" in reply.text for reply in replies} == {True, False}
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"account": "main", "space": "cams-kei0001"},
+        {"account": "main", "space": "cams-kei0001", "number": "8613800000001"},
+        {"account": "main", "space": "<script>", "number": "861380*****01"},
+    ],
+)
+def test_a_number_that_is_not_there_is_404_and_nothing_is_repeated(parameters: dict[str, str]) -> None:
+    """Also one that is there and hides behind a mask: the answer must not tell."""
+    with serving(fleet=ShownFleet([number(1, label="861380*****01")])) as server:
+        reply = server.get(f"/numbers/number?{urlencode(parameters)}")
+    assert reply.status == 404
+    assert "No such number" in reply.text
+    assert "8613800000001" not in reply.text
+    assert "<script>" not in reply.text
+
+
+@pytest.mark.parametrize(
+    "query", ["q=%ff%00%zz", "page=%F0%9F%92%A3", "&&&=&q", "q=" + "%22" * 2000, "sort[]=x&sort=y"]
+)
+def test_a_malformed_query_still_gets_its_page(query: str) -> None:
+    with serving() as server:
+        assert server.get(f"/numbers?{query}").status == 200
+        assert server.get(f"/numbers/number?{query}").status == 404
+
+
+def test_with_metrics_at_the_root_the_pages_are_still_there() -> None:
+    with serving(telemetry_path="/") as server:
+        reply = server.get("/numbers")
+    assert reply.status == 200
+    assert "./" in Reader(reply.body).links
+
+
+def test_a_page_that_fails_is_500_without_detail_and_one_log_record(caplog: pytest.LogCaptureFixture) -> None:
+    fleet = ShownFleet([number()])
+    fleet.error = RuntimeError("the inner secret")
+    with serving(fleet=fleet) as server:
+        reply = server.get("/numbers?q=8613800001234")
+        fleet.error = None
+        assert server.get("/numbers").status == 200
+    assert (reply.status, reply.text) == (500, "the page failed; the exporter's log says why\n")
+    (record,) = caplog.records
+    assert record.getMessage() == "page failed"
+    assert "8613800001234" not in str(record.__dict__)
+
+
+class Gated(ShownFleet):
+    """Shows nothing until its gate opens."""
+
+    def __init__(self) -> None:
+        super().__init__(numbers(3))
+        self.gate = threading.Event()
+
+    def view(self) -> tuple[Snapshot, Sequence[AccountStatus]]:
+        assert self.gate.wait(WAIT_SECONDS)
+        return super().view()
+
+
+def test_too_many_pages_at_once_are_503_and_scrapes_and_probes_go_on() -> None:
+    fleet = Gated()
+    with serving(fleet=fleet) as server, ThreadPoolExecutor(MAX_PAGES + 1) as clients:
+        pages = [clients.submit(server.get, "/numbers") for _ in range(MAX_PAGES + 1)]
+        (refused, *_), waiting = wait(pages, WAIT_SECONDS, FIRST_COMPLETED)
+        scrape, probe = server.get("/metrics"), server.get("/-/healthy")
+        fleet.gate.set()
+        served = [page.result(WAIT_SECONDS).status for page in waiting]
+        assert server.get("/numbers").status == 200
+    assert refused.result().status == 503
+    assert (scrape.status, probe.status) == (200, 200)
+    assert served == [200] * MAX_PAGES
+
+
+def test_the_pages_need_the_password(tmp_path: Path) -> None:
+    """They tell more than the metrics do."""
+    config = tmp_path / "web.yml"
+    hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
+    config.write_text(f"basic_auth_users: {{ops: '{hashed}'}}\n")
+    right, wrong = "Basic b3BzOnJpZ2h0", "Basic b3BzOndyb25n"
+    target = f"/numbers/number?account=main&space=cams-kei0001&number={quote('8613800000000')}"
+    with serving(fleet=ShownFleet([number(0)]), security=WebSecurity(config)) as server:
+        for path in ("/", "/numbers", target):
+            assert server.get(path).status == 401
+            assert server.get(path, Authorization=wrong).status == 401
+            assert server.get(path, Authorization=right).status == 200
