@@ -1,8 +1,9 @@
 """Lets peers in: accepts connections, shakes hands where there is TLS, and keeps the number of connections bounded.
 
 asyncio's own server cannot do this: its TLS settings are fixed when it starts, it gives up for a second when file
-descriptors run out, and it has no limit.  Here each connection gets the TLS context in force at that moment, and a new
-one beyond the limit takes the place of the one that has been idle longest; whoever is being answered is left alone.
+descriptors run out, it has no limit, and each TLS connection costs it a quarter of a megabyte before a byte has come.
+Here each connection gets the TLS context in force at that moment, and a new one beyond the limit takes the place of the
+one that has been idle longest; whoever is being answered is left alone.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import errno
 import logging
 import resource
 import socket
+from asyncio.sslproto import SSLProtocol
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +36,9 @@ _GOODBYE_SECONDS = 1.0
 _BREATH_SECONDS = 0.01
 """Pause after a failed accept: a closed descriptor is free in the loop's next turn."""
 
+_SILENT_SECONDS = 10.0
+"""Between two log lines about failed accepts: a flood must not fill the log."""
+
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 ProtocolFactory = Callable[["Peer", TlsServer | None], asyncio.Protocol]
@@ -47,6 +52,12 @@ def max_connections() -> int:
     return max(MIN_CONNECTIONS, min(MAX_CONNECTIONS, soft // 2))
 
 
+class _Tls(SSLProtocol):
+    """asyncio's TLS between transport and protocol, with a buffer of one TLS record and a little more."""
+
+    max_size = 32 * 1024
+
+
 class Peer:
     """One connection, from accept to close."""
 
@@ -57,6 +68,11 @@ class Peer:
         self._transport: asyncio.Transport | None = None
         self.greeting: asyncio.Task[None] | None = None
         self.answering = False
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the handshake, if there is one, is done."""
+        return self._transport is not None
 
     def connected(self, transport: asyncio.Transport) -> None:
         """The handshake, if there is one, is done."""
@@ -98,6 +114,7 @@ class Door:
         self._peers: set[Peer] = set()
         self._idle: OrderedDict[Peer, None] = OrderedDict()
         self._listeners: list[tuple[socket.socket, asyncio.Task[None]]] = []
+        self._silent_until = 0.0
 
     def open(self, listeners: Sequence[socket.socket]) -> None:
         """Begin to accept; the sockets are listening and non-blocking, and belong to the door from now on."""
@@ -136,9 +153,7 @@ class Door:
                 connection, _ = await loop.sock_accept(listener)
             except OSError as error:  # else the peer has left already
                 if error.errno in _EXHAUSTED:
-                    logger.warning(
-                        "cannot accept a connection", extra=fields(error=error, connections=len(self._peers))
-                    )
+                    self._complain(error)
                     self._evict()
                 await asyncio.sleep(_BREATH_SECONDS)
             else:
@@ -164,22 +179,43 @@ class Door:
 
     async def _greet(self, peer: Peer, connection: socket.socket, tls: TlsServer | None) -> None:
         loop = asyncio.get_running_loop()
+        protocol = self._protocol(peer, tls)
         try:
-            await loop.connect_accepted_socket(
-                lambda: self._protocol(peer, tls),
-                connection,
-                ssl=tls.context if tls else None,
-                ssl_handshake_timeout=self._handshake_seconds if tls else None,
-                ssl_shutdown_timeout=_GOODBYE_SECONDS if tls else None,
-            )
+            if tls is None:
+                await loop.connect_accepted_socket(lambda: protocol, connection)
+            else:
+                await self._shake_hands(connection, protocol, tls)
         except OSError as error:  # the handshake failed or took too long; the transport is closed
-            self.left(peer)
             logger.debug("no TLS handshake", extra=fields(error=error))
-        except asyncio.CancelledError:
-            self.left(peer)
-            raise
         finally:
             peer.greeting = None
+            if not peer.is_connected:
+                self.left(peer)
+
+    async def _shake_hands(self, connection: socket.socket, protocol: asyncio.Protocol, tls: TlsServer) -> None:
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        between = _Tls(
+            loop,
+            protocol,
+            tls.context,
+            done,
+            server_side=True,
+            ssl_handshake_timeout=self._handshake_seconds,  # type: ignore[arg-type] # typeshed: int; call_later takes it
+            ssl_shutdown_timeout=_GOODBYE_SECONDS,
+        )
+        transport, _ = await loop.connect_accepted_socket(lambda: between, connection)
+        try:
+            await done
+        except BaseException:
+            transport.abort()
+            raise
+
+    def _complain(self, error: OSError) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._silent_until:
+            self._silent_until = now + _SILENT_SECONDS
+            logger.warning("cannot accept a connection", extra=fields(error=error, connections=len(self._peers)))
 
     def _evict(self) -> bool:
         """Cut the connection that has been idle longest; False where all are being answered."""

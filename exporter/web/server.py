@@ -149,17 +149,25 @@ class WebServer:
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         await asyncio.sleep(0)  # among requests that are pipelined, others get their turn
         with cast("Connection", request.protocol).peer.answered():
-            if request.path in {paths.HEALTHY, paths.READY}:
-                return await self._route(request, partial(self._send, request, {}))
-            try:
-                config = self._security.current()
-            except ConfigError:
-                return await self._send(request, {}, plain(500, "the web configuration is broken; see the log"))
-            return await self._guarded(config, request, partial(self._send, request, config.headers))
+            config = self._config()
+            send = partial(self._send, request, config.headers if config is not None else {})
+            if request.path not in {paths.HEALTHY, paths.READY}:
+                refusal = await self._refusal(config, request)
+                if refusal is not None:
+                    return await send(refusal)
+            return await self._route(request, send)
 
-    async def _guarded(self, config: WebConfig, request: web.BaseRequest, send: Send) -> web.Response:
-        refusal = await self._guard.refusal(config, request)
-        return await send(refusal) if refusal is not None else await self._route(request, send)
+    def _config(self) -> WebConfig | None:
+        """The web configuration in force; None while it is broken."""
+        try:
+            return self._security.current()
+        except ConfigError:
+            return None
+
+    async def _refusal(self, config: WebConfig | None, request: web.BaseRequest) -> web.Response | None:
+        if config is None:
+            return plain(500, "the web configuration is broken; the exporter's log says how")
+        return await self._guard.refusal(config, request)
 
     async def _route(self, request: web.BaseRequest, send: Send) -> web.Response:
         methods, handler = self._routes.get(request.path, ("", None))
