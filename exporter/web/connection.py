@@ -83,12 +83,6 @@ class Connection(web.RequestHandler):
         if self._admitted:
             super().connection_lost(exc)
 
-    def eof_received(self) -> None:
-        """The peer will send no more.  Under TLS it cannot hear more either: asyncio drops what is written then."""
-        if self._tls is not None:
-            self.force_close()
-        super().eof_received()
-
     def data_received(self, data: bytes) -> None:
         """Bytes came: see whether they end a request's head, and how long one has been under way."""
         if not self._admitted:

@@ -52,12 +52,6 @@ def max_connections() -> int:
     return max(MIN_CONNECTIONS, min(MAX_CONNECTIONS, soft // 2))
 
 
-class _Tls(SSLProtocol):
-    """asyncio's TLS between transport and protocol, with a buffer of one TLS record and a little more."""
-
-    max_size = 32 * 1024
-
-
 class Peer:
     """One connection, from accept to close."""
 
@@ -95,6 +89,19 @@ class Peer:
             self._transport.abort()
         elif self.greeting is not None:
             self.greeting.cancel()
+
+
+class _Tls(SSLProtocol):
+    """asyncio's TLS between transport and protocol, with a buffer of a TLS record and a little more."""
+
+    max_size = 32 * 1024
+
+    def eof_received(self) -> None:
+        """The peer has left without a goodbye.
+
+        Never keeps the transport below open: asyncio would drop what is written from now on, with a warning each time.
+        """
+        super().eof_received()
 
 
 class Door:
