@@ -18,7 +18,7 @@ def require_binary(name: str, variable: str = "") -> str:
     found = shutil.which(wanted)
     if found:
         return found
-    reason = f"{wanted} is not installed (Debian: apt-get install prometheus prometheus-alertmanager)"
+    reason = f"{wanted} is not installed (Debian: scripts/install-test-tools)"
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
