@@ -35,9 +35,15 @@ class WebSecurity:
     Raises ConfigError where the file is refused at the start.
     """
 
-    def __init__(self, path: Path | None, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        monotonic: Callable[[], float] = time.monotonic,
+        unix_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
         self._path = path
         self._monotonic = monotonic
+        self._unix_ns = unix_ns
         self._lock = threading.Lock()
         self._files: list[Path] = []
         self._stamps: tuple[_Stamp, ...] = ()
@@ -93,7 +99,7 @@ class WebSecurity:
             return load_web_config(path, self._files)
         finally:
             self._stamps = self._stamp_all()
-            now_unix_ns = time.time_ns()
+            now_unix_ns = self._unix_ns()
             changed_ns = max((stamp[1] for stamp in self._stamps if stamp is not None), default=0)
             settled = not 0 <= now_unix_ns - changed_ns < SETTLE_SECONDS * 1e9
             self._read_again_at = float("inf") if settled else self._monotonic() + SETTLE_SECONDS
