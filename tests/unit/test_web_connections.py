@@ -1,0 +1,362 @@
+"""How peers are treated that stall, flood, or take all the room: deadlines, bounds, and who has to leave first."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+import trustme
+
+from exporter.web.door import MAX_CONNECTIONS, MIN_CONNECTIONS, Door, Peer, max_connections
+from exporter.web.security import WebSecurity
+from exporter.web.server import Limits
+from exporter.web.tls import TlsServer
+from tests.support.pki import TLS_FILES, client_context, server_files
+from tests.support.webserver import WAIT_SECONDS, FakeExposer, Running, serving
+
+GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+HALF = b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Stalled: y"
+SHORT = Limits(head_seconds=0.3)
+
+
+def is_closed(peer: socket.socket) -> bool:
+    """Whether the other end closes the connection; waits for that."""
+    try:
+        return peer.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+def is_open(peer: socket.socket) -> bool:
+    """Whether the other end has not closed the connection."""
+    peer.setblocking(False)
+    try:
+        peer.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+    finally:
+        peer.settimeout(WAIT_SECONDS)
+    return False
+
+
+def answered(peer: socket.socket) -> bool:
+    """Whether a scrape on this connection succeeds."""
+    peer.sendall(GET)
+    return is_answer(peer)
+
+
+def is_answer(peer: socket.socket) -> bool:
+    """Whether what arrives next is a whole scrape."""
+    answer = b""
+    while not answer.endswith(b"up 1\n"):
+        chunk = peer.recv(65536)
+        if not chunk:
+            return False
+        answer += chunk
+    return answer.startswith(b"HTTP/1.1 200 ")
+
+
+def one_deadline_passes(server: Running) -> None:
+    """Wait as long as the server waits for the head of a request, and a little more."""
+    with server.connect() as clock:
+        assert is_closed(clock)
+
+
+def cut_off_while(send: Callable[[], object]) -> bool:
+    """Whether the server ends a connection on which something is sent over and over."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    with suppress(ConnectionError):
+        while time.monotonic() < deadline:
+            send()
+        return False
+    return True
+
+
+class TestDeadlines:
+    """The head of a request must be there in time."""
+
+    @pytest.mark.parametrize("said", [b"", b"G", HALF, b"\r\n"])
+    def test_a_peer_that_stalls_in_the_head_is_cut_off(self, said: bytes, caplog: pytest.LogCaptureFixture) -> None:
+        with serving(limits=SHORT) as server, server.connect() as peer:
+            peer.sendall(said)
+            assert is_closed(peer)
+        assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
+
+    def test_bytes_now_and_then_do_not_renew_the_deadline(self) -> None:
+        with serving(limits=SHORT) as server, server.connect() as peer, server.connect() as clock:
+            clock.settimeout(SHORT.head_seconds / 10)
+
+            def drip() -> None:
+                peer.sendall(b"y")
+                with suppress(TimeoutError):
+                    clock.recv(1)
+
+            peer.sendall(HALF)
+            assert cut_off_while(drip)
+
+    def test_a_connection_that_was_used_may_rest_longer(self) -> None:
+        """Prometheus keeps its connections from scrape to scrape."""
+        with serving(limits=SHORT) as server, server.connect() as peer:
+            assert answered(peer)
+            one_deadline_passes(server)
+            assert answered(peer)
+
+    def test_the_deadline_holds_for_every_request_of_a_connection(self) -> None:
+        with serving(limits=SHORT) as server, server.connect() as peer:
+            assert answered(peer)
+            peer.sendall(HALF)
+            assert is_closed(peer)
+
+    def test_a_body_that_does_not_come_is_not_waited_for(self) -> None:
+        with serving(limits=SHORT) as server, server.connect() as peer:
+            peer.sendall(b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nonly this")
+            assert peer.recv(65536).startswith(b"HTTP/1.1 405 ")
+            assert is_closed(peer)
+
+    def test_who_is_being_answered_is_not_cut_off_for_what_is_half_said_behind_it(self) -> None:
+        exposer = FakeExposer(gate=threading.Event())
+        assert exposer.gate is not None
+        with serving(exposer, limits=SHORT) as server, server.connect() as peer:
+            peer.sendall(GET + HALF)
+            assert exposer.entered.acquire(timeout=WAIT_SECONDS)
+            one_deadline_passes(server)
+            one_deadline_passes(server)
+            exposer.gate.set()
+            assert is_answer(peer)
+            assert is_closed(peer)
+
+
+class TestFloods:
+    """What one peer may send."""
+
+    def test_a_head_of_a_megabyte_is_refused(self, caplog: pytest.LogCaptureFixture) -> None:
+        with serving() as server, server.connect() as peer:
+            with suppress(ConnectionError):  # the server need not hear it to the end
+                peer.sendall(b"GET / HTTP/1.1\r\nX: " + b"y" * 1_000_000 + b"\r\n\r\n")
+            with suppress(ConnectionError):
+                assert peer.recv(65536).startswith((b"HTTP/1.1 431 ", b"HTTP/1.0 400 "))
+            assert server.get("/metrics").status == 200
+        assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
+
+    def test_a_head_of_many_small_parts_is_431_and_names_nothing(self) -> None:
+        with serving() as server, server.connect() as peer:
+            peer.sendall(b"GET / HTTP/1.1\r\n")
+            for _ in range(9):
+                peer.sendall(b"X: " + b"y" * 8000 + b"\r\n")
+            answer = peer.recv(65536)
+        assert answer == (
+            b"HTTP/1.1 431 Request Header Fields Too Large\r\nServer: cams_exporter\r\n"
+            b"Connection: close\r\nContent-Length: 0\r\n\r\n"
+        )
+
+    def test_what_is_pipelined_behind_an_answer_is_left_unread(self) -> None:
+        """Else each connection could fill the memory with requests that wait."""
+        exposer = FakeExposer(gate=threading.Event())
+        assert exposer.gate is not None
+        with serving(exposer) as server, server.connect() as peer:
+            peer.sendall(GET)
+            assert exposer.entered.acquire(timeout=WAIT_SECONDS)
+            peer.settimeout(0.5)
+            sent, chunk = 0, GET * 10_000
+            with suppress(TimeoutError):
+                while sent < 200_000_000:
+                    sent += peer.send(chunk)
+            assert sent < 50_000_000
+            assert len(exposer.calls) == 1
+            exposer.gate.set()
+
+    def test_pipelined_requests_are_answered_in_order_while_others_get_their_turn(self) -> None:
+        with serving() as server, server.connect() as peer:
+            sender = threading.Thread(target=peer.sendall, args=(GET * 2000,))
+            sender.start()
+            others = [server.get("/metrics").status for _ in range(5)]
+            answers = 0
+            rest = b""
+            while answers < 2000:
+                chunk = peer.recv(1 << 20)
+                assert chunk
+                *found, rest = (rest + chunk).split(b"up 1\n")
+                answers += len(found)
+            sender.join(WAIT_SECONDS)
+        assert others == [200] * 5
+
+    def test_a_body_without_end_is_not_read_for_long(self) -> None:
+        with serving() as server, server.connect() as peer:
+            peer.sendall(b"POST /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            assert peer.recv(65536).startswith(b"HTTP/1.1 405 ")
+            assert cut_off_while(lambda: peer.sendall(b"400\r\n" + b"y" * 0x400 + b"\r\n"))
+            assert server.get("/metrics").status == 200
+
+
+class TestRoom:
+    """Connections are bounded; the one that was idle longest makes room."""
+
+    def test_a_new_connection_takes_the_place_of_the_longest_idle_one(self) -> None:
+        with serving(limits=Limits(connections=3)) as server, ExitStack() as stack:
+            first, second, third = (stack.enter_context(server.connect()) for _ in range(3))
+            assert answered(second)
+            assert answered(third)
+            assert server.get("/metrics").status == 200
+            assert is_closed(first)
+            assert (is_open(second), is_open(third)) == (True, True)
+
+    def test_an_answer_makes_a_connection_the_youngest_of_the_idle_ones(self) -> None:
+        with serving(limits=Limits(connections=2)) as server, server.connect() as first, server.connect() as second:
+            assert answered(second)
+            assert answered(first)
+            assert server.get("/metrics").status == 200
+            assert is_closed(second)
+            assert answered(first)
+
+    def test_who_is_being_answered_keeps_its_place_and_who_comes_then_is_turned_away(self) -> None:
+        exposer = FakeExposer(gate=threading.Event())
+        assert exposer.gate is not None
+        with serving(exposer, limits=Limits(connections=2)) as server, ExitStack() as stack:
+            busy = [stack.enter_context(server.connect()) for _ in range(2)]
+            for peer in busy:
+                peer.sendall(GET)
+            assert exposer.entered.acquire(timeout=WAIT_SECONDS)
+            with server.connect() as late:
+                assert is_closed(late)
+            exposer.gate.set()
+            assert [is_answer(peer) for peer in busy] == [True, True]
+            assert server.get("/metrics").status == 200
+
+    def test_a_flood_of_peers_that_never_speak_does_not_keep_a_scrape_out(self) -> None:
+        with serving(limits=Limits(connections=10)) as server, ExitStack() as stack:
+            flood = [stack.enter_context(server.connect()) for _ in range(100)]
+            assert server.get("/metrics").status == 200
+            assert sum(is_open(peer) for peer in flood) <= 10
+
+    def test_tls_peers_that_never_shake_hands_make_room_too(self, tmp_path: Path) -> None:
+        authority = trustme.CA()
+        server_files(tmp_path, authority)
+        (tmp_path / "web.yml").write_text(f"tls_server_config: {{{TLS_FILES}}}")
+        limits = Limits(connections=3)
+        with serving(security=WebSecurity(tmp_path / "web.yml"), limits=limits) as server, ExitStack() as stack:
+            silent = [stack.enter_context(server.connect()) for _ in range(9)]
+            assert server.over(client_context(authority)).get("/metrics").status == 200
+            assert is_closed(silent[0])
+            assert sum(is_open(peer) for peer in silent) <= 3
+
+    def test_peers_that_were_turned_away_leave_their_place(self, tmp_path: Path) -> None:
+        """A failed handshake, however it failed, must not take a place for ever."""
+        authority = trustme.CA()
+        server_files(tmp_path, authority)
+        (tmp_path / "web.yml").write_text(f"tls_server_config: {{{TLS_FILES}}}")
+        limits = Limits(connections=2)
+        with serving(security=WebSecurity(tmp_path / "web.yml"), limits=limits) as server:
+            secure = server.over(client_context(authority))
+            with secure.connect() as kept, secure.connect() as other:
+                assert (answered(kept), answered(other)) == (True, True)
+            for _ in range(10):
+                with server.connect() as peer:
+                    peer.sendall(b"no TLS at all\r\n\r\n")
+                    assert is_closed(peer) or peer.recv(1000) is not None
+                with pytest.raises(ssl.SSLError):
+                    server.over(ssl.create_default_context()).connect()
+            with secure.connect() as kept, secure.connect() as other:
+                assert (answered(kept), answered(other)) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "connections"),
+    [(256, 128), (20, MIN_CONNECTIONS), (2**20, MAX_CONNECTIONS), (resource.RLIM_INFINITY, MAX_CONNECTIONS)],
+)
+def test_half_of_the_file_descriptors_are_for_peers(
+    monkeypatch: pytest.MonkeyPatch, descriptors: int, connections: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
+    assert max_connections() == connections
+
+
+class FlakyListener(socket.socket):
+    """A listening socket whose next accepts fail as `errors` says."""
+
+    errors: list[int]
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if self.errors:
+            raise OSError(self.errors.pop(0), "as the test wants")
+        return super().accept()
+
+
+class Greeter(asyncio.Protocol):
+    """Says hello and keeps the connection."""
+
+    def __init__(self, peer: Peer, door: Door) -> None:
+        self._peer, self._door = peer, door
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._peer.connected(transport)
+        transport.write(b"hello")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._door.left(self._peer)
+
+
+def with_door(use: Callable[[FlakyListener], object]) -> object:
+    """What `use`, on a thread, makes of a door whose accepts fail."""
+
+    async def run() -> object:
+        with FlakyListener(socket.AF_INET, socket.SOCK_STREAM) as listener:
+            listener.errors = []
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            listener.setblocking(False)
+
+            def greet(peer: Peer, _: TlsServer | None) -> asyncio.Protocol:
+                return Greeter(peer, door)
+
+            door = Door(WebSecurity(None), greet, limit=10)
+            door.open([listener])
+            try:
+                return await asyncio.to_thread(use, listener)
+            finally:
+                await door.close()
+
+    return asyncio.run(run())
+
+
+def test_while_descriptors_run_out_the_longest_idle_make_room_and_the_log_says_so_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def use(listener: FlakyListener) -> None:
+        address = listener.getsockname()
+        with ExitStack() as stack:
+            old = [stack.enter_context(socket.create_connection(address, WAIT_SECONDS)) for _ in range(3)]
+            assert [peer.recv(5) for peer in old] == [b"hello"] * 3
+            listener.errors = [errno.EMFILE, errno.ENFILE]
+            with socket.create_connection(address, WAIT_SECONDS) as new:
+                assert new.recv(5) == b"hello"
+                assert (is_closed(old[0]), is_closed(old[1]), is_open(old[2]), is_open(new)) == (True, True, True, True)
+
+    with_door(use)
+    assert [record.getMessage() for record in caplog.records] == ["cannot accept a connection"]
+
+
+def test_a_peer_that_left_before_it_was_accepted_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def use(listener: FlakyListener) -> None:
+        address = listener.getsockname()
+        with socket.create_connection(address, WAIT_SECONDS) as old:
+            assert old.recv(5) == b"hello"
+            listener.errors = [errno.ECONNABORTED, errno.EPERM]
+            with socket.create_connection(address, WAIT_SECONDS) as new:
+                assert new.recv(5) == b"hello"
+                assert is_open(old)
+
+    with_door(use)
+    assert not caplog.records
