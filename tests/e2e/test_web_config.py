@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +13,9 @@ import bcrypt
 import pytest
 import trustme
 
-from tests.support.exporter import ExporterProcess, run_exporter, until
+from exporter.simulator import Simulator, World
+from tests.support.exporter import ExporterProcess, run_exporter, until, value
+from tests.support.fleet import config, fleet, phones
 from tests.support.node_exporter import node_exporter
 from tests.support.pki import client_file, server_files
 from tests.support.prometheus import RealPrometheus
@@ -170,6 +174,58 @@ def test_prometheus_scrapes_over_mutual_tls_with_a_password(authority: trustme.C
             assert prometheus.query('count_over_time(cams_exporter_build_info{job="wrong"}[1h])') == []
 
 
+def post(url: str, **headers: str) -> tuple[int, str]:
+    """Status and body of a POST."""
+    request = urllib.request.Request(url, method="POST", headers=headers)
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+class TestReload:
+    """`POST /-/reload` of a real exporter."""
+
+    def test_200_means_in_force_and_500_has_every_fault_and_changes_nothing(self) -> None:
+        world = World()
+        main, more = fleet(world, 2), fleet(world, 1, name="more", start=100)
+        with (
+            Simulator(world) as simulator,
+            ExporterProcess(config(simulator.url, [main]), "--web.enable-lifecycle") as exporter,
+        ):
+            exporter.write_config(config(simulator.url, [main, more]))
+            assert post(f"{exporter.url}/-/reload")[0] == 200
+            assert set(exporter.statuses()) == {*phones(2), *phones(1, 100)}
+            exporter.write_config(config(simulator.url, [main | {"qps": 99}], scrape_intervall="1s"))
+            status, body = post(f"{exporter.url}/-/reload")
+            assert status == 500
+            assert "scrape_intervall: unknown key" in body
+            assert "accounts[0].qps: " in body
+            assert len(exporter.statuses()) == 3
+            assert value(exporter.scrape(), "cams_exporter_config_last_reload_successful") == 0
+            assert post(f"{exporter.url}/-/reload", Origin="https://evil.example")[0] == 403
+
+    def test_signals_and_requests_do_not_get_in_each_others_way(self) -> None:
+        world = World()
+        section = fleet(world, 2)
+        with (
+            Simulator(world) as simulator,
+            ExporterProcess(config(simulator.url, [section]), "--web.enable-lifecycle") as exporter,
+        ):
+            for _ in range(10):
+                exporter.reload()
+                assert post(f"{exporter.url}/-/reload") == (200, "the configuration is in force\n")
+            until(lambda: exporter.log.count("configuration reloaded") >= 11, "both kinds were done")
+            assert len(exporter.statuses()) == 2
+            assert "level=error" not in exporter.log
+
+    def test_without_the_flag_it_is_forbidden(self) -> None:
+        with ExporterProcess(None, "--demo") as exporter:
+            assert post(f"{exporter.url}/-/reload")[0] == 403
+
+
 class TestConfigCheck:
     """`--config.check` with `--web.config.file`."""
 
@@ -180,12 +236,12 @@ class TestConfigCheck:
         assert done.stdout.endswith(f"{web_config}: valid: TLS with client certificates, 1 user, no rate limit\n")
 
     def test_every_fault_of_both_files_is_said_and_no_secret(self, tmp_path: Path) -> None:
-        config, web_config = tmp_path / "config.yml", tmp_path / "web.yml"
-        config.write_text("scrape_intervall: 60s\n")
+        main, web_config = tmp_path / "config.yml", tmp_path / "web.yml"
+        main.write_text("scrape_intervall: 60s\n")
         web_config.write_text("basic_auth_users: {a: s3cr3t}\ntls_server_config: {min_version: SSL3}\n")
-        done = run_exporter("--config.check", f"--config.file={config}", f"--web.config.file={web_config}")
+        done = run_exporter("--config.check", f"--config.file={main}", f"--web.config.file={web_config}")
         assert done.returncode == 2
-        assert f"{config}:1: scrape_intervall: unknown key" in done.stderr
+        assert f"{main}:1: scrape_intervall: unknown key" in done.stderr
         assert f"{web_config}:1: basic_auth_users.a: is not a bcrypt hash" in done.stderr
         assert "missing one of cert or cert_file" in done.stderr
         assert 'unknown TLS version: "SSL3"' in done.stderr
