@@ -3,7 +3,7 @@
 asyncio's own server cannot do this: its TLS settings are fixed when it starts, it gives up for a second when file
 descriptors run out, it has no limit, and each TLS connection costs it a quarter of a megabyte before a byte has come.
 Here each connection gets the TLS context in force at that moment, and a new one beyond the limit takes the place of the
-one that has been idle longest; whoever is being answered is left alone.
+one that has been idle longest, or else of one that does not read its answer; who waits for an answer is left alone.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from exporter.errors import ConfigError
 from exporter.logs import fields
 from exporter.web.security import WebSecurity
 from exporter.web.tls import TlsServer
+from exporter.web.unread import Unread
 
 logger = logging.getLogger(__name__)
 
@@ -112,11 +113,13 @@ class Door:
         security: WebSecurity,
         protocol: ProtocolFactory,
         limit: int,
+        unread: Unread,
         handshake_seconds: float = HANDSHAKE_SECONDS,
     ) -> None:
         self._security = security
         self._protocol = protocol
         self._limit = limit
+        self._unread = unread
         self._handshake_seconds = handshake_seconds
         self._peers: set[Peer] = set()
         self._idle: OrderedDict[Peer, None] = OrderedDict()
@@ -225,9 +228,9 @@ class Door:
             logger.warning("cannot accept a connection", extra=fields(error=error, connections=len(self._peers)))
 
     def _evict(self) -> bool:
-        """Cut the connection that has been idle longest; False where all are being answered."""
+        """Cut the connection that has been idle longest, or else a slow reader; False where there is neither."""
         if not self._idle:
-            return False
+            return self._unread.give_one_up()
         peer, _ = self._idle.popitem(last=False)
         self._peers.discard(peer)
         peer.cut()

@@ -28,6 +28,7 @@ from exporter.web.pages import CONTENT_TYPE, LandingInfo, landing_page
 from exporter.web.scrapes import Exposer, Scrapes
 from exporter.web.security import WebSecurity
 from exporter.web.tls import TlsServer
+from exporter.web.unread import PATIENCE_SECONDS, Unread
 from exporter.web.webconfig import WebConfig
 
 logger = logging.getLogger(__name__)
@@ -54,13 +55,15 @@ class Health(Protocol):
 class Limits:
     """What peers may take: seconds, and numbers of connections (0: as the file descriptors allow).
 
-    An answer must be read within `send_seconds`: a client that does not read would keep its place for ever.
+    An answer must be read within `send_seconds`, and within `patience_seconds` when others want its place: a client
+    that does not read would keep it for ever.
     """
 
     connections: int = 0
     handshake_seconds: float = HANDSHAKE_SECONDS
     head_seconds: float = HEAD_SECONDS
     send_seconds: float = 30.0
+    patience_seconds: float = PATIENCE_SECONDS
 
 
 class WebServer:
@@ -89,7 +92,8 @@ class WebServer:
         self._limits = limits or Limits()
         self._security = security or WebSecurity(None)
         self._guard = Guard()
-        self._scrapes = Scrapes(exposer, max_requests)
+        self._unread = Unread(self._limits.patience_seconds)
+        self._scrapes = Scrapes(exposer, max_requests, Unread(self._limits.patience_seconds))
         self._lifecycle = Lifecycle(reload)
         self._landing = landing_page(landing, paths.parse_telemetry_path(telemetry_path))
         self._routes: dict[str, tuple[str, _Handler]] = {
@@ -112,7 +116,11 @@ class WebServer:
         self._server = web.Server(self._dispatch, handler_cancellation=True)  # a client that left needs no scrape
         limits = self._limits
         self._door = Door(
-            self._security, self._connection, limits.connections or max_connections(), limits.handshake_seconds
+            self._security,
+            self._connection,
+            limits.connections or max_connections(),
+            self._unread,
+            limits.handshake_seconds,
         )
         for threads in self._threads:
             threads.start()
@@ -182,8 +190,9 @@ class WebServer:
         response.headers.update(headers)
         try:
             async with asyncio.timeout(self._limits.send_seconds):
-                await response.prepare(request)
-                await response.write_eof()
+                with self._unread.sending(request.transport):
+                    await response.prepare(request)
+                    await response.write_eof()
         except TimeoutError:
             logger.debug("answer abandoned, the client does not read it", extra=fields(remote=request.remote))
             if request.transport is not None:

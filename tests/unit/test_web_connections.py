@@ -21,6 +21,7 @@ from exporter.web.door import MAX_CONNECTIONS, MIN_CONNECTIONS, Door, Peer, max_
 from exporter.web.security import WebSecurity
 from exporter.web.server import Limits
 from exporter.web.tls import TlsServer
+from exporter.web.unread import Unread
 from tests.support.pki import TLS_FILES, client_context, server_files
 from tests.support.webserver import WAIT_SECONDS, FakeExposer, Running, serving
 
@@ -200,6 +201,47 @@ class TestFloods:
             assert server.get("/metrics").status == 200
 
 
+def eventually_answered(server: Running) -> bool:
+    """Whether a scrape succeeds before long, however often it is turned away until then."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(ConnectionError):
+            if server.get("/metrics").status == 200:
+                return True
+    return False
+
+
+def arrives_whole(peer: socket.socket, size: int) -> bool:
+    """Whether an answer of this size is read to its end."""
+    received = 0
+    with suppress(ConnectionError):
+        while received < size and (chunk := peer.recv(1 << 20)):
+            received += len(chunk)
+    return received >= size
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        (b"GET http://x/metrics HTTP/1.1", 200),
+        (b"GET /metrics HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings", 200),
+        (b"GET /metrics HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade", 200),
+        (b"CONNECT x:443 HTTP/1.1", 404),
+        (b"OPTIONS * HTTP/1.1", 404),
+        (b"PRI * HTTP/2.0", 400),
+        (b"GET * HTTP/1.1", 400),
+        (b"GET /metrics HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5", 400),
+    ],
+)
+def test_odd_requests_get_a_plain_answer_and_no_other_protocol(request_line: bytes, status: int) -> None:
+    with serving() as server, server.connect() as peer:
+        peer.sendall(request_line + b"\r\nHost: x\r\n\r\n")
+        answer = peer.recv(65536)
+        assert answer[9:12] == str(status).encode()
+        assert b"Upgrade" not in answer
+        assert server.get("/metrics").status == 200
+
+
 class TestRoom:
     """Connections are bounded; the one that was idle longest makes room."""
 
@@ -232,6 +274,30 @@ class TestRoom:
             exposer.gate.set()
             assert is_answer(busy)
             assert server.get("/metrics").status == 200
+
+    def test_who_does_not_read_its_answer_makes_room_too(self) -> None:
+        """Where nobody is idle; the answer it holds is freed with it."""
+        exposer = FakeExposer(body=b"x" * 32_000_000)
+        limits = Limits(connections=2, patience_seconds=0.1)
+        with serving(exposer, limits=limits) as server, ExitStack() as stack:
+            slow = [stack.enter_context(server.connect()) for _ in range(2)]
+            for peer in slow:
+                peer.sendall(GET)
+                assert peer.recv(1) == b"H"  # it is being sent
+            exposer.body = b"up 1\n"
+            assert eventually_answered(server)
+            assert sum(not arrives_whole(peer, 32_000_000) for peer in slow) == 1
+
+    def test_a_scrape_that_is_not_read_gives_its_place_to_one_that_may_be(self) -> None:
+        """Else forty clients that do not read would end all scraping, thirty seconds at a time."""
+        exposer = FakeExposer(body=b"x" * 32_000_000)
+        limits = Limits(patience_seconds=0.1)
+        with serving(exposer, max_requests=1, limits=limits) as server, server.connect() as slow:
+            slow.sendall(GET)
+            assert slow.recv(1) == b"H"
+            exposer.body = b"up 1\n"
+            assert eventually_answered(server)
+            assert not arrives_whole(slow, 32_000_000)
 
     def test_a_flood_of_peers_that_never_speak_does_not_keep_a_scrape_out(self) -> None:
         with serving(limits=Limits(connections=10)) as server, ExitStack() as stack:
@@ -320,7 +386,7 @@ def with_door(use: Callable[[FlakyListener], object]) -> object:
             def greet(peer: Peer, _: TlsServer | None) -> asyncio.Protocol:
                 return Greeter(peer, door)
 
-            door = Door(WebSecurity(None), greet, limit=10)
+            door = Door(WebSecurity(None), greet, 10, Unread())
             door.open([listener])
             try:
                 return await asyncio.to_thread(use, listener)
