@@ -189,8 +189,8 @@ class Door:
 
     async def _greet(self, peer: Peer, connection: socket.socket, tls: TlsServer | None) -> None:
         loop = asyncio.get_running_loop()
-        protocol = self._protocol(peer, tls)
         try:
+            protocol = self._protocol(peer, tls)
             if tls is None:
                 await loop.connect_accepted_socket(lambda: protocol, connection)
             else:

@@ -16,6 +16,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -172,6 +173,17 @@ def test_scrapes_go_on_memory_stays_level_and_who_stalls_is_cut_off(tmp_path: Pa
         assert median_scrape_seconds(over_http, 3) < 1
         for exporter in (plain, secure):
             assert not re.search("level=error|Traceback|logger=(asyncio|aiohttp)", exporter.log), exporter.log
+
+
+def test_scrapes_beyond_the_limit_are_refused_and_the_flag_is_named() -> None:
+    with ExporterProcess(None, "--demo", "--web.max-requests=1") as exporter, ThreadPoolExecutor(10) as clients:
+
+        def refusals() -> list[bytes]:
+            return [body for status, body, _ in clients.map(lambda _: exporter.get(), range(10)) if status == 503]
+
+        refused = until(refusals, "some of ten scrapes at once are refused")
+        assert b"--web.max-requests" in refused[0]
+        assert exporter.get()[0] == 200
 
 
 def test_with_256_file_descriptors_and_300_stalled_peers_a_scrape_still_works() -> None:
