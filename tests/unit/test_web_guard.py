@@ -160,6 +160,8 @@ class TestRateLimit:
     def test_a_changed_limit_counts_anew_and_a_removed_one_is_gone(self, tmp_path: Path) -> None:
         with serving(security=limited(tmp_path, "1h", 1)) as server:
             assert [server.get("/metrics").status for _ in range(2)] == [200, 429]
+            (tmp_path / "web.yml").write_text("rate_limit: {interval: 1h, burst: 3}")
+            assert [server.get("/metrics").status for _ in range(4)] == [200, 200, 200, 429]
             (tmp_path / "web.yml").write_text("")
             assert eventually(server, 200)
             assert [server.get("/metrics").status for _ in range(10)] == [200] * 10

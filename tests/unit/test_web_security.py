@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -167,14 +168,18 @@ def test_what_is_mended_is_in_force_again(path: Path, clock: FakeClock, caplog: 
 
 
 def test_a_failure_to_read_is_tried_again_though_nothing_changed(path: Path, clock: FakeClock) -> None:
-    """What failed may have been the reading: a full table of file descriptors, a network file system."""
-    security = WebSecurity(written(path, f"tls_server_config: {{{TLS_FILES}}}"), clock.monotonic)
-    target = path.with_suffix(".gone")
-    path.rename(target)
-    assert "no such file" in broken(security, clock)
-    os.link(target, path)
+    """What failed may have been the reading: here the table of file descriptors is full."""
+    security = WebSecurity(written(path, ALICE), clock.monotonic)
+    written(path, BOB)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        fault = broken(security, clock)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "too many open files" in fault
     clock.advance(RETRY_SECONDS)
-    assert security.current().tls is not None
+    assert in_force(security, clock) == ["bob"]
 
 
 def test_each_new_fault_is_logged(path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:

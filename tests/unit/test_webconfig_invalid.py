@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import re
 import shutil
+import tempfile
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 import trustme
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exporter.errors import ConfigError
-from exporter.web.webconfig import load_web_config
+from exporter.web.tls import KEYS as TLS_KEYS
+from exporter.web.webconfig import HEADERS, KEYS, load_web_config
 from tests.support.pki import encrypted, server_files
 
 INVALID = Path(__file__).parents[1] / "data" / "webconfig" / "invalid"
@@ -95,3 +100,36 @@ def test_every_fault_names_line_and_cure_and_no_secret(path: Path) -> None:
 @pytest.mark.parametrize("name", TOOLKIT_SAYS)
 def test_a_fault_says_what_the_toolkit_says(name: str) -> None:
     assert re.search(TOOLKIT_SAYS[name], (INVALID / f"{name}.txt").read_text())
+
+
+VALUES = st.sampled_from(
+    ["", "1", "-1", "true", "[]", "{}", "[a, 1, {}]", "{a: b}", "null", "''", '"\\0"', "/dev/zero", "..", "TLS13", "1s"]
+)
+PLACES = st.sampled_from(
+    [f"tls_server_config.{key}" for key in TLS_KEYS]
+    + [f"http_server_config.headers.{name}" for name in HEADERS]
+    + ["http_server_config.http2", "http_server_config.headers", "basic_auth_users.alice"]
+    + ["rate_limit.interval", "rate_limit.burst", *KEYS]
+)
+
+
+@given(st.dictionaries(PLACES, VALUES, max_size=6))
+def test_whatever_stands_in_the_file_it_is_read_or_refused_with_line_and_cure(wrong: dict[str, str]) -> None:
+    """Never a traceback; and what is refused says where and how to mend it."""
+    lines = []
+    for section, keys in groupby(sorted(wrong), key=lambda place: place.partition(".")[0]):
+        lines.append(f"{section}: {wrong.get(section, '')}")
+        if section not in wrong:
+            inner = {key.partition(".")[2]: wrong[key] for key in keys}
+            lines += [f"  {key}: {value}" for key, value in inner.items() if "." not in key]
+            headers = {key.partition(".")[2]: value for key, value in inner.items() if "." in key}
+            if headers and "headers" not in inner:
+                lines += ["  headers:", *(f"    {name}: {value}" for name, value in headers.items())]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "web.yml"
+        path.write_text("\n".join(lines))
+        try:
+            load_web_config(path)
+        except ConfigError as error:
+            for fault in error.faults:
+                assert re.match(re.escape(f"{path}:") + r"\d+: .+; .+", fault), fault
