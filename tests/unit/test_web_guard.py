@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import bcrypt
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from exporter.web.ratelimit import RateLimiter
 from exporter.web.security import WebSecurity
 from exporter.web.webconfig import RateLimit
-from tests.support.webserver import FakeExposer, FakeHealth, Reply, Running, serving
+from tests.support.webserver import FakeExposer, FakeHealth, Running, serving
 
 USER, PASSWORD = "alice", "correct horse"
 USERS = f"basic_auth_users: {{{USER}: {bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}}}\n"
@@ -72,18 +72,17 @@ class TestPasswords:
 
     def test_more_passwords_than_can_be_checked_get_503_and_the_probes_go_on(self, tmp_path: Path) -> None:
         """Hashing takes one thread; who waits is counted, and told to come again."""
-        dear = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(8)).decode()
-
-        def guess(index: int) -> Reply:
-            header = "Basic " + base64.b64encode(f"{USER}:{index}".encode()).decode()
-            return server.get("/metrics", Authorization=header)
-
+        dear = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(7)).decode()
         users = security(tmp_path, f"basic_auth_users: {{{USER}: {dear}}}")
-        with serving(security=users) as server, ThreadPoolExecutor(60) as clients:
-            replies = list(clients.map(guess, range(60)))
+        with serving(security=users) as server, ExitStack() as stack:
+            peers = [stack.enter_context(server.connect()) for _ in range(50)]
+            for index, peer in enumerate(peers):
+                guess = base64.b64encode(f"{USER}:{index}".encode())
+                peer.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Basic " + guess + b"\r\n\r\n")
             assert server.get("/-/healthy").status == 200
-        assert {reply.status for reply in replies} == {401, 503}
-        assert {reply.headers.get("retry-after") for reply in replies if reply.status == 503} == {"2"}
+            answers = [peer.recv(65536) for peer in peers]
+        assert {answer[9:12] for answer in answers} == {b"401", b"503"}
+        assert all(b"Retry-After: 2\r\n" in answer for answer in answers if answer[9:12] == b"503")
 
     def test_no_password_reaches_the_log(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG)
