@@ -7,8 +7,9 @@ import http.client
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -174,3 +175,20 @@ def serving(
             loop.run_until_complete(asyncio.wait(tasks))
         loop.run_until_complete(asyncio.sleep(0))
         loop.close()
+
+
+def eventually_scraped(server: Running) -> bool:
+    """Whether a scrape succeeds before long, however often it is refused or turned away until then."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(ConnectionError):
+            if server.get("/metrics").status == 200:
+                return True
+    return False
+
+
+def drain(peer: socket.socket) -> None:
+    """Read until the other end closes or resets the connection."""
+    with suppress(OSError):
+        while peer.recv(65536):
+            pass
