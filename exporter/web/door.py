@@ -17,6 +17,8 @@ from asyncio.sslproto import SSLProtocol
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from typing import cast
 
 from exporter.errors import ConfigError
 from exporter.logs import fields
@@ -42,7 +44,7 @@ _SILENT_SECONDS = 10.0
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
-ProtocolFactory = Callable[["Peer", TlsServer | None], asyncio.Protocol]
+ProtocolFactory = Callable[["Peer"], asyncio.Protocol]
 
 
 def max_connections() -> int:
@@ -103,6 +105,35 @@ class _Tls(SSLProtocol):
         Never keeps the transport below open: asyncio would drop what is written from now on, with a warning each time.
         """
         super().eof_received()
+
+
+class _Lobby(asyncio.Protocol):
+    """Where a TLS peer waits until its handshake is done and its certificate seen.
+
+    Only then is a protocol made for it, with its parser: both would be memory that a stalled handshake holds.
+    """
+
+    def __init__(self, door: Door, peer: Peer, protocol: ProtocolFactory, tls: TlsServer) -> None:
+        self._door = door
+        self._peer = peer
+        self._protocol = protocol
+        self.tls = tls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The peer may come in; one whose certificate has none of the names wanted is cut off before it is heard."""
+        secure = cast("asyncio.Transport", transport)
+        self._peer.connected(secure)
+        if not self.tls.admits(transport.get_extra_info("peercert")):
+            logger.debug("client certificate without an allowed name")
+            self._peer.cut()
+            return
+        protocol = self._protocol(self._peer)
+        secure.set_protocol(protocol)
+        protocol.connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """A peer that was cut off is gone."""
+        self._door.left(self._peer)
 
 
 class Door:
@@ -190,36 +221,38 @@ class Door:
     async def _greet(self, peer: Peer, connection: socket.socket, tls: TlsServer | None) -> None:
         loop = asyncio.get_running_loop()
         try:
-            protocol = self._protocol(peer, tls)
             if tls is None:
-                await loop.connect_accepted_socket(lambda: protocol, connection)
+                await loop.connect_accepted_socket(lambda: self._protocol(peer), connection)
             else:
-                await self._shake_hands(connection, protocol, tls)
+                await self._shake_hands(connection, _Lobby(self, peer, self._protocol, tls))
         except OSError as error:  # the handshake failed or took too long; the transport is closed
             logger.debug("no TLS handshake", extra=fields(error=error))
+            error.__traceback__ = None  # its frames hold the error: a circle, and memory until a collector finds it
         finally:
             peer.greeting = None
             if not peer.is_connected:
                 self.left(peer)
 
-    async def _shake_hands(self, connection: socket.socket, protocol: asyncio.Protocol, tls: TlsServer) -> None:
+    async def _shake_hands(self, connection: socket.socket, lobby: _Lobby) -> None:
         loop = asyncio.get_running_loop()
         done = loop.create_future()
-        between = _Tls(
-            loop,
-            protocol,
-            tls.context,
-            done,
-            server_side=True,
-            ssl_handshake_timeout=self._handshake_seconds,  # type: ignore[arg-type] # typeshed: int; call_later takes it
-            ssl_shutdown_timeout=_GOODBYE_SECONDS,
-        )
-        transport, _ = await loop.connect_accepted_socket(lambda: between, connection)
+        transport, _ = await loop.connect_accepted_socket(partial(self._between, lobby, done), connection)
         try:
             await done
         except BaseException:
             transport.abort()
             raise
+
+    def _between(self, lobby: _Lobby, done: asyncio.Future[None]) -> _Tls:
+        return _Tls(
+            asyncio.get_running_loop(),
+            lobby,
+            lobby.tls.context,
+            done,
+            server_side=True,
+            ssl_handshake_timeout=self._handshake_seconds,  # type: ignore[arg-type] # typeshed: int; any number will do
+            ssl_shutdown_timeout=_GOODBYE_SECONDS,
+        )
 
     def _complain(self, error: OSError) -> None:
         now = asyncio.get_running_loop().time()

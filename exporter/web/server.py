@@ -27,7 +27,6 @@ from exporter.web.listen import listen_all, parse_listen_address, url_of
 from exporter.web.pages import CONTENT_TYPE, LandingInfo, landing_page
 from exporter.web.scrapes import Exposer, Scrapes
 from exporter.web.security import WebSecurity
-from exporter.web.tls import TlsServer
 from exporter.web.unread import PATIENCE_SECONDS, Unread
 from exporter.web.webconfig import WebConfig
 
@@ -138,14 +137,13 @@ class WebServer:
         for threads in self._threads:
             threads.stop()
 
-    def _connection(self, peer: Peer, tls: TlsServer | None) -> asyncio.Protocol:
+    def _connection(self, peer: Peer) -> asyncio.Protocol:
         if self._server is None or self._door is None:
             raise ConnectionAbortedError("the server is stopping")
         return Connection(
             self._server,
             peer,
             self._door,
-            tls,
             self._limits.head_seconds,
             loop=asyncio.get_running_loop(),
             logger=logger,

@@ -20,7 +20,6 @@ import trustme
 from exporter.web.door import MAX_CONNECTIONS, MIN_CONNECTIONS, Door, Peer, max_connections
 from exporter.web.security import WebSecurity
 from exporter.web.server import Limits
-from exporter.web.tls import TlsServer
 from exporter.web.unread import Unread
 from tests.support.pki import TLS_FILES, client_context, server_files
 from tests.support.webserver import WAIT_SECONDS, FakeExposer, Running, drain, eventually_scraped, serving
@@ -268,7 +267,7 @@ class TestRoom:
     def test_who_does_not_read_its_answer_makes_room_too(self) -> None:
         """Where nobody is idle; the answer it holds is freed with it."""
         exposer = FakeExposer(body=b"x" * 32_000_000)
-        limits = Limits(connections=2, patience_seconds=0.1)
+        limits = Limits(connections=2, patience_seconds=0.1, send_seconds=600)
         with serving(exposer, limits=limits) as server, ExitStack() as stack:
             slow = [stack.enter_context(server.connect()) for _ in range(2)]
             for peer in slow:
@@ -281,7 +280,7 @@ class TestRoom:
     def test_a_scrape_that_is_not_read_gives_its_place_to_one_that_may_be(self) -> None:
         """Else forty clients that do not read would end all scraping, thirty seconds at a time."""
         exposer = FakeExposer(body=b"x" * 32_000_000)
-        limits = Limits(patience_seconds=0.1)
+        limits = Limits(patience_seconds=0.1, send_seconds=600)
         with serving(exposer, max_requests=1, limits=limits) as server, server.connect() as slow:
             slow.sendall(GET)
             assert slow.recv(1) == b"H"
@@ -372,7 +371,7 @@ def with_door(use: Callable[[FlakyListener], object]) -> object:
             listener.listen()
             listener.setblocking(False)
 
-            def greet(peer: Peer, _: TlsServer | None) -> asyncio.Protocol:
+            def greet(peer: Peer) -> asyncio.Protocol:
                 return Greeter(peer, door)
 
             door = Door(WebSecurity(None), greet, 10, Unread())

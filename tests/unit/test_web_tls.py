@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import logging
 import socket
 import ssl
 import time
 import warnings
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ import trustme
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from exporter.web.connection import Connection
 from exporter.web.security import WebSecurity
 from exporter.web.server import Limits
 from tests.support.pki import TLS_FILES, client_context, client_file, issue, server_files
@@ -307,3 +310,25 @@ def test_a_peer_that_leaves_while_answers_are_due_does_not_fill_the_log(
             drain(peer)
         assert server.over(context).get("/metrics").status == 200
     assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
+
+
+def alive(kind: type) -> int:
+    """How many objects of this kind there are, garbage that nobody has collected included."""
+    return sum(issubclass(type(found), kind) for found in gc.get_objects())
+
+
+def test_handshakes_that_failed_leave_nothing_behind(folder: Path, context: ssl.SSLContext) -> None:
+    """Not even garbage: a collector that comes late would let a flood of them take all the memory."""
+    gc.collect()
+    gc.disable()
+    try:
+        with serving_tls(folder, TLS_FILES) as server:
+            for said in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"no TLS\r\n\r\n", b"") * 10:
+                with server.connect() as peer:
+                    peer.sendall(said)
+            for _ in range(3):  # the others are gone when these have been served
+                assert server.over(context).get("/metrics").status == 200
+            assert alive(SSLProtocol) < 10
+            assert alive(Connection) < 10
+    finally:
+        gc.enable()
