@@ -298,7 +298,7 @@ class TestRoom:
         authority = trustme.CA()
         server_files(tmp_path, authority)
         (tmp_path / "web.yml").write_text(f"tls_server_config: {{{TLS_FILES}}}")
-        limits = Limits(connections=3)
+        limits = Limits(connections=3, handshake_seconds=600)
         with serving(security=WebSecurity(tmp_path / "web.yml"), limits=limits) as server, ExitStack() as stack:
             silent = [stack.enter_context(server.connect()) for _ in range(9)]
             assert server.over(client_context(authority)).get("/metrics").status == 200
