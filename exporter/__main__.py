@@ -150,10 +150,9 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _run_with(args: argparse.Namespace, load_config: Callable[[], Config]) -> int:
-    config = load_config()
     if args.config_check:
-        return _check(config, args.web_config_file)
-    _warned(config)
+        return _check(load_config, args.web_config_file)
+    config = _warned(load_config())
     from exporter.app import App  # noqa: PLC0415 - --config.check and --version need none of the machinery
 
     app = App(
@@ -170,13 +169,28 @@ def _run_with(args: argparse.Namespace, load_config: Callable[[], Config]) -> in
     return asyncio.run(_serve(app, args, load_config))
 
 
-def _check(config: Config, web_config_file: Path | None) -> int:
+def _check(load_config: Callable[[], Config], web_config_file: Path | None) -> int:
+    """Print what both files say; raises ConfigError with the faults of both."""
+    said: list[str] = []
+    faults: list[str] = []
+    checks: list[Callable[[], str]] = [lambda: plan(load_config())]
     if web_config_file is not None:
-        from exporter.web.webconfig import load_web_config  # noqa: PLC0415 - only who has the file needs it
-
-        load_web_config(web_config_file)
-    print(plan(config))
+        checks.append(functools.partial(_web_summary, web_config_file))
+    for check in checks:
+        try:
+            said.append(check())
+        except ConfigError as error:
+            faults += error.faults
+    if faults:
+        raise ConfigError(faults)
+    print("\n\n".join(said))
     return OK
+
+
+def _web_summary(path: Path) -> str:
+    from exporter.web.webconfig import load_web_config  # noqa: PLC0415 - only who has the file needs it
+
+    return f"{path}: valid: {load_web_config(path).summary()}"
 
 
 def _once(app: App, args: argparse.Namespace) -> int:

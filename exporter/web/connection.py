@@ -18,7 +18,6 @@ from exporter.web.answers import plain
 
 if TYPE_CHECKING:
     from exporter.web.door import Door, Peer
-    from exporter.web.tls import TlsServer
 
 logger = logging.getLogger(__name__)
 
@@ -45,16 +44,12 @@ _TOO_LARGE = (
 class Connection(web.RequestHandler):
     """One connection, with deadlines of its own and error answers that tell the peer nothing but the status."""
 
-    __slots__ = ("_admitted", "_deadline", "_door", "_head_bytes", "_head_seconds", "_last_bytes", "_peer", "_tls")
+    __slots__ = ("_deadline", "_door", "_head_bytes", "_head_seconds", "_last_bytes", "_peer")
 
-    def __init__(
-        self, server: web.Server, peer: Peer, door: Door, tls: TlsServer | None, head_seconds: float, **options: Any
-    ) -> None:
+    def __init__(self, server: web.Server, peer: Peer, door: Door, head_seconds: float, **options: Any) -> None:
         super().__init__(server, **options)
         self._peer = peer
         self._door = door
-        self._tls = tls
-        self._admitted = False
         self._head_seconds = head_seconds
         self._head_bytes = 0  # of a head, or body, that has not ended
         self._last_bytes = b""
@@ -66,13 +61,8 @@ class Connection(web.RequestHandler):
         return self._peer
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The peer is there; one whose certificate has none of the names wanted is cut off before it is heard."""
+        """The peer is there."""
         self._peer.connected(cast("asyncio.Transport", transport))
-        if self._tls is not None and not self._tls.admits(transport.get_extra_info("peercert")):
-            logger.debug("client certificate without an allowed name")
-            self._peer.cut()
-            return
-        self._admitted = True
         super().connection_made(transport)
         self._arm()
 
@@ -80,13 +70,10 @@ class Connection(web.RequestHandler):
         """The peer is gone."""
         self._disarm()
         self._door.left(self._peer)
-        if self._admitted:
-            super().connection_lost(exc)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came: see whether they end a request's head, and how long one has been under way."""
-        if not self._admitted:
-            return
         joined = self._last_bytes + data
         end = joined.rfind(_END)
         if end >= 0:

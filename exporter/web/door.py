@@ -1,8 +1,9 @@
 """Lets peers in: accepts connections, shakes hands where there is TLS, and keeps the number of connections bounded.
 
 asyncio's own server cannot do this: its TLS settings are fixed when it starts, it gives up for a second when file
-descriptors run out, and it has no limit.  Here each connection gets the TLS context in force at that moment, and a new
-one beyond the limit takes the place of the one that has been idle longest; whoever is being answered is left alone.
+descriptors run out, it has no limit, and each TLS connection costs it a quarter of a megabyte before a byte has come.
+Here each connection gets the TLS context in force at that moment, and a new one beyond the limit takes the place of the
+one that has been idle longest, or else of one that does not read its answer; who waits for an answer is left alone.
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ import errno
 import logging
 import resource
 import socket
+from asyncio.sslproto import SSLProtocol
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from typing import cast
 
 from exporter.errors import ConfigError
 from exporter.logs import fields
 from exporter.web.security import WebSecurity
 from exporter.web.tls import TlsServer
+from exporter.web.unread import Unread
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +39,12 @@ _GOODBYE_SECONDS = 1.0
 _BREATH_SECONDS = 0.01
 """Pause after a failed accept: a closed descriptor is free in the loop's next turn."""
 
+_SILENT_SECONDS = 10.0
+"""Between two log lines about failed accepts: a flood must not fill the log."""
+
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
-ProtocolFactory = Callable[["Peer", TlsServer | None], asyncio.Protocol]
+ProtocolFactory = Callable[["Peer"], asyncio.Protocol]
 
 
 def max_connections() -> int:
@@ -57,6 +65,11 @@ class Peer:
         self._transport: asyncio.Transport | None = None
         self.greeting: asyncio.Task[None] | None = None
         self.answering = False
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the handshake, if there is one, is done."""
+        return self._transport is not None
 
     def connected(self, transport: asyncio.Transport) -> None:
         """The handshake, if there is one, is done."""
@@ -81,6 +94,48 @@ class Peer:
             self.greeting.cancel()
 
 
+class _Tls(SSLProtocol):
+    """asyncio's TLS between transport and protocol, with a buffer of a TLS record and a little more."""
+
+    max_size = 32 * 1024
+
+    def eof_received(self) -> None:
+        """The peer has left without a goodbye.
+
+        Never keeps the transport below open: asyncio would drop what is written from now on, with a warning each time.
+        """
+        super().eof_received()
+
+
+class _Lobby(asyncio.Protocol):
+    """Where a TLS peer waits until its handshake is done and its certificate seen.
+
+    Only then is a protocol made for it, with its parser: both would be memory that a stalled handshake holds.
+    """
+
+    def __init__(self, door: Door, peer: Peer, protocol: ProtocolFactory, tls: TlsServer) -> None:
+        self._door = door
+        self._peer = peer
+        self._protocol = protocol
+        self.tls = tls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The peer may come in; one whose certificate has none of the names wanted is cut off before it is heard."""
+        secure = cast("asyncio.Transport", transport)
+        self._peer.connected(secure)
+        if not self.tls.admits(transport.get_extra_info("peercert")):
+            logger.debug("client certificate without an allowed name")
+            self._peer.cut()
+            return
+        protocol = self._protocol(self._peer)
+        secure.set_protocol(protocol)
+        protocol.connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """A peer that was cut off is gone."""
+        self._door.left(self._peer)
+
+
 class Door:
     """Accepts at listening sockets until stopped.  Lives in one event loop."""
 
@@ -89,15 +144,18 @@ class Door:
         security: WebSecurity,
         protocol: ProtocolFactory,
         limit: int,
+        unread: Unread,
         handshake_seconds: float = HANDSHAKE_SECONDS,
     ) -> None:
         self._security = security
         self._protocol = protocol
         self._limit = limit
+        self._unread = unread
         self._handshake_seconds = handshake_seconds
         self._peers: set[Peer] = set()
         self._idle: OrderedDict[Peer, None] = OrderedDict()
         self._listeners: list[tuple[socket.socket, asyncio.Task[None]]] = []
+        self._silent_until = 0.0
 
     def open(self, listeners: Sequence[socket.socket]) -> None:
         """Begin to accept; the sockets are listening and non-blocking, and belong to the door from now on."""
@@ -136,9 +194,7 @@ class Door:
                 connection, _ = await loop.sock_accept(listener)
             except OSError as error:  # else the peer has left already
                 if error.errno in _EXHAUSTED:
-                    logger.warning(
-                        "cannot accept a connection", extra=fields(error=error, connections=len(self._peers))
-                    )
+                    self._complain(error)
                     self._evict()
                 await asyncio.sleep(_BREATH_SECONDS)
             else:
@@ -165,26 +221,49 @@ class Door:
     async def _greet(self, peer: Peer, connection: socket.socket, tls: TlsServer | None) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await loop.connect_accepted_socket(
-                lambda: self._protocol(peer, tls),
-                connection,
-                ssl=tls.context if tls else None,
-                ssl_handshake_timeout=self._handshake_seconds if tls else None,
-                ssl_shutdown_timeout=_GOODBYE_SECONDS if tls else None,
-            )
+            if tls is None:
+                await loop.connect_accepted_socket(lambda: self._protocol(peer), connection)
+            else:
+                await self._shake_hands(connection, _Lobby(self, peer, self._protocol, tls))
         except OSError as error:  # the handshake failed or took too long; the transport is closed
-            self.left(peer)
             logger.debug("no TLS handshake", extra=fields(error=error))
-        except asyncio.CancelledError:
-            self.left(peer)
-            raise
+            error.__traceback__ = None  # its frames hold the error: a circle, and memory until a collector finds it
         finally:
             peer.greeting = None
+            if not peer.is_connected:
+                self.left(peer)
+
+    async def _shake_hands(self, connection: socket.socket, lobby: _Lobby) -> None:
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+        transport, _ = await loop.connect_accepted_socket(partial(self._between, lobby, done), connection)
+        try:
+            await done
+        except BaseException:
+            transport.abort()
+            raise
+
+    def _between(self, lobby: _Lobby, done: asyncio.Future[None]) -> _Tls:
+        return _Tls(
+            asyncio.get_running_loop(),
+            lobby,
+            lobby.tls.context,
+            done,
+            server_side=True,
+            ssl_handshake_timeout=self._handshake_seconds,  # type: ignore[arg-type] # typeshed: int; any number will do
+            ssl_shutdown_timeout=_GOODBYE_SECONDS,
+        )
+
+    def _complain(self, error: OSError) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._silent_until:
+            self._silent_until = now + _SILENT_SECONDS
+            logger.warning("cannot accept a connection", extra=fields(error=error, connections=len(self._peers)))
 
     def _evict(self) -> bool:
-        """Cut the connection that has been idle longest; False where all are being answered."""
+        """Cut the connection that has been idle longest, or else a slow reader; False where there is neither."""
         if not self._idle:
-            return False
+            return self._unread.give_one_up()
         peer, _ = self._idle.popitem(last=False)
         self._peers.discard(peer)
         peer.cut()

@@ -53,11 +53,6 @@ def known(what: str, text: str, choices: Collection[str]) -> str:
     raise ValueError(f"{what}: {show(text)}; {cure}")
 
 
-def one_of(text: str, choices: Collection[str]) -> str:
-    """`text`, if it is one of `choices`; else ValueError."""
-    return known("invalid value", text, choices)
-
-
 def go_duration(text: str) -> float:
     """The seconds of a duration as Go reads it: ``1.5s``, ``1m30s``, ``250ms``, ``0``; ValueError with the cure."""
     if text in {"0", "+0"}:

@@ -68,7 +68,8 @@ def _host_and_port(url: str) -> tuple[str, int] | None:
     """What an origin names, but for the scheme: behind a proxy that ends TLS that may differ.  None for nonsense."""
     try:
         parts = urlsplit(url)
-        port = parts.port or _DEFAULT_PORTS[parts.scheme]
+        default_port = _DEFAULT_PORTS[parts.scheme]
+        port = parts.port or default_port
     except (ValueError, KeyError):
         return None
     return (parts.hostname, port) if parts.hostname else None

@@ -13,8 +13,8 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-BACKLOG = 128
-"""Connections the kernel completes before this process accepts them."""
+BACKLOG = 1024
+"""Connections the kernel completes before this process accepts them: those beyond it wait a second and longer."""
 
 _EXAMPLES = 'for example ":10106", "127.0.0.1:10106" or "[::1]:10106"'
 _HOST = re.compile(r"[A-Za-z0-9_.-]*", re.ASCII)

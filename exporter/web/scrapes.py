@@ -19,6 +19,7 @@ from exporter.logs import fields
 from exporter.web.answers import Send, answer, plain
 from exporter.web.negotiation import accepts_gzip, negotiate_format
 from exporter.web.offload import Offload
+from exporter.web.unread import Unread
 
 logger = logging.getLogger(__name__)
 
@@ -42,11 +43,15 @@ class Exposer(Protocol):
 
 
 class Scrapes:
-    """Serves at most `limit` scrapes at once (0: any number); `start` before use."""
+    """Serves at most `limit` scrapes at once (0: any number); `start` before use.
 
-    def __init__(self, exposer: Exposer, limit: int) -> None:
+    Those are counted whose answers are still being read, for these hold their memory.  In `unread` they are known.
+    """
+
+    def __init__(self, exposer: Exposer, limit: int, unread: Unread) -> None:
         self._exposer = exposer
         self._limit = limit
+        self._unread = unread
         self._under_way = 0
         self._renderings: dict[_Asked, _Rendering] = {}
         self._offload = Offload(THREADS, "scrape")
@@ -61,12 +66,14 @@ class Scrapes:
 
     async def serve(self, request: web.BaseRequest, send: Send) -> web.Response:
         """One scrape, sent by `send`."""
-        if 0 < self._limit <= self._under_way:
+        if 0 < self._limit <= self._under_way and not self._unread.give_one_up():
             text = f"{self._under_way} scrapes are being served already, the limit that --web.max-requests sets"
             return await send(plain(503, text))
         self._under_way += 1
         try:
-            return await send(await self._render(request))  # still counted: an unread answer holds its memory
+            response = await self._render(request)
+            with self._unread.sending(request.transport):
+                return await send(response)
         finally:
             self._under_way -= 1
 

@@ -35,9 +35,15 @@ class WebSecurity:
     Raises ConfigError where the file is refused at the start.
     """
 
-    def __init__(self, path: Path | None, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        monotonic: Callable[[], float] = time.monotonic,
+        unix_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
         self._path = path
         self._monotonic = monotonic
+        self._unix_ns = unix_ns
         self._lock = threading.Lock()
         self._files: list[Path] = []
         self._stamps: tuple[_Stamp, ...] = ()
@@ -46,6 +52,8 @@ class WebSecurity:
         self._config = WebConfig()
         if path is not None:
             self._first = self._config = self._read(path)
+            if self._first.tls is None and not self._first.users:
+                logger.warning("web configuration has neither TLS nor users: anyone may ask", extra=fields(file=path))
 
     @property
     def tls(self) -> bool:
@@ -67,6 +75,7 @@ class WebSecurity:
         return self._monotonic() >= self._read_again_at or self._stamp_all() != self._stamps
 
     def _refresh(self, path: Path) -> None:
+        before = self._stamps
         try:
             config = self._read(path)
             _check_kept(path, self._first, config)
@@ -79,7 +88,7 @@ class WebSecurity:
                     )
             self._fault = error
         else:
-            if self._fault is not None or config.users != self._config.users or config.headers != self._config.headers:
+            if self._fault is not None or before != self._stamps:
                 logger.info("web configuration read again", extra=fields(file=path))
             self._config, self._fault = config, None
 
@@ -90,7 +99,7 @@ class WebSecurity:
             return load_web_config(path, self._files)
         finally:
             self._stamps = self._stamp_all()
-            now_unix_ns = time.time_ns()
+            now_unix_ns = self._unix_ns()
             changed_ns = max((stamp[1] for stamp in self._stamps if stamp is not None), default=0)
             settled = not 0 <= now_unix_ns - changed_ns < SETTLE_SECONDS * 1e9
             self._read_again_at = float("inf") if settled else self._monotonic() + SETTLE_SECONDS
@@ -117,6 +126,10 @@ def _check_kept(path: Path, first: WebConfig, now: WebConfig) -> None:
         faults.append(
             "tls_server_config.client_auth_type: client certificates were required at the start and no longer are; "
             "restart the exporter, or undo it"
+        )
+    if first.tls is not None and first.tls.allowed_sans and now.tls is not None and not now.tls.allowed_sans:
+        faults.append(
+            "tls_server_config.client_allowed_sans: was removed while running; restart the exporter, or undo it"
         )
     if first.users and not now.users:
         faults.append("basic_auth_users: was removed while running; restart the exporter, or undo it")

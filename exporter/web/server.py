@@ -28,7 +28,7 @@ from exporter.web.listen import listen_all, parse_listen_address, url_of
 from exporter.web.pages import LandingInfo
 from exporter.web.scrapes import Exposer, Scrapes
 from exporter.web.security import WebSecurity
-from exporter.web.tls import TlsServer
+from exporter.web.unread import PATIENCE_SECONDS, Unread
 from exporter.web.webconfig import WebConfig
 
 logger = logging.getLogger(__name__)
@@ -55,13 +55,15 @@ class Health(Protocol):
 class Limits:
     """What peers may take: seconds, and numbers of connections (0: as the file descriptors allow).
 
-    An answer must be read within `send_seconds`: a client that does not read would keep its place for ever.
+    An answer must be read within `send_seconds`, and within `patience_seconds` when others want its place: a client
+    that does not read would keep it for ever.
     """
 
     connections: int = 0
     handshake_seconds: float = HANDSHAKE_SECONDS
     head_seconds: float = HEAD_SECONDS
     send_seconds: float = 30.0
+    patience_seconds: float = PATIENCE_SECONDS
 
 
 class WebServer:
@@ -91,7 +93,8 @@ class WebServer:
         self._limits = limits or Limits()
         self._security = security or WebSecurity(None)
         self._guard = Guard()
-        self._scrapes = Scrapes(exposer, max_requests)
+        self._unread = Unread(self._limits.patience_seconds)
+        self._scrapes = Scrapes(exposer, max_requests, Unread(self._limits.patience_seconds))
         self._lifecycle = Lifecycle(reload)
         self._frontend = Frontend(landing, paths.parse_telemetry_path(telemetry_path), fleet)
         self._routes: dict[str, tuple[str, _Handler]] = {
@@ -116,7 +119,11 @@ class WebServer:
         self._server = web.Server(self._dispatch, handler_cancellation=True)  # a client that left needs no scrape
         limits = self._limits
         self._door = Door(
-            self._security, self._connection, limits.connections or max_connections(), limits.handshake_seconds
+            self._security,
+            self._connection,
+            limits.connections or max_connections(),
+            self._unread,
+            limits.handshake_seconds,
         )
         for threads in self._threads:
             threads.start()
@@ -134,14 +141,13 @@ class WebServer:
         for threads in self._threads:
             threads.stop()
 
-    def _connection(self, peer: Peer, tls: TlsServer | None) -> asyncio.Protocol:
+    def _connection(self, peer: Peer) -> asyncio.Protocol:
         if self._server is None or self._door is None:
             raise ConnectionAbortedError("the server is stopping")
         return Connection(
             self._server,
             peer,
             self._door,
-            tls,
             self._limits.head_seconds,
             loop=asyncio.get_running_loop(),
             logger=logger,
@@ -153,17 +159,25 @@ class WebServer:
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         await asyncio.sleep(0)  # among requests that are pipelined, others get their turn
         with cast("Connection", request.protocol).peer.answered():
-            if request.path in {paths.HEALTHY, paths.READY}:
-                return await self._route(request, partial(self._send, request, {}))
-            try:
-                config = self._security.current()
-            except ConfigError:
-                return await self._send(request, {}, plain(500, "the web configuration is broken; see the log"))
-            return await self._guarded(config, request, partial(self._send, request, config.headers))
+            config = self._config()
+            send = partial(self._send, request, config.headers if config is not None else {})
+            if request.path not in {paths.HEALTHY, paths.READY}:
+                refusal = await self._refusal(config, request)
+                if refusal is not None:
+                    return await send(refusal)
+            return await self._route(request, send)
 
-    async def _guarded(self, config: WebConfig, request: web.BaseRequest, send: Send) -> web.Response:
-        refusal = await self._guard.refusal(config, request)
-        return await send(refusal) if refusal is not None else await self._route(request, send)
+    def _config(self) -> WebConfig | None:
+        """The web configuration in force; None while it is broken."""
+        try:
+            return self._security.current()
+        except ConfigError:
+            return None
+
+    async def _refusal(self, config: WebConfig | None, request: web.BaseRequest) -> web.Response | None:
+        if config is None:
+            return plain(500, "the web configuration is broken; the exporter's log says how")
+        return await self._guard.refusal(config, request)
 
     async def _route(self, request: web.BaseRequest, send: Send) -> web.Response:
         methods, handler = self._routes.get(request.path, ("", None))
@@ -178,8 +192,9 @@ class WebServer:
         response.headers.update(headers)
         try:
             async with asyncio.timeout(self._limits.send_seconds):
-                await response.prepare(request)
-                await response.write_eof()
+                with self._unread.sending(request.transport):
+                    await response.prepare(request)
+                    await response.write_eof()
         except TimeoutError:
             logger.debug("answer abandoned, the client does not read it", extra=fields(remote=request.remote))
             if request.transport is not None:

@@ -1,7 +1,6 @@
 """The `tls_server_config` of the web configuration: read, checked, and made into an SSLContext.
 
-What Python's `ssl` cannot honour is refused with the reason, never ignored.  Every file is read once, here; OpenSSL
-gets the bytes, so that a key given inline never touches a disk and no encrypted key makes it ask a terminal.
+What Python's `ssl` cannot honour is refused with the reason, never ignored.
 
 Source: exporter-toolkit, docs/web-configuration.md.
 """
@@ -9,17 +8,16 @@ Source: exporter-toolkit, docs/web-configuration.md.
 from __future__ import annotations
 
 import ipaddress
-import os
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.web.fields import known, one_of, strings
+from exporter.web.fields import known, strings
+from exporter.web.pem import as_file, certificates, given, material
 from exporter.web.tlsnames import CURVES, OLD_VERSIONS, TLS12_SUITES, TLS13_SUITES, VERSIONS
-from exporter.yamlfile import Section, show
-from exporter.yamlfile.files import read_regular
+from exporter.yamlfile import Section
 
 KEYS = (
     "cert",
@@ -36,9 +34,6 @@ KEYS = (
     "curve_preferences",
     "prefer_server_cipher_suites",
 )
-
-MAX_PEM_BYTES = 4 * 1024 * 1024
-"""A bundle of all public authorities has a quarter of a megabyte."""
 
 _NONE, _IF_GIVEN, _REQUIRED = "NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"
 _VERIFY = {_NONE: ssl.CERT_NONE, _IF_GIVEN: ssl.CERT_OPTIONAL, _REQUIRED: ssl.CERT_REQUIRED}
@@ -69,12 +64,12 @@ def read_tls(section: Section, files: list[Path]) -> TlsServer | None:
     _set_ciphers(section, context)
     _set_curve(section, context)
     _set_certificate(section, context, files)
-    verify = _set_client_authorities(section, context, files)
-    allowed = _read_sans(section, verify)
+    policy = _set_client_authorities(section, context, files)
+    allowed = _read_sans(section, policy)
     if section.boolean("prefer_server_cipher_suites", default=True) is False:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols(["http/1.1"])
-    return TlsServer(context, allowed, verify is ssl.CERT_REQUIRED)
+    return TlsServer(context, allowed, policy == _REQUIRED)
 
 
 def _set_versions(section: Section, context: ssl.SSLContext) -> None:
@@ -132,19 +127,19 @@ def _set_curve(section: Section, context: ssl.SSLContext) -> None:
 
 
 def _set_certificate(section: Section, context: ssl.SSLContext, files: list[Path]) -> None:
-    cert = _material(section, "cert", files, required=True)
-    key = _material(section, "key", files, required=True)
+    cert = material(section, "cert", files, required=True)
+    key = material(section, "key", files, required=True)
     if cert is None or key is None:
         return
     asked: list[bool] = []
 
-    def password() -> str:
+    def password() -> str:  # without it OpenSSL would ask at the terminal
         asked.append(True)
         return ""
 
-    cert_key, key_key = _given(section, "cert"), _given(section, "key")
+    cert_key, key_key = given(section, "cert"), given(section, "key")
     try:
-        with _as_file(cert) as cert_file, _as_file(key) as key_file:
+        with as_file(cert) as cert_file, as_file(key) as key_file:
             context.load_cert_chain(cert_file, key_file, password=password)
     except (ssl.SSLError, ValueError, OSError) as error:
         reason = getattr(error, "reason", None) or ""
@@ -161,38 +156,41 @@ def _set_certificate(section: Section, context: ssl.SSLContext, files: list[Path
             section.fault(cert_key, f"certificate and key are refused by OpenSSL: {why}; make them anew")
 
 
-def _set_client_authorities(section: Section, context: ssl.SSLContext, files: list[Path]) -> ssl.VerifyMode:
+def _set_client_authorities(section: Section, context: ssl.SSLContext, files: list[Path]) -> str | None:
+    """Set whose certificates are asked for and trusted; returns the policy, None where it is refused."""
+
     def read(text: str) -> str:
         if text in _UNVERIFIED:
             raise ValueError(
                 f"{text} accepts certificates that nobody has verified, which Python's ssl cannot do; "
                 f"write {_REQUIRED} or {_IF_GIVEN}"
             )
-        return one_of(text, _VERIFY)
+        return known("invalid ClientAuth", text, _VERIFY)
 
     policy = section.text("client_auth_type", read, _NONE)
-    authorities = _material(section, "client_ca", files)
-    given = _given(section, "client_ca")
-    if policy == _NONE and given in section:
-        section.fault(given, f"client CA's have been configured without a Client Auth Policy; add {_required()}")
-    if policy in {_IF_GIVEN, _REQUIRED} and given not in section:
+    authorities = material(section, "client_ca", files)
+    named = given(section, "client_ca")
+    if policy == _NONE and named in section:
+        section.fault(named, f"client CA's have been configured without a Client Auth Policy; add {_required()}")
+    if policy == _REQUIRED and named not in section:
         section.fault("client_auth_type", f"{policy} needs to know whom to trust; write client_ca_file")
+    if policy == _IF_GIVEN and named not in section:
+        context.load_default_certs(ssl.Purpose.CLIENT_AUTH)  # as in Go, the system's authorities
     if authorities is not None:
         try:
-            context.load_verify_locations(cadata="".join(_certificates(authorities)))
+            context.load_verify_locations(cadata=certificates(authorities))
         except (ssl.SSLError, ValueError):
-            section.fault(given, "holds no certificate in PEM form, or a damaged one; write a good one")
-    verify = _VERIFY[policy or _NONE]
-    context.verify_mode = verify
+            section.fault(named, "holds no certificate in PEM form, or a damaged one; write a good one")
+    context.verify_mode = _VERIFY[policy or _NONE]
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as in Go, an intermediate authority may be the anchor
-    return verify
+    return policy
 
 
-def _read_sans(section: Section, verify: ssl.VerifyMode) -> frozenset[str]:
+def _read_sans(section: Section, policy: str | None) -> frozenset[str]:
     if "client_allowed_sans" not in section:
         return frozenset()
     names = strings(section, "client_allowed_sans", _normal)
-    if verify is not ssl.CERT_REQUIRED:
+    if policy not in {_REQUIRED, None}:
         what = f"client_allowed_sans requires client_auth_type to be {_REQUIRED}; add {_required()}"
         section.fault("client_allowed_sans", what)
     elif names == ():
@@ -202,65 +200,6 @@ def _read_sans(section: Section, verify: ssl.VerifyMode) -> frozenset[str]:
 
 def _required() -> str:
     return f"client_auth_type: {_REQUIRED}"
-
-
-def _material(section: Section, key: str, files: list[Path], *, required: bool = False) -> bytes | None:
-    """The bytes of `key`, or of the file named at `key`_file; None where they are absent or refused."""
-    file_key = f"{key}_file"
-    if key in section and file_key in section:
-        section.fault(file_key, f"{key} is given as well; remove one of the two")
-        return None
-    if key in section:
-        text = section.text(key, _filled, secret=key == "key")
-        return None if text is None else text.encode()
-    if file_key in section:
-        return section.text(file_key, lambda name: _content(section.document.folder / name, files, name))
-    if required:
-        section.fault(file_key, f"missing one of {key} or {file_key}; write {file_key}: FILE")
-    return None
-
-
-def _given(section: Section, key: str) -> str:
-    """Which of `key` and `key`_file is there; the latter where neither is."""
-    return key if key in section else f"{key}_file"
-
-
-def _filled(text: str) -> str:
-    if not text.strip():
-        raise ValueError("is empty; write it in PEM form")
-    return text
-
-
-def _content(path: Path, files: list[Path], name: str) -> bytes:
-    if not name:
-        raise ValueError("is empty; name a file")
-    files.append(path)
-    try:
-        content = read_regular(path, MAX_PEM_BYTES)
-    except ValueError as error:
-        raise ValueError(f"{show(str(path))} {error}") from None
-    if not content:
-        raise ValueError(f"{show(str(path))} is empty; fill it")
-    return content
-
-
-@contextmanager
-def _as_file(content: bytes) -> Iterator[str]:
-    """A path under which OpenSSL can read `content` while the block lasts; in memory, where the system can do that."""
-    handle = os.memfd_create("pem", os.MFD_CLOEXEC)
-    try:
-        with os.fdopen(handle, "wb", closefd=False) as file:
-            file.write(content)
-        yield f"/proc/self/fd/{handle}"
-    finally:
-        os.close(handle)
-
-
-def _certificates(pem: bytes) -> Iterator[str]:
-    """The certificates in a PEM text, without what stands between them."""
-    for part in pem.decode("ascii", "replace").split("-----BEGIN CERTIFICATE-----")[1:]:
-        body, end, _ = part.partition("-----END CERTIFICATE-----")
-        yield f"-----BEGIN CERTIFICATE-----{body}{end}\n"
 
 
 def _sans(certificate: Mapping[str, object]) -> Iterator[str]:

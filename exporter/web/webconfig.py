@@ -1,8 +1,8 @@
 """The file of `--web.config.file`: TLS, basic authentication, headers and a rate limit, as Prometheus's exporters do.
 
 The schema is exporter-toolkit's, read strictly: what it would ignore or fail on later is a fault with its line here.
-An empty file is refused too: it is what a reader sees of a file that is just being rewritten, and must not open the
-doors.  `http_server_config.http2` is accepted and changes nothing: this server speaks HTTP/1.1, and says so in ALPN.
+An empty file is valid, as there, and protects nothing.  `http_server_config.http2` is accepted and changes nothing:
+this server speaks HTTP/1.1, and says so in ALPN.
 
 Source: exporter-toolkit, docs/web-configuration.md and web/*.go (v0.8 to v0.14).
 """
@@ -38,7 +38,8 @@ MAX_COST = 18
 
 MAX_BURST = 1_000_000_000
 
-_HASH = re.compile(r"\$2[aby]?\$([0-9]{2})\$[./A-Za-z0-9]{53}", re.ASCII)
+_HASH = re.compile(r"\$2([aby]?)\$([0-9]{2})\$([./A-Za-z0-9]{21})([./A-Za-z0-9])([./A-Za-z0-9]{31})", re.ASCII)
+_ALPHABET = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*", re.ASCII)
 
 
@@ -60,6 +61,14 @@ class WebConfig:
     rate_limit: RateLimit | None = None
     files: tuple[Path, ...] = ()
 
+    def summary(self) -> str:
+        """What protects the server, in words."""
+        tls = "no TLS" if self.tls is None else "TLS"
+        if self.tls is not None and self.tls.requires_client:
+            tls += " with client certificates"
+        users = f"{len(self.users) or 'no'} user{'' if len(self.users) == 1 else 's'}"
+        return f"{tls}, {users}, {'no' if self.rate_limit is None else 'a'} rate limit"
+
 
 def load_web_config(path: Path, files: list[Path] | None = None) -> WebConfig:
     """The web configuration in the file at `path`; raises ConfigError with every fault that it has.
@@ -68,7 +77,7 @@ def load_web_config(path: Path, files: list[Path] | None = None) -> WebConfig:
     """
     files = [] if files is None else files
     document = load(path, MAX_BYTES)
-    root = Section.root(document, KEYS)
+    root = Section.root(document, KEYS) if document.data is not None else None
     config = _read(root, files) if root is not None else WebConfig()
     document.check()
     return config
@@ -89,10 +98,10 @@ def _read(root: Section, files: list[Path]) -> WebConfig:
 
 def _read_users(root: Section) -> Mapping[str, str]:
     section = root.section("basic_auth_users", None)
+    if section is None:
+        return {}
     users = {}
-    for user in section or ():
-        if section is None:
-            break
+    for user in section:
         if ":" in user:
             section.fault(user, "a user name with a colon cannot log in (RFC 7617); write another")
         hashed = section.text(user, _bcrypt, secret=True)
@@ -105,25 +114,27 @@ def _bcrypt(text: str) -> str:
     found = _HASH.fullmatch(text)
     if not found:
         raise ValueError("is not a bcrypt hash; make one with: htpasswd -nBC 10 '' | tr -d ':\\n'")
-    if not 4 <= int(found[1]) <= MAX_COST:
-        raise ValueError(f"is a bcrypt hash of cost {int(found[1])}; write one of cost 4 to {MAX_COST}, 10 is usual")
-    return text if text[2] != "$" else f"$2a{text[2:]}"
+    minor, cost, salt, last, digest = found.groups()
+    if not 4 <= int(cost) <= MAX_COST:
+        raise ValueError(f"is a bcrypt hash of cost {int(cost)}; write one of cost 4 to {MAX_COST}, 10 is usual")
+    # Of the salt's last character two bits count; the library refuses a hash whose other four are not 0, Go does not.
+    last = _ALPHABET[_ALPHABET.index(last) & 0b110000]
+    return f"$2{minor or 'a'}${cost}${salt}{last}{digest}"
 
 
 def _read_headers(http: Section) -> Mapping[str, str]:
     http.boolean("http2")
     section = http.section("headers", None)
+    if section is None:
+        return {}
     headers = {}
-    for name in section or ():
-        if section is None:
-            break
+    for name in section:
         if name not in HEADERS:
             section.fault(name, f"HTTP header {show(name)} can not be configured; write one of {', '.join(HEADERS)}")
             continue
         read = partial(_header_value, name)
-        written = value_of(section, name)
-        is_number = type(written) is int and not HEADERS[name]  # X-XSS-Protection: 0 is text in Go
-        value = str(written) if is_number else section.text(name, read)
+        is_number = type(value_of(section, name)) is int and not HEADERS[name]  # X-XSS-Protection: 0 is text in Go
+        value = section.document.text_of((*section.path, name)) if is_number else section.text(name, read)
         if value:
             headers[name] = value
     return MappingProxyType(headers)

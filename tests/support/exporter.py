@@ -126,7 +126,7 @@ class ExporterProcess:
     @property
     def target(self) -> str:
         """``host:port``, as Prometheus is told."""
-        return self.url.removeprefix("http://")
+        return self.url.partition("://")[2]
 
     def get(self, path: str = "/metrics", headers: Mapping[str, str] | None = None) -> tuple[int, bytes, Any]:
         """(status, body, headers) of a GET; error statuses too."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import http.client
 import socket
+import ssl
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -75,17 +77,29 @@ class Reply:
 class Running:
     """A server that is up, and the loop it lives in."""
 
-    def __init__(self, server: WebServer, loop: asyncio.AbstractEventLoop, urls: list[str]) -> None:
+    def __init__(
+        self,
+        server: WebServer,
+        loop: asyncio.AbstractEventLoop,
+        urls: list[str],
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self._server = server
         self._loop = loop
+        self._context = context
         self.urls = urls
         self.host = str(urlsplit(urls[0]).hostname)
         self.port = int(urlsplit(urls[0]).port or 0)
+
+    def over(self, context: ssl.SSLContext) -> Running:
+        """The same server, asked over TLS."""
+        return Running(self._server, self._loop, self.urls, context)
 
     def get(self, path: str, method: str = "GET", **headers: str) -> Reply:
         """One request on a connection of its own; `_` in a header's name stands for `-`."""
         client = http.client.HTTPConnection(self.host, self.port, timeout=WAIT_SECONDS)
         try:
+            client.sock = self.connect()
             client.putrequest(method, path, skip_accept_encoding=True)
             for name, value in headers.items():
                 client.putheader(name.replace("_", "-"), value)
@@ -98,7 +112,14 @@ class Running:
 
     def connect(self) -> socket.socket:
         """A bare connection, for what no proper client would send."""
-        return socket.create_connection((self.host, self.port), timeout=WAIT_SECONDS)
+        peer = socket.create_connection((self.host, self.port), timeout=WAIT_SECONDS)
+        if self._context is None:
+            return peer
+        try:
+            return self._context.wrap_socket(peer, server_hostname="localhost")
+        except BaseException:
+            peer.close()
+            raise
 
     def raw(self, request: bytes) -> bytes:
         """All that the server answers to some bytes until it closes the connection."""
@@ -159,3 +180,20 @@ def serving(
             loop.run_until_complete(asyncio.wait(tasks))
         loop.run_until_complete(asyncio.sleep(0))
         loop.close()
+
+
+def eventually_scraped(server: Running) -> bool:
+    """Whether a scrape succeeds before long, however often it is refused or turned away until then."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(ConnectionError):
+            if server.get("/metrics").status == 200:
+                return True
+    return False
+
+
+def drain(peer: socket.socket) -> None:
+    """Read until the other end closes or resets the connection."""
+    with suppress(OSError):
+        while peer.recv(65536):
+            pass

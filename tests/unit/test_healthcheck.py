@@ -20,6 +20,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.healthcheck import CERT_VARIABLE, DEFAULT_URL, URL_VARIABLE, Verdict, check, judge, main, parse
+from exporter.web.security import WebSecurity
+from tests.support import webserver
+from tests.support.pki import TLS_FILES, server_files
+from tests.support.webserver import FakeHealth
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
@@ -293,3 +297,51 @@ def test_it_runs_as_a_module_and_loads_nothing_it_does_not_need() -> None:
     assert (done.returncode, done.stdout) == (0, "healthy: HTTP 200 healthy\n")
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
     assert not loaded & {"asyncio", "http.client", "aiohttp", "requests", "yaml", "exporter.config"}
+
+
+class TestTheExportersOwnServer:
+    """What the check makes of the server it is for, under every protection that the web configuration has."""
+
+    USERS = "basic_auth_users: {alice: $2b$10$CmdUBs.kZ9/6w6xoscTdV.XPX.ZJvOjNVo/fOtLtRWLda/f4fFxx2}\n"
+    TLS = f"tls_server_config: {{{TLS_FILES}}}\n"
+    MTLS = f"tls_server_config: {{{TLS_FILES}, client_ca_file: ca.crt, client_auth_type: RequireAndVerifyClientCert}}\n"
+    LIMIT = "rate_limit: {interval: 1h, burst: 1}\n"
+
+    @contextmanager
+    def serving(self, folder: Path, authority: trustme.CA, text: str, *ill: str) -> Iterator[str]:
+        """The exporter's server with this web configuration; gives HOST:PORT."""
+        server_files(folder, authority)
+        (folder / "web.yml").write_text(text)
+        with webserver.serving(health=FakeHealth(ill=ill), security=WebSecurity(folder / "web.yml")) as server:
+            yield f"{server.host}:{server.port}"
+
+    @pytest.mark.parametrize("text", ["", USERS, LIMIT, TLS, TLS + USERS + LIMIT])
+    def test_neither_passwords_nor_tls_nor_a_rate_limit_hide_the_answer(
+        self, authority: trustme.CA, tmp_path: Path, text: str
+    ) -> None:
+        with self.serving(tmp_path, authority, text) as address:
+            for _ in range(3):
+                assert check(parse(address)) == Verdict(True, "HTTP 200 healthy")
+        with self.serving(tmp_path, authority, text, "a loop stands still") as address:
+            assert check(parse(address)) == Verdict(False, "HTTP 503 unhealthy a loop stands still")
+
+    def test_a_demanded_client_certificate_is_no_reason_to_restart(self, authority: trustme.CA, tmp_path: Path) -> None:
+        with self.serving(tmp_path, authority, self.MTLS + self.USERS, "a loop stands still") as address:
+            for _ in range(10):  # under TLS 1.3 the refusal races with the request
+                verdict = check(parse(address))
+                assert verdict.healthy
+                assert "client certificate" in verdict.reason
+            known = check(parse(address), client_pem(authority, tmp_path))
+            assert known == Verdict(False, "HTTP 503 unhealthy a loop stands still")
+            assert not check(parse(address), client_pem(trustme.CA(), tmp_path)).healthy
+
+    def test_while_the_web_configuration_is_broken_the_check_still_gets_its_answer(
+        self, authority: trustme.CA, tmp_path: Path
+    ) -> None:
+        """Without TLS; with it there is no certificate to shake hands with."""
+        with self.serving(tmp_path, authority, self.USERS) as address:
+            (tmp_path / "web.yml").write_text("nonsense")
+            assert check(parse(address)) == Verdict(True, "HTTP 200 healthy")
+        with self.serving(tmp_path, authority, self.TLS) as address:
+            (tmp_path / "server.key").unlink()
+            assert not check(parse(address)).healthy

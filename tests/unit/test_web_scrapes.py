@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from exporter.web.scrapes import Scrapes
+from exporter.web.unread import Unread
 from tests.support.webserver import FakeExposer
 
 Scrape = Callable[[str], "asyncio.Task[web.Response]"]
@@ -22,7 +23,7 @@ def scraping(exposer: FakeExposer, play: Callable[[Scrape], Awaitable[None]]) ->
         return response
 
     async def main() -> None:
-        scrapes = Scrapes(exposer, 0)
+        scrapes = Scrapes(exposer, 0, Unread())
         scrapes.start()
         try:
             await play(

@@ -17,7 +17,7 @@ from exporter.web.pages import LandingInfo
 from exporter.web.server import Limits, WebServer
 from tests.support.numbers import number
 from tests.support.shown import ShownFleet
-from tests.support.webserver import WAIT_SECONDS, FakeExposer, FakeHealth, Running, serving
+from tests.support.webserver import WAIT_SECONDS, FakeExposer, FakeHealth, eventually_scraped, serving
 
 OPENMETRICS = "application/openmetrics-text"
 
@@ -227,15 +227,6 @@ class TestFailures:
             exposer.gate.set()
             assert eventually_scraped(server)
         assert not caplog.records
-
-
-def eventually_scraped(server: Running) -> bool:
-    """Whether a scrape succeeds before long, however often it is refused until then."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
-        if server.get("/metrics").status == 200:
-            return True
-    return False
 
 
 def bytes_until_closed(peer: socket.socket) -> int:

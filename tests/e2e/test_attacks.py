@@ -1,0 +1,224 @@
+"""Under attack from the network: scrapes go on, memory stays level, the log stays quiet, and who stalls is cut off.
+
+The limits here are for a loaded machine; what is usual stands in the comments.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import re
+import resource
+import select
+import socket
+import ssl
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import trustme
+
+from exporter.simulator import Simulator, World
+from tests.support.exporter import WAIT_SECONDS, ExporterProcess, until
+from tests.support.fleet import config, fleet
+from tests.support.pki import TLS_FILES, client_context, server_files
+
+STALLED = 500
+PIPELINED = 10_000
+GET = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
+HALF_A_HEAD = b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Stalled: y"
+HALF_A_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+
+Connect = Callable[[], socket.socket]
+
+
+def address(exporter: ExporterProcess) -> tuple[str, int]:
+    host, _, port = exporter.target.rpartition(":")
+    return host, int(port)
+
+
+def dialer(exporter: ExporterProcess, context: ssl.SSLContext | None = None) -> Connect:
+    """How a client connects."""
+
+    def connect() -> socket.socket:
+        peer = socket.create_connection(address(exporter), timeout=WAIT_SECONDS)
+        return peer if context is None else context.wrap_socket(peer, server_hostname="localhost")
+
+    return connect
+
+
+def scrape_seconds(connect: Connect) -> float:
+    """How long a whole scrape takes, connection included; it must succeed."""
+    began = time.monotonic()
+    with connect() as peer:
+        peer.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: peer.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer[:200]
+    assert b"cams_phone_number_verification_status{" in answer
+    return time.monotonic() - began
+
+
+def median_scrape_seconds(connect: Connect, count: int = 15) -> float:
+    return statistics.median(scrape_seconds(connect) for _ in range(count))
+
+
+def resident_mib(exporter: ExporterProcess) -> float:
+    status = Path(f"/proc/{exporter.process.pid}/status").read_text()
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert found
+    return int(found[1]) / 1024
+
+
+@contextmanager
+def stalled(exporter: ExporterProcess, count: int, said: bytes) -> Iterator[list[socket.socket]]:
+    """`count` connections that have said this much, and will not go on."""
+    with ExitStack() as stack:
+        peers = [stack.enter_context(socket.create_connection(address(exporter), WAIT_SECONDS)) for _ in range(count)]
+        for peer in peers:
+            with contextlib.suppress(ConnectionError):  # it had to make room for a younger one
+                peer.sendall(said)
+        yield peers
+
+
+def still_open(peers: Sequence[socket.socket]) -> int:
+    """How many connections the other end has not closed."""
+    poll = select.poll()
+    for peer in peers:
+        poll.register(peer, select.POLLIN | select.POLLRDHUP)
+    return len(peers) - len([event for _, event in poll.poll(0) if event & (select.POLLRDHUP | select.POLLHUP)])
+
+
+def seconds_until_closed(peers: Sequence[socket.socket]) -> float:
+    """How long it takes until the other end has closed every connection."""
+    began = time.monotonic()
+    until(lambda: still_open(peers) == 0, "who stalled is cut off")
+    return time.monotonic() - began
+
+
+@contextmanager
+def meanwhile(*attacks: Callable[[], object]) -> Iterator[threading.Event]:
+    """Each attack runs over and over in a thread of its own, until the block ends."""
+    over = threading.Event()
+
+    def repeat(attack: Callable[[], object]) -> None:
+        while not over.is_set():
+            with contextlib.suppress(OSError):  # being thrown out is what attackers are for
+                attack()
+
+    threads = [threading.Thread(target=repeat, args=(attack,)) for attack in attacks]
+    for thread in threads:
+        thread.start()
+    try:
+        yield over
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(WAIT_SECONDS)
+
+
+def said_to(connect: Connect, data: bytes) -> bytes:
+    """What the server answers to bytes, until it closes."""
+    with connect() as peer:
+        peer.sendall(data)
+        return b"".join(iter(lambda: peer.recv(65536), b""))
+
+
+def pipelined_answers(connect: Connect, count: int) -> int:
+    """How many of `count` requests, sent without waiting, are answered with 200."""
+    requests, answers, rest = GET * count, 0, b""
+    with connect() as peer:
+        peer.setblocking(False)
+        while answers < count:
+            readable, writable, _ = select.select([peer], [peer] if requests else [], [], WAIT_SECONDS)
+            assert readable or writable, f"stuck after {answers} answers"
+            if writable:
+                requests = requests[peer.send(requests) :]
+            if readable:
+                chunk = peer.recv(1 << 20)
+                assert chunk, f"closed after {answers} answers"
+                found = (rest + chunk).split(b"HTTP/1.1 200 OK")
+                answers += len(found) - 1
+                rest = found[-1][-15:]
+    return answers
+
+
+def test_scrapes_go_on_memory_stays_level_and_who_stalls_is_cut_off(tmp_path: Path) -> None:
+    """Over HTTP and TLS at once; usual medians are 2 to 7 ms, memory +5 MiB over HTTP and +50 MiB over TLS."""
+    authority = trustme.CA()
+    server_files(tmp_path, authority)
+    (tmp_path / "web.yml").write_text(f"tls_server_config: {{{TLS_FILES}}}")
+    with (
+        ExporterProcess(None, "--demo") as plain,
+        ExporterProcess(None, "--demo", f"--web.config.file={tmp_path}/web.yml") as secure,
+    ):
+        over_http, over_tls = dialer(plain), dialer(secure, client_context(authority))
+        scrape_seconds(over_http), scrape_seconds(over_tls)
+        before = resident_mib(plain), resident_mib(secure)
+        with (
+            stalled(plain, STALLED, HALF_A_HEAD) as heads,
+            stalled(secure, STALLED, HALF_A_HELLO) as hellos,
+            ThreadPoolExecutor(1) as watcher,
+        ):
+            reaped = watcher.submit(seconds_until_closed, [*heads, *hellos])
+            assert median_scrape_seconds(over_http) < 1
+            assert median_scrape_seconds(over_tls) < 1
+            with meanwhile(
+                lambda: said_to(over_http, b"GET / HTTP/1.1\r\nX: " + b"y" * 1_000_000 + b"\r\n\r\n"),
+                lambda: said_to(over_http, b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200_000 + b"\r\n"),
+                lambda: said_to(over_http, random.randbytes(2000)),
+                lambda: pipelined_answers(over_http, 200),
+            ):
+                assert median_scrape_seconds(over_http) < 1
+            with meanwhile(lambda: said_to(over_tls, b"GET / HTTP/1.1\r\nX: " + b"y" * 1_000_000 + b"\r\n\r\n")):
+                assert median_scrape_seconds(over_tls) < 1
+            assert pipelined_answers(over_http, PIPELINED) == PIPELINED
+            assert 5 < reaped.result() < 15
+        after = resident_mib(plain), resident_mib(secure)
+        assert after[0] - before[0] < 40
+        assert after[1] - before[1] < 100
+        assert median_scrape_seconds(over_http, 3) < 1
+        for exporter in (plain, secure):
+            assert not re.search("level=error|Traceback|logger=(asyncio|aiohttp)", exporter.log), exporter.log
+
+
+def test_scrapes_beyond_the_limit_are_refused_and_the_flag_is_named() -> None:
+    with ExporterProcess(None, "--demo", "--web.max-requests=1") as exporter, ThreadPoolExecutor(10) as clients:
+
+        def refusals() -> list[bytes]:
+            return [body for status, body, _ in clients.map(lambda _: exporter.get(), range(10)) if status == 503]
+
+        refused = until(refusals, "some of ten scrapes at once are refused")
+        assert b"--web.max-requests" in refused[0]
+        assert exporter.get()[0] == 200
+
+
+def test_with_256_file_descriptors_and_300_stalled_peers_a_scrape_still_works() -> None:
+    """Half of the descriptors are for peers; a new one takes the place of the one that was idle longest."""
+    with ExporterProcess(None, "--demo", prefix=["prlimit", "--nofile=256:256"]) as exporter:
+        connect = dialer(exporter)
+        with stalled(exporter, 300, HALF_A_HEAD) as peers:
+            assert median_scrape_seconds(connect) < 1
+            until(lambda: still_open(peers) < 128, "the oldest have made room")
+            assert still_open(peers[-50:]) == 50
+            assert len(list(Path(f"/proc/{exporter.process.pid}/fd").iterdir())) < 220
+        assert "level=error" not in exporter.log
+
+
+def test_when_file_descriptors_run_out_scrapes_go_on_and_the_log_says_so_once() -> None:
+    """So few are left that not even the smallest number of connections fits: whoever was idle longest has to go."""
+    world = World()
+    section = fleet(world, 2)
+    with Simulator(world) as simulator, ExporterProcess(config(simulator.url, [section])) as exporter:
+        connect, pid = dialer(exporter), exporter.process.pid
+        until(lambda: exporter.get("/-/ready")[0] == 200, "the connection to the API is made")
+        used = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 8, used + 8))
+        with stalled(exporter, 60, HALF_A_HEAD) as peers:
+            assert median_scrape_seconds(connect, 5) < 1
+            assert still_open(peers) <= 8
+        assert exporter.log.count("cannot accept a connection") == 1
+        assert "level=error" not in exporter.log

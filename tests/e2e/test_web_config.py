@@ -1,0 +1,280 @@
+"""One web configuration file, two servers: Debian's node_exporter and this exporter treat every client alike."""
+
+from __future__ import annotations
+
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import bcrypt
+import pytest
+import trustme
+
+from exporter.simulator import Simulator, World
+from tests.support.exporter import ExporterProcess, run_exporter, until, value
+from tests.support.fleet import config, fleet, phones
+from tests.support.node_exporter import node_exporter
+from tests.support.pki import client_file, server_files
+from tests.support.prometheus import RealPrometheus
+from tests.support.servers import require_binary
+from tests.support.webclients import CLIENTS, REFUSED, Credentials, curl, python
+
+USER = ("prometheus", "correct horse")
+WRONG_USERS = {
+    "no password": None,
+    "wrong password": ("prometheus", "wrong"),
+    "unknown user": ("nobody", "correct horse"),
+    "password of 100 bytes": ("prometheus", "x" * 100),
+    "empty password": ("prometheus", ""),
+}
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def users() -> str:
+    return f"basic_auth_users:\n  {USER[0]}: {bcrypt.hashpw(USER[1].encode(), bcrypt.gensalt(4)).decode()}\n"
+
+
+def write_web_config(folder: Path, authority: trustme.CA) -> Path:
+    """Client certificates and passwords, as Prometheus's documentation shows them."""
+    server_files(folder, authority)
+    path = folder / "web.yml"
+    path.write_text(
+        "tls_server_config:\n"
+        "  cert_file: server.crt\n"
+        "  key_file: server.key\n"
+        "  client_auth_type: RequireAndVerifyClientCert\n"
+        "  client_ca_file: ca.crt\n"
+        "  min_version: TLS12\n"
+        "  cipher_suites:\n"
+        "  - TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\n"
+        "  - TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\n"
+        "http_server_config:\n"
+        "  headers:\n"
+        "    Strict-Transport-Security: max-age=31536000\n"
+        f"{users()}"
+    )
+    return path
+
+
+@contextmanager
+def both(web_config: Path, scheme: str) -> Iterator[dict[str, str]]:
+    """The URLs of the metrics of both servers, by name."""
+    with (
+        node_exporter(web_config, web_config.parent / "node_exporter.log") as theirs,
+        ExporterProcess(None, "--demo", f"--web.config.file={web_config}") as exporter,
+    ):
+        yield {"node_exporter": f"{scheme}://{theirs}/metrics", "cams_exporter": f"{exporter.url}/metrics"}
+
+
+def test_every_client_fares_alike_with_node_exporter_and_this_exporter(authority: trustme.CA, tmp_path: Path) -> None:
+    """No certificate, a stranger's, the right one; no password, wrong ones, the right one; curl and Python."""
+    require_binary("curl")
+    web_config = write_web_config(tmp_path, authority)
+    good, stranger = client_file(tmp_path, authority, "good"), client_file(tmp_path, trustme.CA(), "stranger")
+    expected = {
+        ("no certificate", "right password"): REFUSED,
+        ("wrong certificate", "right password"): REFUSED,
+        ("right certificate", "right password"): 200,
+        **{("right certificate", what): 401 for what in WRONG_USERS},
+    }
+    certificates = {"no certificate": None, "wrong certificate": stranger, "right certificate": good}
+    ca = tmp_path / "ca.crt"
+    with both(web_config, "https") as urls:
+        for server, url in urls.items():
+            for client, ask in CLIENTS.items():
+                seen = {
+                    (certificate, what): ask(
+                        url, Credentials(ca, certificates[certificate], WRONG_USERS.get(what, USER))
+                    )
+                    for certificate, what in expected
+                }
+                assert seen == expected, f"{client} at {server}"
+
+
+def test_what_is_broken_later_is_refused_alike_and_what_is_mended_is_served(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    """Neither server is restarted; a rotated certificate and a new password count at once."""
+    web_config = write_web_config(tmp_path, authority)
+    valid = web_config.read_text()
+    own = Credentials(tmp_path / "ca.crt", client_file(tmp_path, authority), USER)
+    with both(web_config, "https") as urls:
+
+        def statuses() -> set[int]:
+            return {python(url, own) for url in urls.values()}
+
+        assert statuses() == {200}
+        web_config.write_text(valid.replace("server.key", "missing.key"))
+        assert statuses() == {REFUSED}
+        web_config.write_text(valid)
+        until(lambda: statuses() == {200}, "both have recovered")
+
+        other = trustme.CA()
+        server_files(tmp_path, other)
+        until(lambda: statuses() == {REFUSED}, "the old authority is no longer trusted, nor the new server by the old")
+        own = Credentials(tmp_path / "ca.crt", client_file(tmp_path, other, "other"), USER)
+        until(lambda: statuses() == {200}, "both have the new certificates")
+
+        web_config.write_text(valid.partition("basic_auth_users")[0] + users().replace(USER[0], "someone-else"))
+        until(lambda: statuses() == {401}, "the user is gone")
+
+
+def test_passwords_without_tls_are_asked_for_alike(authority: trustme.CA, tmp_path: Path) -> None:
+    web_config = tmp_path / "web.yml"
+    web_config.write_text(users())
+    nobody = Credentials(tmp_path / "unused")
+    with both(web_config, "http") as urls:
+        for url in urls.values():
+            assert curl(url, nobody) == 401
+            assert curl(url, Credentials(nobody.authority, user=USER)) == 200
+        probes = [urls["cams_exporter"].replace("/metrics", path) for path in ("/-/healthy", "/-/ready")]
+        assert curl(probes[0], nobody) == 200
+        assert curl(probes[1], nobody) in {200, 503}  # ready once every number was polled
+
+
+def test_prometheus_scrapes_over_mutual_tls_with_a_password(authority: trustme.CA, tmp_path: Path) -> None:
+    """A wrong password is a target that is down, and says why; a rotated certificate interrupts nothing."""
+    web_config = write_web_config(tmp_path, authority)
+    client = str(client_file(tmp_path, authority))
+    with ExporterProcess(None, "--demo", f"--web.config.file={web_config}") as exporter:
+
+        def job(name: str, password: str) -> dict[str, object]:
+            return {
+                "job_name": name,
+                "scheme": "https",
+                "tls_config": {"ca_file": str(tmp_path / "ca.crt"), "cert_file": client, "key_file": client},
+                "basic_auth": {"username": USER[0], "password": password},
+                "static_configs": [{"targets": [exporter.target]}],
+            }
+
+        jobs = [job("right", USER[1]), job("wrong", "guessed")]
+        with RealPrometheus(config={"scrape_configs": jobs}) as prometheus:
+
+            def health() -> dict[str, tuple[str, str]]:
+                return {one["labels"]["job"]: (one["health"], one["lastError"]) for one in prometheus.targets()}
+
+            expected = {"right": ("up", ""), "wrong": ("down", "server returned HTTP status 401 Unauthorized")}
+            prometheus.wait_until(lambda: health() == expected, "the right password scrapes, the wrong one does not")
+            prometheus.wait_for_series('cams_phone_number_verification_status{job="right",status="VERIFIED"} == 1')
+            server_files(tmp_path, authority)
+            before = prometheus.value('count_over_time(up{job="right"}[1h])')
+            assert before is not None
+            prometheus.wait_until(
+                lambda: (prometheus.value('count_over_time(up{job="right"}[1h])') or 0) >= before + 1,
+                "another scrape",
+            )
+            assert health() == expected
+            assert prometheus.query('count_over_time(cams_exporter_build_info{job="wrong"}[1h])') == []
+
+
+def post(url: str, **headers: str) -> tuple[int, str]:
+    """Status and body of a POST."""
+    request = urllib.request.Request(url, method="POST", headers=headers)
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+class TestReload:
+    """`POST /-/reload` of a real exporter."""
+
+    def test_200_means_in_force_and_500_has_every_fault_and_changes_nothing(self) -> None:
+        world = World()
+        main, more = fleet(world, 2), fleet(world, 1, name="more", start=100)
+        with (
+            Simulator(world) as simulator,
+            ExporterProcess(config(simulator.url, [main]), "--web.enable-lifecycle") as exporter,
+        ):
+            exporter.write_config(config(simulator.url, [main, more]))
+            assert post(f"{exporter.url}/-/reload")[0] == 200
+            assert set(exporter.statuses()) == {*phones(2), *phones(1, 100)}
+            exporter.write_config(config(simulator.url, [main | {"qps": 99}], scrape_intervall="1s"))
+            status, body = post(f"{exporter.url}/-/reload")
+            assert status == 500
+            assert "scrape_intervall: unknown key" in body
+            assert "accounts[0].qps: " in body
+            assert len(exporter.statuses()) == 3
+            assert value(exporter.scrape(), "cams_exporter_config_last_reload_successful") == 0
+            assert post(f"{exporter.url}/-/reload", Origin="https://evil.example")[0] == 403
+
+    def test_signals_and_requests_do_not_get_in_each_others_way(self) -> None:
+        world = World()
+        section = fleet(world, 2)
+        with (
+            Simulator(world) as simulator,
+            ExporterProcess(config(simulator.url, [section]), "--web.enable-lifecycle") as exporter,
+        ):
+            for _ in range(10):
+                exporter.reload()
+                assert post(f"{exporter.url}/-/reload") == (200, "the configuration is in force\n")
+            until(lambda: exporter.log.count("configuration reloaded") >= 11, "both kinds were done")
+            assert len(exporter.statuses()) == 2
+            assert "level=error" not in exporter.log
+
+    def test_without_the_flag_it_is_forbidden(self) -> None:
+        with ExporterProcess(None, "--demo") as exporter:
+            assert post(f"{exporter.url}/-/reload")[0] == 403
+
+
+class TestConfigCheck:
+    """`--config.check` with `--web.config.file`."""
+
+    def test_a_good_file_is_said_to_be_good(self, authority: trustme.CA, tmp_path: Path) -> None:
+        web_config = write_web_config(tmp_path, authority)
+        done = run_exporter("--config.check", "--demo", f"--web.config.file={web_config}")
+        assert (done.returncode, done.stderr.count("error")) == (0, 0)
+        assert done.stdout.endswith(f"{web_config}: valid: TLS with client certificates, 1 user, no rate limit\n")
+
+    def test_every_fault_of_both_files_is_said_and_no_secret(self, tmp_path: Path) -> None:
+        main, web_config = tmp_path / "config.yml", tmp_path / "web.yml"
+        main.write_text("scrape_intervall: 60s\n")
+        web_config.write_text("basic_auth_users: {a: s3cr3t}\ntls_server_config: {min_version: SSL3}\n")
+        done = run_exporter("--config.check", f"--config.file={main}", f"--web.config.file={web_config}")
+        assert done.returncode == 2
+        assert f"{main}:1: scrape_intervall: unknown key" in done.stderr
+        assert f"{web_config}:1: basic_auth_users.a: is not a bcrypt hash" in done.stderr
+        assert "missing one of cert or cert_file" in done.stderr
+        assert 'unknown TLS version: "SSL3"' in done.stderr
+        assert "s3cr3t" not in done.stderr + done.stdout
+        assert done.stdout == ""
+
+    def test_a_bad_file_stops_the_start_with_the_same_words(self, tmp_path: Path) -> None:
+        web_config = tmp_path / "web.yml"
+        web_config.write_text("tls_server_config: {cert_file: a.crt, key_file: b.key}\n")
+        done = run_exporter("--demo", "--web.listen-address=127.0.0.1:0", f"--web.config.file={web_config}")
+        assert done.returncode == 2
+        faults = [line for line in done.stderr.splitlines() if line.startswith(f"{web_config}:1: ")]
+        assert [fault.partition('" ')[2][:50] for fault in faults] == [
+            "cannot be read: no such file or directory; create "
+        ] * 2
+        assert "listening" not in done.stderr
+
+
+def test_a_file_that_is_replaced_as_kubernetes_does_is_followed(authority: trustme.CA, tmp_path: Path) -> None:
+    """A mounted secret is a folder behind a symbolic link, which is exchanged as a whole."""
+    for name in ("v1", "v2"):
+        (tmp_path / name).mkdir()
+        server_files(tmp_path / name, authority)
+        (tmp_path / name / "web.yml").write_text("tls_server_config: {cert_file: server.crt, key_file: server.key}\n")
+    shutil.copy(tmp_path / "v1" / "ca.crt", tmp_path / "ca.crt")
+    (tmp_path / "data").symlink_to("v1")
+    own = Credentials(tmp_path / "ca.crt")
+    with ExporterProcess(None, "--demo", f"--web.config.file={tmp_path}/data/web.yml") as exporter:
+        assert python(f"{exporter.url}/metrics", own) == 200
+        (tmp_path / "v2" / "server.key").write_text("broken")
+        (tmp_path / "next").symlink_to("v2")
+        (tmp_path / "next").rename(tmp_path / "data")
+        assert python(f"{exporter.url}/metrics", own) == REFUSED
+        until(lambda: "nobody is let in until it is mended" in exporter.log, "the log says so")
+        server_files(tmp_path / "v2", authority)
+        until(lambda: python(f"{exporter.url}/metrics", own) == 200, "it has recovered")

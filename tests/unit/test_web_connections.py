@@ -1,0 +1,415 @@
+"""How peers are treated that stall, flood, or take all the room: deadlines, bounds, and who has to leave first."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+import trustme
+
+from exporter.web.door import MAX_CONNECTIONS, MIN_CONNECTIONS, Door, Peer, max_connections
+from exporter.web.security import WebSecurity
+from exporter.web.server import Limits
+from exporter.web.unread import Unread
+from tests.support.pki import TLS_FILES, client_context, server_files
+from tests.support.webserver import WAIT_SECONDS, FakeExposer, Running, drain, eventually_scraped, serving
+
+GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+HALF = b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Stalled: y"
+SHORT = Limits(head_seconds=0.5)
+
+
+def is_closed(peer: socket.socket) -> bool:
+    """Whether the other end closes the connection; waits for that."""
+    try:
+        return peer.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+def is_open(peer: socket.socket) -> bool:
+    """Whether the other end has not closed the connection."""
+    peer.setblocking(False)
+    try:
+        peer.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+    finally:
+        peer.settimeout(WAIT_SECONDS)
+    return False
+
+
+def answered(peer: socket.socket) -> bool:
+    """Whether a scrape on this connection succeeds."""
+    peer.sendall(GET)
+    return is_answer(peer)
+
+
+def is_answer(peer: socket.socket) -> bool:
+    """Whether what arrives next is a whole scrape."""
+    answer = b""
+    while not answer.endswith(b"up 1\n"):
+        chunk = peer.recv(65536)
+        if not chunk:
+            return False
+        answer += chunk
+    return answer.startswith(b"HTTP/1.1 200 ")
+
+
+def one_deadline_passes(server: Running) -> None:
+    """Wait as long as the server waits for the head of a request, and a little more."""
+    with server.connect() as clock:
+        assert is_closed(clock)
+
+
+def cut_off_while(send: Callable[[], object]) -> bool:
+    """Whether the server ends a connection on which something is sent over and over."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    with suppress(ConnectionError):
+        while time.monotonic() < deadline:
+            send()
+        return False
+    return True
+
+
+class TestDeadlines:
+    """The head of a request must be there in time."""
+
+    @pytest.mark.parametrize("said", [b"", b"G", HALF, b"\r\n"])
+    def test_a_peer_that_stalls_in_the_head_is_cut_off(self, said: bytes, caplog: pytest.LogCaptureFixture) -> None:
+        with serving(limits=SHORT) as server, server.connect() as peer:
+            peer.sendall(said)
+            assert is_closed(peer)
+        assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
+
+    def test_bytes_now_and_then_do_not_renew_the_deadline(self) -> None:
+        with serving(limits=SHORT) as server, server.connect() as peer, server.connect() as clock:
+            clock.settimeout(SHORT.head_seconds / 10)
+
+            def drip() -> None:
+                peer.sendall(b"y")
+                with suppress(TimeoutError):
+                    clock.recv(1)
+
+            peer.sendall(HALF)
+            assert cut_off_while(drip)
+
+    def test_a_connection_that_was_used_may_rest_longer(self) -> None:
+        """Prometheus keeps its connections from scrape to scrape."""
+        with serving(limits=SHORT) as server, server.connect() as peer:
+            assert answered(peer)
+            one_deadline_passes(server)
+            assert answered(peer)
+
+    def test_the_deadline_holds_for_every_request_of_a_connection(self) -> None:
+        with serving(limits=SHORT) as server, server.connect() as peer:
+            assert answered(peer)
+            peer.sendall(HALF)
+            assert is_closed(peer)
+
+    def test_a_body_that_does_not_come_is_not_waited_for(self) -> None:
+        with serving(limits=SHORT) as server, server.connect() as peer:
+            peer.sendall(b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nonly this")
+            assert peer.recv(65536).startswith(b"HTTP/1.1 405 ")
+            assert is_closed(peer)
+
+    def test_who_is_being_answered_is_not_cut_off_for_what_is_half_said_behind_it(self) -> None:
+        exposer = FakeExposer(gate=threading.Event())
+        assert exposer.gate is not None
+        with serving(exposer, limits=SHORT) as server, server.connect() as peer:
+            peer.sendall(GET + HALF)
+            assert exposer.entered.acquire(timeout=WAIT_SECONDS)
+            one_deadline_passes(server)
+            one_deadline_passes(server)
+            exposer.gate.set()
+            assert is_answer(peer)
+            assert is_closed(peer)
+
+
+class TestFloods:
+    """What one peer may send."""
+
+    def test_a_head_of_a_megabyte_is_refused(self, caplog: pytest.LogCaptureFixture) -> None:
+        with serving() as server, server.connect() as peer:
+            with suppress(ConnectionError):  # the server need not hear it to the end
+                peer.sendall(b"GET / HTTP/1.1\r\nX: " + b"y" * 1_000_000 + b"\r\n\r\n")
+            with suppress(ConnectionError):
+                assert peer.recv(65536).startswith((b"HTTP/1.1 431 ", b"HTTP/1.0 400 "))
+            assert server.get("/metrics").status == 200
+        assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
+
+    def test_a_head_of_many_small_parts_is_431_and_names_nothing(self) -> None:
+        with serving() as server, server.connect() as peer:
+            peer.sendall(b"GET / HTTP/1.1\r\n")
+            for _ in range(9):
+                peer.sendall(b"X: " + b"y" * 8000 + b"\r\n")
+            answer = peer.recv(65536)
+        assert answer == (
+            b"HTTP/1.1 431 Request Header Fields Too Large\r\nServer: cams_exporter\r\n"
+            b"Connection: close\r\nContent-Length: 0\r\n\r\n"
+        )
+
+    def test_what_is_pipelined_behind_an_answer_is_left_unread(self) -> None:
+        """Else each connection could fill the memory with requests that wait."""
+        exposer = FakeExposer(gate=threading.Event())
+        assert exposer.gate is not None
+        with serving(exposer) as server, server.connect() as peer:
+            peer.sendall(GET)
+            assert exposer.entered.acquire(timeout=WAIT_SECONDS)
+            peer.settimeout(0.5)
+            sent, chunk = 0, GET * 10_000
+            with suppress(TimeoutError):
+                while sent < 200_000_000:
+                    sent += peer.send(chunk)
+            assert sent < 50_000_000
+            assert len(exposer.calls) == 1
+            exposer.gate.set()
+
+    def test_pipelined_requests_are_answered_in_order_while_others_get_their_turn(self) -> None:
+        with serving() as server, server.connect() as peer:
+            sender = threading.Thread(target=peer.sendall, args=(GET * 2000,))
+            sender.start()
+            others = [server.get("/metrics").status for _ in range(5)]
+            answers = 0
+            rest = b""
+            while answers < 2000:
+                chunk = peer.recv(1 << 20)
+                assert chunk
+                *found, rest = (rest + chunk).split(b"up 1\n")
+                answers += len(found)
+            sender.join(WAIT_SECONDS)
+        assert others == [200] * 5
+
+    def test_a_body_without_end_is_not_read_for_long(self) -> None:
+        with serving() as server, server.connect() as peer:
+            peer.sendall(b"POST /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            assert peer.recv(65536).startswith(b"HTTP/1.1 405 ")
+            assert cut_off_while(lambda: peer.sendall(b"400\r\n" + b"y" * 0x400 + b"\r\n"))
+            assert server.get("/metrics").status == 200
+
+
+def arrives_whole(peer: socket.socket, size: int) -> bool:
+    """Whether an answer of this size is read to its end."""
+    received = 0
+    with suppress(ConnectionError):
+        while received < size and (chunk := peer.recv(1 << 20)):
+            received += len(chunk)
+    return received >= size
+
+
+@pytest.mark.parametrize(
+    ("request_line", "status"),
+    [
+        (b"GET http://x/metrics HTTP/1.1", 200),
+        (b"GET /metrics HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings", 200),
+        (b"GET /metrics HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade", 200),
+        (b"CONNECT x:443 HTTP/1.1", 404),
+        (b"OPTIONS * HTTP/1.1", 404),
+        (b"PRI * HTTP/2.0", 400),
+        (b"GET * HTTP/1.1", 400),
+        (b"GET /metrics HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5", 400),
+    ],
+)
+def test_odd_requests_get_a_plain_answer_and_no_other_protocol(request_line: bytes, status: int) -> None:
+    with serving() as server, server.connect() as peer:
+        peer.sendall(request_line + b"\r\nHost: x\r\n\r\n")
+        answer = peer.recv(65536)
+        assert answer[9:12] == str(status).encode()
+        assert b"Upgrade" not in answer
+        assert server.get("/metrics").status == 200
+
+
+class TestRoom:
+    """Connections are bounded; the one that was idle longest makes room."""
+
+    def test_a_new_connection_takes_the_place_of_the_longest_idle_one(self) -> None:
+        with serving(limits=Limits(connections=3)) as server, ExitStack() as stack:
+            first, second, third = (stack.enter_context(server.connect()) for _ in range(3))
+            assert answered(second)
+            assert answered(third)
+            assert server.get("/metrics").status == 200
+            assert is_closed(first)
+            assert (is_open(second), is_open(third)) == (True, True)
+
+    def test_an_answer_makes_a_connection_the_youngest_of_the_idle_ones(self) -> None:
+        with serving(limits=Limits(connections=2)) as server, server.connect() as first, server.connect() as second:
+            assert answered(second)
+            assert answered(first)
+            assert server.get("/metrics").status == 200
+            assert is_closed(second)
+            assert answered(first)
+
+    def test_who_is_being_answered_keeps_its_place_and_who_comes_then_is_turned_away(self) -> None:
+        exposer = FakeExposer(gate=threading.Event())
+        assert exposer.gate is not None
+        with serving(exposer, limits=Limits(connections=1)) as server, server.connect() as busy:
+            busy.sendall(GET)
+            assert exposer.entered.acquire(timeout=WAIT_SECONDS)
+            for _ in range(3):
+                with server.connect() as late:
+                    assert is_closed(late)
+            exposer.gate.set()
+            assert is_answer(busy)
+            assert server.get("/metrics").status == 200
+
+    def test_who_does_not_read_its_answer_makes_room_too(self) -> None:
+        """Where nobody is idle; the answer it holds is freed with it."""
+        exposer = FakeExposer(body=b"x" * 32_000_000)
+        limits = Limits(connections=2, patience_seconds=0.1, send_seconds=600)
+        with serving(exposer, limits=limits) as server, ExitStack() as stack:
+            slow = [stack.enter_context(server.connect()) for _ in range(2)]
+            for peer in slow:
+                peer.sendall(GET)
+                assert peer.recv(1) == b"H"  # it is being sent
+            exposer.body = b"up 1\n"
+            assert eventually_scraped(server)
+            assert sum(not arrives_whole(peer, 32_000_000) for peer in slow) == 1
+
+    def test_a_scrape_that_is_not_read_gives_its_place_to_one_that_may_be(self) -> None:
+        """Else forty clients that do not read would end all scraping, thirty seconds at a time."""
+        exposer = FakeExposer(body=b"x" * 32_000_000)
+        limits = Limits(patience_seconds=0.1, send_seconds=600)
+        with serving(exposer, max_requests=1, limits=limits) as server, server.connect() as slow:
+            slow.sendall(GET)
+            assert slow.recv(1) == b"H"
+            exposer.body = b"up 1\n"
+            assert eventually_scraped(server)
+            assert not arrives_whole(slow, 32_000_000)
+
+    def test_a_flood_of_peers_that_never_speak_does_not_keep_a_scrape_out(self) -> None:
+        with serving(limits=Limits(connections=10)) as server, ExitStack() as stack:
+            flood = [stack.enter_context(server.connect()) for _ in range(100)]
+            assert server.get("/metrics").status == 200
+            assert sum(is_open(peer) for peer in flood) <= 10
+
+    def test_tls_peers_that_never_shake_hands_make_room_too(self, tmp_path: Path) -> None:
+        authority = trustme.CA()
+        server_files(tmp_path, authority)
+        (tmp_path / "web.yml").write_text(f"tls_server_config: {{{TLS_FILES}}}")
+        limits = Limits(connections=3, handshake_seconds=600)
+        with serving(security=WebSecurity(tmp_path / "web.yml"), limits=limits) as server, ExitStack() as stack:
+            silent = [stack.enter_context(server.connect()) for _ in range(9)]
+            assert server.over(client_context(authority)).get("/metrics").status == 200
+            assert is_closed(silent[0])
+            assert sum(is_open(peer) for peer in silent) <= 3
+
+    def test_peers_that_were_turned_away_take_no_room(self, tmp_path: Path) -> None:
+        """However their handshake failed: else they would drive out connections that rest between two scrapes."""
+        authority = trustme.CA()
+        server_files(tmp_path, authority)
+        (tmp_path / "web.yml").write_text(f"tls_server_config: {{{TLS_FILES}}}")
+        limits = Limits(connections=3)
+        with serving(security=WebSecurity(tmp_path / "web.yml"), limits=limits) as server:
+            secure = server.over(client_context(authority))
+            with secure.connect() as kept:
+                assert answered(kept)
+                for _ in range(5):
+                    with server.connect() as peer:
+                        peer.sendall(b"no TLS at all\r\n\r\n")
+                        drain(peer)
+                    with pytest.raises(ssl.SSLError):
+                        server.over(ssl.create_default_context()).connect()
+                assert answered(kept)
+
+
+@pytest.mark.parametrize(
+    ("descriptors", "connections"),
+    [(256, 128), (20, MIN_CONNECTIONS), (2**20, MAX_CONNECTIONS), (resource.RLIM_INFINITY, MAX_CONNECTIONS)],
+)
+def test_half_of_the_file_descriptors_are_for_peers(
+    monkeypatch: pytest.MonkeyPatch, descriptors: int, connections: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
+    assert max_connections() == connections
+
+
+class FlakyListener(socket.socket):
+    """A listening socket whose next accepts fail as `errors` says."""
+
+    errors: list[int]
+
+    def accept(self) -> tuple[socket.socket, object]:
+        if self.errors:
+            raise OSError(self.errors.pop(0), "as the test wants")
+        return super().accept()
+
+
+class Greeter(asyncio.Protocol):
+    """Says hello and keeps the connection."""
+
+    def __init__(self, peer: Peer, door: Door) -> None:
+        self._peer, self._door = peer, door
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._peer.connected(transport)
+        transport.write(b"hello")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._door.left(self._peer)
+
+
+def with_door(use: Callable[[FlakyListener], object]) -> object:
+    """What `use`, on a thread, makes of a door whose accepts fail."""
+
+    async def run() -> object:
+        with FlakyListener(socket.AF_INET, socket.SOCK_STREAM) as listener:
+            listener.errors = []
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            listener.setblocking(False)
+
+            def greet(peer: Peer) -> asyncio.Protocol:
+                return Greeter(peer, door)
+
+            door = Door(WebSecurity(None), greet, 10, Unread())
+            door.open([listener])
+            try:
+                return await asyncio.to_thread(use, listener)
+            finally:
+                await door.close()
+
+    return asyncio.run(run())
+
+
+def test_while_descriptors_run_out_the_longest_idle_make_room_and_the_log_says_so_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def use(listener: FlakyListener) -> None:
+        address = listener.getsockname()
+        with ExitStack() as stack:
+            old = [stack.enter_context(socket.create_connection(address, WAIT_SECONDS)) for _ in range(3)]
+            assert [peer.recv(5) for peer in old] == [b"hello"] * 3
+            listener.errors = [errno.EMFILE, errno.ENFILE]
+            with socket.create_connection(address, WAIT_SECONDS) as new:
+                assert new.recv(5) == b"hello"
+                assert (is_closed(old[0]), is_closed(old[1]), is_open(old[2]), is_open(new)) == (True, True, True, True)
+
+    with_door(use)
+    assert [record.getMessage() for record in caplog.records] == ["cannot accept a connection"]
+
+
+def test_a_peer_that_left_before_it_was_accepted_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def use(listener: FlakyListener) -> None:
+        address = listener.getsockname()
+        with socket.create_connection(address, WAIT_SECONDS) as old:
+            assert old.recv(5) == b"hello"
+            listener.errors = [errno.ECONNABORTED, errno.EPERM]
+            with socket.create_connection(address, WAIT_SECONDS) as new:
+                assert new.recv(5) == b"hello"
+                assert is_open(old)
+
+    with_door(use)
+    assert not caplog.records

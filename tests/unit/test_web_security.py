@@ -1,0 +1,195 @@
+"""The web configuration in force: read again when a file changes, and nothing in force while one is broken."""
+
+from __future__ import annotations
+
+import logging
+import resource
+from pathlib import Path
+
+import pytest
+import trustme
+
+from exporter.errors import ConfigError
+from exporter.web.security import RETRY_SECONDS, SETTLE_SECONDS, WebSecurity
+from tests.support.clock import FakeClock
+from tests.support.pki import TLS_FILES, server_files
+
+HASH = "$2b$04$CmdUBs.kZ9/6w6xoscTdV.XPX.ZJvOjNVo/fOtLtRWLda/f4fFxx2"
+ALICE, BOB = f"basic_auth_users: {{alice: {HASH}}}\n", f"basic_auth_users: {{bob: {HASH}}}\n"
+MTLS = f"{TLS_FILES}, client_ca_file: ca.crt, client_auth_type: RequireAndVerifyClientCert"
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    server_files(tmp_path, trustme.CA())
+    return tmp_path / "web.yml"
+
+
+def written(path: Path, text: str) -> Path:
+    """Replace the file as careful tools do; its stamp is another one, however fast the test is."""
+    path.with_suffix(".new").write_text(text)
+    path.with_suffix(".new").rename(path)
+    return path
+
+
+def in_force(security: WebSecurity, clock: FakeClock) -> list[str]:
+    """The users in force, once what was written has settled."""
+    clock.advance(SETTLE_SECONDS)
+    return sorted(security.current().users)
+
+
+def broken(security: WebSecurity, clock: FakeClock) -> str:
+    """What is wrong while nothing is in force."""
+    clock.advance(SETTLE_SECONDS)
+    with pytest.raises(ConfigError) as refused:
+        security.current()
+    return str(refused.value)
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_without_a_file_nothing_is_protected() -> None:
+    security = WebSecurity(None)
+    assert (security.tls, security.current().tls, security.current().users) == (False, None, {})
+
+
+def test_a_broken_file_stops_the_start(path: Path) -> None:
+    with pytest.raises(ConfigError, match="unknown key"):
+        WebSecurity(written(path, "basic_auth_user: {}"))
+
+
+def test_a_file_that_protects_nothing_is_worth_a_warning(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    WebSecurity(written(path, ""))
+    WebSecurity(written(path, ALICE))
+    assert messages(caplog) == ["web configuration has neither TLS nor users: anyone may ask"]
+
+
+def test_changed_users_are_in_force_at_once(path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    security = WebSecurity(written(path, ALICE), clock.monotonic)
+    assert in_force(security, clock) == ["alice"]
+    written(path, BOB)
+    assert in_force(security, clock) == ["bob"]
+    assert messages(caplog) == ["web configuration read again"]
+
+
+def test_an_unchanged_file_is_not_read_again(path: Path, clock: FakeClock) -> None:
+    """The same object, so the same TLS sessions: reading costs, and is done on every connection."""
+    changed_ns = written(path, ALICE).stat().st_ctime_ns
+    security = WebSecurity(path, clock.monotonic, lambda: changed_ns + 1_000_000_000)
+    first = security.current()
+    clock.advance(3600)
+    assert security.current() is first
+
+
+def test_what_was_read_right_after_it_was_written_is_read_once_more(path: Path, clock: FakeClock) -> None:
+    """Two writes within a tick of the file system's clock leave the same stamp: the second would go unnoticed."""
+    changed_ns = written(path, ALICE).stat().st_ctime_ns
+    now_ns = [changed_ns + 1_000_000]
+    security = WebSecurity(path, clock.monotonic, lambda: now_ns[0])
+    first = security.current()
+    clock.advance(SETTLE_SECONDS / 2)
+    assert security.current() is first
+    clock.advance(SETTLE_SECONDS)
+    now_ns[0] += 100_000_000
+    second = security.current()
+    assert second is not first
+    clock.advance(3600)
+    assert security.current() is second
+
+
+@pytest.mark.parametrize("name", ["server.crt", "server.key", "ca.crt"])
+def test_a_changed_certificate_key_or_authority_is_in_force_at_once(path: Path, clock: FakeClock, name: str) -> None:
+    security = WebSecurity(written(path, f"tls_server_config: {{{MTLS}}}"), clock.monotonic)
+    before = security.current().tls
+    server_files(path.parent, trustme.CA())
+    clock.advance(SETTLE_SECONDS)
+    after = security.current().tls
+    assert before is not None
+    assert after is not None
+    assert after.context is not before.context
+    written(path.parent / name, "broken")
+    assert name in broken(security, clock) or "PEM" in broken(security, clock)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "basic_auth_users: was removed while running"),
+        ("basic_auth_users: {}", "basic_auth_users: was removed while running"),
+        ("basic_auth_users: {alice: secret}", "is not a bcrypt hash"),
+        ("basic_auth_users:\n  ali", "has no value"),
+        ("rate_limit: {burst: 1}", "basic_auth_users: was removed while running"),
+        (f"{ALICE}tls_server_config: {{{TLS_FILES}}}", "tls_server_config: was added while running"),
+    ],
+)
+def test_a_file_broken_later_lets_nobody_in_and_is_logged_once(
+    path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture, text: str, fault: str
+) -> None:
+    """Neither a typo nor a file caught half written may open the doors."""
+    security = WebSecurity(written(path, ALICE), clock.monotonic)
+    written(path, text)
+    for _ in range(5):
+        assert fault in broken(security, clock) or "is a string" in broken(security, clock)
+        clock.advance(RETRY_SECONDS)
+    assert len(messages(caplog)) == 1
+    assert "nobody is let in until it is mended" in caplog.messages[0]
+    assert HASH not in caplog.text
+    assert "secret" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "fault"),
+    [
+        (TLS_FILES, None, "tls_server_config: was removed while running"),
+        (MTLS, TLS_FILES, "client_auth_type: client certificates were required at the start and no longer are"),
+        (f"{MTLS}, client_allowed_sans: [a]", MTLS, "client_allowed_sans: was removed while running"),
+    ],
+)
+def test_protection_that_was_there_at_the_start_cannot_be_edited_away(
+    path: Path, clock: FakeClock, first: str, then: str | None, fault: str
+) -> None:
+    security = WebSecurity(written(path, f"tls_server_config: {{{first}}}"), clock.monotonic)
+    written(path, "" if then is None else f"tls_server_config: {{{then}}}")
+    assert fault in broken(security, clock)
+    assert security.tls
+
+
+def test_what_is_mended_is_in_force_again(path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    security = WebSecurity(written(path, ALICE), clock.monotonic)
+    path.unlink()
+    assert "no such file" in broken(security, clock)
+    written(path, BOB)
+    assert in_force(security, clock) == ["bob"]
+    assert messages(caplog)[-1] == "web configuration read again"
+
+
+def test_a_failure_to_read_is_tried_again_though_nothing_changed(path: Path, clock: FakeClock) -> None:
+    """What failed may have been the reading: here the table of file descriptors is full."""
+    security = WebSecurity(written(path, ALICE), clock.monotonic)
+    written(path, BOB)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        fault = broken(security, clock)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "too many open files" in fault
+    clock.advance(RETRY_SECONDS)
+    assert in_force(security, clock) == ["bob"]
+
+
+def test_each_new_fault_is_logged(path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    security = WebSecurity(written(path, ALICE), clock.monotonic)
+    for text in ("a: 1\nb: 2", "c: 3"):
+        written(path, text)
+        broken(security, clock)
+    assert len(caplog.records) == 3
