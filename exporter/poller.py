@@ -48,7 +48,7 @@ class Fetcher(Protocol):
     """What the poller needs of the client."""
 
     def fetch(self, number: PhoneNumber, gate: Callable[[], None]) -> Answer:
-        """Ask once; calls `gate` right before sending.  Raises ApiError, and what `gate` raises."""
+        """Ask once; calls `gate` whenever it is ready to send.  Raises ApiError, and what `gate` raises."""
 
     def ready(self) -> bool:
         """False until a first look for credentials ended, well or badly."""
@@ -271,12 +271,15 @@ class AccountPoller:
             self._ended(poll, retry, put_back=put_back)
 
     def _pass_gate(self, poll: _Poll) -> None:
-        """Block until the next slot and take it.  Raises Stopped where the poll must not go."""
+        """Block until the next slot and take it.  Raises Stopped where the poll must not go.
+
+        A poll that comes again, since its connection was gone, waits for another slot; its first one goes unused.
+        """
         with self._gate.slot(lambda: self._may_go(poll)) as now:
-            poll.passed_at = now
-            self._journal.waited(now - poll.entry.wanted_at)
-            if self._places.passed():
+            self._journal.waited(now - (poll.entry.wanted_at if poll.passed_at is None else poll.passed_at))
+            if poll.passed_at is None and self._places.passed():
                 self._loop.nudge()
+            poll.passed_at = now
 
     def _may_go(self, poll: _Poll) -> bool:
         """Nothing goes by a client that was replaced; while the account is refused only its probe does."""

@@ -1,8 +1,8 @@
 """Ask the CAMS API about one number: one request -> Answer or ApiError.  Neither retries nor paces.
 
-The caller paces through the gate: it is called exactly once a fetch, when a connection stands and the request can leave
-at once; or, where no connection or credential could be had, before the error is raised, so that failing attempts are
-paced like others.
+The caller paces through the gate: it is called when a connection stands and the request can leave at once; again, where
+the server closed that connection meanwhile; or, where no connection or credential could be had, before the error is
+raised, so that failing attempts are paced like others.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from exporter.cams.attempt import Attempt
 from exporter.cams.dialing import Dialer, Lookup, endpoint_of
 from exporter.cams.failures import FAILURES, api_error
 from exporter.cams.signing import Acs3Auth
-from exporter.cams.transport import Transport
+from exporter.cams.transport import Connection, Transport
 from exporter.errors import ApiError, CredentialsError, Kind
 from exporter.logs import fields
 from exporter.model import OPERATION, Answer, Clock, Credential, PhoneNumber
@@ -31,6 +31,9 @@ from exporter.model import OPERATION, Answer, Clock, Credential, PhoneNumber
 logger = logging.getLogger(__name__)
 
 API_VERSION = "2020-06-06"
+
+MAX_SLOTS = 2
+"""Slots that one attempt takes at most: a server that closes every connection at once must not eat the budget."""
 
 SKEW_NEWS_SECONDS = 30.0
 """A skew is said in the log when it differs by more from the last one that was, and makes a signature another one."""
@@ -104,20 +107,16 @@ class Client:
                 with attempt.paused():
                     gate()
                 raise api_error(error, attempt) from None
+            connection = self._at_its_slot(connection, gate, attempt)
             try:
-                with attempt.paused():
-                    gate()
                 credential = self._credentials.get()  # anew: the wait may have been long
             except CredentialsError as error:
                 self._transport.release(connection)
                 raise api_error(error, attempt) from None
-            except BaseException:
-                self._transport.release(connection)
-                raise
             skew_seconds = self.skew_seconds
             request = self._signed(number, credential, skew_seconds)
             try:
-                reply = self._transport.exchange(self._transport.refresh(connection, attempt), request, attempt)
+                reply = self._transport.exchange(connection, request, attempt)
             except FAILURES as error:
                 raise api_error(error, attempt) from None
             try:
@@ -142,6 +141,28 @@ class Client:
     def close(self) -> None:
         """Abandon what is under way: it fails at once."""
         self._transport.close()
+
+    def _at_its_slot(self, connection: Connection, gate: Callable[[], None], attempt: Attempt) -> Connection:
+        """Wait for a slot; returns a connection over which the request can leave at once.
+
+        A connection that the server closed meanwhile is replaced, and the new one waits for a slot of its own: making
+        it takes time, and sent after that the request would squeeze in before the next one.
+        """
+        for _ in range(MAX_SLOTS):
+            try:
+                with attempt.paused():
+                    gate()
+            except BaseException:
+                self._transport.release(connection)
+                raise
+            try:
+                fit = self._transport.refresh(connection, attempt)
+            except FAILURES as error:
+                raise api_error(error, attempt) from None
+            if fit is connection:
+                break
+            connection = fit
+        return connection
 
     def _signed(self, number: PhoneNumber, credential: Credential, skew_seconds: float) -> PreparedRequest:
         """The request, dated and signed now."""

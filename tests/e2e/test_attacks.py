@@ -130,14 +130,16 @@ def said_to(connect: Connect, data: bytes) -> bytes:
 def pipelined_answers(connect: Connect, count: int) -> int:
     """How many of `count` requests, sent without waiting, are answered with 200."""
     requests, answers, rest = GET * count, 0, b""
+    poll = select.poll()  # not select(): with a thousand peers about, descriptors are beyond what that can name
     with connect() as peer:
         peer.setblocking(False)
         while answers < count:
-            readable, writable, _ = select.select([peer], [peer] if requests else [], [], WAIT_SECONDS)
-            assert readable or writable, f"stuck after {answers} answers"
-            if writable:
+            poll.register(peer, select.POLLIN | (select.POLLOUT if requests else 0))
+            ready = [event for _, event in poll.poll(WAIT_SECONDS * 1000)]
+            assert ready, f"stuck after {answers} answers"
+            if ready[0] & select.POLLOUT:
                 requests = requests[peer.send(requests) :]
-            if readable:
+            if ready[0] & ~select.POLLOUT:
                 chunk = peer.recv(1 << 20)
                 assert chunk, f"closed after {answers} answers"
                 found = (rest + chunk).split(b"HTTP/1.1 200 OK")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import email.utils
 import json
 import logging
+import select
 import socket
 import threading
 
 import pytest
 
-from exporter.cams.client import Client
+from exporter.cams.client import MAX_SLOTS, Client
 from exporter.errors import ApiError, Kind, Stopped
 from exporter.model import Credential
 from tests.support.clients import CREDENTIAL, FixedCredentials, client_of, error_of
@@ -52,6 +53,45 @@ def test_the_gate_opens_onto_a_connection_and_before_the_request() -> None:
         client.fetch(number(), open_late)
         client.fetch(number(), open_late)
     assert gate.calls == [(1, 0), (1, 1)]
+
+
+def await_close(client: Client) -> None:
+    """Until the server has closed the connection of the one attempt under way."""
+    (attempt,) = client._transport._attempts
+    assert attempt._socket is not None
+    assert select.select([attempt._socket], [], [], SOON)[0]
+
+
+def test_a_connection_closed_while_it_waited_is_replaced_and_waits_for_a_slot_of_its_own() -> None:
+    """A handshake after the slot would make the request late, hence too close to the next one."""
+
+    def script(peer: Peer) -> None:
+        if server.connections > 1:
+            answering(ok())(peer)
+
+    with RawServer(script) as server, client_of(server.url) as client:
+        calls = Gate(server)
+
+        def gate() -> None:
+            calls()
+            if len(calls.calls) == 1:
+                await_close(client)
+
+        assert client.fetch(number(), gate).status == "VERIFIED"
+    assert [sent for _, sent in calls.calls] == [0, 0]
+    assert server.connections == 2
+
+
+def test_a_server_that_closes_every_connection_costs_two_slots_at_most() -> None:
+    with RawServer(lambda peer: None) as server, client_of(server.url) as client:
+        calls = Gate()
+
+        def gate() -> None:
+            calls()
+            await_close(client)
+
+        assert error_of(client, gate=gate).code == "connection_error"
+    assert len(calls.calls) == MAX_SLOTS
 
 
 def test_the_gate_is_passed_once_where_the_answer_is_an_error() -> None:

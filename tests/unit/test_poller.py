@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from exporter.bounds import MAX_POLLS_UNDER_WAY, Places, connect_ahead, max_in_flight
-from exporter.budget import Budget
+from exporter.budget import Budget, pace_qps
 from exporter.errors import ApiError, Kind
 from exporter.metrics import Counters
 from exporter.model import OPERATION, Answer, PhoneNumber
@@ -36,11 +36,13 @@ class FakeClient:
         self.is_ready = True
         self.renewed = 0
         self.closed = False
+        self.slots = 1
         self.while_connecting: Callable[[], None] = lambda: None
 
     def fetch(self, number: PhoneNumber, gate: Callable[[], None]) -> Answer:
         self.while_connecting()
-        gate()
+        for _ in range(self.slots):
+            gate()
         outcome = self.script(number, len(self.sent))
         self.sent.append((self.clock.now, number.phone_number))
         self.clock.advance(self.latency)
@@ -450,6 +452,16 @@ class TestOnce:
 
 class TestLifecycle:
     """Starting, reloading, stopping."""
+
+    def test_a_poll_that_comes_to_the_gate_again_takes_another_slot_and_is_one_poll(self) -> None:
+        """The client had to connect anew: its first slot is spent, its place is counted once."""
+        bench = Bench(polled=numbers(4), qps=1)
+        bench.client.slots = 2
+        instants = [at for at, _ in bench.run(8.5)]
+        assert all(after - before >= 2 for before, after in itertools.pairwise(instants))
+        assert len(instants) == 4
+        assert bench.poller.status().in_flight == 0
+        assert bench.counted("cams_api_budget_wait_seconds_total") == pytest.approx(4 / pace_qps(1, 10))
 
     def test_nothing_is_sent_before_the_first_look_for_credentials_ended(self) -> None:
         bench = Bench()

@@ -123,19 +123,6 @@ def test_a_server_that_says_close_and_does_not_is_taken_at_its_word() -> None:
         assert server.connections == 2
 
 
-def test_a_connection_closed_while_the_gate_is_shut_costs_no_error() -> None:
-    def script(peer: Peer) -> None:
-        if server.connections == 2:
-            answering(ok())(peer)
-
-    def gate() -> None:
-        await_bytes(*(attempt._socket for attempt in client._transport._attempts))
-
-    with RawServer(script) as server, client_of(server.url) as client:
-        assert client.fetch(number(), gate).status == "VERIFIED"
-        assert server.connections == 2
-
-
 def test_an_answer_nobody_asked_for_is_never_taken_for_the_next_number() -> None:
     """A server that answers twice must not lend one number's status to another."""
     stale = ok({**ANSWER, "Data": {"CodeVerificationStatus": "STALE"}})
