@@ -10,6 +10,9 @@ from pathlib import Path
 IDLE_QPS = 0.001
 """The least that the configuration allows: a request in 17 minutes."""
 
+SPREAD = 0.2
+"""How much an account's rate differs from the mean at most."""
+
 MAX_ACCOUNTS = 100
 NUMBERS_PER_ACCOUNT = 100
 
@@ -37,14 +40,16 @@ class Fleet:
 
     def text(self, polls_per_second: float) -> str:
         """The configuration."""
-        qps = max(IDLE_QPS, polls_per_second / self.accounts)
+        qps = polls_per_second / self.accounts
         lines = [f"scrape_interval: {self.interval}", "api:", f"  endpoint: {self.endpoint}"]
         if self.ca_file is not None:
             lines.append(f"  ca_file: {self.ca_file}")
         lines.append("accounts:")
         bounds = [self.numbers * account // self.accounts for account in range(self.accounts + 1)]
         for account, (first, end) in enumerate(itertools.pairwise(bounds)):
-            lines += account_lines(account, range(first, end), qps, min(MAX_RATE, math.ceil(qps * 1.1)))
+            # Equal rates would make all accounts ask in step, as no hundred accounts of real life do.
+            own = max(IDLE_QPS, min(MAX_RATE, qps * (1 + SPREAD * ((2 * account + 1) / self.accounts - 1))))
+            lines += account_lines(account, range(first, end), own, min(MAX_RATE, math.ceil(own * 1.1)))
         return "\n".join(lines) + "\n"
 
 

@@ -27,6 +27,8 @@ RATES = (100.0, 1_000.0)
 FILL_RATE = 1_000.0
 TARGET_SIZE = 10_000
 SETTLE_SECONDS = 2.0
+SPREAD_SECONDS = 6.0
+"""After this long the accounts, which a reload made begin anew together, no longer ask in step."""
 
 
 @dataclass(slots=True)
@@ -91,7 +93,7 @@ def _measure(numbers: int, options: Options) -> _Size:
             if rate <= numbers:
                 fleet.write(config, rate)
                 ours.reload()
-                time.sleep(options.pick(SETTLE_SECONDS, 0.2))
+                time.sleep(options.pick(SPREAD_SECONDS, 0.2))
                 found.polling[rate] = _polling(numbers, ours, options)
         if numbers == TARGET_SIZE:
             found.after_a_pass = _after_a_pass(ours)

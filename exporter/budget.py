@@ -63,6 +63,10 @@ class Budget:
         self.qps = qps
         self.quota = quota
 
+    def hold_until(self, instant: float) -> None:
+        """Let no request go before `instant`."""
+        self._paused_until = max(self._paused_until, instant)
+
     def ready_at(self, now: float) -> float:
         """The instant of the next slot; at or before `now` means that a request may go at once."""
         gap_seconds = 1 / pace_qps(self.effective_qps(now), self.quota)

@@ -1,22 +1,21 @@
 """The exposition: the bytes of a scrape, in the format and encoding a client asked for.
 
 Equal, byte for byte, to what prometheus_client's `generate_latest` makes of the same families (`reference`), at a
-fraction of its cost.  What takes long to spell, labels and timestamps, is spelled when it changes and kept; a scrape
-joins it to lines, a chunk of numbers at a time, so that there is never a second copy of the whole text.  Whole lines
-are not kept: they would take many times the memory and save nothing that counts beside the compression.
+fraction of its cost.  What takes long to spell, labels and timestamps, is spelled when it changes and kept.  Of the
+lines themselves the compressed form is kept, for a thousand numbers at a time: a scrape, which Prometheus always asks
+for compressed, joins what did not change and compresses anew only what did.
 
 Blocking; called off the event loop.
 """
 
 from __future__ import annotations
 
-import io
+import math
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from functools import lru_cache
 
-from isal import isal_zlib  # five times as fast as zlib, which would be two thirds of a scrape's cost
 from prometheus_client import exposition
 from prometheus_client.core import Metric as Family
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
@@ -24,20 +23,17 @@ from prometheus_client.registry import Collector
 
 from exporter import metrics
 from exporter.collector import CamsCollector, info_labels, number_labels
+from exporter.deflate import Part, member, part
 from exporter.metrics import Metric
-from exporter.model import KNOWN_STATUSES, PhoneNumber
+from exporter.model import KNOWN_STATUSES, UNKNOWN, AccountStatus, PhoneNumber
 from exporter.spelling import escaped, spelled_around, spelled_labels, spelled_value
 from exporter.state import NumberState, Snapshot
 
-GZIP_LEVEL = 1
-"""As small as zlib's level 1; the levels above save one byte in two hundred."""
-
-CHUNK_NUMBERS = 2048
-"""Numbers joined at a time: up to 1 MB of text, about a millisecond."""
+CHUNK_NUMBERS = 1024
+"""Numbers whose lines are compressed together: one that changes costs as many lines, about a millisecond."""
 
 NO_NAMES: frozenset[str] = frozenset()
 
-_GZIP_CONTAINER = 16 + isal_zlib.MAX_WBITS
 _EOF = "# EOF\n"
 
 
@@ -59,53 +55,117 @@ class Exposition:
     def __init__(self, collector: CamsCollector, others: Collector) -> None:
         self.collector = collector
         self.others = others
-        self._rows: list[_Row] = []
+        self._chunks: list[_Chunk] = []
         self._lock = threading.Lock()
 
     def scrape(self, fmt: Format, *, gzip: bool = False, names: frozenset[str] = NO_NAMES) -> bytes:
         """One scrape; `names` keeps only the samples so named (all, when empty)."""
         with self._lock:
-            return _encoded(self._text(fmt, names), gzip=gzip)
+            snapshot, accounts = self.collector.view()
+            self._respell(snapshot)
+            rest = self._rest(accounts, fmt, names)
+            if gzip and not names:
+                return member([*self._number_parts(fmt), part("".join(rest).encode())])
+            text = b"".join([piece.encode() for piece in (*self._number_text(fmt, names), *rest)])
+        return member([part(text)]) if gzip else text
 
-    def _text(self, fmt: Format, names: frozenset[str]) -> Iterator[str]:
-        snapshot, accounts = self.collector.view()
-        self._respell(snapshot.numbers)
-        for metric, line in _NUMBER_LINES:
-            if not names or metric.name in names:
-                yield from self._number_family(metric, line, snapshot, fmt, sparse=bool(names))
+    def _respell(self, snapshot: Snapshot) -> None:
+        records, chunks = snapshot.numbers, self._chunks
+        starts = range(0, len(records), CHUNK_NUMBERS)
+        del chunks[len(starts) :]
+        chunks.extend([_Chunk() for _ in starts[len(chunks) :]])
+        for chunk, start in zip(chunks, starts, strict=True):
+            chunk.update(records[start : start + CHUNK_NUMBERS], snapshot)
+
+    def _number_parts(self, fmt: Format) -> Iterator[Part]:
+        """All families about numbers, compressed."""
+        for index, (metric, _) in enumerate(_NUMBER_LINES):
+            yield _header_part(metric.name, metric.help, metric.type, fmt)
+            for chunk in self._chunks:
+                yield chunk.part(index)
+
+    def _number_text(self, fmt: Format, names: frozenset[str]) -> Iterator[str]:
+        """The families about numbers that `names` has, or all; an empty one that is asked for by name is left out."""
+        for index, (metric, _) in enumerate(_NUMBER_LINES):
+            if names and metric.name not in names:
+                continue
+            lines = [chunk.text(index) for chunk in self._chunks]
+            if not names or any(lines):
+                yield _header(metric.name, metric.help, metric.type, fmt)
+                yield from lines
+
+    def _rest(self, accounts: Sequence[AccountStatus], fmt: Format, names: frozenset[str]) -> list[str]:
+        """What is said about accounts, the exporter and its process."""
+        found = []
         for metric, samples in self.collector.own_samples(accounts):
             lines = [series.line(value) for series, value in samples if not names or series.name in names]
             if lines or not names:
-                yield _header(metric.family, metric.help, metric.type, fmt)
-                yield "".join(lines)
-        yield reference(_Only(self.others.collect(), names), fmt).decode()
+                found += [_header(metric.family, metric.help, metric.type, fmt), *lines]
+        return [*found, reference(_Only(self.others.collect(), names), fmt).decode()]
 
-    def _respell(self, records: tuple[NumberState, ...]) -> None:
-        """Bring the rows up to date with `records`; 0.1 µs for a record that is the same as at the last scrape."""
+
+class _Chunk:
+    """Some numbers: their rows, and of each family their lines compressed, as long as those hold."""
+
+    __slots__ = ("_parts", "_records", "_rows", "_windows")
+
+    def __init__(self) -> None:
+        self._records: tuple[NumberState, ...] = ()
+        self._rows: list[_Row] = []
+        self._parts: list[Part | None] = [None] * len(_NUMBER_LINES)
+        # By account: the statuses shown hold while its `fresh_since` is above the one instant and not above the other.
+        self._windows: dict[str, tuple[float, float]] = {}
+
+    def update(self, records: tuple[NumberState, ...], snapshot: Snapshot) -> None:
+        """Spell what changed since the last time; 10 ns for a record that is the same."""
+        if records != self._records:
+            self._records = records
+            self._respell(records, snapshot)
+        fresh_since = snapshot.fresh_since
+        if not all(stale < fresh_since[account] <= fresh for account, (stale, fresh) in self._windows.items()):
+            self._show(snapshot)
+
+    def part(self, index: int) -> Part:
+        """The lines of a family, compressed."""
+        found = self._parts[index]
+        if found is None:
+            found = self._parts[index] = part(self.text(index).encode())
+        return found
+
+    def text(self, index: int) -> str:
+        """The lines of a family."""
+        _, line = _NUMBER_LINES[index]
+        return "".join([line(row) for row in self._rows])
+
+    def _respell(self, records: tuple[NumberState, ...], snapshot: Snapshot) -> None:
         rows = self._rows
-        del rows[len(records) :]
-        for index, row in enumerate(rows):
-            record = records[index]
+        if [row.record.number for row in rows] != [record.number for record in records]:
+            self._rows = [_Row(record) for record in records]
+            self._parts = [None] * len(_NUMBER_LINES)
+            self._show(snapshot)
+            return
+        for row, record in zip(rows, records, strict=True):
             if row.record is not record:
-                if row.record.number is record.number:
-                    row.update(record)
-                else:
-                    rows[index] = _Row(record)
-        rows.extend([_Row(record) for record in records[len(rows) :]])
+                for index in row.update(record, snapshot.status(record)):
+                    self._parts[index] = None
+                self._widen(row, snapshot)
 
-    def _number_family(
-        self, metric: Metric, line: _Line, snapshot: Snapshot, fmt: Format, *, sparse: bool
-    ) -> Iterator[str]:
-        """A family about numbers, chunk by chunk; a `sparse` one is left out if it has no samples."""
-        header = _header(metric.name, metric.help, metric.type, fmt)
-        if not sparse:
-            yield header
-        for start in range(0, len(self._rows), CHUNK_NUMBERS):
-            lines = "".join([line(row, snapshot) for row in self._rows[start : start + CHUNK_NUMBERS]])
-            if sparse and lines:
-                sparse = False
-                yield header
-            yield lines
+    def _show(self, snapshot: Snapshot) -> None:
+        """Look at all statuses anew: some went stale, or are fresh again by a longer `stale_after`."""
+        self._parts[_STATUS] = None
+        self._windows = {}
+        for row in self._rows:
+            row.shown = snapshot.status(row.record)
+            self._widen(row, snapshot)
+
+    def _widen(self, row: _Row, snapshot: Snapshot) -> None:
+        """See to it that the window ends where `row` would show another status."""
+        account, at = row.record.number.account, row.record.success_at
+        stale, fresh = self._windows.get(account, (-math.inf, math.inf))
+        if at >= snapshot.fresh_since[account]:
+            self._windows[account] = stale, min(fresh, at)
+        else:
+            self._windows[account] = max(stale, at), fresh
 
 
 @lru_cache(maxsize=1024)
@@ -121,17 +181,18 @@ def _pieces(account: str, cust_space_id: str, labels: tuple[tuple[str, str], ...
 
 
 class _Row:
-    """What of a number's lines takes long to spell.
+    """What of a number's lines takes long to spell, and the status to show, which its chunk looks after.
 
     `name`, `label` and `id` are escaped, which mostly leaves them the very strings that the record holds: all labels
     spelled out would take three times the memory of the rest.
     """
 
-    __slots__ = ("id", "label", "name", "pieces", "record", "since", "success")
+    __slots__ = ("id", "label", "name", "pieces", "record", "shown", "since", "success")
 
     def __init__(self, record: NumberState) -> None:
         number = record.number
         self.record = record
+        self.shown = UNKNOWN
         self.pieces = _pieces(number.account, number.cust_space_id, number.labels)
         self.name = escaped(number.name)
         self.label = escaped(number.label)
@@ -141,27 +202,37 @@ class _Row:
         is_same = record.status_since_unix == record.success_unix
         self.since = self.success if is_same else _instant(record.status_since_unix)
 
-    def update(self, record: NumberState) -> None:
-        """Spell what a poll of the same number changed."""
+    def update(self, record: NumberState, shown: str) -> list[int]:
+        """Spell what a poll of the same number changed; returns the families in which that shows."""
         old, self.record = self.record, record
-        if record.phone_number_id is not old.phone_number_id:
+        changed = []
+        if shown != self.shown or record.extra_statuses != old.extra_statuses:
+            self.shown = shown
+            changed.append(_STATUS)
+        if record.phone_number_id != old.phone_number_id:
             self.id = escaped(record.phone_number_id)
+            changed.append(_INFO)
+        if record.last_poll_success is not old.last_poll_success:
+            changed.append(_LAST_POLL)
         if record.success_unix != old.success_unix:
             self.success = _instant(record.success_unix)
+            changed.append(_SUCCESS)
         if record.status_since_unix != old.status_since_unix:
             self.since = _instant(record.status_since_unix)
+            changed.append(_SINCE)
+        return changed
 
 
-_Line = Callable[[_Row, Snapshot], str]
+_Line = Callable[[_Row], str]
 
 
 def _instant(unix: float | None) -> str:
     return "" if unix is None else spelled_value(unix)
 
 
-def _status_lines(row: _Row, snapshot: Snapshot) -> str:
+def _status_lines(row: _Row) -> str:
     return f'{metrics.STATUS.name}{{{row.pieces[0]}{row.label}"'.join(
-        _status_tails(snapshot.status(row.record), row.record.extra_statuses)
+        _status_tails(row.shown, row.record.extra_statuses)
     )
 
 
@@ -172,21 +243,21 @@ def _status_tails(current: str, extra: tuple[str, ...]) -> tuple[str, ...]:
     return ("", *(f",{spelled_labels([('status', status)])}}} {float(status == current)}\n" for status in statuses))
 
 
-def _info_line(row: _Row, _snapshot: Snapshot) -> str:
+def _info_line(row: _Row) -> str:
     _, before, between, before_id, after = row.pieces
     return f"{metrics.INFO.name}{{{before}{row.name}{between}{row.label}{before_id}{row.id}{after}}} 1.0\n"
 
 
-def _last_poll_line(row: _Row, _snapshot: Snapshot) -> str:
+def _last_poll_line(row: _Row) -> str:
     success = row.record.last_poll_success
     return "" if success is None else _line(metrics.LAST_POLL_SUCCESS, row, "1.0" if success else "0.0")
 
 
-def _success_line(row: _Row, _snapshot: Snapshot) -> str:
+def _success_line(row: _Row) -> str:
     return row.success and _line(metrics.LAST_SUCCESS, row, row.success)
 
 
-def _since_line(row: _Row, _snapshot: Snapshot) -> str:
+def _since_line(row: _Row) -> str:
     return row.since and _line(metrics.STATUS_CHANGE, row, row.since)
 
 
@@ -201,12 +272,18 @@ _NUMBER_LINES: tuple[tuple[Metric, _Line], ...] = (
     (metrics.LAST_SUCCESS, _success_line),
     (metrics.STATUS_CHANGE, _since_line),
 )
+_STATUS, _INFO, _LAST_POLL, _SUCCESS, _SINCE = range(len(_NUMBER_LINES))
 
 
 @lru_cache(maxsize=128)
 def _header(name: str, documentation: str, type_: str, fmt: Format) -> str:
     """The HELP and TYPE lines of a family, as the reference has them."""
     return reference(_Only([Family(name, documentation, type_)]), fmt).decode().removesuffix(_EOF)
+
+
+@lru_cache(maxsize=16)
+def _header_part(name: str, documentation: str, type_: str, fmt: Format) -> Part:
+    return part(_header(name, documentation, type_, fmt).encode())
 
 
 class _Only(Collector):
@@ -234,17 +311,3 @@ def reference(collector: Collector, fmt: Format) -> bytes:
         text: bytes = openmetrics_exposition.generate_latest(collector)  # type: ignore[no-untyped-call] # the library's
         return text
     return exposition.generate_latest(collector)
-
-
-def _encoded(text: Iterable[str], *, gzip: bool) -> bytes:
-    """`text` as UTF-8, or that as one gzip member."""
-    out = io.BytesIO()  # hands its content over without copying it
-    if not gzip:
-        for chunk in text:
-            out.write(chunk.encode())
-        return out.getvalue()
-    compressor = isal_zlib.compressobj(GZIP_LEVEL, isal_zlib.DEFLATED, _GZIP_CONTAINER)
-    for chunk in text:
-        out.write(compressor.compress(chunk.encode()))  # lets other threads run meanwhile
-    out.write(compressor.flush())
-    return out.getvalue()

@@ -37,6 +37,9 @@ NOT_READY_SECONDS = 0.05
 
 DEAD_SECONDS = 30.0
 
+MAX_STAGGER_SECONDS = 1.0
+"""An account's first poll waits for less than this and less than the gap between two of its requests."""
+
 MAX_KEYS_LOCKED = 1000
 """Numbers whose next polls are looked up at a time: less than a millisecond."""
 
@@ -144,7 +147,11 @@ class AccountPoller:
             self._gate.look_again()
 
     def start(self) -> None:
-        """Start polling."""
+        """Start polling; a hundred accounts that start together do not ask in step ever after."""
+        with self._lock:
+            gap_seconds = 1 / pace_qps(self._budget.qps, self._budget.quota)
+            delay_seconds = self._schedule.offset_share * min(gap_seconds, MAX_STAGGER_SECONDS)
+            self._budget.hold_until(self._clock.monotonic() + delay_seconds)
         self._loop.start()
 
     def stop(self) -> None:

@@ -52,7 +52,8 @@ class Schedule:
     """
 
     def __init__(self, account: str, *, repeat: bool = True) -> None:
-        self._offset_share = zlib.crc32(account.encode()) / 2**32  # accounts do not all start at the same instant
+        self.offset_share = zlib.crc32(account.encode()) / 2**32
+        """Where in its interval the account's first phase lies: accounts do not all ask at the same instants."""
         self._repeat = repeat
         self._interval = math.inf
         self._fits = True
@@ -80,7 +81,7 @@ class Schedule:
         old, self._entries = self._entries, {}
         fresh: list[Entry] = []
         for rank, number in enumerate(sorted(numbers, key=lambda n: n.key)):
-            phase = (self._offset_share + rank / len(numbers)) * interval_seconds + now - now_unix
+            phase = (self.offset_share + rank / len(numbers)) * interval_seconds + now - now_unix
             entry = old.pop(number.key, None)
             if entry is None:
                 entry = Entry(number, phase, self._next_phase(phase, now))

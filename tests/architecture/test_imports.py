@@ -23,7 +23,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"state"}),
     frozenset({"config"}),
     frozenset({"bounds", "budget", "schedule", "refusal", "retries", "history", "metrics", "yamlfile", "logs"}),
-    frozenset({"model", "errors", "spelling", "memory"}),
+    frozenset({"model", "errors", "spelling", "memory", "deflate"}),
 )
 """From the roof to the ground; a part imports what stands below it."""
 
@@ -37,7 +37,7 @@ ROOMS = {
     "aiohttp": {"web", "simulator"},
     "jinja2": {"web"},
     "bcrypt": {"web"},
-    "isal": {"exposition"},
+    "isal": {"deflate"},
 }
 """Third-party libraries and the parts that may know them."""
 

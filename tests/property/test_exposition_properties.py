@@ -39,8 +39,13 @@ FLEETS = st.lists(NUMBERS, max_size=6, unique_by=lambda number: number.key)
 Step = Callable[[Exposed], None]
 
 
-def configured(fleet: list[PhoneNumber]) -> Step:
-    return lambda exposed: exposed.state.configure(fleet, dict.fromkeys(ACCOUNTS, 900.0))
+def configured(fleet: list[PhoneNumber], stale_after: float = 900.0) -> Step:
+    return lambda exposed: exposed.state.configure(fleet, dict.fromkeys(ACCOUNTS, stale_after))
+
+
+def reconfigured(stale_after: float) -> Step:
+    """What was stale may be fresh again without a poll."""
+    return lambda exposed: configured([r.number for r in exposed.state.snapshot().numbers], stale_after)(exposed)
 
 
 def renamed(index: int, name: str) -> Step:
@@ -77,6 +82,7 @@ STEPS = st.lists(
     st.one_of(
         st.builds(configured, FLEETS),
         st.builds(renamed, INDEXES, HOSTILE),
+        st.builds(reconfigured, st.floats(1, 3000, allow_nan=False)),
         st.builds(polled, INDEXES, ANSWERS),
         st.builds(polled, INDEXES, st.just(ApiError("timeout", Kind.TRANSIENT))),
         st.builds(later, st.floats(0, 1000, allow_nan=False)),

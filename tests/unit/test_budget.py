@@ -246,3 +246,12 @@ def test_a_budget_is_idle_once_nothing_of_its_past_counts_any_more() -> None:
     budget.throttled(101.0, released_at=101.0, pause_seconds=5)
     assert not budget.is_idle(140.0)
     assert budget.is_idle(160.0)
+
+
+def test_nothing_goes_before_the_instant_it_is_held_until() -> None:
+    budget = Budget(5.0, 10.0)
+    budget.hold_until(7.5)
+    assert budget.ready_at(0.0) == 7.5
+    budget.hold_until(3.0)
+    assert budget.ready_at(0.0) == 7.5
+    assert budget.effective_qps(0.0) == 5.0

@@ -98,6 +98,13 @@ def test_a_status_that_goes_stale_is_shown_as_unknown_without_a_poll(exposed: Ex
     assert stale.encode() == exposed.reference(Format.TEXT)
 
 
+def test_a_longer_stale_after_makes_a_stale_status_fresh_again_without_a_poll(exposed: Exposed) -> None:
+    exposed.clock.advance(900.1)
+    for stale_after in (900.0, 3600.0, 900.0):
+        exposed.state.configure(numbers(3), {"main": stale_after})
+        assert gzip.decompress(exposed.exposition.scrape(Format.TEXT, gzip=True)) == exposed.reference(Format.TEXT)
+
+
 def test_more_numbers_than_one_chunk_are_joined_without_a_seam() -> None:
     made = Exposed([ACCOUNT])
     made.state.configure(numbers(CHUNK_NUMBERS + 1), {"main": 900.0})
