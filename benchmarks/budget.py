@@ -31,9 +31,9 @@ from exporter.budget import Budget, pace_qps
 from exporter.metrics import Counters
 from exporter.model import Answer, PhoneNumber, SystemClock
 from exporter.poller import AccountPoller
+from exporter.poller.workers import Workers
 from exporter.simulator.window import busiest_second
 from exporter.state import State
-from exporter.workers import Workers
 
 QPS = QUOTA = 10
 WORKERS = 8

@@ -20,7 +20,6 @@ from prometheus_client import (
 )
 
 from exporter import memory, poller, storage
-from exporter.bounds import max_in_flight
 from exporter.budget import Budget
 from exporter.cams.client import Client
 from exporter.cams.codes import DOCUMENTED_CODES, advice
@@ -33,9 +32,10 @@ from exporter.logs import fields
 from exporter.metrics import Counters
 from exporter.model import AccountStatus, Clock, NumberKey
 from exporter.poller import AccountPoller
+from exporter.poller.bounds import max_in_flight
+from exporter.poller.workers import Workers
 from exporter.state import Details, Snapshot, State
 from exporter.storage import Storage
-from exporter.workers import Workers
 
 logger = logging.getLogger(__name__)
 

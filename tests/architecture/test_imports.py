@@ -19,10 +19,10 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"app"}),
     frozenset({"web", "poller"}),
     frozenset({"exposition"}),
-    frozenset({"collector", "cams", "workers", "storage", "gate", "journal", "loop"}),
+    frozenset({"collector", "cams", "storage"}),
     frozenset({"state"}),
     frozenset({"config"}),
-    frozenset({"bounds", "budget", "schedule", "refusal", "retries", "history", "metrics", "yamlfile", "logs"}),
+    frozenset({"budget", "schedule", "history", "metrics", "yamlfile", "logs"}),
     frozenset({"model", "errors", "spelling", "memory", "deflate"}),
 )
 """From the roof to the ground; a part imports what stands below it."""
@@ -63,6 +63,14 @@ def floor(name: str) -> int | None:
     return next((index for index, names in enumerate(FLOORS) if name in names), None)
 
 
+POLLER_FLOORS = (
+    frozenset({"__init__"}),
+    frozenset({"account"}),
+    frozenset({"gate", "journal", "loop", "workers", "bounds", "refusal", "retries"}),
+)
+"""Within the poller the parts do not know each other; the account's loop knows them all."""
+
+
 def ours(path: Path) -> Iterator[str]:
     """The parts of the package that `path` imports."""
     for module in imported(path):
@@ -88,6 +96,14 @@ def test_imports_run_one_way(path: Path) -> None:
         assert above < below, f"{path}: {importer} must not import {name}"
 
 
+@pytest.mark.parametrize("path", sorted((PACKAGE / "poller").glob("*.py")), ids=lambda path: path.name)
+def test_the_poller_is_built_from_parts_that_do_not_know_each_other(path: Path) -> None:
+    (level,) = (index for index, names in enumerate(POLLER_FLOORS) if path.stem in names)
+    below = frozenset[str]().union(*POLLER_FLOORS[level + 1 :])
+    prefix = "exporter.poller."
+    assert {m.removeprefix(prefix).partition(".")[0] for m in imported(path) if m.startswith(prefix)} <= below
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_each_library_stays_in_its_rooms(path: Path) -> None:
     for module in imported(path):
@@ -101,7 +117,9 @@ def test_the_simulator_shares_no_code_with_the_client(path: Path) -> None:
     assert set(ours(path)) <= {"simulator"}
 
 
-@pytest.mark.parametrize("name", ["bounds", "budget", "schedule", "refusal", "retries", "history"])
+@pytest.mark.parametrize(
+    "name", ["budget", "schedule", "history", "deflate", "poller/bounds", "poller/refusal", "poller/retries"]
+)
 def test_pure_modules_know_neither_clocks_nor_threads(name: str) -> None:
     """Time is an argument there, and waiting happens elsewhere."""
     assert not {"time", "threading", "datetime", "asyncio"} & set(imported(PACKAGE / f"{name}.py"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from exporter.bounds import MAX_POLLS_UNDER_WAY
+from exporter.poller.bounds import MAX_POLLS_UNDER_WAY
 from exporter.simulator import Key, Refusal, Simulator, Throttle, World, faults
 from tests.support.exporter import ExporterProcess, errors, statuses, total, until, value
 from tests.support.faketime import WallClock

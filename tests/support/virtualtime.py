@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from exporter.workers import Job, Workers
+from exporter.poller.workers import Job, Workers
 
 SOON = 20.0
 

@@ -8,7 +8,7 @@ import pytest
 
 from exporter.budget import Budget, pace_qps
 from exporter.errors import Stopped
-from exporter.gate import Gate
+from exporter.poller.gate import Gate
 from tests.support.virtualtime import VirtualTime
 
 GAP = 1 / pace_qps(1.0, 10.0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from exporter.errors import ApiError, Kind
-from exporter.journal import Journal
 from exporter.metrics import Counters
+from exporter.poller.journal import Journal
 from exporter.state import State
 from tests.support.clock import FakeClock
 from tests.support.numbers import number

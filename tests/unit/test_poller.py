@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from exporter.bounds import MAX_POLLS_UNDER_WAY, Places, connect_ahead, max_in_flight
 from exporter.budget import Budget, pace_qps
 from exporter.errors import ApiError, Kind
 from exporter.metrics import Counters
 from exporter.model import OPERATION, Answer, PhoneNumber
 from exporter.poller import MAX_KEYS_LOCKED, AccountPoller
+from exporter.poller.bounds import MAX_POLLS_UNDER_WAY, Places, connect_ahead, max_in_flight
+from exporter.poller.workers import Job, Workers
 from exporter.state import NumberState, State
-from exporter.workers import Job, Workers
 from tests.support.clock import FakeClock
 from tests.support.numbers import numbers
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.errors import ApiError, Kind
-from exporter.refusal import Refusal
+from exporter.poller.refusal import Refusal
 
 
 def error(kind: Kind, code: str = "Forbidden.RAM") -> ApiError:

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from exporter.errors import Kind
-from exporter.retries import CAP_SECONDS, retry_at
+from exporter.poller.retries import CAP_SECONDS, retry_at
 
 
 def latest(kind: Kind, retries: int) -> float:

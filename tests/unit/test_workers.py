@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from exporter.workers import Workers
+from exporter.poller.workers import Workers
 
 SOON = 10.0
 

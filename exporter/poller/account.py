@@ -15,20 +15,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from exporter.bounds import Places
 from exporter.budget import Budget, pace_qps
 from exporter.errors import ApiError, Kind, Stopped
-from exporter.gate import Gate
-from exporter.journal import Journal
 from exporter.logs import fields
-from exporter.loop import Loop
 from exporter.metrics import Counters
 from exporter.model import AccountStatus, Answer, Clock, NumberKey, PhoneNumber, Wait
-from exporter.refusal import Refusal
-from exporter.retries import retry_at
+from exporter.poller.bounds import Places
+from exporter.poller.gate import Gate
+from exporter.poller.journal import Journal
+from exporter.poller.loop import Loop
+from exporter.poller.refusal import Refusal
+from exporter.poller.retries import retry_at
+from exporter.poller.workers import Workers
 from exporter.schedule import Entry, Schedule
 from exporter.state import State
-from exporter.workers import Workers
 
 logger = logging.getLogger(__name__)
 
