@@ -104,8 +104,7 @@ class App:
             memory.spare_what_stays()
             if self._storage is not None:
                 self._storage.start()
-            for account in self._accounts.values():
-                account.poller.start()
+            self._start_pollers()
 
     def stop(self) -> None:
         """Stop polling; requests under way are abandoned."""
@@ -204,9 +203,18 @@ class App:
             self._retire(gone, accounts.get(name))
         self._forget_budgets()
         if self._started:
-            for name in accounts.keys() - old.keys():
-                accounts[name].poller.start()
+            self._start_pollers()
             memory.spare_what_stays()
+
+    def _start_pollers(self) -> None:
+        """Start those that do not run yet; one that cannot be started is said here, by its health, and tried again."""
+        for name, account in self._accounts.items():
+            try:
+                account.poller.start()
+            except RuntimeError as error:  # no thread to be had
+                logger.error(  # noqa: TRY400 - the text says it all
+                    "an account cannot be polled; the next reload tries again", extra=fields(account=name, error=error)
+                )
 
     def _built(self, account: AccountConfig, config: Config) -> _Account:
         connections = max_in_flight(account.pace_qps, config.api.timeout_seconds, len(config.accounts))

@@ -41,7 +41,9 @@ class LogfmtFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One record as one line, whatever its texts hold."""
-        return " ".join(f"{key}={_logfmt_value(value)}" for key, value in _facts(self, record).items())
+        return " ".join(
+            f"{key}={_logfmt_value(value)}" for key, value in _facts(self, record).items() if value is not None
+        )
 
 
 class JsonFormatter(logging.Formatter):
@@ -76,4 +78,4 @@ def _logfmt_value(value: object) -> str:
     text = str(value)
     if text and all(ch.isascii() and ch.isprintable() and ch not in ' ="\\' for ch in text):
         return text
-    return json.dumps(text, ensure_ascii=True)
+    return json.dumps(text, ensure_ascii=not text.isprintable())

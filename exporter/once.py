@@ -28,6 +28,8 @@ def run_once(app: App, output: Path | None, stopped: threading.Event) -> int:
 
     1 if a number gave no status, or if the run was interrupted, in which case nothing is written.
     """
+    if output is not None:
+        output = checked_output(output)  # before the budget is spent
     app.start()
     progress = Progress(sys.stderr)
     while not app.finished():
@@ -51,6 +53,18 @@ def run_once(app: App, output: Path | None, stopped: threading.Event) -> int:
     if missing:
         logger.error("some numbers gave no status", extra=fields(numbers=total, without_status=missing))
     return 1 if missing else 0
+
+
+def checked_output(path: Path) -> Path:
+    """Where `path` leads, links followed; raises OSError, with a text for the user, where no file can be put there."""
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        raise OSError(f"--once.output={path}: is not a regular file; name one, or leave the flag out for stdout")
+    if not target.parent.is_dir():
+        raise OSError(f"--once.output={path}: there is no folder {target.parent}; create it")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise OSError(f"--once.output={path}: this user may not write to {target.parent}; grant it, or name another")
+    return target
 
 
 def replace_file(path: Path, content: bytes) -> None:

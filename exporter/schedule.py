@@ -74,23 +74,32 @@ class Schedule:
         now: float,
         now_unix: float,
     ) -> None:
-        """Take over a configuration: numbers that stay keep their phase and due instant, new ones are eager."""
+        """Take over a configuration: numbers that stay keep their phase and due instant, new ones are eager.
+
+        New ones get their phases in the widest gaps between those that stay: numbers that are added one by one spread
+        as evenly as they can without moving any other.
+        """
         same_interval = interval_seconds == self._interval
         self._interval = interval_seconds
         self._fits = pass_seconds <= interval_seconds
         old, self._entries = self._entries, {}
         fresh: list[Entry] = []
-        for rank, number in enumerate(sorted(numbers, key=lambda n: n.key)):
-            phase = (self.offset_share + rank / len(numbers)) * interval_seconds + now - now_unix
+        ordered = sorted(numbers, key=lambda n: n.key)
+        kept = [old[n.key].phase / interval_seconds for n in ordered if n.key in old] if same_interval else []
+        start = self.offset_share + (now - now_unix) / interval_seconds
+        shares = iter(gap_fillers(kept, len(ordered) - len(kept)) if kept else ())
+        for rank, number in enumerate(ordered):
             entry = old.pop(number.key, None)
             if entry is None:
+                share = next(shares) if kept else start + rank / len(ordered)
+                phase = share * interval_seconds
                 entry = Entry(number, phase, self._next_phase(phase, now))
                 fresh.append(entry)
                 self.unattempted += 1
             else:
                 entry.number = number
                 if not same_interval:
-                    self._rephase(entry, phase, now)
+                    self._rephase(entry, (start + rank / len(ordered)) * interval_seconds, now)
             self._entries[number.key] = entry
         for entry in old.values():
             entry.scheduled = False
@@ -220,3 +229,21 @@ class Schedule:
     def _next_phase(self, phase: float, not_before: float) -> float:
         """The first instant at `phase`, modulo the interval, that is not before `not_before`."""
         return phase + math.ceil((not_before - phase) / self._interval) * self._interval
+
+
+def gap_fillers(taken: Sequence[float], count: int) -> list[float]:
+    """`count` instants in a cycle of length 1, each in the middle of the widest gap that `taken` and the others leave.
+
+    `taken` are any numbers, of which the fraction counts; there is at least one.
+    """
+    places = sorted(share % 1.0 for share in taken)
+    gaps = [(here - there, here) for here, there in zip(places, (*places[1:], places[0] + 1.0), strict=True)]
+    heapq.heapify(gaps)  # the widest first: widths are negative
+    found = []
+    for _ in range(count):
+        width, start = gaps[0]
+        half = width / 2
+        heapq.heapreplace(gaps, (half, start))
+        heapq.heappush(gaps, (half, start - half))
+        found.append((start - half) % 1.0)
+    return found

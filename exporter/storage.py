@@ -67,8 +67,14 @@ class Storage:
         self._stopped = threading.Event()
         self._beat_at = clock.monotonic()
         self._thread = threading.Thread(target=self._run, name="storage", daemon=True)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = _locked(folder / "lock")
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = _locked(folder / "lock")
+        except OSError as error:
+            if error.errno is None:
+                raise
+            why = (error.strerror or "unusable").lower()
+            raise OSError(f"--storage.path={folder}: {why}; name a folder that this user may write to") from None
 
     def restore(self) -> int:
         """Give what is stored to the state; returns for how many numbers."""

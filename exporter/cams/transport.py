@@ -91,7 +91,8 @@ class Transport:
                 response.begin()
                 attempt.doing = "reading the answer"
                 reply = _reply(response)
-                keep = response.isclosed() and not response.will_close
+                # After an interim answer (102, 103) the real one is still to come: the next number must not get it.
+                keep = response.status >= 200 and response.isclosed() and not response.will_close
         finally:
             if keep:
                 self.release(connection)

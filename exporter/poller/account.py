@@ -20,7 +20,7 @@ from exporter.errors import ApiError, Kind, Stopped
 from exporter.logs import fields
 from exporter.metrics import Counters
 from exporter.model import AccountStatus, Answer, Clock, NumberKey, PhoneNumber, Wait
-from exporter.poller.bounds import Places
+from exporter.poller.bounds import CONNECT_AHEAD_SECONDS, Places
 from exporter.poller.gate import Gate
 from exporter.poller.journal import Journal
 from exporter.poller.loop import Loop
@@ -65,15 +65,19 @@ class Fetcher(Protocol):
 
 @dataclass(slots=True, eq=False)
 class _Poll:
-    """One poll under way; `passed_at` is the instant at which it took its slot.
+    """One poll under way; `passed_at` is the instant at which it took its last slot, `waits` whether it wants one.
 
-    `is_owed` says that it failed with the account as a whole.
+    `wanted_at` is since when nothing but the budget keeps it back.  `is_owed` says that it failed with the account as a
+    whole, which had been let in again `let_ins` times by then.
     """
 
     entry: Entry
     client: Fetcher
+    wanted_at: float
     passed_at: float | None = None
+    waits: bool = True
     is_owed: bool = False
+    let_ins: int = 0
 
 
 class AccountPoller:
@@ -113,6 +117,9 @@ class AccountPoller:
         self._numbers = 0
         self._interval = math.inf
         self._places = Places()
+        self._let_ins = 0
+        self._is_held = False  # by something other than the budget
+        self._free_since = -math.inf  # when it last was not any more: before that no poll waited for the budget
         self._stopped = False
 
     def configure(
@@ -147,7 +154,12 @@ class AccountPoller:
             self._gate.look_again()
 
     def start(self) -> None:
-        """Start polling; a hundred accounts that start together do not ask in step ever after."""
+        """Start polling, unless it goes on already; a hundred accounts that start together do not stay in step.
+
+        Raises RuntimeError where the machine has no thread left.
+        """
+        if self._loop.is_alive:
+            return
         with self._lock:
             gap_seconds = 1 / pace_qps(self._budget.qps, self._budget.quota)
             delay_seconds = self._schedule.offset_share * min(gap_seconds, MAX_STAGGER_SECONDS)
@@ -172,7 +184,7 @@ class AccountPoller:
         if poll is not None:
             try:
                 self._workers.submit(functools.partial(self._work, poll))
-            except RuntimeError:  # no thread to be had: the number is still due
+            except BaseException:  # no thread or memory to be had: the number is still due
                 self._ended(poll, None, put_back=True)
                 raise
         return max(at, now)
@@ -225,13 +237,27 @@ class AccountPoller:
 
     def _next_at(self, now: float) -> float:
         """The instant at which the next poll may be handed out; infinity until something changes."""
-        if self._stopped or not self._places.free:
+        held_until = self._held_until(now)
+        if held_until is not None:
+            self._is_held = True
+            return held_until
+        if self._is_held:
+            self._is_held, self._free_since = False, now
+        if self._places.crowded:
+            return math.inf
+        pace = pace_qps(self._budget.effective_qps(now), self._budget.quota)
+        slot_at = max(now, self._budget.ready_at(now)) + self._places.waiting / pace
+        return max(self._schedule.next_at(), slot_at - CONNECT_AHEAD_SECONDS)
+
+    def _held_until(self, now: float) -> float | None:
+        """When to look again where it is not the budget that keeps polls back; None where nothing else does."""
+        if self._stopped or self._places.full:
             return math.inf
         if not self._client.ready():
             return now + NOT_READY_SECONDS
         if self._refusal.refused:
             return math.inf if self._places.under_way or not self._repeat else self._refusal.probe_at(self._interval)
-        return self._schedule.next_at()
+        return None
 
     def _take(self, now: float) -> _Poll | None:
         is_probe = self._refusal.refused
@@ -240,7 +266,7 @@ class AccountPoller:
         entry = self._schedule.take(now, early=is_probe)
         if entry is None:
             return None
-        poll = _Poll(entry, self._client)
+        poll = _Poll(entry, self._client, now if is_probe else max(entry.wanted_at, self._free_since))
         self._places.taken()
         self._probe = poll if is_probe else None
         return poll
@@ -282,11 +308,15 @@ class AccountPoller:
 
         A poll that comes again, since its connection was gone, waits for another slot; its first one goes unused.
         """
+        with self._lock:
+            if not poll.waits:
+                poll.waits = True
+                self._places.came_back()
         with self._gate.slot(lambda: self._may_go(poll)) as now:
-            self._journal.waited(now - (poll.entry.wanted_at if poll.passed_at is None else poll.passed_at))
-            if poll.passed_at is None and self._places.passed():
+            self._journal.waited(now - poll.wanted_at)
+            poll.wanted_at, poll.passed_at, poll.waits = now, now, False
+            if self._places.passed():
                 self._loop.nudge()
-            poll.passed_at = now
 
     def _may_go(self, poll: _Poll) -> bool:
         """Nothing goes by a client that was replaced; while the account is refused only its probe does."""
@@ -301,7 +331,7 @@ class AccountPoller:
         with self._lock:
             restored = poll.client is self._client and self._refusal.succeeded()
             if restored:
-                self._schedule.make_up(self._clock.monotonic())
+                self._make_up(self._clock.monotonic())
         if restored:
             self._journal.let_in()
 
@@ -319,8 +349,8 @@ class AccountPoller:
                 self._refusal.failed(error, now)
             is_refused = self._refusal.refused
             if was_refused and not is_refused:
-                self._schedule.make_up(now)
-            poll.is_owed = error.kind is Kind.ACCOUNT
+                self._make_up(now)
+            poll.is_owed, poll.let_ins = error.kind is Kind.ACCOUNT, self._let_ins
             if error.kind is Kind.THROTTLE:
                 released_at = now if poll.passed_at is None else poll.passed_at
                 self._budget.throttled(now, released_at, error.retry_after_seconds)
@@ -334,10 +364,17 @@ class AccountPoller:
             self._journal.let_in()
         return retry
 
+    def _make_up(self, now: float) -> None:
+        self._let_ins += 1
+        self._schedule.make_up(now)
+
     def _ended(self, poll: _Poll, retry: float | None, *, put_back: bool) -> None:
         with self._lock:
-            self._places.ended(passed=poll.passed_at is not None)
+            self._places.ended(passed=not poll.waits)
+            now = self._clock.monotonic()
             if put_back:
-                self._schedule.put_back(poll.entry, self._clock.monotonic())
-            else:
-                self._schedule.done(poll.entry, retry, owed=poll.is_owed)
+                self._schedule.put_back(poll.entry, now)
+                return
+            self._schedule.done(poll.entry, retry, owed=poll.is_owed)
+            if poll.is_owed and poll.let_ins != self._let_ins:  # let in again while the failure was being recorded
+                self._schedule.make_up(now)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 
 CONNECT_AHEAD_SECONDS = 0.4
-"""Polls are handed to workers this much ahead of their slots, so that connecting does not cost the budget a slot."""
+"""Polls are handed to workers this much ahead of their slots, so that connecting does not cost the budget a slot; not
+sooner, since a server may close a connection that waits for long."""
 
 MAX_POLLS_UNDER_WAY = 1000
 """In all accounts together; an account may have its even share of them, and at least `MIN_SHARE`."""
@@ -41,7 +42,8 @@ class Places:
         self._most_under_way = self._most_waiting = 1
         self.under_way = 0
         """Polls handed to workers."""
-        self._waiting = 0
+        self.waiting = 0
+        """Those of them that have no slot yet."""
 
     def configure(self, pace: float, timeout_seconds: float, accounts: int) -> None:
         """Take over new bounds; polls beyond them end in their own time."""
@@ -49,27 +51,36 @@ class Places:
         self._most_waiting = connect_ahead(pace)
 
     @property
-    def free(self) -> bool:
-        """Whether another poll may be handed out."""
-        return self._waiting < self._most_waiting and self.under_way < self._most_under_way
+    def full(self) -> bool:
+        """Whether as many polls are under way as may be."""
+        return self.under_way >= self._most_under_way
+
+    @property
+    def crowded(self) -> bool:
+        """Whether as many polls wait for their slots as may."""
+        return self.waiting >= self._most_waiting
 
     @property
     def in_flight(self) -> int:
         """Polls that have passed the gate and have not ended."""
-        return self.under_way - self._waiting
+        return self.under_way - self.waiting
 
     def taken(self) -> None:
         """A poll is handed out."""
         self.under_way += 1
-        self._waiting += 1
+        self.waiting += 1
 
     def passed(self) -> bool:
         """A poll passes the gate; tells whether it is time to hand out more."""
-        self._waiting -= 1
-        return self._waiting <= self._most_waiting // 2
+        self.waiting -= 1
+        return self.waiting <= self._most_waiting // 2
+
+    def came_back(self) -> None:
+        """A poll that had passed the gate waits there again."""
+        self.waiting += 1
 
     def ended(self, *, passed: bool) -> None:
         """A poll ends, having passed the gate or not."""
         self.under_way -= 1
         if not passed:
-            self._waiting -= 1
+            self.waiting -= 1

@@ -28,7 +28,10 @@ class Journal:
     def succeeded(self, number: PhoneNumber, answer: Answer, *, is_retry: bool) -> None:
         """A request brought a status."""
         self._count_request(answer.elapsed_seconds, is_retry)
+        known = self._state.get(number.key)
         before = self._state.succeeded(number, answer)
+        if known is not None and known.last_poll_success is False:
+            logger.info("poll succeeded again", extra=fields(**_who(number), request_id=answer.request_id))
         if before:
             logger.info(
                 "status changed",

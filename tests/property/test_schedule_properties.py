@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.schedule import Schedule
+from exporter.schedule import Schedule, gap_fillers
 from tests.support.numbers import numbers
 
 
@@ -82,3 +83,15 @@ def test_a_number_is_never_under_way_twice_and_never_lost(script: list[tuple[str
         made.done(entry)
     assert polled == {n.phone_number for n in configured}
     assert made.unattempted == 0
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20), st.integers(0, 50))
+def test_new_phases_halve_the_widest_gaps(taken: list[float], count: int) -> None:
+    def widest(places: list[float]) -> float:
+        ordered = sorted(place % 1.0 for place in places)
+        return max(after - before for before, after in itertools.pairwise([*ordered, ordered[0] + 1.0]))
+
+    found = gap_fillers(taken, count)
+    assert len(found) == count
+    assert all(0.0 <= place <= 1.0 for place in found)
+    assert widest([*taken, *found]) <= widest(taken) / (2 if count >= len(taken) else 1) + 1e-9

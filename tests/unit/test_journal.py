@@ -6,6 +6,7 @@ import pytest
 
 from exporter.errors import ApiError, Kind
 from exporter.metrics import Counters
+from exporter.model import Answer
 from exporter.poller.journal import Journal
 from exporter.state import State
 from tests.support.clock import FakeClock
@@ -26,3 +27,16 @@ def test_an_error_that_was_asked_for_by_the_full_number_is_logged_by_its_label(
     facts = record.fields  # type: ignore[attr-defined] # logs.fields
     assert facts["error"] == "no such number: 861*****00"
     assert full.phone_number not in str(facts)
+
+
+def test_a_number_that_is_answered_again_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever reads of a failure wants to read of its end, too."""
+    caplog.set_level("INFO")
+    state, counters = State(FakeClock()), Counters([])
+    counters.register("main")
+    state.configure([number()], {"main": 900.0})
+    journal = Journal("main", state, counters)
+    journal.failed(number(), ApiError("timeout", Kind.TRANSIENT), is_retry=False)
+    for _ in range(2):
+        journal.succeeded(number(), Answer("VERIFIED", "1", "R-1"), is_retry=False)
+    assert [record.message for record in caplog.records].count("poll succeeded again") == 1

@@ -35,7 +35,7 @@ def test_logfmt_quotes_only_what_needs_it() -> None:
     assert line.startswith("ts=20")
     assert line.endswith(
         'level=info logger=exporter.test msg="status changed" account=main status="NOT VERIFIED" seconds=1.5 ok=true'
-        ' none=None empty=""\n'
+        ' empty=""\n'
     )
 
 
@@ -86,3 +86,11 @@ def test_an_exception_is_part_of_its_line() -> None:
         logging.getLogger("exporter").exception("a poll failed")
     assert "ValueError: invalid literal" in stream.getvalue()
     assert stream.getvalue().count("\n") == 1
+
+
+def test_what_is_not_there_is_left_out_and_letters_of_all_scripts_stay_legible() -> None:
+    """Who greps for an account's name must find it; what could break the line is escaped as before."""
+    stream = io.StringIO()
+    configure("info", "logfmt", stream)
+    logging.getLogger("exporter").info("x", extra=fields(http_status=None, account="Zürich", text="\u202e\n"))
+    assert stream.getvalue().endswith('msg=x account="Zürich" text="\\u202e\\n"\n')

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+from pathlib import Path
 
-from exporter.once import Progress
+import pytest
+
+from exporter.once import Progress, checked_output
 
 
 class Terminal(io.StringIO):
@@ -29,3 +33,20 @@ def test_anything_else_gets_nothing() -> None:
     progress.show(10, 0, 30)
     progress.end()
     assert pipe.getvalue() == ""
+
+
+def test_an_output_that_cannot_be_written_is_said_before_anything_is_asked(tmp_path: Path) -> None:
+    """A whole pass of the budget would be spent for nothing; and a device or a pipe must not become a file."""
+    os.mkfifo(tmp_path / "pipe")
+    for path, why in (
+        ("pipe", "not a regular file"),
+        (".", "not a regular file"),
+        ("none/x.prom", "there is no folder"),
+    ):
+        with pytest.raises(OSError, match=f"^--once.output=.*{why}"):
+            checked_output(tmp_path / path)
+
+
+def test_an_output_that_is_a_link_is_written_where_it_leads(tmp_path: Path) -> None:
+    (tmp_path / "link.prom").symlink_to(tmp_path / "real.prom")
+    assert checked_output(tmp_path / "link.prom") == tmp_path / "real.prom"

@@ -16,7 +16,8 @@ from exporter.errors import ApiError, Kind
 from exporter.metrics import Counters
 from exporter.model import OPERATION, Answer, PhoneNumber
 from exporter.poller import MAX_KEYS_LOCKED, AccountPoller
-from exporter.poller.bounds import MAX_POLLS_UNDER_WAY, Places, connect_ahead, max_in_flight
+from exporter.poller.account import _Poll
+from exporter.poller.bounds import CONNECT_AHEAD_SECONDS, MAX_POLLS_UNDER_WAY, Places, connect_ahead, max_in_flight
 from exporter.poller.workers import Job, Workers
 from exporter.state import NumberState, State
 from tests.support.clock import FakeClock
@@ -61,13 +62,13 @@ class FakeClient:
 
 
 class InlineWorkers(Workers):
-    """Runs each job at once; while `exhausted`, the machine has no thread left."""
+    """Runs each job at once, or raises `exhausted`: the machine has nothing left to give."""
 
-    exhausted = False
+    exhausted: Exception | None = None
 
     def submit(self, job: Job) -> None:
-        if self.exhausted:
-            raise RuntimeError("can't start new thread")
+        if self.exhausted is not None:
+            raise self.exhausted
         job()
 
 
@@ -450,6 +451,53 @@ class TestOnce:
         assert bench.poller.finished()
 
 
+class TestHandingOut:
+    """When a poll goes to a worker: as early as connecting needs, no earlier."""
+
+    def test_it_goes_no_sooner_than_a_little_before_its_slot(self) -> None:
+        """A connection that waits for long is closed by the server, and its slot with it."""
+        bench = Bench(qps=0.1, interval=10.0)
+        handed: list[float] = []
+        bench.client.while_connecting = lambda: handed.append(bench.clock.now)
+        bench.run(65)
+        sent = [at for at, _ in bench.client.sent]
+        assert len(sent) >= 6
+        assert all(0 <= slot - at <= CONNECT_AHEAD_SECONDS + 1e-6 for at, slot in zip(handed, sent, strict=True))
+
+    def test_while_the_account_pauses_the_lag_grows(self) -> None:
+        """What is not polled is late, also where all of it could wait at the gate."""
+        bench = Bench(polled=numbers(2), interval=2.0, script=failing(Kind.THROTTLE, "Throttling", 1, retry_after=60))
+        bench.run(30)
+        assert bench.poller.status().lag_seconds > 20
+
+    def test_time_that_an_account_was_refused_is_no_wait_for_the_budget(self) -> None:
+        bench = Bench(polled=numbers(20), qps=100, quota=200, script=failing(Kind.ACCOUNT, "Forbidden.RAM", 5))
+        bench.run(600)
+        assert bench.record().last_poll_success
+        assert bench.counted("cams_api_budget_wait_seconds_total") < 10
+
+    def test_a_number_is_still_due_when_memory_ran_out_under_it(self) -> None:
+        bench = Bench(polled=numbers(1))
+        bench.workers.exhausted = MemoryError()
+        with pytest.raises(MemoryError):
+            bench.poller.step()
+        bench.workers.exhausted = None
+        bench.run(1)
+        assert bench.record().last_poll_success
+
+    def test_a_failure_recorded_while_the_account_is_let_in_is_made_up_for(self) -> None:
+        """Its poll is neither waiting nor ended at that moment."""
+        bench = Bench(polled=numbers(2), interval=3600.0)
+        bench.run(10)
+        entry = bench.poller._schedule.take(bench.clock.now, early=True)
+        assert entry is not None
+        poll = _Poll(entry, bench.client, bench.clock.now, waits=False, is_owed=True, let_ins=bench.poller._let_ins)
+        bench.poller._places.under_way += 1
+        bench.poller._make_up(bench.clock.now)
+        bench.poller._ended(poll, None, put_back=False)
+        assert bench.poller.next_polls([entry.number.key])[0] == pytest.approx(bench.clock.now_unix, abs=1)
+
+
 class TestLifecycle:
     """Starting, reloading, stopping."""
 
@@ -524,12 +572,12 @@ class TestLifecycle:
     def test_a_poll_for_which_there_is_no_thread_stays_due(self) -> None:
         """Container runtimes bound the number of threads: what could not be handed out is not lost."""
         bench = Bench(polled=numbers(2))
-        bench.workers.exhausted = True
+        bench.workers.exhausted = RuntimeError("can't start new thread")
         for _ in range(5):
             with pytest.raises(RuntimeError):
                 bench.poller.step()
         assert bench.poller.status().in_flight == 0
-        bench.workers.exhausted = False
+        bench.workers.exhausted = None
         assert len(bench.run(5)) == 2
 
     def test_a_budget_outlives_its_poller(self) -> None:
@@ -594,11 +642,11 @@ class TestBounds:
         places = Places()
         places.configure(9.8, 10.0, 1)
         for _ in range(4):
-            assert places.free
+            assert not places.crowded
             places.taken()
-        assert not places.free
+        assert places.crowded
         assert [places.passed() for _ in range(2)] == [False, True]
-        assert (places.free, places.under_way, places.in_flight) == (True, 4, 2)
+        assert (places.crowded, places.under_way, places.in_flight) == (False, 4, 2)
         places.ended(passed=True)
         places.ended(passed=False)
         assert (places.under_way, places.in_flight) == (2, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 
 import pytest
 
@@ -289,6 +290,27 @@ class TestReload:
         after = {phone: at for at, phone in run(made, start=160.2, end=280, gap=0.2)}
         for phone, at in before.items():
             assert after[phone] == pytest.approx(at + 120)
+
+    def test_numbers_that_are_added_one_by_one_are_polled_once_an_interval(self) -> None:
+        """Their phases must not clump: where a pass just fits, a clump comes so late that every other poll is lost."""
+        count, interval, gap = 280, 60.0, 0.2
+        made = Schedule("main")
+        for known in range(1, count + 1):
+            configure(made, numbers(known), interval, now=0.0)
+        run(made, start=0, end=600, gap=gap)
+        polls = run(made, start=600, end=1200, gap=gap)
+        counted = Counter(phone for _, phone in polls)
+        assert set(counted.values()) <= {9, 10, 11}
+        assert len(counted) == count
+
+    def test_a_number_takes_the_phase_of_one_that_left(self) -> None:
+        made = schedule(4, 60.0)
+        phases = {phone: at % 60 for at, phone in run(made, start=60, end=120, gap=0.2)}
+        stay = [one for one in numbers(4) if one != number(2)]
+        configure(made, stay, 60.0, now=120.0)
+        configure(made, [*stay, number(9)], 60.0, now=120.0)
+        later = {phone: at % 60 for at, phone in run(made, start=180, end=240, gap=0.2)}
+        assert later[number(9).phone_number] == pytest.approx(phases[number(2).phone_number], abs=0.5)
 
     def test_numbers_that_left_are_not_polled_any_more(self) -> None:
         made = schedule(5, 60.0)

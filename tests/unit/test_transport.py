@@ -11,7 +11,7 @@ import time
 import pytest
 
 from exporter.cams.answers import MAX_BODY_BYTES
-from exporter.cams.client import Client
+from exporter.cams.client import MAX_SLOTS, Client
 from exporter.cams.transport import MAX_IDLE_SECONDS, Connection
 from exporter.errors import ApiError
 from tests.support.clients import client_of, error_of
@@ -113,6 +113,23 @@ def test_a_kept_connection_that_was_closed_is_replaced_before_the_gate() -> None
         client.fetch(number(), gate)
         assert at_the_gate[0]
         assert at_the_gate[0] != dead
+
+
+def test_the_answer_that_follows_an_interim_one_is_never_taken_for_the_next_number() -> None:
+    """After 102 or 103 the answer proper is still to come, and may come when the next request is sent."""
+    late = ok({**ANSWER, "Data": {"CodeVerificationStatus": "LATE"}})
+
+    def script(peer: Peer) -> None:
+        first = server.connections == 1
+        if peer.read_request():
+            peer.send(b"HTTP/1.1 103 Early Hints\r\n\r\n" if first else ok())
+        if first and peer.read_request():
+            peer.send(late)
+
+    with RawServer(script) as server, client_of(server.url) as client:
+        assert error_of(client).code == "http_103"
+        assert kept(client) == []
+        assert client.fetch(number()).status == "VERIFIED"
 
 
 def test_a_server_that_says_close_and_does_not_is_taken_at_its_word() -> None:
@@ -246,7 +263,7 @@ BROKEN: dict[str, tuple[Script, str, str]] = {
 @pytest.mark.parametrize(("script", "code", "message"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_answer_is_an_error_of_its_own(script: Script, code: str, message: str) -> None:
     """And the next request is not affected by what is left of it."""
-    broken = threading.Semaphore(2)  # a connection that closes at once is tried anew before anything is sent
+    broken = threading.Semaphore(1 + MAX_SLOTS)  # a connection that closes at once is made anew before each slot
 
     def once(peer: Peer) -> None:
         if broken.acquire(blocking=False):
