@@ -31,6 +31,10 @@ class NumberKey(NamedTuple):
     cust_space_id: str
     phone_number: str
 
+    def __repr__(self) -> str:
+        """Without the number, which may be one that people must not see."""
+        return f"NumberKey(account={self.account!r}, cust_space_id={self.cust_space_id!r})"
+
 
 @dataclass(frozen=True, slots=True)
 class PhoneNumber:
