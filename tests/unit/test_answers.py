@@ -151,6 +151,13 @@ def test_the_code_goes_before_the_http_status(status: int) -> None:
     )
 
 
+@pytest.mark.parametrize("code", [" OK", "OK ", "\n OK ", "OK\x00", "\u202eOK"])
+def test_only_ok_itself_is_ok(code: str) -> None:
+    """Compared as it came, not as it is shown: and what looks like OK is no code to count errors by."""
+    assert error({**ANSWER, "Code": code}).code == "invalid_response"
+    assert error({**ANSWER, "Code": code}, 400).code == "http_400"
+
+
 def test_a_code_is_bounded_and_one_line() -> None:
     assert error({"Code": "A\n" + "b" * 500}).code == ("A " + "b" * 500)[:128]
     assert error(b'{"Code":"A\\udfffB"}').code == "A?B"
