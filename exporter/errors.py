@@ -59,7 +59,8 @@ class ApiError(ExporterError):
     came.  `retry_after_seconds` is the pause a throttling answer asks for.  `server_unix` is the answer's ``Date``
     (seconds, UTC), for measuring clock skew.  `elapsed_seconds` is the time the request took, without any wait for the
     budget.  `sent` is False when nothing left this process (no credential).  `cured` is True where the key or the time
-    that the API refused is another one by now: the next request differs.  `message` is the API's text, cut to a bounded
+    that the API refused is another one by now: the next request differs.  `guessed` is True where no table knows the
+    code: `kind` is what the HTTP status suggests, and proves nothing.  `message` is the API's text, cut to a bounded
     length, with the phone number replaced by its label; it may be hostile and belongs in no label.
     """
 
@@ -76,6 +77,7 @@ class ApiError(ExporterError):
         elapsed_seconds: float = 0.0,
         sent: bool = True,
         cured: bool = False,
+        guessed: bool = False,
     ) -> None:
         self.code = code
         self.kind = kind
@@ -87,4 +89,5 @@ class ApiError(ExporterError):
         self.elapsed_seconds = elapsed_seconds
         self.sent = sent
         self.cured = cured
+        self.guessed = guessed
         super().__init__(f"{code} (HTTP {http_status}, RequestId {request_id or 'none'}): {message}")

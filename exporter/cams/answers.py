@@ -125,6 +125,7 @@ class _Facts:
             retry_after_seconds=codes.retry_after(self._reply.headers) if kind is Kind.THROTTLE else None,
             server_unix=server_unix(self._reply.headers.get("date", "")),
             elapsed_seconds=self._elapsed_seconds,
+            guessed=not codes.is_known(code),
         )
 
 

@@ -159,6 +159,11 @@ def kind_of(code: str, http_status: int | None) -> Kind:
     return Kind.NUMBER
 
 
+def is_known(code: str) -> bool:
+    """Whether a table has the code, so that its kind is more than a guess."""
+    return _rule(code) is not None
+
+
 def advice(code: str) -> str:
     """What to do about a code, for people: one or two sentences."""
     rule = _rule(code)

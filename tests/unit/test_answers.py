@@ -216,6 +216,12 @@ def test_the_request_id_of_the_body_goes_before_the_headers() -> None:
     assert error(b"").request_id == ""
 
 
+@pytest.mark.parametrize(("code", "guessed"), [("AccessDenied", True), ("InvalidParameter.New", False), ("", False)])
+def test_an_error_says_whether_its_kind_is_a_guess(code: str, guessed: bool) -> None:
+    """An unknown code in a 4xx is handled as one about the number, but proves nothing about it."""
+    assert error({"Code": code}, 403).guessed is guessed
+
+
 def test_only_a_throttle_asks_for_a_pause() -> None:
     assert error({"Code": "Throttling.User"}, 400, x_acs_retry_after="1500").retry_after_seconds == 1.5
     assert error({"Code": "Throttling.User"}, 400).retry_after_seconds is None
