@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import functools
 import logging
@@ -20,15 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from exporter import __version__
-from exporter.config import Config, load, plan
 from exporter.errors import ConfigError
 from exporter.logs import LEVELS, configure, fields
 from exporter.model import SystemClock
+from exporter.signals import EarlySignals
 from exporter.web.listen import parse_listen_address
 from exporter.web.paths import parse_telemetry_path
 
 if TYPE_CHECKING:
     from exporter.app import App
+    from exporter.config import Config
 
 logger = logging.getLogger("exporter")  # not __name__: `python -m exporter` calls this module __main__
 
@@ -41,16 +41,26 @@ OK, FAILED, MISUSED = 0, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status."""
+    """Run the command; returns the exit status.
+
+    What takes long to import is imported later: a signal finds its handler as early as can be.
+    """
+    with EarlySignals(exit_status=FAILED) as signals:
+        return _main(arguments, signals)
+
+
+def _main(arguments: Sequence[str] | None, signals: EarlySignals) -> int:
     parser = flags()
     args = parser.parse_args(arguments)
+    if not args.once and not args.config_check:
+        signals.exit_status = OK  # as once it serves: it was told to end, and nothing is lost
     configure(args.log_level, args.log_format)
     if args.demo and args.config_file is not None:
         parser.error("--demo brings its own configuration; drop --config.file, or --demo")
     if args.once_output is not None and not args.once:
         parser.error("--once.output needs --once")
     try:
-        return _run(args)
+        return _run(args, signals)
     except ConfigError as error:
         for fault in error.faults:
             print(fault, file=sys.stderr)
@@ -139,21 +149,25 @@ def flags() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace, signals: EarlySignals) -> int:
     if args.demo:
         from exporter.demo import demo  # noqa: PLC0415 - only --demo needs the simulator
 
         with demo() as config:
             logger.warning("demo: every number and status is simulated")
-            return _run_with(args, lambda: config)
-    return _run_with(args, functools.partial(load, args.config_file or Path("config.yml")))
+            return _run_with(args, signals, lambda: config)
+    from exporter.config import load  # noqa: PLC0415 - a tenth of a second, in which signals are handled
+
+    return _run_with(args, signals, functools.partial(load, args.config_file or Path("config.yml")))
 
 
-def _run_with(args: argparse.Namespace, load_config: Callable[[], Config]) -> int:
+def _run_with(args: argparse.Namespace, signals: EarlySignals, load_config: Callable[[], Config]) -> int:
     if args.config_check:
         return _check(load_config, args.web_config_file)
     config = _warned(load_config())
-    from exporter.app import App  # noqa: PLC0415 - --config.check and --version need none of the machinery
+    import asyncio  # noqa: PLC0415 - --config.check and --version need none of the machinery
+
+    from exporter.app import App  # noqa: PLC0415 - likewise
 
     app = App(
         config,
@@ -166,11 +180,13 @@ def _run_with(args: argparse.Namespace, load_config: Callable[[], Config]) -> in
     )
     if args.once:
         return _once(app, args)
-    return asyncio.run(_serve(app, args, load_config))
+    return asyncio.run(_serve(app, args, signals, load_config))
 
 
 def _check(load_config: Callable[[], Config], web_config_file: Path | None) -> int:
     """Print what both files say; raises ConfigError with the faults of both."""
+    from exporter.config import plan  # noqa: PLC0415 - only --config.check needs it
+
     said: list[str] = []
     faults: list[str] = []
     checks: list[Callable[[], str]] = [lambda: plan(load_config())]
@@ -202,7 +218,9 @@ def _once(app: App, args: argparse.Namespace) -> int:
     return run_once(app, args.once_output, stopped)
 
 
-async def _serve(app: App, args: argparse.Namespace, load_config: Callable[[], Config]) -> int:
+async def _serve(app: App, args: argparse.Namespace, signals: EarlySignals, load_config: Callable[[], Config]) -> int:
+    import asyncio  # noqa: PLC0415 - imported by now, but not above
+
     from exporter.web.pages import LandingInfo  # noqa: PLC0415 - likewise
     from exporter.web.security import WebSecurity  # noqa: PLC0415 - likewise
     from exporter.web.server import WebServer  # noqa: PLC0415 - aiohttp takes 0.15 s to import
@@ -225,7 +243,10 @@ async def _serve(app: App, args: argparse.Namespace, load_config: Callable[[], C
     )
     for url in await server.start():
         logger.info("listening", extra=fields(address=url, telemetry_path=args.telemetry_path))
-    loop.add_signal_handler(signal.SIGHUP, lambda: loop.run_in_executor(None, _reload_quietly, reload))
+    ask_reload = functools.partial(loop.run_in_executor, None, _reload_quietly, reload)
+    loop.add_signal_handler(signal.SIGHUP, ask_reload)
+    if signals.reload_asked:  # while it started: the file it had read by then may be another one now
+        ask_reload()
     app.start()
     await stopped.wait()
     logger.info("stopping")

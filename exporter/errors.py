@@ -6,7 +6,7 @@
      +- ConfigError        the configuration is refused; carries every fault found, one a line
      +- CredentialsError   no usable credential right now
      +- ApiError           one request brought no status; carries the facts, never prose to be parsed
-     +- Stopped            the poller is shutting down: the poll is abandoned, nothing is recorded
+     +- Stopped            the poll may not go any more: it is abandoned, nothing is recorded
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ class CredentialsError(ExporterError):
 
 
 class Stopped(ExporterError):  # noqa: N818 - an event, not a fault: the poll was abandoned on purpose
-    """The poller is shutting down; raised out of a wait for the budget."""
+    """Raised out of a wait for the budget where the poll may not go any more.
+
+    The poller stops, a reload took the number or replaced the client, or the account was refused meanwhile.
+    """
 
 
 class Kind(StrEnum):
@@ -55,11 +58,13 @@ class ApiError(ExporterError):
     """One request that brought no status.
 
     `code` is the API's own code verbatim, or one of ours in lower case (``timeout``, ``connection_error``,
-    ``tls_error``, ``invalid_response``, ``http_502``, ``credentials_error``).  `http_status` is None when no answer
-    came.  `retry_after_seconds` is the pause a throttling answer asks for.  `server_unix` is the answer's ``Date``
-    (seconds, UTC), for measuring clock skew.  `elapsed_seconds` is the time the request took, without any wait for the
-    budget.  `sent` is False when nothing left this process (no credential).  `cured` is True where the key or the time
-    that the API refused is another one by now: the next request differs.  `message` is the API's text, cut to a bounded
+    ``tls_error``, ``invalid_response``, ``http_502``, ``credentials_error``, ``internal_error``).  `http_status` is
+    None when no answer came.  `retry_after_seconds` is the pause a throttling answer asks for.  `server_unix` is the
+    answer's ``Date`` (seconds, UTC), for measuring clock skew.  `elapsed_seconds` is the time the request took, without
+    any wait for the budget.  `sent` is False when nothing was attempted (no credential); a connection that could not be
+    made was an attempt, and used up its slot.  `cured` is True where the key or the time that the API refused is
+    another one by now: the next request differs.  `guessed` is True where no table knows the
+    code: `kind` is what the HTTP status suggests, and proves nothing.  `message` is the API's text, cut to a bounded
     length, with the phone number replaced by its label; it may be hostile and belongs in no label.
     """
 
@@ -76,6 +81,7 @@ class ApiError(ExporterError):
         elapsed_seconds: float = 0.0,
         sent: bool = True,
         cured: bool = False,
+        guessed: bool = False,
     ) -> None:
         self.code = code
         self.kind = kind
@@ -87,4 +93,5 @@ class ApiError(ExporterError):
         self.elapsed_seconds = elapsed_seconds
         self.sent = sent
         self.cured = cured
+        self.guessed = guessed
         super().__init__(f"{code} (HTTP {http_status}, RequestId {request_id or 'none'}): {message}")

@@ -104,14 +104,14 @@ ACCOUNT_LAG = Metric(
 REQUESTS = Metric(
     "cams_api_requests_total",
     "counter",
-    "Requests attempted to the API, retries included.",
+    "Requests attempted to the API, retries and connections that could not be made included.",
     ("account", "operation"),
 )
 ERRORS = Metric(
     "cams_api_errors_total",
     "counter",
     "Polls and retries that brought no status, by the API's error code verbatim, or one of the exporter's own in lower "
-    "case (timeout, connection_error, tls_error, invalid_response, http_NNN, credentials_error).",
+    "case (timeout, connection_error, tls_error, invalid_response, http_NNN, credentials_error, internal_error).",
     ("account", "operation", "code"),
 )
 DURATION = Metric(

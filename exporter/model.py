@@ -5,11 +5,12 @@ No behaviour beyond what the values themselves need; imports nothing of the pack
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 OPERATION = "GetPhoneNumberVerificationStatus"
 """The API operation asked, as it stands in the `operation` label."""
@@ -30,6 +31,10 @@ class NumberKey(NamedTuple):
     account: str
     cust_space_id: str
     phone_number: str
+
+    def __repr__(self) -> str:
+        """Without the number, which may be one that people must not see."""
+        return f"NumberKey(account={self.account!r}, cust_space_id={self.cust_space_id!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,10 @@ class Clock(Protocol):
     """The one source of time, so that tests can hand in their own."""
 
     def monotonic(self) -> float:
-        """Seconds from an arbitrary start, never going back: for durations and schedules."""
+        """Seconds from an arbitrary start, never going back: for durations and schedules.
+
+        It may leap forward, by as much as the machine slept.
+        """
 
     def unix(self) -> float:
         """Seconds since the epoch, UTC: for timestamps that people and Prometheus read."""
@@ -116,11 +124,21 @@ Wait = Callable[[threading.Condition, float], object]
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """The machine's clocks; `clocks` is the module `time`, but in tests.
+
+    Linux stops its monotonic clock while the machine sleeps, and a status would be as fresh after a night as before it:
+    the time since boot goes on.
+    """
+
+    def __init__(self, clocks: Any = time) -> None:
+        boot = getattr(clocks, "CLOCK_BOOTTIME", None)  # Linux only
+        self._monotonic: Callable[[], float] = (
+            clocks.monotonic if boot is None else functools.partial(clocks.clock_gettime, boot)
+        )
 
     def monotonic(self) -> float:
-        """Seconds since an arbitrary start."""
-        return time.monotonic()
+        """Seconds since an arbitrary start, the time that the machine slept included."""
+        return self._monotonic()
 
     def unix(self) -> float:
         """Seconds since the epoch."""

@@ -113,7 +113,8 @@ def errors(it: board.Board) -> None:
             Text(
                 "Errors by code",
                 "Failed attempts per second. Codes of the API stand as it sent them; lower-case ones are the "
-                "exporter's own: timeout, connection_error, tls_error, invalid_response, http_NNN, credentials_error.",
+                "exporter's own: timeout, connection_error, tls_error, invalid_response, http_NNN, credentials_error, "
+                "internal_error.",
                 ("CamsApiErrorRatioHigh", "CamsCredentialsFailing", "CamsApiThrottled"),
             ),
             over_time(f"{code} > 0", "{{code}}"),

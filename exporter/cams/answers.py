@@ -71,11 +71,11 @@ def read_answer(reply: Reply, redaction: Redaction, elapsed_seconds: float) -> A
     if not isinstance(payload, dict):
         facts.refuse("the answer is not a JSON object")
     facts.take_request_id(payload.get("RequestId"))
-    code, message = payload.get("Code"), payload.get("Message")
-    code = redaction.line(code, MAX_TEXT) if isinstance(code, str) else ""
-    if not code:
-        facts.refuse("the answer has no Code")
-    if code != "OK":
+    raw_code, message = payload.get("Code"), payload.get("Message")
+    if raw_code != "OK":  # compared as it came: " OK\n" is none
+        code = redaction.line(raw_code, MAX_TEXT) if isinstance(raw_code, str) else ""
+        if code in {"", "OK"}:
+            facts.refuse("the answer has no Code" if not code else "the Code is not quite OK")
         facts.fail(code, message if isinstance(message, str) else "")
     if not 200 <= reply.status < 300:
         facts.refuse("an HTTP error that says OK")
@@ -125,6 +125,7 @@ class _Facts:
             retry_after_seconds=codes.retry_after(self._reply.headers) if kind is Kind.THROTTLE else None,
             server_unix=server_unix(self._reply.headers.get("date", "")),
             elapsed_seconds=self._elapsed_seconds,
+            guessed=not codes.is_known(code),
         )
 
 

@@ -17,6 +17,7 @@ CONNECTION_ERROR = "connection_error"
 TLS_ERROR = "tls_error"
 INVALID_RESPONSE = "invalid_response"
 CREDENTIALS_ERROR = "credentials_error"
+INTERNAL_ERROR = "internal_error"
 
 MAX_RETRY_AFTER_SECONDS = 60.0
 """No answer may silence an account for longer."""
@@ -91,6 +92,7 @@ _RULES = (
     ),
     _Rule(INVALID_RESPONSE, Kind.TRANSIENT, "The answer was not the API's: look at proxies in between."),
     _Rule(CREDENTIALS_ERROR, Kind.ACCOUNT, "No credential could be had: the log names the source and the reason."),
+    _Rule(INTERNAL_ERROR, Kind.TRANSIENT, "A bug of this exporter: report it with the traceback in its log."),
     # No Code, so not the API speaking but something in front of it: says nothing about the number or the account.
     _Rule("http_429", Kind.THROTTLE, _SLOW_DOWN),
     _Rule("http_*", Kind.TRANSIENT, "An HTTP error without an API code: a gateway or proxy in between answered."),
@@ -134,6 +136,7 @@ DOCUMENTED_CODES = (
     TLS_ERROR,
     INVALID_RESPONSE,
     CREDENTIALS_ERROR,
+    INTERNAL_ERROR,
     "http_500",
     "http_502",
     "http_503",
@@ -157,6 +160,11 @@ def kind_of(code: str, http_status: int | None) -> Kind:
     if http_status is not None and http_status >= 500:
         return Kind.TRANSIENT
     return Kind.NUMBER
+
+
+def is_known(code: str) -> bool:
+    """Whether a table has the code, so that its kind is more than a guess."""
+    return _rule(code) is not None
 
 
 def advice(code: str) -> str:

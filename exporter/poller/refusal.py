@@ -1,7 +1,8 @@
 """Whether the API refuses an account as a whole, and when to probe whether it still does.
 
 Pure: time is an argument.  Three account-kind errors in a row (key, permission, subscription, clock) refuse the
-account; the API saying something about a *number* shows that the account itself is let in.
+account; the API saying something about a *number* shows that the account itself is let in.  A code that nobody knows
+shows neither.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Refusal:
 
     def failed(self, error: ApiError, now: float) -> None:
         """A request failed."""
-        if error.kind is Kind.NUMBER:
+        if error.kind is Kind.NUMBER and not error.guessed:
             self.succeeded()
         elif error.kind is Kind.ACCOUNT:
             self._errors_in_a_row += 1

@@ -23,7 +23,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"state"}),
     frozenset({"config"}),
     frozenset({"budget", "schedule", "history", "metrics", "yamlfile", "logs"}),
-    frozenset({"model", "errors", "spelling", "memory", "deflate"}),
+    frozenset({"model", "errors", "spelling", "memory", "deflate", "signals"}),
 )
 """From the roof to the ground; a part imports what stands below it."""
 

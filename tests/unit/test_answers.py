@@ -151,6 +151,13 @@ def test_the_code_goes_before_the_http_status(status: int) -> None:
     )
 
 
+@pytest.mark.parametrize("code", [" OK", "OK ", "\n OK ", "OK\x00", "\u202eOK"])
+def test_only_ok_itself_is_ok(code: str) -> None:
+    """Compared as it came, not as it is shown: and what looks like OK is no code to count errors by."""
+    assert error({**ANSWER, "Code": code}).code == "invalid_response"
+    assert error({**ANSWER, "Code": code}, 400).code == "http_400"
+
+
 def test_a_code_is_bounded_and_one_line() -> None:
     assert error({"Code": "A\n" + "b" * 500}).code == ("A " + "b" * 500)[:128]
     assert error(b'{"Code":"A\\udfffB"}').code == "A?B"
@@ -207,6 +214,12 @@ def test_the_request_id_of_the_body_goes_before_the_headers() -> None:
     assert error(b"<html>", 502, x_acs_request_id="H" * 300).request_id == "H" * 128
     assert read(answer() | {"RequestId": None}, x_acs_request_id="H").request_id == "H"
     assert error(b"").request_id == ""
+
+
+@pytest.mark.parametrize(("code", "guessed"), [("AccessDenied", True), ("InvalidParameter.New", False), ("", False)])
+def test_an_error_says_whether_its_kind_is_a_guess(code: str, guessed: bool) -> None:
+    """An unknown code in a 4xx is handled as one about the number, but proves nothing about it."""
+    assert error({"Code": code}, 403).guessed is guessed
 
 
 def test_only_a_throttle_asks_for_a_pause() -> None:

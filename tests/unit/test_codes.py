@@ -10,6 +10,7 @@ from requests.structures import CaseInsensitiveDict
 from exporter.cams.codes import DOCUMENTED_CODES, advice, http_code, kind_of, retry_after
 from exporter.errors import Kind
 from exporter.metrics import MAX_CODES
+from exporter.poller.account import INTERNAL_ERROR
 
 TABLE = [
     (400, "Product.Unsubscript", Kind.ACCOUNT),
@@ -44,6 +45,7 @@ TABLE = [
     (None, "tls_error", Kind.TRANSIENT),
     (200, "invalid_response", Kind.TRANSIENT),
     (None, "credentials_error", Kind.ACCOUNT),
+    (None, "internal_error", Kind.TRANSIENT),
     (502, "http_502", Kind.TRANSIENT),
     (429, "http_429", Kind.THROTTLE),
 ]
@@ -84,6 +86,10 @@ def test_an_http_error_without_a_code_says_nothing_about_the_number(status: int)
 def test_the_documented_codes_leave_room_for_others() -> None:
     """They start at 0 and must not use up the `code` label values an account may have."""
     assert len(DOCUMENTED_CODES) == len(set(DOCUMENTED_CODES)) < 48 < MAX_CODES
+
+
+def test_a_bug_of_ours_counts_from_0_too() -> None:
+    assert INTERNAL_ERROR in DOCUMENTED_CODES
 
 
 def test_every_documented_code_is_concrete_and_has_advice_of_its_own() -> None:

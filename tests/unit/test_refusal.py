@@ -69,6 +69,20 @@ def test_an_error_about_a_number_shows_that_the_account_is_let_in() -> None:
     assert not refusal.refused
 
 
+def test_a_code_that_nobody_knows_neither_restores_nor_counts() -> None:
+    """A new 403 may well be one more way to say that the account is refused."""
+    guess = ApiError("AccessDenied", Kind.NUMBER, guessed=True)
+    refusal = refused()
+    refusal.failed(guess, 200.0)
+    assert refusal.refused
+    refusal = Refusal()
+    for known in (True, True, False, False):
+        refusal.failed(error(Kind.ACCOUNT) if known else guess, 100.0)
+    assert not refusal.refused
+    refusal.failed(error(Kind.ACCOUNT), 100.0)
+    assert refusal.refused
+
+
 @pytest.mark.parametrize(("interval", "wait"), [(60.0, 60.0), (1.0, 10.0)])
 def test_a_refused_account_is_probed_once_per_interval_and_at_most_once_in_ten_seconds(
     interval: float, wait: float

@@ -1,0 +1,60 @@
+"""The value types that travel through the exporter."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+
+from exporter.model import Answer, SystemClock
+from exporter.state import State
+from tests.support.numbers import number
+
+
+def test_no_repr_shows_a_number_that_is_hidden() -> None:
+    """Neither the number's own nor that of its key, which turns up in reprs of dicts and tuples."""
+    hidden = number(label="hidden-number")
+    for shown in (repr(hidden), repr(hidden.key), str(hidden.key), f"{hidden.key}", repr({hidden.key: 1})):
+        assert hidden.phone_number not in shown
+        assert hidden.cust_space_id in shown
+
+
+class Machine(SimpleNamespace):
+    """The module `time` of a Linux machine that can sleep."""
+
+    CLOCK_BOOTTIME = 7
+
+    def __init__(self) -> None:
+        super().__init__(awake=1000.0, slept=0.0)
+
+    def monotonic(self) -> float:
+        return float(self.awake)
+
+    def clock_gettime(self, clock: int) -> float:
+        assert clock == self.CLOCK_BOOTTIME
+        return float(self.awake + self.slept)
+
+
+def test_a_status_grows_old_while_the_machine_sleeps() -> None:
+    """CLOCK_MONOTONIC stands still in a suspend: a status of the evening would read fresh in the morning."""
+    machine, asked = Machine(), number()
+    state = State(SystemClock(machine))
+    state.configure([asked], {asked.account: 900.0})
+
+    def shown() -> list[str]:
+        snapshot = state.snapshot()
+        return [snapshot.status(record) for record in snapshot.numbers]
+
+    state.succeeded(asked, Answer("VERIFIED", "1", "R"))
+    assert shown() == ["VERIFIED"]
+    machine.slept += 10 * 3600
+    assert shown() == ["UNKNOWN"]
+
+
+def test_where_no_clock_counts_sleep_the_monotonic_one_does() -> None:
+    assert SystemClock(SimpleNamespace(monotonic=lambda: 5.0)).monotonic() == 5.0
+
+
+def test_the_machines_own_clock_goes_forward() -> None:
+    clock = SystemClock()
+    assert 0 < clock.monotonic() <= clock.monotonic()
+    assert abs(clock.unix() - time.time()) < 60

@@ -1,0 +1,34 @@
+"""Signals that come before anything else listens to them."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from exporter.signals import EarlySignals
+
+ALL = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_end_ends_at_once_with_the_status_as_it_is_by_then(number: signal.Signals) -> None:
+    with EarlySignals(exit_status=1) as signals:
+        signals.exit_status = 0
+        with pytest.raises(SystemExit) as ended:
+            signal.raise_signal(number)
+    assert ended.value.code == 0
+
+
+def test_a_reload_is_remembered_and_nothing_else() -> None:
+    with EarlySignals(exit_status=1) as signals:
+        assert not signals.reload_asked
+        signal.raise_signal(signal.SIGHUP)
+        assert signals.reload_asked
+
+
+def test_the_handlers_are_those_of_before_once_it_is_left() -> None:
+    before = [signal.getsignal(number) for number in ALL]
+    with EarlySignals(exit_status=1):
+        assert not set(before) & {signal.getsignal(number) for number in ALL}
+    assert [signal.getsignal(number) for number in ALL] == before
