@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from exporter.budget import Budget, pace_qps
+from exporter.cams.codes import INTERNAL_ERROR
 from exporter.errors import ApiError, Kind, Stopped
 from exporter.logs import fields
 from exporter.metrics import Counters
@@ -42,9 +43,6 @@ MAX_STAGGER_SECONDS = 1.0
 
 MAX_KEYS_LOCKED = 1000
 """Numbers whose next polls are looked up at a time: less than a millisecond."""
-
-INTERNAL_ERROR = "internal_error"
-"""The code of a poll that failed by a bug of ours."""
 
 
 class Fetcher(Protocol):
@@ -296,7 +294,7 @@ class AccountPoller:
             retry = self._failed(poll, error)
         except Exception as bug:  # a bug in one poll must not lose the number, nor look like a status
             logger.exception("a poll failed", extra=fields(account=self.account, phone_number=number.label))
-            internal = ApiError(INTERNAL_ERROR, Kind.TRANSIENT, message=type(bug).__name__, sent=False)
+            internal = ApiError(INTERNAL_ERROR, Kind.TRANSIENT, message=type(bug).__name__)
             retry = self._failed(poll, internal)
         else:
             self._succeeded(poll, answer)

@@ -7,10 +7,9 @@ import re
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from exporter.cams.codes import DOCUMENTED_CODES, advice, http_code, kind_of, retry_after
+from exporter.cams.codes import DOCUMENTED_CODES, INTERNAL_ERROR, advice, http_code, kind_of, retry_after
 from exporter.errors import Kind
 from exporter.metrics import MAX_CODES
-from exporter.poller.account import INTERNAL_ERROR
 
 TABLE = [
     (400, "Product.Unsubscript", Kind.ACCOUNT),
