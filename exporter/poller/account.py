@@ -21,7 +21,7 @@ from exporter.errors import ApiError, Kind, Stopped
 from exporter.logs import fields
 from exporter.metrics import Counters
 from exporter.model import AccountStatus, Answer, Clock, NumberKey, PhoneNumber, Wait
-from exporter.poller.bounds import CONNECT_AHEAD_SECONDS, Places
+from exporter.poller.bounds import HAND_OUT_SECONDS, Places
 from exporter.poller.gate import Gate
 from exporter.poller.journal import Journal
 from exporter.poller.loop import Loop
@@ -245,7 +245,7 @@ class AccountPoller:
             return math.inf
         pace = pace_qps(self._budget.effective_qps(now), self._budget.quota)
         slot_at = max(now, self._budget.ready_at(now)) + self._places.waiting / pace
-        return max(self._schedule.next_at(), slot_at - CONNECT_AHEAD_SECONDS)
+        return max(self._schedule.next_at(), slot_at - HAND_OUT_SECONDS)
 
     def _held_until(self, now: float) -> float | None:
         """When to look again where it is not the budget that keeps polls back; None where nothing else does."""

@@ -8,8 +8,11 @@ from __future__ import annotations
 import math
 
 CONNECT_AHEAD_SECONDS = 0.4
-"""Polls are handed to workers this much ahead of their slots, so that connecting does not cost the budget a slot; not
-sooner, since a server may close a connection that waits for long."""
+"""As many polls as there are slots in this time may wait for theirs, so that connecting does not cost the budget one."""
+
+HAND_OUT_SECONDS = 0.6
+"""A poll is handed to a worker no earlier than this before its slot: a server may close a connection that waits for long.
+More than `CONNECT_AHEAD_SECONDS`, so that it does not count at 5/s and above, where the threads hand over by themselves."""
 
 MAX_POLLS_UNDER_WAY = 1000
 """In all accounts together; an account may have its even share of them, and at least `MIN_SHARE`."""

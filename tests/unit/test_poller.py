@@ -17,7 +17,7 @@ from exporter.metrics import Counters
 from exporter.model import OPERATION, Answer, PhoneNumber
 from exporter.poller import MAX_KEYS_LOCKED, AccountPoller
 from exporter.poller.account import _Poll
-from exporter.poller.bounds import CONNECT_AHEAD_SECONDS, MAX_POLLS_UNDER_WAY, Places, connect_ahead, max_in_flight
+from exporter.poller.bounds import HAND_OUT_SECONDS, MAX_POLLS_UNDER_WAY, Places, connect_ahead, max_in_flight
 from exporter.poller.workers import Job, Workers
 from exporter.state import NumberState, State
 from tests.support.clock import FakeClock
@@ -462,7 +462,7 @@ class TestHandingOut:
         bench.run(65)
         sent = [at for at, _ in bench.client.sent]
         assert len(sent) >= 6
-        assert all(0 <= slot - at <= CONNECT_AHEAD_SECONDS + 1e-6 for at, slot in zip(handed, sent, strict=True))
+        assert all(0 <= slot - at <= HAND_OUT_SECONDS + 1e-6 for at, slot in zip(handed, sent, strict=True))
 
     def test_while_the_account_pauses_the_lag_grows(self) -> None:
         """What is not polled is late, also where all of it could wait at the gate."""
