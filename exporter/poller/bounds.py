@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 
 CONNECT_AHEAD_SECONDS = 0.4
-"""As many polls as there are slots in this time may wait for theirs, so that connecting does not cost the budget one."""
+"""As many polls as there are slots in this time may wait for theirs, so that connecting does not cost a slot."""
 
 HAND_OUT_SECONDS = 0.6
-"""A poll is handed to a worker no earlier than this before its slot: a server may close a connection that waits for long.
-More than `CONNECT_AHEAD_SECONDS`, so that it does not count at 5/s and above, where the threads hand over by themselves."""
+"""A poll is handed to a worker no earlier than this before its slot: a server may close a connection that waits long.
+More than `CONNECT_AHEAD_SECONDS`, so that at 5/s and above it does not count: the threads hand over by themselves."""
 
 MAX_POLLS_UNDER_WAY = 1000
 """In all accounts together; an account may have its even share of them, and at least `MIN_SHARE`."""
