@@ -122,7 +122,7 @@ def _set_curve(section: Section, context: ssl.SSLContext) -> None:
         return
     try:
         context.set_ecdh_curve(CURVES[names[0]])
-    except ValueError:
+    except (ValueError, ssl.SSLError):  # Debian 12's Python cannot name X25519
         section.fault("curve_preferences", f"this machine's OpenSSL cannot use {names[0]} here; write CurveP256")
 
 
