@@ -102,7 +102,12 @@ def test_the_gate_is_passed_once_where_the_answer_is_an_error() -> None:
 
 
 def test_the_gate_is_passed_once_where_the_request_fails() -> None:
-    with RawServer(lambda peer: None) as server, client_of(server.url) as client:
+    """The server closes the connection when it has read the request: the slot was used."""
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+
+    with RawServer(script) as server, client_of(server.url) as client:
         gate = Gate()
         assert error_of(client, gate=gate).code == "connection_error"
     assert len(gate.calls) == 1
