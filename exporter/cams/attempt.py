@@ -20,6 +20,11 @@ MAX_WIRE_BYTES = 8 << 20
 """What one answer may cost on the wire, headers and framing included: 1 MiB in chunks of one byte is 6 MiB."""
 
 
+HAIR_SECONDS = 0.02
+"""A timeout that differs from the time left by no more than this stays as it is: setting a new one is a system
+call, and a hand-over between threads."""
+
+
 class AbortedError(OSError):
     """The attempt was abandoned by another thread."""
 
@@ -92,9 +97,12 @@ class _Bounded(socket.socket):
         self._allowance = MAX_WIRE_BYTES
 
     def bound(self) -> None:
-        """Set the timeout of the next call to what is left; raises TimeoutError when nothing is."""
+        """Set the timeout of the next call to what is left, but for a hair; raises TimeoutError when nothing is."""
         assert self._attempt is not None, "not serving an attempt"  # noqa: S101 - a bug here would hang a worker
-        self.settimeout(self._attempt.remaining())
+        remaining = self._attempt.remaining()
+        timeout = self.gettimeout()
+        if timeout is None or abs(timeout - remaining) > HAIR_SECONDS:
+            self.settimeout(remaining)
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         """As the socket's own, within what is left of time and allowance."""
