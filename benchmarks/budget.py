@@ -29,7 +29,7 @@ from benchmarks.harness import Options, Progress, Result, Table, Target
 from benchmarks.processes import Child
 from exporter.budget import Budget, pace_qps
 from exporter.metrics import Counters
-from exporter.model import Answer, PhoneNumber, SystemClock
+from exporter.model import Answer, PhoneNumber, Slot, SystemClock
 from exporter.poller import AccountPoller
 from exporter.poller.workers import Workers
 from exporter.simulator.window import busiest_second
@@ -63,9 +63,9 @@ class Waiting:
         self._log = log
         self._latency = latency
 
-    def fetch(self, number: PhoneNumber, gate: Callable[[], None]) -> Answer:
-        gate()
-        self._log.sent.append(time.monotonic())
+    def fetch(self, number: PhoneNumber, gate: Callable[[], Slot]) -> Answer:
+        with gate():
+            self._log.sent.append(time.monotonic())
         elapsed = random.uniform(*self._latency)
         time.sleep(elapsed)
         return Answer("VERIFIED", number.phone_number, "R", elapsed)

@@ -39,6 +39,7 @@ def _sdk(url: str, ca_file: str) -> Call:
 
 def _client(url: str, ca_file: str) -> Call:
     from exporter.cams.client import Client
+    from exporter.cams.dialing import endpoint_of
     from exporter.model import Credential, PhoneNumber, SystemClock
 
     class Static:
@@ -54,9 +55,8 @@ def _client(url: str, ca_file: str) -> Call:
             pass
 
     client = Client(
-        endpoint=url,
+        endpoint=endpoint_of(url, Path(ca_file)),
         timeout_seconds=10.0,
-        ca_file=Path(ca_file),
         credentials=Static(),
         clock=SystemClock(),
         max_connections=1,

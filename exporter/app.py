@@ -225,9 +225,8 @@ class App:
             return running
         source = credential_source(account.credentials, self._clock, account.name)
         client = Client(
-            endpoint=config.api.endpoint,
+            endpoint=endpoint,
             timeout_seconds=config.api.timeout_seconds,
-            ca_file=config.api.ca_file,
             credentials=source,
             clock=self._clock,
             max_connections=connections,

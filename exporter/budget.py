@@ -2,7 +2,8 @@
 
 Pure: time is an argument, nothing waits here.  The spacing is GCRA with a burst of one, counted from the *actual*
 release of the last request and not from its planned slot, so that a late wake-up is never made up for by a burst: any
-n + 1 releases in a row span at least n / pace seconds.
+n + 1 releases in a row span at least n / pace seconds, and so do the moments at which they left, but for
+`LATE_SECONDS` in all.
 """
 
 from __future__ import annotations
@@ -16,6 +17,10 @@ path before an eleventh request falls into one second at the server."""
 QPS_SHARE = 0.998
 """The pace stays at or below this share of `qps`: a clock's rounding or a quick wake-up never squeezes one request too
 many into a second."""
+
+LATE_SECONDS = 0.01
+"""A request that left by more than this after its slot was late: what follows is counted from when it left.  The other
+half of the 20 ms is the path's."""
 
 MIN_QPS = 0.1
 """Throttling never slows an account below one request in 10 s (or its `qps`, where that is lower)."""
@@ -77,8 +82,16 @@ class Budget:
         return self.ready_at(now) <= now and self.effective_qps(now) >= self.qps
 
     def released(self, now: float) -> None:
-        """A request leaves at `now`."""
+        """A request may leave at `now`: the slot is taken."""
         self._last_release = now
+
+    def left(self, now: float) -> None:
+        """What was released last had left at `now`.
+
+        Between the two the machine may have stalled; counted from its slot, the next one would come too soon after it.
+        """
+        if now - self._last_release > LATE_SECONDS:
+            self._last_release = now
 
     def throttled(self, now: float, released_at: float, pause_seconds: float | None) -> None:
         """An answer throttled the request that was released at `released_at`.

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from exporter import metrics
 from exporter.metrics import Counters, Metric, Sample
-from exporter.model import KNOWN_STATUSES, AccountStatus, PhoneNumber
+from exporter.model import KNOWN_STATUSES, AccountStatus
 from exporter.spelling import Series
 from exporter.state import NumberState, Snapshot
 
@@ -105,14 +105,9 @@ def _account_series(name: str, account: str) -> Series:
     return Series(name, (("account", account),))
 
 
-def number_labels(number: PhoneNumber) -> dict[str, str]:
-    """The labels that identify `number`."""
-    return {"account": number.account, "cust_space_id": number.cust_space_id, "phone_number": number.label}
-
-
 def status_samples(record: NumberState, snapshot: Snapshot) -> Iterator[Labelled]:
     """One sample for each status the number may have or has had; exactly one of them is 1."""
-    labels = number_labels(record.number)
+    labels = record.number.identity()
     current = snapshot.status(record)
     for status in (*KNOWN_STATUSES, *record.extra_statuses):
         yield {**labels, "status": status}, float(status == current)
@@ -122,7 +117,7 @@ def info_labels(record: NumberState) -> dict[str, str]:
     """The labels of the info metric: the number's, its ID at WhatsApp, its name and its own from the configuration."""
     number = record.number
     return {
-        **number_labels(number),
+        **number.identity(),
         "phone_number_id": record.phone_number_id,
         "name": number.name,
         **dict(number.labels),
@@ -133,7 +128,7 @@ def _present(records: Iterable[NumberState], value: Callable[[NumberState], floa
     for record in records:
         present = value(record)
         if present is not None:
-            yield number_labels(record.number), present
+            yield record.number.identity(), present
 
 
 def _family(metric: Metric, samples: Iterable[Labelled]) -> Family:

@@ -22,7 +22,7 @@ from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.registry import Collector
 
 from exporter import metrics
-from exporter.collector import CamsCollector, info_labels, number_labels
+from exporter.collector import CamsCollector, info_labels
 from exporter.deflate import Part, member, part
 from exporter.metrics import Metric
 from exporter.model import KNOWN_STATUSES, UNKNOWN, AccountStatus, PhoneNumber
@@ -176,7 +176,7 @@ def _pieces(account: str, cust_space_id: str, labels: tuple[tuple[str, str], ...
     the number and the ID, and what follows them.
     """
     blank = NumberState(PhoneNumber(account, cust_space_id, "", "", "", labels))
-    before_number, _ = spelled_around(number_labels(blank.number).items(), ("phone_number",))
+    before_number, _ = spelled_around(blank.number.identity().items(), ("phone_number",))
     return (before_number, *spelled_around(info_labels(blank).items(), ("name", "phone_number", "phone_number_id")))
 
 

@@ -9,6 +9,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -56,6 +57,10 @@ class PhoneNumber:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", NumberKey(self.account, self.cust_space_id, self.phone_number))
+
+    def identity(self) -> dict[str, str]:
+        """What identifies it to people: the labels of each of its series, the fields of its log lines."""
+        return {"account": self.account, "cust_space_id": self.cust_space_id, "phone_number": self.label}
 
     def redacted(self, text: str) -> str:
         """`text` with the number as people may see it."""
@@ -118,6 +123,9 @@ class Clock(Protocol):
     def unix(self) -> float:
         """Seconds since the epoch, UTC: for timestamps that people and Prometheus read."""
 
+
+Slot = AbstractContextManager[object]
+"""The right to send one request: entering it waits for the moment, and the request leaves inside."""
 
 Wait = Callable[[threading.Condition, float], object]
 """Lets that many seconds pass, or fewer: until the condition is notified.  `threading.Condition.wait`, but in tests."""

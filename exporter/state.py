@@ -154,8 +154,8 @@ class State:
                 restored += 1
         return restored
 
-    def succeeded(self, number: PhoneNumber, answer: Answer) -> str | None:
-        """Record a status; returns the one before where it changed (empty for the first), else None."""
+    def succeeded(self, number: PhoneNumber, answer: Answer) -> NumberState | None:
+        """Record a status; returns the record before, None where the number is not configured any more."""
         now, now_unix = self._clock.monotonic(), self._clock.unix()
         status = sys.intern(answer.status)  # one text in memory for all numbers that have it
         poll = Poll(int(now_unix), True, status, answer.elapsed_seconds, answer.request_id)
@@ -163,7 +163,6 @@ class State:
             record = self._records.get(number.key)
             if record is None:  # the number left the configuration while its poll was under way
                 return None
-            changed = status != record.status
             same_id = answer.phone_number_id == record.phone_number_id
             polls, failures = self._histories[number.account].with_poll(record.polls, record.failures, poll)
             self._records[number.key] = replace(
@@ -175,12 +174,12 @@ class State:
                 last_poll_unix=now_unix,
                 success_at=now,
                 success_unix=now_unix,
-                status_since_unix=now_unix if changed else record.status_since_unix,
+                status_since_unix=record.status_since_unix if status == record.status else now_unix,
                 request_id=answer.request_id,
                 polls=polls,
                 failures=failures,
             )
-            return record.status if changed else None
+            return record
 
     def failed(self, number: PhoneNumber, error: ApiError) -> bool:
         """Record a failure: the status and its success time stay what they were.

@@ -1,17 +1,18 @@
 """Ask the CAMS API about one number: one request -> Answer or ApiError.  Neither retries nor paces.
 
-The caller paces through the gate: it is called when a connection stands and the request can leave at once; again, where
-the server closed that connection meanwhile; or, where no connection or credential could be had, before the error is
-raised, so that failing attempts are paced like others.
+The caller paces through the gate: a slot of it is entered once a connection stands, and the request leaves inside;
+another one, where the server closed that connection meanwhile; or, where no connection or credential could be had, one
+before the error is raised, so that failing attempts are paced like others.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import threading
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote
 
@@ -20,13 +21,13 @@ from requests import PreparedRequest, Request
 from exporter import __version__
 from exporter.cams.answers import Redaction, Reply, read_answer
 from exporter.cams.attempt import Attempt
-from exporter.cams.dialing import Dialer, Lookup, endpoint_of
+from exporter.cams.dialing import Dialer, Endpoint, Lookup
 from exporter.cams.failures import FAILURES, api_error
 from exporter.cams.signing import Acs3Auth
 from exporter.cams.transport import Connection, Transport
 from exporter.errors import ApiError, CredentialsError, Kind
 from exporter.logs import fields
-from exporter.model import OPERATION, Answer, Clock, Credential, PhoneNumber
+from exporter.model import OPERATION, Answer, Clock, Credential, PhoneNumber, Slot
 
 logger = logging.getLogger(__name__)
 
@@ -61,41 +62,43 @@ class Credentials(Protocol):
         """Have a fresh one fetched in the background."""
 
 
-def _open() -> None:
-    """The gate of a caller that does not pace."""
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A request that has left: over what, signed with what."""
+
+    connection: Connection
+    credential: Credential
+    skew_seconds: float
 
 
 class Client:
     """Asks one endpoint on behalf of one account; thread-safe.
 
-    Raises ConfigError where `ca_file`, or the proxy or CA bundle that the environment names, is of no use.
     `skew_seconds` is added to the clock when signing; the client sets it itself when the API refuses its time.
     """
 
     def __init__(
         self,
         *,
-        endpoint: str,
+        endpoint: Endpoint,
         timeout_seconds: float,
-        ca_file: Path | None,
         credentials: Credentials,
         clock: Clock,
         max_connections: int,
         lookup: Lookup = socket.getaddrinfo,
     ) -> None:
-        where = endpoint_of(endpoint, ca_file)
         self.skew_seconds = 0.0
         self._skew_said = 0.0
         self._lock = threading.Lock()
         self._timeout_seconds = timeout_seconds
         self._credentials = credentials
         self._clock = clock
-        self._transport = Transport(Dialer(where, lookup), clock, max_connections)
-        self._url = f"{endpoint.rstrip('/')}/"
-        self._template = Request("POST", self._url, headers={**_HEADERS, "host": where.netloc}).prepare()
+        self._transport = Transport(Dialer(endpoint, lookup), clock, max_connections)
+        self._url = f"{'https' if endpoint.context else 'http'}://{endpoint.netloc}/"
+        self._template = Request("POST", self._url, headers={**_HEADERS, "host": endpoint.netloc}).prepare()
 
-    def fetch(self, number: PhoneNumber, gate: Callable[[], None] = _open) -> Answer:
-        """Ask once; blocks at most `timeout_seconds` in all, `gate` not counted.
+    def fetch(self, number: PhoneNumber, gate: Callable[[], Slot] = contextlib.nullcontext) -> Answer:
+        """Ask once; blocks at most `timeout_seconds` in all, the wait for `gate` not counted.
 
         Raises ApiError and nothing else but what `gate` raises.
         """
@@ -104,26 +107,19 @@ class Client:
                 self._credentials.get()  # without one there is no point in connecting
                 connection = self._transport.connect(attempt)
             except FAILURES as error:
-                with attempt.paused():
-                    gate()
+                with attempt.paused(), gate():
+                    pass
                 raise api_error(error, attempt) from None
-            connection = self._at_its_slot(connection, gate, attempt)
+            sent = self._sent(number, connection, gate, attempt)
             try:
-                credential = self._credentials.get()  # anew: the wait may have been long
-            except CredentialsError as error:
-                self._transport.release(connection)
-                raise api_error(error, attempt) from None
-            skew_seconds = self.skew_seconds
-            request = self._signed(number, credential, skew_seconds)
-            try:
-                reply = self._transport.exchange(connection, request, attempt)
+                reply = self._transport.receive(sent.connection, attempt)
             except FAILURES as error:
                 raise api_error(error, attempt) from None
             try:
-                return _answer(reply, number, credential, attempt)
+                return _answer(reply, number, sent.credential, attempt)
             except ApiError as error:
                 if error.kind is Kind.ACCOUNT:
-                    error.cured = self._is_cured(error, number.account, credential, skew_seconds)
+                    error.cured = self._is_cured(error, number.account, sent)
                 raise
 
     def ready(self) -> bool:
@@ -142,27 +138,47 @@ class Client:
         """Abandon what is under way: it fails at once."""
         self._transport.close()
 
-    def _at_its_slot(self, connection: Connection, gate: Callable[[], None], attempt: Attempt) -> Connection:
-        """Wait for a slot; returns a connection over which the request can leave at once.
+    def _sent(self, number: PhoneNumber, connection: Connection, gate: Callable[[], Slot], attempt: Attempt) -> _Sent:
+        """Wait for a slot and send in it.
 
         A connection that the server closed meanwhile is replaced, and the new one waits for a slot of its own: making
         it takes time, and sent after that the request would squeeze in before the next one.
         """
-        for _ in range(MAX_SLOTS):
-            try:
-                with attempt.paused():
-                    gate()
-            except BaseException:
-                self._transport.release(connection)
-                raise
-            try:
-                fit = self._transport.refresh(connection, attempt)
-            except FAILURES as error:
-                raise api_error(error, attempt) from None
-            if fit is connection:
-                break
-            connection = fit
-        return connection
+        for slots in range(MAX_SLOTS):
+            if slots:
+                connection = self._another(connection, attempt)
+            with contextlib.ExitStack() as slot:
+                try:
+                    with attempt.paused():
+                        slot.enter_context(gate())
+                except BaseException:
+                    self._transport.release(connection)
+                    raise
+                if connection.is_quiet():
+                    return self._sent_now(number, connection, attempt)
+        connection.close()
+        attempt.doing = "waiting for a slot"
+        raise api_error(ConnectionAbortedError("the server closes what it has to wait for"), attempt)
+
+    def _another(self, connection: Connection, attempt: Attempt) -> Connection:
+        try:
+            return self._transport.replace(connection, attempt)
+        except FAILURES as error:
+            raise api_error(error, attempt) from None
+
+    def _sent_now(self, number: PhoneNumber, connection: Connection, attempt: Attempt) -> _Sent:
+        skew_seconds = self.skew_seconds
+        try:
+            credential = self._credentials.get()  # anew: the wait may have been long
+        except FAILURES as error:
+            self._transport.release(connection)
+            raise api_error(error, attempt) from None
+        request = self._signed(number, credential, skew_seconds)
+        try:
+            self._transport.send(connection, request, attempt)
+        except FAILURES as error:
+            raise api_error(error, attempt) from None
+        return _Sent(connection, credential, skew_seconds)
 
     def _signed(self, number: PhoneNumber, credential: Credential, skew_seconds: float) -> PreparedRequest:
         """The request, dated and signed now."""
@@ -172,15 +188,15 @@ class Client:
         Acs3Auth(credential, self._clock, skew_seconds=skew_seconds)(request)
         return request
 
-    def _is_cured(self, error: ApiError, account: str, credential: Credential, skew_seconds: float) -> bool:
+    def _is_cured(self, error: ApiError, account: str, sent: _Sent) -> bool:
         """Whether a request signed now would differ in what the API refused: the time, or else the key."""
         if error.code.startswith("InvalidTimeStamp"):
             if error.server_unix is not None:
                 self._correct_clock(account, error.server_unix)
-            return abs(self.skew_seconds - skew_seconds) > SKEW_NEWS_SECONDS
+            return abs(self.skew_seconds - sent.skew_seconds) > SKEW_NEWS_SECONDS
         self._credentials.refresh()
         try:
-            return self._credentials.get() != credential
+            return self._credentials.get() != sent.credential
         except CredentialsError:
             return False
 

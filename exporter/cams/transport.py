@@ -1,8 +1,8 @@
 """Kept-alive connections to one endpoint, and one request over one of them.
 
 A request is made in steps, because the moment of sending belongs to the budget: `connect` first, whatever it takes;
-the caller then waits for its slot; `exchange` sends at once.  `requests`' own adapter knows no pause between
-connecting and sending, and no deadline over all of an answer; and this costs half its CPU.
+the caller then waits for its slot; `send` is over at once; `receive` takes what it takes.  `requests`' own adapter
+knows no pause between connecting and sending, and no deadline over all of an answer; and this costs half its CPU.
 Follows no redirect, keeps no cookie, asks for no compression, decodes none.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import math
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -25,6 +26,13 @@ from exporter.model import Clock
 
 MAX_IDLE_SECONDS = 50.0
 """A connection unused for longer may have been forgotten by something in between, which would cost a timeout."""
+
+TRUSTED_SECONDS = 0.5
+"""A connection used so short a while ago is taken unseen: it is looked at when its slot comes, and looking is a system
+call, a hand-over between threads."""
+
+SUSPICION_SECONDS = 60.0
+"""Where a connection was found closed at its slot, none is trusted for this long: that slot was lost."""
 
 Connection = BoundedSocket | BoundedTLSSocket
 
@@ -44,6 +52,7 @@ class Transport:
         self._lock = threading.Lock()
         self._idle: deque[_Idle] = deque()  # the longest unused first
         self._attempts: set[Attempt] = set()
+        self._suspicious_until = -math.inf
         self._retired = False
         self._closed = False
 
@@ -70,24 +79,30 @@ class Transport:
         attempt.use(connection)
         return connection
 
-    def refresh(self, connection: Connection, attempt: Attempt) -> Connection:
-        """`connection`, or a new one where the server closed it while it waited; raises as `connect`."""
-        if connection.is_quiet():
-            return connection
+    def replace(self, connection: Connection, attempt: Attempt) -> Connection:
+        """A new connection instead of one that the server closed while it waited; raises as `connect`."""
+        self._suspicious_until = self._clock.monotonic() + SUSPICION_SECONDS
         connection.close()
         return self._dialer.dial(attempt)
 
-    def exchange(self, connection: Connection, request: PreparedRequest, attempt: Attempt) -> Reply:
-        """Send `request` and read its answer; `connection` is kept or closed.
+    def send(self, connection: Connection, request: PreparedRequest, attempt: Attempt) -> None:
+        """Send `request`; `connection` is closed where that fails.  Raises OSError."""
+        attempt.doing = "sending the request"
+        try:
+            connection.sendall(_head(request))
+        except BaseException:
+            connection.close()
+            raise
+
+    def receive(self, connection: Connection, attempt: Attempt) -> Reply:
+        """Read the answer to what was sent; `connection` is kept or closed.
 
         Raises OSError, HTTPException or ValueError.
         """
         keep = False
         try:
-            attempt.doing = "sending the request"
-            connection.sendall(_head(request))
             attempt.doing = "waiting for the answer"
-            with contextlib.closing(http.client.HTTPResponse(connection, method=request.method)) as response:
+            with contextlib.closing(http.client.HTTPResponse(connection)) as response:
                 response.begin()
                 attempt.doing = "reading the answer"
                 reply = _reply(response)
@@ -139,9 +154,12 @@ class Transport:
                 if not self._idle:
                     return None
                 idle = self._idle.pop()
-            if not _is_stale(idle, now) and idle.connection.is_quiet():
+            if not _is_stale(idle, now) and (self._is_trusted(idle, now) or idle.connection.is_quiet()):
                 return idle.connection
             idle.connection.close()
+
+    def _is_trusted(self, idle: _Idle, now: float) -> bool:
+        return now - idle.since < TRUSTED_SECONDS and now >= self._suspicious_until
 
 
 def _is_stale(idle: _Idle, now: float) -> bool:
@@ -151,7 +169,7 @@ def _is_stale(idle: _Idle, now: float) -> bool:
 def _head(request: PreparedRequest) -> bytes:
     """The request as bytes; it has no body.  Raises OSError where a header would forge another."""
     lines = [f"{request.method} {request.path_url} HTTP/1.1"]
-    lines += [f"{name}: {value}" for name, value in request.headers.items()]
+    lines += [f"{name}: {value}" for name, value in request.headers.lower_items()]
     if not all(line.isascii() and line.isprintable() for line in lines):
         raise OSError("a header holds a character that none may")
     return "\r\n".join((*lines, "", "")).encode("ascii")

@@ -20,7 +20,7 @@ from exporter.cams.codes import INTERNAL_ERROR
 from exporter.errors import ApiError, Kind, Stopped
 from exporter.logs import fields
 from exporter.metrics import Counters
-from exporter.model import AccountStatus, Answer, Clock, NumberKey, PhoneNumber, Wait
+from exporter.model import AccountStatus, Answer, Clock, NumberKey, PhoneNumber, Slot, Wait
 from exporter.poller.bounds import HAND_OUT_SECONDS, Places
 from exporter.poller.gate import Gate
 from exporter.poller.journal import Journal
@@ -48,8 +48,8 @@ MAX_KEYS_LOCKED = 1000
 class Fetcher(Protocol):
     """What the poller needs of the client."""
 
-    def fetch(self, number: PhoneNumber, gate: Callable[[], None]) -> Answer:
-        """Ask once; calls `gate` whenever it is ready to send.  Raises ApiError, and what `gate` raises."""
+    def fetch(self, number: PhoneNumber, gate: Callable[[], Slot]) -> Answer:
+        """Ask once; sends inside a slot that `gate` gives.  Raises ApiError, and what entering the slot raises."""
 
     def ready(self) -> bool:
         """False until a first look for credentials ended, well or badly."""
@@ -287,7 +287,7 @@ class AccountPoller:
         put_back = False
         number = poll.entry.number
         try:
-            answer = poll.client.fetch(number, lambda: self._pass_gate(poll))
+            answer = poll.client.fetch(number, lambda: self._slot(poll))
         except Stopped:
             put_back = True
         except ApiError as error:
@@ -301,20 +301,22 @@ class AccountPoller:
         finally:
             self._ended(poll, retry, put_back=put_back)
 
-    def _pass_gate(self, poll: _Poll) -> None:
-        """Block until the next slot and take it.  Raises Stopped where the poll must not go.
+    def _slot(self, poll: _Poll) -> Slot:
+        """The next slot, to be waited for and used; raises Stopped where the poll must not go.
 
         A poll that comes again, since its connection was gone, waits for another slot; its first one goes unused.
         """
-        with self._lock:
-            if not poll.waits:
+        if not poll.waits:
+            with self._lock:
                 poll.waits = True
                 self._places.came_back()
-        with self._gate.slot(lambda: self._may_go(poll)) as now:
-            self._journal.waited(now - poll.wanted_at)
-            poll.wanted_at, poll.passed_at, poll.waits = now, now, False
-            if self._places.passed():
-                self._loop.nudge()
+        return self._gate.slot(lambda: self._may_go(poll), lambda now: self._passed(poll, now))
+
+    def _passed(self, poll: _Poll, now: float) -> None:
+        self._journal.waited(now - poll.wanted_at)
+        poll.wanted_at, poll.passed_at, poll.waits = now, now, False
+        if self._places.passed():
+            self._loop.nudge()
 
     def _may_go(self, poll: _Poll) -> bool:
         """Nothing goes by a client that was replaced; while the account is refused only its probe does."""

@@ -28,14 +28,17 @@ class Journal:
     def succeeded(self, number: PhoneNumber, answer: Answer, *, is_retry: bool) -> None:
         """A request brought a status."""
         self._count_request(answer.elapsed_seconds, is_retry)
-        known = self._state.get(number.key)
         before = self._state.succeeded(number, answer)
-        if known is not None and known.last_poll_success is False:
-            logger.info("poll succeeded again", extra=fields(**_who(number), request_id=answer.request_id))
-        if before:
+        if before is None:
+            return
+        if before.last_poll_success is False:
+            logger.info("poll succeeded again", extra=fields(**number.identity(), request_id=answer.request_id))
+        if before.status not in ("", answer.status):
             logger.info(
                 "status changed",
-                extra=fields(**_who(number), before=before, status=answer.status, request_id=answer.request_id),
+                extra=fields(
+                    **number.identity(), before=before.status, status=answer.status, request_id=answer.request_id
+                ),
             )
 
     def failed(self, number: PhoneNumber, error: ApiError, *, is_retry: bool) -> None:
@@ -47,7 +50,7 @@ class Journal:
         logger.log(
             logging.WARNING if is_news else logging.DEBUG,
             "poll failed",
-            extra=fields(**_who(number), **_facts(error), error=number.redacted(error.message)),
+            extra=fields(**number.identity(), **_facts(error), error=number.redacted(error.message)),
         )
 
     def refused(self, error: ApiError) -> None:
@@ -62,11 +65,6 @@ class Journal:
         self._counters.request(self._account, elapsed_seconds)
         if is_retry:
             self._counters.retry(self._account)
-
-
-def _who(number: PhoneNumber) -> dict[str, str]:
-    """The fields that name a number in the log."""
-    return {"account": number.account, "cust_space_id": number.cust_space_id, "phone_number": number.label}
 
 
 def _facts(error: ApiError) -> dict[str, object]:

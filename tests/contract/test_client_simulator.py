@@ -12,7 +12,7 @@ import pytest
 from exporter.errors import ApiError, Kind
 from exporter.model import Credential, PhoneNumber
 from exporter.simulator import Key, Refusal, Simulator, Throttle, World, faults
-from tests.support.clients import FixedCredentials, client_of, error_of
+from tests.support.clients import FixedCredentials, client_of, error_of, gated
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
 from tests.support.rawserver import authority, tls_context
@@ -79,7 +79,7 @@ def test_a_slow_handshake_is_over_before_the_gate_opens(world: World, tmp_path: 
         client_of(simulator.url, ca_file=tmp_path / "ca.pem", credentials=keys()) as client,
     ):
         began_at = time.monotonic()
-        client.fetch(who, lambda: opened_at.append(time.monotonic()))
+        client.fetch(who, gated(lambda: opened_at.append(time.monotonic())))
     (arrival,) = world.arrivals()
     assert opened_at[0] - began_at >= 0.3
     assert arrival.at >= opened_at[0]

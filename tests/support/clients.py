@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from exporter.cams.client import Client
-from exporter.cams.dialing import Lookup
+from exporter.cams.dialing import Lookup, endpoint_of
 from exporter.errors import ApiError, CredentialsError
-from exporter.model import Clock, Credential, PhoneNumber, SystemClock
+from exporter.model import Clock, Credential, PhoneNumber, Slot, SystemClock
 from tests.support.numbers import number
 from tests.support.rawserver import SOON
 
@@ -51,9 +51,8 @@ def client_of(
     """A client that is closed in the end."""
     more = {} if lookup is None else {"lookup": lookup}
     client = Client(
-        endpoint=url,
+        endpoint=endpoint_of(url, ca_file),
         timeout_seconds=timeout_seconds,
-        ca_file=ca_file,
         credentials=credentials or FixedCredentials(),
         clock=clock or SystemClock(),
         max_connections=max_connections,
@@ -65,8 +64,19 @@ def client_of(
         client.close()
 
 
+def gated(pass_gate: Callable[[], object]) -> Callable[[], Slot]:
+    """A gate where `pass_gate` waits for the slot."""
+
+    @contextlib.contextmanager
+    def slot() -> Iterator[None]:
+        pass_gate()
+        yield
+
+    return slot
+
+
 def error_of(client: Client, who: PhoneNumber | None = None, gate: Callable[[], None] = lambda: None) -> ApiError:
     """The error that a fetch ends with."""
     with pytest.raises(ApiError) as caught:
-        client.fetch(who or number(), gate)
+        client.fetch(who or number(), gated(gate))
     return caught.value

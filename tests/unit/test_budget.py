@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.budget import MAX_PAUSE_SECONDS, Budget, pace_qps
+from exporter.budget import LATE_SECONDS, MAX_PAUSE_SECONDS, Budget, pace_qps
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,15 @@ def test_the_next_slot_counts_from_the_actual_release_and_not_from_the_planned_o
     budget.released(100.0)
     assert budget.ready_at(100.0) == pytest.approx(100 + 1 / 9.8)
     budget.released(100.5)  # 0.4 s late
+    assert budget.ready_at(100.5) == pytest.approx(100.5 + 1 / 9.8)
+
+
+def test_a_request_that_left_late_moves_the_next_slot_and_one_that_left_at_once_does_not() -> None:
+    budget = Budget(10.0, 10.0)
+    budget.released(100.0)
+    budget.left(100.0 + 0.9 * LATE_SECONDS)
+    assert budget.ready_at(100.0) == pytest.approx(100.0 + 1 / 9.8)
+    budget.left(100.5)
     assert budget.ready_at(100.5) == pytest.approx(100.5 + 1 / 9.8)
 
 

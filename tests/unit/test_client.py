@@ -14,7 +14,7 @@ import pytest
 from exporter.cams.client import MAX_SLOTS, Client
 from exporter.errors import ApiError, Kind, Stopped
 from exporter.model import Credential
-from tests.support.clients import CREDENTIAL, FixedCredentials, client_of, error_of
+from tests.support.clients import CREDENTIAL, FixedCredentials, client_of, error_of, gated
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
 from tests.support.rawserver import SOON, Peer, RawServer, answering, http, ok
@@ -50,8 +50,8 @@ def test_the_gate_opens_onto_a_connection_and_before_the_request() -> None:
             assert accepted.wait(SOON)
             gate()
 
-        client.fetch(number(), open_late)
-        client.fetch(number(), open_late)
+        client.fetch(number(), gated(open_late))
+        client.fetch(number(), gated(open_late))
     assert gate.calls == [(1, 0), (1, 1)]
 
 
@@ -77,7 +77,7 @@ def test_a_connection_closed_while_it_waited_is_replaced_and_waits_for_a_slot_of
             if len(calls.calls) == 1:
                 await_close(client)
 
-        assert client.fetch(number(), gate).status == "VERIFIED"
+        assert client.fetch(number(), gated(gate)).status == "VERIFIED"
     assert [sent for _, sent in calls.calls] == [0, 0]
     assert server.connections == 2
 
@@ -145,7 +145,7 @@ def test_what_the_gate_raises_passes_through_and_nothing_is_sent(raised: type[Ba
 
     with RawServer(answering(ok())) as server, client_of(server.url) as client:
         with pytest.raises(raised):
-            client.fetch(number(), gate)
+            client.fetch(number(), gated(gate))
         assert client.fetch(number()).status == "VERIFIED"
         assert (server.connections, len(server.requests)) == (1, 1)  # and the connection was kept
 
@@ -160,7 +160,7 @@ def test_waiting_at_the_gate_counts_neither_as_time_taken_nor_against_the_deadli
         RawServer(answering(ok(), http(b""))) as server,
         client_of(server.url, timeout_seconds=5.0, clock=clock) as client,
     ):
-        assert client.fetch(number(), gate).elapsed_seconds == 0.0
+        assert client.fetch(number(), gated(gate)).elapsed_seconds == 0.0
         assert error_of(client, gate=gate).elapsed_seconds == 0.0
 
 
@@ -193,7 +193,7 @@ def test_the_request_is_dated_and_signed_after_the_gate() -> None:
         credentials.credential = Credential("rotated", "secret")
 
     with RawServer(answering(ok())) as server, client_of(server.url, clock=clock, credentials=credentials) as client:
-        client.fetch(number(), gate)
+        client.fetch(number(), gated(gate))
         headers = headers_of(server.requests[0])
     assert headers["x-acs-date"] == "2023-10-26T10:23:32Z"
     assert "Credential=rotated," in headers["authorization"]

@@ -17,7 +17,7 @@ import trustme
 
 from exporter.cams.dialing import Endpoint, Proxy, endpoint_of
 from exporter.errors import ConfigError
-from tests.support.clients import client_of, error_of
+from tests.support.clients import client_of, error_of, gated
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
 from tests.support.rawserver import SOON, Peer, RawServer, answering, authority, ok, tls_context
@@ -72,7 +72,7 @@ def test_what_tls_itself_sends_does_not_cost_a_connection(secure: RawServer, ca_
         served.set()
 
     with client_of(secure.url, ca_file=ca_file) as client:
-        assert client.fetch(number(), gate).status == "VERIFIED"
+        assert client.fetch(number(), gated(gate)).status == "VERIFIED"
     assert served.is_set()
     assert secure.connections == 1
 
@@ -392,7 +392,7 @@ def test_https_goes_through_the_proxy(ca_file: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("HTTPS_PROXY", f"http://us%20er:pass@127.0.0.1:{proxy.port}")
         with client_of("https://cams.example", ca_file=ca_file) as client:
             for _ in range(3):
-                answer = client.fetch(number(), lambda: at_the_gate.append(len(proxy.requests)))
+                answer = client.fetch(number(), gated(lambda: at_the_gate.append(len(proxy.requests))))
                 assert answer.status == "VERIFIED"
         connect, *requests = proxy.requests
     assert at_the_gate == [1, 2, 3]

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from exporter.budget import Budget, pace_qps
+from exporter.budget import LATE_SECONDS, Budget, pace_qps
 from exporter.errors import Stopped
 from exporter.poller.gate import Gate
 from tests.support.virtualtime import VirtualTime
@@ -25,14 +25,27 @@ class Crossing:
         self.gate = Gate(self.budget, self.lock, self.time, self.time.wait)
         self.passed: list[tuple[str, float]] = []
         self.turned_away: list[tuple[str, float]] = []
+        self.sent: list[tuple[str, float]] = []
         self.barred: set[str] = set()
 
-    def come(self, name: str, after_seconds: float = 0.0) -> None:
+    def come(self, name: str, after_seconds: float = 0.0, *, stall_seconds: float = 0.0, fails: bool = False) -> None:
+        """`stall_seconds` pass between the slot and the sending, which `fails`."""
+
+        def send() -> None:
+            if fails:
+                raise ConnectionResetError
+            self.sent.append((name, self.time.now - self.start))
+
         def cross() -> None:
             self.time.sleep(after_seconds)
             try:
-                with self.gate.slot(lambda: name not in self.barred) as now:
-                    self.passed.append((name, now - self.start))
+                with self.gate.slot(
+                    lambda: name not in self.barred, lambda now: self.passed.append((name, now - self.start))
+                ):
+                    self.time.sleep(stall_seconds)
+                    send()
+            except ConnectionResetError:
+                pass
             except Stopped:
                 self.turned_away.append((name, self.time.now - self.start))
 
@@ -74,6 +87,37 @@ def test_one_that_may_not_go_any_more_is_turned_away_at_once_and_takes_no_slot()
     crossing.run(70)
     assert crossing.turned_away == [("a", 5.0), ("b", 5.0)]
     assert crossing.passed == [("c", 60.0)]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_where_a_thread_stalls_before_it_sends_the_others_wait_a_gap_from_when_it_did(fails: bool) -> None:
+    """Counted from its slot, its request and the next would leave together, and the API would see a burst."""
+    crossing = Crossing()
+    crossing.come("late", stall_seconds=5.0, fails=fails)
+    for name in "ab":
+        crossing.come(name)
+    crossing.run(3)
+    assert crossing.passed == [("late", 0.0)]
+    crossing.run(7)
+    assert [name for name, _ in crossing.sent] == ["a", "b"] if fails else ["late", "a", "b"]
+    assert [at for _, at in crossing.sent[-2:]] == pytest.approx([5.0 + GAP, 5.0 + 2 * GAP])
+
+
+def test_sending_that_takes_no_longer_than_usual_costs_no_pace() -> None:
+    crossing = Crossing()
+    for name in "abc":
+        crossing.come(name, stall_seconds=LATE_SECONDS * 0.9)
+    crossing.run(5)
+    assert [at for _, at in crossing.passed] == pytest.approx([0, GAP, 2 * GAP])
+
+
+def test_who_is_turned_away_leaves_the_slot_to_the_next() -> None:
+    crossing = Crossing()
+    crossing.barred = {"a"}
+    for name in "ab":
+        crossing.come(name)
+    crossing.run(1)
+    assert (crossing.turned_away, crossing.passed) == ([("a", 0.0)], [("b", 0.0)])
 
 
 def test_a_faster_pace_counts_for_who_waits_already() -> None:

@@ -14,7 +14,7 @@ import pytest
 from exporter.budget import Budget, pace_qps
 from exporter.errors import ApiError, Kind
 from exporter.metrics import Counters
-from exporter.model import OPERATION, Answer, PhoneNumber
+from exporter.model import OPERATION, Answer, PhoneNumber, Slot
 from exporter.poller import MAX_KEYS_LOCKED, AccountPoller
 from exporter.poller.account import _Poll
 from exporter.poller.bounds import HAND_OUT_SECONDS, MAX_POLLS_UNDER_WAY, Places, connect_ahead, max_in_flight
@@ -39,13 +39,17 @@ class FakeClient:
         self.closed = False
         self.slots = 1
         self.while_connecting: Callable[[], None] = lambda: None
+        self.while_sending: Callable[[], None] = lambda: None
 
-    def fetch(self, number: PhoneNumber, gate: Callable[[], None]) -> Answer:
+    def fetch(self, number: PhoneNumber, gate: Callable[[], Slot]) -> Answer:
         self.while_connecting()
-        for _ in range(self.slots):
-            gate()
-        outcome = self.script(number, len(self.sent))
-        self.sent.append((self.clock.now, number.phone_number))
+        for _ in range(self.slots - 1):
+            with gate():
+                pass
+        with gate():
+            self.while_sending()
+            outcome = self.script(number, len(self.sent))
+            self.sent.append((self.clock.now, number.phone_number))
         self.clock.advance(self.latency)
         if isinstance(outcome, Exception):
             raise outcome

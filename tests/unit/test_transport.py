@@ -12,9 +12,9 @@ import pytest
 
 from exporter.cams.answers import MAX_BODY_BYTES
 from exporter.cams.client import MAX_SLOTS, Client
-from exporter.cams.transport import MAX_IDLE_SECONDS, Connection
+from exporter.cams.transport import MAX_IDLE_SECONDS, SUSPICION_SECONDS, TRUSTED_SECONDS, Connection
 from exporter.errors import ApiError
-from tests.support.clients import client_of, error_of
+from tests.support.clients import client_of, error_of, gated
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
 from tests.support.rawserver import ANSWER, SOON, Peer, RawServer, Script, answering, http, ok
@@ -101,18 +101,38 @@ def test_a_connection_closed_between_two_requests_costs_no_error() -> None:
 def test_a_kept_connection_that_was_closed_is_replaced_before_the_gate() -> None:
     """The slot is for sending: a handshake must not come between the two."""
     at_the_gate: list[list[Connection]] = []
+    clock = FakeClock()
 
     def gate() -> None:
         at_the_gate.append([attempt._socket for attempt in client._transport._attempts if attempt._socket])
         assert all(connection.is_quiet() for connection in at_the_gate[-1])
 
-    with RawServer(sends(ok())) as server, client_of(server.url) as client:
+    with RawServer(sends(ok())) as server, client_of(server.url, clock=clock) as client:
         client.fetch(number())
         await_bytes(*kept(client))
         dead = kept(client)
-        client.fetch(number(), gate)
+        clock.advance(TRUSTED_SECONDS)
+        client.fetch(number(), gated(gate))
         assert at_the_gate[0]
         assert at_the_gate[0] != dead
+
+
+def test_a_server_that_closes_after_each_answer_unasked_costs_one_slot_and_then_none() -> None:
+    """What was used a moment ago is taken on trust, until that proves wrong."""
+    slots: list[int] = []
+    clock = FakeClock()
+    with RawServer(sends(ok())) as server, client_of(server.url, clock=clock) as client:
+
+        def polls(count: int) -> list[int]:
+            began = len(slots)
+            for index in range(count):
+                client.fetch(number(), gated(lambda index=index: slots.append(index)))  # type: ignore[misc] # bound now
+                await_bytes(*kept(client))
+            return slots[began:]
+
+        assert polls(4) == [0, 1, 1, 2, 3]
+        clock.advance(SUSPICION_SECONDS)
+        assert polls(3) == [0, 1, 1, 2]  # the first was idle for long: looked at before
 
 
 def test_the_answer_that_follows_an_interim_one_is_never_taken_for_the_next_number() -> None:
