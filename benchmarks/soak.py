@@ -185,7 +185,7 @@ def _seen(soak: Soak, world: World, moments: list[Moment], lately: float) -> tup
     outcomes = world.outcomes()
     seen = Seen(
         moments=moments,
-        busiest={name: world.busiest_second(name) for name in world.accounts},
+        busiest={name: world.surely_in_a_second(name) for name in world.accounts},
         quota=QUOTA,
         silent=[phone for phone in map(phone_number, range(soak.numbers)) if phone not in asked],
         throttled=outcomes[Refusal.THROTTLED.code],  # the injected ones have another code

@@ -45,15 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     What takes long to import is imported later: a signal finds its handler as early as can be.
     """
-    with EarlySignals(exit_status=FAILED) as signals:
+    with EarlySignals() as signals:
         return _main(arguments, signals)
 
 
 def _main(arguments: Sequence[str] | None, signals: EarlySignals) -> int:
     parser = flags()
     args = parser.parse_args(arguments)
-    if not args.once and not args.config_check:
-        signals.exit_status = OK  # as once it serves: it was told to end, and nothing is lost
+    # Where it would serve, it was told to end and nothing is lost; else what was asked for is not done.
+    signals.end_with(FAILED if args.once or args.config_check else OK)
     configure(args.log_level, args.log_format)
     if args.demo and args.config_file is not None:
         parser.error("--demo brings its own configuration; drop --config.file, or --demo")

@@ -16,13 +16,14 @@ ENDING = (signal.SIGTERM, signal.SIGINT)
 class EarlySignals:
     """Handles signals while it is entered, in the main thread.
 
-    SIGTERM and SIGINT raise SystemExit with `exit_status` wherever the main thread is; SIGHUP is remembered in
-    `reload_asked`.  Whoever can do better takes them over.
+    SIGTERM and SIGINT raise SystemExit wherever the main thread is, as soon as `end_with` has said with which status;
+    SIGHUP is remembered in `reload_asked`.  Whoever can do better takes them over.
     """
 
-    def __init__(self, exit_status: int) -> None:
-        self.exit_status = exit_status
+    def __init__(self) -> None:
         self.reload_asked = False
+        self._end_asked = False
+        self._exit_status: int | None = None
         self._before: dict[signal.Signals, signal._HANDLER] = {}
 
     def __enter__(self) -> Self:
@@ -37,8 +38,16 @@ class EarlySignals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def end_with(self, exit_status: int) -> None:
+        """What an end means from now on; one that was asked for before comes now."""
+        self._exit_status = exit_status
+        if self._end_asked:
+            raise SystemExit(exit_status)
+
     def _end(self, _number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(self.exit_status)
+        self._end_asked = True
+        if self._exit_status is not None:
+            raise SystemExit(self._exit_status)
 
     def _remember(self, _number: int, _frame: FrameType | None) -> None:
         self.reload_asked = True

@@ -56,6 +56,7 @@ def decide(world: World, request: Request) -> Decision:
                 case.parameters.get("CustSpaceId", ""),
                 case.parameters.get("PhoneNumber", ""),
                 decision.fault.name if decision.fault else decision.reply.outcome,
+                case.arrived_at if request.since is None else request.since,
             )
         )
         return decision

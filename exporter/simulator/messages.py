@@ -24,12 +24,16 @@ JSON = "application/json;charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it came: `target` is the second word of the request line, `headers` has lower-case names."""
+    """A request as it came: `target` is the second word of the request line, `headers` has lower-case names.
+
+    `since` is the earliest instant at which it may have arrived, monotonic; None where it is read without delay.
+    """
 
     method: str
     target: str
     headers: Mapping[str, str]
     body: bytes
+    since: float | None = None
 
     @property
     def path(self) -> str:

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from exporter.simulator import control
 from exporter.simulator.gateway import decide
+from exporter.simulator.lookout import Lookout
 from exporter.simulator.messages import Reply, Request
 from exporter.simulator.wire import Wire
 from exporter.simulator.world import World
@@ -54,6 +55,7 @@ class Simulator:
         self._ssl_context = ssl_context
         self._with_control = with_control
         self._url = ""
+        self._lookout: Lookout
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -99,11 +101,16 @@ class Simulator:
 
     def _run(self, started: Future[str]) -> None:
         try:
-            asyncio.run(self._serve(started))
+            with asyncio.Runner(loop_factory=self._new_loop) as runner:
+                runner.run(self._serve(started))
         except Exception as error:
             if started.done():
                 raise
             started.set_exception(error)  # it belongs to whoever waits in `start`
+
+    def _new_loop(self) -> asyncio.AbstractEventLoop:
+        self._lookout = Lookout(self.world.clock.monotonic)
+        return asyncio.SelectorEventLoop(self._lookout)
 
     async def _serve(self, started: Future[str]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -130,6 +137,7 @@ class Simulator:
             request.raw_path,
             {name.lower(): value for name, value in request.headers.items()},
             await request.read(),
+            self._lookout.since,
         )
         if self._with_control and message.path.startswith(control.PREFIX):
             return _polite(control.answer(self.world, message))

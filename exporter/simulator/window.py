@@ -6,7 +6,7 @@ A window is half open, ``(t - 1 s, t]``: two requests exactly one second apart a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 WINDOW_SECONDS = 1.0
 
@@ -32,13 +32,16 @@ class SlidingSecond:
         return WINDOW_SECONDS - (now - self._admitted[-limit])
 
 
-def busiest_second(instants: Iterable[float]) -> int:
-    """The most instants (ascending, seconds) that any sliding second held."""
+def busiest_second(instants: Sequence[float], since: Sequence[float] | None = None) -> int:
+    """The most instants (ascending, seconds) that any sliding second held.
+
+    Where an instant may really have been an earlier one, but none before its `since` (ascending too): held for sure.
+    """
     held: deque[float] = deque()
     most = 0
-    for instant in instants:
-        held.append(instant)
-        while instant - held[0] >= WINDOW_SECONDS:
+    for instant, earliest in zip(instants, instants if since is None else since, strict=True):
+        held.append(earliest)
+        while held and instant - held[0] >= WINDOW_SECONDS:
             held.popleft()
         most = max(most, len(held))
     return most

@@ -141,6 +141,14 @@ class Connection:
     def send(self, method: str, target: str, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Response:
         """Send anything and read the whole answer."""
         self._http.request(method, target, body=body, headers=dict(headers or {}))
+        return self.receive()
+
+    def post(self, call: Call) -> None:
+        """Send a signed call and leave its answer to `receive`."""
+        self._http.request(call.method, call.target, body=call.body, headers=dict(call.headers()))
+
+    def receive(self) -> Response:
+        """Read the whole answer."""
         answer = self._http.getresponse()
         return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
 

@@ -20,6 +20,8 @@ import trustme
 from exporter.simulator import Reply, Simulator, faults
 from exporter.simulator.faults import Fault
 from exporter.simulator.wire import Wire
+from tests.support.exporter import until
+from tests.support.rawserver import SOON
 from tests.support.simulated import PHONE, SPACE, Call, Connection, ask, care_world
 
 
@@ -51,6 +53,40 @@ def test_requests_share_a_connection(simulator: Simulator) -> None:
     with Connection(simulator.url) as connection:
         assert [connection.call(Call(host=connection.host)).status for _ in range(5)] == [200] * 5
     assert simulator.connections == 1
+
+
+def test_a_request_that_is_read_late_is_known_to_have_come_earlier(simulator: Simulator) -> None:
+    """Where the machine stalls, what was sent evenly is read at once: that says nothing about who sent it."""
+    stalls, goes_on = threading.Event(), threading.Event()
+
+    def stall() -> None:
+        stalls.set()
+        assert goes_on.wait(SOON)
+
+    with Connection(simulator.url) as connection:
+        assert connection.call(Call(host=connection.host)).status == 200
+        assert simulator._loop is not None
+        simulator._loop.call_soon_threadsafe(stall)
+        assert stalls.wait(SOON)
+        sent_after = time.monotonic()
+        connection.post(Call(host=connection.host))
+        read_after = time.monotonic()
+        goes_on.set()
+        assert connection.receive().status == 200
+        *_, late = simulator.world.arrivals()
+        assert late.since <= sent_after < read_after <= late.at
+
+
+def test_a_request_that_is_read_at_once_is_known_to_have_come_just_then(simulator: Simulator) -> None:
+    with Connection(simulator.url) as connection:
+
+        def is_later() -> bool:
+            *_, before = simulator.world.arrivals() or [None]
+            assert connection.call(Call(host=connection.host)).status == 200
+            *_, after = simulator.world.arrivals()
+            return before is not None and before.at < after.since <= after.at
+
+        until(is_later, "a request that came after the one before was read")
 
 
 def test_a_refused_request_leaves_the_connection_open(simulator: Simulator) -> None:

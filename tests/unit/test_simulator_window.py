@@ -55,6 +55,14 @@ def test_a_request_after_the_announced_wait_is_admitted(instants: list[float], l
         assert window.admit(instants[-1] + wait, limit) == 0
 
 
+def test_what_may_have_come_earlier_is_not_held_against_a_second() -> None:
+    """Twelve that were read at once, after a stall of a second and a half in which they were sent."""
+    earliest = [place / 8 for place in range(12)]
+    latest = [1.5] * 12
+    assert busiest_second(latest) == busiest_second(latest, latest) == 12
+    assert busiest_second(latest, earliest) == 7  # those after 0.5
+
+
 @given(instants=INSTANTS)
 def test_the_busiest_second_is_what_counting_every_window_gives(instants: list[float]) -> None:
     counted = max((sum(end - 1 < instant <= end for instant in instants) for end in instants), default=0)
