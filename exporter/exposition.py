@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from functools import lru_cache
+from typing import NamedTuple
 
 from prometheus_client import exposition
 from prometheus_client.core import Metric as Family
@@ -24,7 +25,7 @@ from prometheus_client.registry import Collector
 from exporter import metrics
 from exporter.collector import CamsCollector, info_labels
 from exporter.deflate import Part, member, part
-from exporter.metrics import Metric
+from exporter.metrics import Metric, Sample
 from exporter.model import KNOWN_STATUSES, UNKNOWN, AccountStatus, PhoneNumber
 from exporter.spelling import escaped, spelled_around, spelled_labels, spelled_value
 from exporter.state import NumberState, Snapshot
@@ -56,6 +57,7 @@ class Exposition:
         self.collector = collector
         self.others = others
         self._chunks: list[_Chunk] = []
+        self._own: dict[tuple[Metric, Format], _OwnFamily] = {}
         self._lock = threading.Lock()
 
     def scrape(self, fmt: Format, *, gzip: bool = False, names: frozenset[str] = NO_NAMES) -> bytes:
@@ -63,10 +65,10 @@ class Exposition:
         with self._lock:
             snapshot, accounts = self.collector.view()
             self._respell(snapshot)
-            rest = self._rest(accounts, fmt, names)
             if gzip and not names:
-                return member([*self._number_parts(fmt), part("".join(rest).encode())])
-            text = b"".join([piece.encode() for piece in (*self._number_text(fmt, names), *rest)])
+                return member([*self._number_parts(fmt), *self._own_parts(accounts, fmt), self._last_part(fmt)])
+            pieces = (*self._number_text(fmt, names), *self._own_text(accounts, fmt, names))
+            text = b"".join([piece.encode() for piece in pieces]) + self._last(fmt, names)
         return member([part(text)]) if gzip else text
 
     def _respell(self, snapshot: Snapshot) -> None:
@@ -94,14 +96,39 @@ class Exposition:
                 yield _header(metric.name, metric.help, metric.type, fmt)
                 yield from lines
 
-    def _rest(self, accounts: Sequence[AccountStatus], fmt: Format, names: frozenset[str]) -> list[str]:
-        """What is said about accounts, the exporter and its process."""
-        found = []
+    def _own_parts(self, accounts: Sequence[AccountStatus], fmt: Format) -> Iterator[Part]:
+        """What is said about accounts and the exporter, compressed; a family that did not change is kept."""
         for metric, samples in self.collector.own_samples(accounts):
-            lines = [series.line(value) for series, value in samples if not names or series.name in names]
-            if lines or not names:
-                found += [_header(metric.family, metric.help, metric.type, fmt), *lines]
-        return [*found, reference(_Only(self.others.collect(), names), fmt).decode()]
+            known = self._own.get((metric, fmt))
+            if known is None or known.samples != samples:
+                text = _own_text(metric, samples, fmt)
+                known = self._own[metric, fmt] = _OwnFamily(samples, part(text.encode()))
+            yield known.part
+
+    def _own_text(self, accounts: Sequence[AccountStatus], fmt: Format, names: frozenset[str]) -> Iterator[str]:
+        for metric, samples in self.collector.own_samples(accounts):
+            kept = [sample for sample in samples if sample[0].name in names] if names else samples
+            if kept or not names:
+                yield _own_text(metric, kept, fmt)
+
+    def _last_part(self, fmt: Format) -> Part:
+        return part(self._last(fmt, NO_NAMES))
+
+    def _last(self, fmt: Format, names: frozenset[str]) -> bytes:
+        """What is said about the process, and the end."""
+        return reference(_Only(self.others.collect(), names), fmt)
+
+
+class _OwnFamily(NamedTuple):
+    """The samples of a family about accounts or the exporter, and its lines compressed."""
+
+    samples: list[Sample]
+    part: Part
+
+
+def _own_text(metric: Metric, samples: Sequence[Sample], fmt: Format) -> str:
+    lines = [series.line(value) for series, value in samples]
+    return "".join((_header(metric.family, metric.help, metric.type, fmt), *lines))
 
 
 class _Chunk:

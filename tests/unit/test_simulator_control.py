@@ -62,6 +62,7 @@ def test_arrivals_newest_last(world: World) -> None:
         "cust_space_id": SPACE,
         "phone_number": PHONE,
         "outcome": "OK",
+        "since": 1000.0,
     }
 
 
