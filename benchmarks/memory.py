@@ -1,9 +1,10 @@
 """Memory, start-up time, and the check of a configuration, by the number of numbers.
 
 Start-up is from the exec of `python -m exporter` to the last byte of a first scrape, over a connection that is
-tried again every 2 ms; static keys, ten polls a second an account meanwhile, the median of several starts. The check is `--config.check` from exec to exit.
-Memory is the resident set after every number was asked at 1,000 polls a second, the threads that took have gone, and
-three scrapes were served. 1 number stands for none: a configuration without numbers is refused.
+tried again every 2 ms; static keys, ten polls a second an account meanwhile, the median of several starts.  The check
+is `--config.check` from exec to exit.  Memory is the resident set after every number was asked at 1,000 polls a
+second, the threads that took have gone, and three scrapes were served.  1 number stands for none: a configuration
+without numbers is refused.
 """
 
 from __future__ import annotations
