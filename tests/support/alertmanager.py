@@ -10,25 +10,19 @@ from __future__ import annotations
 import http.server
 import json
 import re
-import subprocess
-import tempfile
 import threading
-import time
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from tests.support.servers import INSTALLED, free_port, server_binary
+from tests.support.realserver import RealServer
+from tests.support.servers import INSTALLED, server_binary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_BIND_ATTEMPTS = 8
-_READY_SECONDS = 60.0
-_STOP_SECONDS = 15.0
-_PAUSE_SECONDS = 0.1
 _HTTP_SECONDS = 30.0
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -93,45 +87,18 @@ class Webhook:
             self._got.append(Notification(path.rpartition("/")[2], payload["groupLabels"], tuple(payload["alerts"])))
 
 
-class RealAlertmanager:
+class RealAlertmanager(RealServer):
     """One Alertmanager process with a data directory of its own, alone in its cluster; `config` is written as JSON."""
 
     def __init__(self, config: Mapping[str, Any], *, release: str = INSTALLED) -> None:
-        self._binary = server_binary("prometheus-alertmanager", "ALERTMANAGER_BINARY", release)
+        super().__init__("Alertmanager", server_binary("prometheus-alertmanager", "ALERTMANAGER_BINARY", release))
         self._config = config
-        self._process: subprocess.Popen[bytes] | None = None
-        self._home = tempfile.TemporaryDirectory(prefix="cams-alertmanager-")
         self.url = ""
 
     @property
     def target(self) -> str:
         """``host:port``, as Prometheus is told."""
         return self.url.removeprefix("http://")
-
-    def __enter__(self) -> Self:
-        file = Path(self._home.name) / "alertmanager.yml"
-        file.write_text(json.dumps(self._config), encoding="utf-8")
-        for _ in range(_BIND_ATTEMPTS):
-            if self._started_on(file, free_port()):
-                return self
-        self.__exit__()
-        raise RuntimeError(f"no free port in {_BIND_ATTEMPTS} attempts:\n{self.log()}")
-
-    def __exit__(self, *_: object) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            process.terminate()
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self._home.cleanup()
-
-    def log(self) -> str:
-        """What it has logged; empty once it is stopped."""
-        file = Path(self._home.name) / "log"
-        return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
 
     def alerts(self, *matchers: str) -> Sequence[Mapping[str, Any]]:
         """The alerts that it holds, inhibited ones too, narrowed by matchers such as ``account="main"``."""
@@ -146,31 +113,19 @@ class RealAlertmanager:
             lines = answer.read().decode().splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if re.match(rf"{name}[ {{]", line))
 
-    def _started_on(self, file: Path, port: int) -> bool:
-        """Start it on `port` and wait until it is ready; False if another process holds the port."""
+    def _prepare(self, home: Path) -> None:
+        (home / "alertmanager.yml").write_text(json.dumps(self._config), encoding="utf-8")
+
+    def _arguments(self, home: Path, port: int) -> Sequence[str]:
         self.url = f"http://127.0.0.1:{port}"
-        arguments = [
-            f"--config.file={file}",
-            f"--storage.path={file.parent / 'data'}",
+        return (
+            f"--config.file={home / 'alertmanager.yml'}",
+            f"--storage.path={home / 'data'}",
             f"--web.listen-address=127.0.0.1:{port}",
             "--cluster.listen-address=",
-        ]
-        with (file.parent / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [self._binary, *arguments], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-            )
-        deadline = time.monotonic() + _READY_SECONDS
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                if "address already in use" in self.log():
-                    return False
-                raise RuntimeError(f"Alertmanager exited with {self._process.returncode}:\n{self.log()}")
-            if self._ready():
-                return True
-            time.sleep(_PAUSE_SECONDS)
-        raise RuntimeError(f"Alertmanager was not ready within {_READY_SECONDS:g} s:\n{self.log()}")
+        )
 
-    def _ready(self) -> bool:
+    def _is_ready(self, home: Path) -> bool:  # noqa: ARG002 - it does not say which file it has read
         try:
             with _OPENER.open(f"{self.url}/-/ready", timeout=_HTTP_SECONDS):
                 return True

@@ -1,0 +1,100 @@
+"""A real server for tests: started on a free port of loopback, with a folder of its own, and stopped again."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from tests.support.servers import free_port
+
+PAUSE_SECONDS = 0.1
+_BIND_ATTEMPTS = 8
+_READY_SECONDS = 60.0
+_STOP_SECONDS = 15.0
+
+
+class RealServer(ABC):
+    """One process and its home, which holds its log; a context manager.  `title` is what errors call it."""
+
+    def __init__(self, title: str, binary: str) -> None:
+        self._title = title
+        self._binary = binary
+        self._home: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = ""
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        """Start it and wait until it is ready; raises RuntimeError with its log when it does not get there."""
+        self._home = home = Path(tempfile.mkdtemp(prefix=f"cams-{self._title.lower()}-"))
+        self._prepare(home)
+        ready = False
+        try:
+            ready = any(self._started_on(home, free_port()) for _ in range(_BIND_ATTEMPTS))
+        finally:
+            if not ready:
+                self.stop()
+        if not ready:
+            raise RuntimeError(f"no free port in {_BIND_ATTEMPTS} attempts:\n{self.log()}")
+        return self
+
+    def stop(self) -> None:
+        """Stop it and remove its home, keeping the log; does nothing the second time."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._log = self.log()
+        home, self._home = self._home, None
+        if home is not None:
+            shutil.rmtree(home, ignore_errors=True)
+
+    def log(self) -> str:
+        """What it has logged."""
+        if self._home is None:
+            return self._log
+        file = self._home / "log"
+        return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+
+    @abstractmethod
+    def _prepare(self, home: Path) -> None:
+        """Write what it reads."""
+
+    @abstractmethod
+    def _arguments(self, home: Path, port: int) -> Sequence[str]:
+        """Its command line, to listen on `port`; from now on that is the port to ask."""
+
+    @abstractmethod
+    def _is_ready(self, home: Path) -> bool:
+        """Whether it answers, and is the one started here: on a lost port another one may be ready."""
+
+    def _started_on(self, home: Path, port: int) -> bool:
+        """Start it on `port` and wait until it is ready; False if another process holds the port."""
+        command = [self._binary, *self._arguments(home, port)]
+        with (home / "log").open("wb") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        deadline = time.monotonic() + _READY_SECONDS
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                if "address already in use" in self.log():
+                    return False
+                raise RuntimeError(f"{self._title} exited with {self._process.returncode}:\n{self.log()}")
+            if self._is_ready(home):
+                return True
+            time.sleep(PAUSE_SECONDS)
+        raise RuntimeError(f"{self._title} was not ready within {_READY_SECONDS:g} s:\n{self.log()}")
