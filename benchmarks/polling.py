@@ -4,6 +4,7 @@ The server is a process of its own that answers at once and checks nothing.  The
 asks in a loop on one thread, over one kept-alive connection, as fast as it can or at an even pace; so does the
 exporter's own client.  Then the exporter as a whole: ten accounts with a budget that no machine can spend, for the
 ceiling, and at an even pace, with everything that comes with a poll: budget, schedule, threads, state, counters.
+They take turns, round by round, so that what else the machine does strikes all alike.
 CPU is that of the whole process by the kernel's clock.  A call costs more at a slow pace whoever makes it, since
 caches are cold and threads have to be woken: a row is compared with the SDK's at the same pace.
 """
@@ -13,7 +14,6 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -58,55 +58,46 @@ def run(options: Options, progress: Progress) -> Result:
     """Measure."""
     seconds, rounds = options.pick(3.0, 0.2), int(options.pick(3, 1))
     paces = (FLAT_OUT,) if options.quick else PACES
+    rows = {(who, pace): _Row() for who in (SDK, CLIENT, EXPORTER) for pace in paces}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         ca_file, certificate = _certificates(folder)
         endpoint = stack.enter_context(Child("benchmarks.endpoint", str(certificate)))
         url = endpoint.wait_for(r"serving (\S+)")[1]
         fleet = Fleet(int(options.pick(NUMBERS, 1_000)), url, ca_file, wanted_accounts=ACCOUNTS)
-        rows = _loops(paces, url, ca_file, seconds, rounds, progress)
-        rows |= _exporter(paces, stack, fleet, folder / "config.yml", seconds, rounds, progress)
+        config = folder / "config.yml"
+        fleet.write(config, CEILING)
+        served = stack.enter_context(exporter(config))
+        wait_ready(served.url)
+
+        def loop(who: str, pace: float) -> float:
+            rate = [str(pace)] if pace != FLAT_OUT else []
+            kind = "sdk" if who == SDK else "client"
+            with Child("benchmarks.loops", kind, url, str(ca_file), str(seconds), *rate) as child:
+                said = json.loads(child.output().strip().splitlines()[-1])
+            return rows[who, pace].add(said["calls"], said["cpu"], said["wall"])
+
+        def poll(pace: float) -> float:
+            polls_per_second = CEILING if pace == FLAT_OUT else pace
+            _set_pace(served, fleet, config, polls_per_second)
+            time.sleep(SETTLE_SECONDS)
+            _round(served, rows[EXPORTER, pace], seconds)
+            _set_pace(served, fleet, config, 0)
+            return rows[EXPORTER, pace].cpu[-1]
+
+        _set_pace(served, fleet, config, 0)
+        for pace in paces:
+            progress(f"polling: {_pace(pace)}")
+            interleaved(
+                {SDK: partial(loop, SDK, pace), CLIENT: partial(loop, CLIENT, pace), EXPORTER: partial(poll, pace)},
+                rounds,
+            )
     return Result((_table(rows),), _targets(rows))
 
 
-def _loops(paces: Sequence[float], url: str, ca_file: Path, seconds: float, rounds: int, progress: Progress) -> Rows:
-    progress("polling: the SDK and the client in a loop")
-    rows = {(who, pace): _Row() for who in (SDK, CLIENT) for pace in paces}
-
-    def loop(who: str, pace: float) -> float:
-        rate = [str(pace)] if pace != FLAT_OUT else []
-        with Child(
-            "benchmarks.loops", "sdk" if who == SDK else "client", url, str(ca_file), str(seconds), *rate
-        ) as child:
-            said = json.loads(child.output().strip().splitlines()[-1])
-        return rows[who, pace].add(said["calls"], said["cpu"], said["wall"])
-
-    interleaved({f"{who} {pace}": partial(loop, who, pace) for who, pace in rows}, rounds)
-    return rows
-
-
-def _exporter(
-    paces: Sequence[float],
-    stack: ExitStack,
-    fleet: Fleet,
-    config: Path,
-    seconds: float,
-    rounds: int,
-    progress: Progress,
-) -> Rows:
-    fleet.write(config, CEILING)
-    served = stack.enter_context(exporter(config))
-    wait_ready(served.url)
-    rows: Rows = {}
-    for pace in paces:
-        progress(f"polling: the exporter at {_pace(pace)}")
-        fleet.write(config, CEILING if pace == FLAT_OUT else pace)
-        served.reload()
-        time.sleep(SETTLE_SECONDS)
-        rows[EXPORTER, pace] = _Row()
-        for _ in range(rounds):
-            _round(served, rows[EXPORTER, pace], seconds)
-    return rows
+def _set_pace(served: Served, fleet: Fleet, config: Path, polls_per_second: float) -> None:
+    fleet.write(config, polls_per_second)
+    served.reload()
 
 
 def _round(served: Served, row: _Row, seconds: float) -> None:

@@ -11,8 +11,8 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from exporter.model import Clock
 
@@ -20,9 +20,7 @@ MAX_WIRE_BYTES = 8 << 20
 """What one answer may cost on the wire, headers and framing included: 1 MiB in chunks of one byte is 6 MiB."""
 
 
-HAIR_SECONDS = 0.02
-"""A timeout that differs from the time left by no more than this stays as it is: setting a new one is a system
-call, and a hand-over between threads."""
+T = TypeVar("T")
 
 
 class AbortedError(OSError):
@@ -86,7 +84,11 @@ class Attempt:
 
 
 class _Bounded(socket.socket):
-    """What both kinds of socket share: each call takes at most what the attempt has left."""
+    """What both kinds of socket share: each call takes at most what the attempt has left.
+
+    The socket itself never blocks; what cannot go on waits here.  A timeout of the socket's own would cost several
+    system calls for each of ours, and each is a hand-over between threads.
+    """
 
     _attempt: Attempt | None = None
     _allowance = 0
@@ -96,27 +98,19 @@ class _Bounded(socket.socket):
         self._attempt = attempt
         self._allowance = MAX_WIRE_BYTES
 
-    def bound(self) -> None:
-        """Set the timeout of the next call to what is left, but for a hair; raises TimeoutError when nothing is."""
-        assert self._attempt is not None, "not serving an attempt"  # noqa: S101 - a bug here would hang a worker
-        remaining = self._attempt.remaining()
-        timeout = self.gettimeout()
-        if timeout is None or abs(timeout - remaining) > HAIR_SECONDS:
-            self.settimeout(remaining)
-
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         """As the socket's own, within what is left of time and allowance."""
-        self.bound()
-        count = super().recv_into(*args, **kwargs)
+        count = self._within_time(super().recv_into, select.POLLIN, *args, **kwargs)
         self._allowance -= count
         if self._allowance < 0:
             raise OSError("the answer does not end")
         return count
 
-    def sendall(self, *args: Any, **kwargs: Any) -> None:
+    def sendall(self, data: Any, flags: int = 0) -> None:
         """As the socket's own, within the time left."""
-        self.bound()
-        super().sendall(*args, **kwargs)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._within_time(super().send, select.POLLOUT, rest, flags) :]
 
     def is_quiet(self) -> bool:
         """Whether the connection is open and nothing unasked has arrived: fit for a request.
@@ -127,7 +121,6 @@ class _Bounded(socket.socket):
         try:
             if not self._has_input():
                 return True
-            self.setblocking(False)
             self.recv(1)
         except (BlockingIOError, ssl.SSLWantReadError):
             return True
@@ -135,15 +128,34 @@ class _Bounded(socket.socket):
             return False
         return False  # end of file, or bytes that would be taken for the next answer
 
-    def _has_input(self) -> bool:
-        poll = select.poll()
-        poll.register(self, select.POLLIN)
-        return bool(poll.poll(0))
-
     def cut(self) -> None:
         """Shut the TCP connection down under whoever is using it, without a TLS goodbye."""
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self, socket.SHUT_RDWR)
+
+    def _within_time(self, call: Callable[..., T], event: int, *args: Any, **kwargs: Any) -> T:
+        """`call` until it does not have to wait, for `event` or what TLS wants; raises TimeoutError at the deadline."""
+        assert self._attempt is not None, "not serving an attempt"  # noqa: S101 - a bug here would hang a worker
+        while True:
+            remaining = self._attempt.remaining()
+            try:
+                return call(*args, **kwargs)
+            except BlockingIOError:
+                wanted = event
+            except ssl.SSLWantReadError:
+                wanted = select.POLLIN
+            except ssl.SSLWantWriteError:
+                wanted = select.POLLOUT
+            if not self._has_come(wanted, remaining):
+                raise TimeoutError
+
+    def _has_input(self) -> bool:
+        return self._has_come(select.POLLIN, 0.0)
+
+    def _has_come(self, event: int, seconds: float) -> bool:
+        poll = select.poll()
+        poll.register(self, event)
+        return bool(poll.poll(seconds * 1000))
 
 
 class BoundedSocket(_Bounded):
@@ -153,6 +165,7 @@ class BoundedSocket(_Bounded):
         """Connect, giving up after `seconds`."""
         self.settimeout(seconds)
         self.connect(address)
+        self.setblocking(False)
 
 
 class BoundedTLSSocket(_Bounded, ssl.SSLSocket):
@@ -160,8 +173,7 @@ class BoundedTLSSocket(_Bounded, ssl.SSLSocket):
 
     def do_handshake(self, block: bool = False) -> None:
         """As the socket's own, within the time left."""
-        self.bound()  # the ssl module bounds the whole handshake by it, not each read
-        super().do_handshake(block)
+        self._within_time(super().do_handshake, select.POLLIN, block)
 
     def _has_input(self) -> bool:
         return self.pending() > 0 or super()._has_input()

@@ -191,7 +191,7 @@ def assert_others_are_polled(world: World, victim: str) -> None:
     others = set(phones(COUNT)) - {victim}
     before = _polls_since(world, 0.0)
     until(
-        lambda: all(_polls_since(world, 0.0)[phone] >= before.get(phone, 0) + 3 for phone in others),
+        lambda: all(_polls_since(world, 0.0).get(phone, 0) >= before.get(phone, 0) + 3 for phone in others),
         "the others are polled",
         seconds=15.0,
     )

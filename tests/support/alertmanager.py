@@ -125,7 +125,7 @@ class RealAlertmanager(RealServer):
             "--cluster.listen-address=",
         )
 
-    def _is_ready(self, home: Path) -> bool:  # noqa: ARG002 - it does not say which file it has read
+    def _is_ready(self, home: Path) -> bool:
         try:
             with _OPENER.open(f"{self.url}/-/ready", timeout=_HTTP_SECONDS):
                 return True

@@ -66,7 +66,6 @@ def test_what_tls_itself_sends_does_not_cost_a_connection(secure: RawServer, ca_
         sock = attempt._socket
         assert isinstance(sock, ssl.SSLSocket)
         if sock.version() == "TLSv1.3":  # the tickets come with the first flight: wait for them
-            sock.settimeout(SOON)
             while not sock._has_input():
                 pass
         served.set()
@@ -89,7 +88,6 @@ def test_a_tls_connection_closed_while_idle_costs_no_error(ca_file: Path) -> Non
         for _ in range(3):
             assert client.fetch(number()).status == "VERIFIED"
             for idle in client._transport._idle:
-                idle.connection.settimeout(SOON)
                 while idle.connection.is_quiet():
                     pass
         assert server.connections == 3
