@@ -11,16 +11,15 @@ from __future__ import annotations
 import math
 
 QUOTA_SHARE = 0.98
-"""The pace stays at or below this share of the quota: 10 gaps of 9.8/s last 1.02 s, which bears 20 ms of jitter on the
-path before an eleventh request falls into one second at the server."""
+"""The pace stays at or below this share of the quota: 10 gaps of 9.8/s last 1.02 s, 20 ms more than the second in which
+the server must not see an eleventh: half for leaving late (`LATE_SECONDS`), half for jitter on the path."""
 
 QPS_SHARE = 0.998
 """The pace stays at or below this share of `qps`: a clock's rounding or a quick wake-up never squeezes one request too
 many into a second."""
 
 LATE_SECONDS = 0.01
-"""A request that left by more than this after its slot was late: what follows is counted from when it left.  The other
-half of the 20 ms is the path's."""
+"""A request that left by more than this after its slot was late: what follows is counted from when it left."""
 
 MIN_QPS = 0.1
 """Throttling never slows an account below one request in 10 s (or its `qps`, where that is lower)."""
