@@ -14,6 +14,9 @@ from pathlib import Path
 from benchmarks import budget, growth, memory, polling, scrape
 from benchmarks.harness import Options, Progress, Report, facts, markdown
 
+PROFILE = Path(__file__).with_name("profile.md")
+"""Why a target is missed: made by hand, a part of the results."""
+
 BENCHMARKS = {"scrape": scrape, "polling": polling, "budget": budget, "memory": memory, "growth": growth}
 
 
@@ -36,7 +39,8 @@ def main() -> int:
         result = module.run(Options(args.quick), progress)
         reports.append(Report(name, module.__doc__ or "", result, time.monotonic() - began))
         if args.output is not None:  # after each, so that a run that is cut off leaves what it found
-            args.output.write_text(markdown(heading, reports), encoding="utf-8")
+            text = f"{markdown(heading, reports)}\n{PROFILE.read_text(encoding='utf-8')}"
+            args.output.write_text(text, encoding="utf-8")
     if args.output is None:
         print(markdown(heading, reports), end="")
     return 0

@@ -49,6 +49,7 @@ def test_results_are_written_where_asked(tmp_path: Path) -> None:
     text = path.read_text()
     assert "| commit |" in text
     assert "## Must reach" in text
+    assert "\n## Profile\n" in text
     assert text.count("| cams-exporter |") == 2
 
 
