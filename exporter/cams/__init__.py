@@ -5,7 +5,7 @@
     client.Client.fetch(number, gate)
       credentials   which key signs: static, from files, or through Alibaba's library, never fetched on the polling path
       transport     a connection, kept alive; dialing makes one, attempt bounds all of it by one deadline
-      gate()        the account's budget: the caller waits here, connected and ready
+      with gate()   the account's budget: the caller waits here, connected and ready, and sends inside
       signing       ACS3-HMAC-SHA256 over the request, at the moment of sending
       answers       bytes -> Answer or ApiError; codes says what kind of trouble a code is
 """
