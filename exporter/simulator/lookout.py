@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 LOOK_SECONDS = 0.005
 
-LOOKS_BACK = 3
-"""A request is handled up to two rounds of the loop after the one that read it; the look before that one missed it."""
+LOOKS_BACK = 8
+"""On a new connection a request may be there before the round of the loop that accepts it, and is handled up to six
+rounds later: a task makes the connection, the next round reads from it, another one wakes who handles it."""
 
 
 class Lookout(selectors.DefaultSelector):
