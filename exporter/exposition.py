@@ -66,7 +66,8 @@ class Exposition:
             snapshot, accounts = self.collector.view()
             self._respell(snapshot)
             if gzip and not names:
-                return member([*self._number_parts(fmt), *self._own_parts(accounts, fmt), self._last_part(fmt)])
+                last = part(self._last(fmt, NO_NAMES))
+                return member([*self._number_parts(fmt), *self._own_parts(accounts, fmt), last])
             pieces = (*self._number_text(fmt, names), *self._own_text(accounts, fmt, names))
             text = b"".join([piece.encode() for piece in pieces]) + self._last(fmt, names)
         return member([part(text)]) if gzip else text
@@ -101,7 +102,7 @@ class Exposition:
         for metric, samples in self.collector.own_samples(accounts):
             known = self._own.get((metric, fmt))
             if known is None or known.samples != samples:
-                text = _own_text(metric, samples, fmt)
+                text = _family_text(metric, samples, fmt)
                 known = self._own[metric, fmt] = _OwnFamily(samples, part(text.encode()))
             yield known.part
 
@@ -109,10 +110,7 @@ class Exposition:
         for metric, samples in self.collector.own_samples(accounts):
             kept = [sample for sample in samples if sample[0].name in names] if names else samples
             if kept or not names:
-                yield _own_text(metric, kept, fmt)
-
-    def _last_part(self, fmt: Format) -> Part:
-        return part(self._last(fmt, NO_NAMES))
+                yield _family_text(metric, kept, fmt)
 
     def _last(self, fmt: Format, names: frozenset[str]) -> bytes:
         """What is said about the process, and the end."""
@@ -126,7 +124,7 @@ class _OwnFamily(NamedTuple):
     part: Part
 
 
-def _own_text(metric: Metric, samples: Sequence[Sample], fmt: Format) -> str:
+def _family_text(metric: Metric, samples: Sequence[Sample], fmt: Format) -> str:
     lines = [series.line(value) for series, value in samples]
     return "".join((_header(metric.family, metric.help, metric.type, fmt), *lines))
 

@@ -19,7 +19,6 @@ from exporter.model import Clock
 MAX_WIRE_BYTES = 8 << 20
 """What one answer may cost on the wire, headers and framing included: 1 MiB in chunks of one byte is 6 MiB."""
 
-
 T = TypeVar("T")
 
 
