@@ -16,13 +16,15 @@ help: ## Show this list.
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/runtime: $(BIN)/python requirements.txt pyproject.toml
-	$(PIP) install --require-hashes --requirement requirements.txt
-	$(PIP) install --no-deps --editable .
+# Without --no-build-isolation pip would fetch what builds a package by itself, whatever is newest, without a hash.
+$(VENV)/runtime: $(BIN)/python requirements-build.txt requirements.txt pyproject.toml
+	$(PIP) install --require-hashes --requirement requirements-build.txt
+	$(PIP) install --require-hashes --no-build-isolation --requirement requirements.txt
+	$(PIP) install --no-index --no-build-isolation --no-deps --editable .
 	@touch $@
 
 $(VENV)/development: $(VENV)/runtime requirements-dev.txt
-	$(PIP) install --require-hashes --requirement requirements-dev.txt
+	$(PIP) install --require-hashes --no-build-isolation --requirement requirements-dev.txt
 	@touch $@
 
 .PHONY: install
@@ -65,6 +67,9 @@ soak: $(VENV)/development ## Poll 10,000 numbers of a faulty API for SECONDS (60
 .PHONY: lock
 lock: $(BIN)/python ## Pin the newest compatible dependencies.
 	$(BIN)/python -m pip install --quiet pip-tools
+	$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-header --no-emit-index-url \
+		--no-emit-find-links --no-emit-trusted-host --allow-unsafe --output-file requirements-build.txt \
+		requirements-build.in
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-header --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
 	# No --strip-extras here: pip before 24 looks for a newer coverage[toml] than the coverage that is pinned, and fails.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
 import venv
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from email.parser import Parser
 from pathlib import Path
 
@@ -97,3 +98,41 @@ def test_the_installed_package_serves_the_demo_with_its_pages(installed: Path, d
     with ExporterProcess(None, "--demo", env=dependencies, program=[str(installed / "cams_exporter")]) as demo:
         assert len([name for name, _ in demo.scrape() if name == "cams_phone_number_info"]) >= 10
         assert demo.get("/")[0] == 200
+
+
+UNPINNED = {("README.md", "pip install ."), ("Makefile", "pip install --quiet pip-tools")}
+"""README.md says that it is; pip-tools makes the locks."""
+
+PIP = re.compile(r"(?:\bpip|\$\(PIP\))\S* (?:--\S+ )*(?:install|wheel) [^`&|\n]*")
+
+
+def pip_commands() -> Iterator[tuple[str, str]]:
+    """(file, command) of each `pip install` and `pip wheel` that the project runs or tells its users to run."""
+    folders = ("deploy", "docs", "scripts", ".ci")
+    paths = [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("[MD]*file"),
+        *(path for name in folders for path in (ROOT / name).rglob("*")),
+    ]
+    for path in filter(Path.is_file, paths):
+        text = re.sub(r"\\\n[\t #]*", "", path.read_text(errors="replace"))  # lines that go on are one
+        yield from ((str(path.relative_to(ROOT)), command.strip()) for command in PIP.findall(text))
+
+
+def test_no_command_lets_pip_fetch_what_no_lock_pins() -> None:
+    """Without --no-build-isolation pip fetches the newest build backend by itself, and checks no hash of it."""
+    commands = set(pip_commands())
+    assert {name for name, _ in commands} >= {"Makefile", "Dockerfile", "deploy/systemd/cams-exporter.service"}
+    for where, command in commands - UNPINNED:
+        assert "--require-hashes" in command or "--no-index" in command, (where, command)
+        builds_nothing = command.endswith(("requirements-build.txt", ".whl"))
+        assert builds_nothing or "--no-build-isolation" in command, (where, command)
+
+
+def test_an_editable_install_needs_nothing_beside_the_pinned_build_backend(source: Path, tmp_path: Path) -> None:
+    """`make install` builds without isolation: what hatchling wants besides, editables, is not there."""
+    build = (
+        f"import sys; sys.modules['editables'] = None; import hatchling.build as b; b.build_editable({str(tmp_path)!r})"
+    )
+    run(sys.executable, "-c", build, cwd=source)
+    assert len(list(tmp_path.glob("cams_exporter-*.whl"))) == 1
