@@ -11,11 +11,12 @@ import pytest
 from benchmarks.__main__ import BENCHMARKS
 from benchmarks.harness import interleaved, quantile
 from benchmarks.soak import Soak, run
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def bench(*flags: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "benchmarks", *flags]
-    return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
 
 
 @pytest.mark.parametrize("name", sorted(set(BENCHMARKS) - {"growth", "budget"}))

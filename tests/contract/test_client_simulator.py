@@ -15,6 +15,7 @@ from exporter.simulator import Key, Refusal, Simulator, Throttle, World, faults
 from tests.support.clients import FixedCredentials, client_of, error_of, gated
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rawserver import authority, tls_context
 
 KEY, SECRET = "LTAIsimulated", "simulated-secret"
@@ -199,7 +200,7 @@ def test_no_worker_gets_another_ones_answer(world: World, simulator: Simulator) 
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(PATIENCE_SECONDS)
     assert wrong == []
     assert len(world.arrivals()) == 40
 

@@ -100,7 +100,7 @@ def test_a_number_that_loses_its_verification_reaches_its_team_and_is_taken_back
                 return [(note, alert) for note in notes if (alert := note.find(status, **labels))]
 
             told_so = f"{receiver} is told that {labels} is {status}; so far: {webhook.notifications()}"
-            prometheus.wait_until(lambda: bool(found()), told_so, timeout_seconds=90)
+            prometheus.wait_until(lambda: bool(found()), told_so)
             return found()[0]
 
         verified = 'number:cams_phone_number_verification_status:newest{status="VERIFIED"}'

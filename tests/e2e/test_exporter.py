@@ -17,6 +17,7 @@ import pytest
 from exporter.simulator import Simulator, World
 from tests.support.exporter import ExporterProcess, run_exporter, series, statuses, total, until, value
 from tests.support.fleet import SPACE, config, fleet, phones
+from tests.support.patience import PATIENCE_SECONDS
 
 STATUS = "cams_phone_number_verification_status"
 
@@ -74,7 +75,7 @@ def test_three_hundred_numbers_at_the_quota_take_one_pass_of_half_a_minute_and_n
         Simulator(world) as simulator,
         ExporterProcess(config(simulator.url, [section], scrape_interval="60s")) as exporter,
     ):
-        until(lambda: exporter.get("/-/ready")[0] == 200, "the first pass is done", seconds=90)
+        until(lambda: exporter.get("/-/ready")[0] == 200, "the first pass is done")
         until(lambda: world.outcomes()["OK"] >= 300, "all answers are in")
     arrivals = world.arrivals()[:300]
     assert len({arrival.phone_number for arrival in arrivals}) == 300
@@ -115,8 +116,8 @@ def test_an_outage_keeps_the_last_status_until_it_is_stale_and_then_reads_unknow
         until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
         before = exporter.scrape()
         simulator.stop()
-        until(lambda: total(exporter.scrape(), "cams_phone_number_last_poll_success") == 0, "polls fail", seconds=30)
-        until(lambda: set(exporter.statuses().values()) == {"UNKNOWN"}, "the status goes stale", seconds=30)
+        until(lambda: total(exporter.scrape(), "cams_phone_number_last_poll_success") == 0, "polls fail")
+        until(lambda: set(exporter.statuses().values()) == {"UNKNOWN"}, "the status goes stale")
         after = exporter.scrape()
         for phone in phones(3):
             name = "cams_phone_number_last_success_timestamp_seconds"
@@ -212,7 +213,7 @@ class TestOnce:
             )
             until(world.arrivals, "a request is under way")
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=30)
+            out, err = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 1
         assert out == ""
         assert "interrupted" in err

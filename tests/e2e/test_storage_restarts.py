@@ -67,6 +67,7 @@ from exporter.model import Answer, SystemClock
 from exporter.state import State
 from exporter.storage import Storage
 from tests.support.numbers import numbers
+from tests.support.patience import PATIENCE_SECONDS
 state = State(SystemClock())
 state.configure(numbers(300), {"main": 900.0})
 storage = Storage(Path(sys.argv[1]), state, SystemClock())
@@ -118,7 +119,7 @@ def test_a_restored_status_goes_stale_when_it_should(tmp_path: Path) -> None:
         stopped_at = time.time()
         simulator.stop()
         with ExporterProcess(settings, folder) as exporter:
-            until(lambda: set(exporter.statuses().values()) == {"UNKNOWN"}, "stale", seconds=20)
+            until(lambda: set(exporter.statuses().values()) == {"UNKNOWN"}, "stale")
             assert time.time() - stopped_at >= 3.5
             success = value(exporter.scrape(), SUCCESS_TIME, phone_number=phones(1)[0])
             assert success is not None
@@ -139,7 +140,7 @@ def test_a_full_disk_is_said_and_polling_goes_on(tmp_path: Path) -> None:
         ) as exporter,
     ):
         until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
-        until(lambda: "answers cannot be stored" in exporter.log, "the failure is said", seconds=30)
+        until(lambda: "answers cannot be stored" in exporter.log, "the failure is said")
         assert exporter.get("/-/healthy")[0] == 200
         assert "Traceback" not in exporter.log
     with ExporterProcess(config("http://127.0.0.1:1", [section]), f"--storage.path={tmp_path}/state") as exporter:

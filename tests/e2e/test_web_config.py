@@ -17,6 +17,7 @@ from exporter.simulator import Simulator, World
 from tests.support.exporter import ExporterProcess, run_exporter, until, value
 from tests.support.fleet import config, fleet, phones
 from tests.support.node_exporter import node_exporter
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.pki import client_file, server_files
 from tests.support.prometheus import RealPrometheus
 from tests.support.servers import require_binary
@@ -178,7 +179,9 @@ def post(url: str, **headers: str) -> tuple[int, str]:
     """Status and body of a POST."""
     request = urllib.request.Request(url, method="POST", headers=headers)
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60) as answer:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+            request, timeout=PATIENCE_SECONDS
+        ) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:

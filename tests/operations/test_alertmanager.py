@@ -9,6 +9,7 @@ import pytest
 
 from tests.operations import rulebook
 from tests.operations.rulebook import PROMETHEUS, Rule
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import each_release, server_binary
 
 FILE = PROMETHEUS / "alertmanager.yml"
@@ -24,7 +25,7 @@ def amtool(release: str, *arguments: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout

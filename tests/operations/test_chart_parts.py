@@ -13,6 +13,7 @@ from tests.operations import manifests as kubernetes
 from tests.operations.chart import CONFIG, EVERYTHING, HASH, MUTUAL, TLS, Values, render
 from tests.operations.manifests import container, one
 from tests.operations.tools import ROOT, system_tool
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def test_a_configuration_in_the_values_reaches_the_exporter_unharmed(tmp_path: Path) -> None:
@@ -140,7 +141,9 @@ def test_prometheus_itself_accepts_the_rules(tmp_path: Path) -> None:
     file = tmp_path / "rules.yml"
     rule = one(render({"demo": True, "prometheusRule": {"enabled": True}}), "PrometheusRule")
     file.write_text(yaml.safe_dump(rule["spec"]))
-    done = subprocess.run([promtool, "check", "rules", file], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [promtool, "check", "rules", file], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -21,6 +21,7 @@ from compose_spec import PyCompose
 import exporter
 from exporter.__main__ import flags
 from tests.operations.tools import ROOT, system_tool
+from tests.support.patience import PATIENCE_SECONDS
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -101,7 +102,9 @@ def test_prometheus_reads_its_configuration_and_all_rules_and_finds_its_peers(tm
     file = Path(f"{tmp_path}{config}")
     file.write_text(file.read_text().replace("/etc/prometheus", f"{tmp_path}/etc/prometheus"))
     promtool = system_tool("promtool", "prometheus")
-    done = subprocess.run([promtool, "check", "config", file], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [promtool, "check", "config", file], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert done.returncode == 0, done.stderr
     shipped = list((ROOT / "prometheus" / "rules").glob("*.yml"))
     assert done.stdout.count("rules found") == len(shipped) > 0
@@ -125,7 +128,9 @@ def test_alertmanager_accepts_its_configuration() -> None:
     (config,) = mounts("alertmanager").values()
     assert f"--config.file={next(iter(mounts('alertmanager')))}" in SERVICES["alertmanager"]["command"]
     amtool = system_tool("amtool", "prometheus-alertmanager")
-    done = subprocess.run([amtool, "check-config", config], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [amtool, "check-config", config], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

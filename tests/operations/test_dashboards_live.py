@@ -57,7 +57,7 @@ def running() -> Iterator[dict[str, RealPrometheus]]:
         }
         until(lambda: exporter.get("/-/ready")[0] == 200, "the demo is ready")
         for one in found.values():
-            until(partial(scraped_for_a_while, one), f"{SECONDS} scrapes", seconds=90)
+            until(partial(scraped_for_a_while, one), f"{SECONDS} scrapes")
         yield found
 
 

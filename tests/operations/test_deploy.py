@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.operations.tools import ROOT
+from tests.support.patience import PATIENCE_SECONDS
 
 DEPLOY = ROOT / "deploy"
 COMMENTS = ("#", "{{- /*")
@@ -30,7 +31,7 @@ def test_the_copies_are_in_step(tmp_path: Path) -> None:
     """A chart reads only files of its own: deploy/sync copies rules and dashboards.  Fails: run it."""
     for name in ("deploy", "prometheus/rules", "grafana/dashboards"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    subprocess.run([tmp_path / "deploy" / "sync"], check=True, timeout=60)
+    subprocess.run([tmp_path / "deploy" / "sync"], check=True, timeout=PATIENCE_SECONDS)
     renewed = sorted(file for file in (tmp_path / "deploy").rglob("*") if file.is_file())
     assert [file.relative_to(tmp_path / "deploy") for file in renewed] == [file.relative_to(DEPLOY) for file in FILES]
     for file in renewed:

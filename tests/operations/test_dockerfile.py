@@ -7,13 +7,14 @@ import subprocess
 
 import exporter
 from tests.operations.tools import ROOT, python_tool
+from tests.support.patience import PATIENCE_SECONDS
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
 def test_hadolint_finds_nothing() -> None:
     command = [python_tool("hadolint"), "--failure-threshold=style", str(ROOT / "Dockerfile")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 

@@ -33,6 +33,7 @@ from tests.support import promql
 from tests.support.exporter import ExporterProcess, until
 from tests.support.fleet import config, fleet
 from tests.support.markdown import Block, anchors, blocks, commands, inline_code, links
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.promtool import evaluate
 from tests.support.servers import INSTALLED, server_binary
 
@@ -113,7 +114,7 @@ def test_commands_run_and_print_what_is_shown(block: Block, tmp_path: Path) -> N
             env={**os.environ, "PATH": path},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         assert done.returncode == 0, f"{command}\n{done.stderr}"
@@ -143,7 +144,7 @@ def read_web_config(file: Path) -> None:
         key, certificate = file.parent / tls["key_file"], file.parent / tls["cert_file"]
         request = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost"
         made = [*request.split(), "-keyout", str(key), "-out", str(certificate)]
-        subprocess.run(made, check=True, capture_output=True, timeout=60)
+        subprocess.run(made, check=True, capture_output=True, timeout=PATIENCE_SECONDS)
         (file.parent / tls["client_ca_file"]).write_bytes(certificate.read_bytes())
     read = load_web_config(file)
     assert read.users or read.tls
@@ -182,7 +183,7 @@ READERS: dict[str, Callable[[Path], None]] = {
 def tool(name: str, *arguments: str) -> None:
     """Run promtool or amtool; what it says is the failure."""
     binary = server_binary(name, f"{name.upper()}_BINARY", INSTALLED)
-    ran = subprocess.run([binary, *arguments], capture_output=True, text=True, check=False, timeout=60)
+    ran = subprocess.run([binary, *arguments], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 

@@ -20,6 +20,7 @@ import trustme
 import exporter
 from tests.operations.tools import ROOT, environment_tool, python_tool
 from tests.support.exporter import until
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.podman import HARDENED, Podman
 
 NOTES = ROOT / "deploy" / "helm" / "cams-exporter" / "templates" / "NOTES.txt"
@@ -263,7 +264,7 @@ def test_every_pinned_dependency_has_a_wheel_for_arm64_too(podman: Podman, tmp_p
         ],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -16,6 +16,7 @@ from tests.operations.chart import render
 from tests.operations.manifests import Manifest, container, one
 from tests.operations.pod import check_configuration
 from tests.operations.tools import ROOT, python_tool
+from tests.support.patience import PATIENCE_SECONDS
 
 FOLDER = ROOT / "deploy" / "kustomize"
 CONFIG = (FOLDER / "example" / "config.yml").read_text()
@@ -24,7 +25,11 @@ CONFIG = (FOLDER / "example" / "config.yml").read_text()
 def build(folder: Path) -> list[Manifest]:
     """What `kubectl apply --kustomize FOLDER` would send."""
     done = subprocess.run(
-        [python_tool("kubectl"), "kustomize", folder], capture_output=True, text=True, timeout=60, check=False
+        [python_tool("kubectl"), "kustomize", folder],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
     return [document for document in yaml.safe_load_all(done.stdout) if document]

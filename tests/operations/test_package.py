@@ -18,6 +18,7 @@ import pytest
 import exporter
 from tests.operations.tools import ROOT
 from tests.support.exporter import ExporterProcess
+from tests.support.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.xdist_group("one package")
 
@@ -27,7 +28,13 @@ NAME = f"cams_exporter-{exporter.__version__}"
 def run(*command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
     """What a command prints that must succeed."""
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=100, check=False, cwd=cwd, env={**os.environ, **(env or {})}
+        command,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

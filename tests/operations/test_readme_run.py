@@ -20,6 +20,7 @@ from exporter.__main__ import flags
 from tests.operations.chart import CHART, render
 from tests.operations.manifests import check_schemas, one
 from tests.operations.tools import ROOT, python_tool
+from tests.support.patience import PATIENCE_SECONDS
 
 IMAGE = f"cams-exporter:{exporter.__version__}"
 SECTION = (ROOT / "README.md").read_text().partition("\n## Run it\n")[2].partition("\n## ")[0]
@@ -112,7 +113,12 @@ def test_the_secret_is_the_one_that_the_chart_is_told_to_use(tmp_path: Path) -> 
 
 def kubectl(*arguments: str, cwd: Path = ROOT) -> str:
     done = subprocess.run(
-        [python_tool("kubectl"), *arguments], capture_output=True, text=True, timeout=60, check=False, cwd=cwd
+        [python_tool("kubectl"), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+        cwd=cwd,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -13,6 +13,7 @@ from exporter.errors import Kind
 from tests.operations import rulebook
 from tests.operations.rulebook import CASE_FILES, METRICS, PROMETHEUS, RULE_FILES, RUNBOOKS, Rule
 from tests.support import promql
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import each_release, server_binary
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def promtool(release: str, *arguments: str | Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=110,
+        timeout=PATIENCE_SECONDS,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
 

@@ -11,6 +11,7 @@ import pytest
 
 from exporter.__main__ import flags
 from tests.operations.tools import ROOT, system_tool
+from tests.support.patience import PATIENCE_SECONDS
 
 UNIT = ROOT / "deploy" / "systemd" / "cams-exporter.service"
 PROGRAM = "/opt/cams-exporter/bin/cams_exporter"
@@ -33,7 +34,7 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         [system_tool("systemd-analyze", "systemd"), "--no-pager", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
         env={**os.environ, "LC_ALL": "C"},
     )

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.realserver import RealServer
 from tests.support.servers import INSTALLED, server_binary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_HTTP_SECONDS = 30.0
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -103,13 +103,13 @@ class RealAlertmanager(RealServer):
     def alerts(self, *matchers: str) -> Sequence[Mapping[str, Any]]:
         """The alerts that it holds, inhibited ones too, narrowed by matchers such as ``account="main"``."""
         query = urllib.parse.urlencode([("filter", matcher) for matcher in matchers])
-        with _OPENER.open(f"{self.url}/api/v2/alerts?{query}", timeout=_HTTP_SECONDS) as answer:
+        with _OPENER.open(f"{self.url}/api/v2/alerts?{query}", timeout=PATIENCE_SECONDS) as answer:
             found: list[Mapping[str, Any]] = json.load(answer)
         return found
 
     def metric(self, name: str) -> float:
         """The sum over the series `name` of its own metrics."""
-        with _OPENER.open(f"{self.url}/metrics", timeout=_HTTP_SECONDS) as answer:
+        with _OPENER.open(f"{self.url}/metrics", timeout=PATIENCE_SECONDS) as answer:
             lines = answer.read().decode().splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if re.match(rf"{name}[ {{]", line))
 
@@ -127,7 +127,7 @@ class RealAlertmanager(RealServer):
 
     def _is_ready(self, home: Path) -> bool:
         try:
-            with _OPENER.open(f"{self.url}/-/ready", timeout=_HTTP_SECONDS):
+            with _OPENER.open(f"{self.url}/-/ready", timeout=PATIENCE_SECONDS):
                 return True
         except (OSError, ValueError):
             return False

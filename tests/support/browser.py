@@ -11,14 +11,12 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.operations.tools import system_tool
+from tests.support.patience import PATIENCE_SECONDS
 
 Scheme = Literal["light", "dark"]
 
 WIDE, NARROW = (1280, 900), (360, 740)
 """Sizes in CSS pixels: a laptop, and the smallest phone that is still about."""
-
-WAIT_MILLISECONDS = 30_000.0
-"""How long a test waits for what should take milliseconds: long enough for a loaded machine."""
 
 _FLAGS = [
     "--no-sandbox",  # there is none for root, in containers
@@ -37,7 +35,7 @@ SERIOUS = {"serious", "critical"}
 def chromium() -> Iterator[Browser]:
     """A browser for the length of the block; skips the test where there is none."""
     path = system_tool("chromium", "chromium")
-    expect.set_options(timeout=WAIT_MILLISECONDS)
+    expect.set_options(timeout=1000 * PATIENCE_SECONDS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=_FLAGS)
         try:

@@ -19,8 +19,9 @@ from typing import IO, Any, Self
 
 from prometheus_client.parser import text_string_to_metric_families
 
-WAIT_SECONDS = 60.0
-"""How long a test waits for what should take a second or two: long enough for a loaded machine."""
+from tests.support.patience import PATIENCE_SECONDS
+
+WAIT_SECONDS = PATIENCE_SECONDS
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _LISTENING = re.compile(r'listening"?,? "?address(?:=|": ")(http[^\s"]+)')
@@ -28,14 +29,14 @@ _LISTENING = re.compile(r'listening"?,? "?address(?:=|": ")(http[^\s"]+)')
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-def until(condition: Callable[[], Any], what: str, seconds: float = WAIT_SECONDS) -> Any:
+def until(condition: Callable[[], Any], what: str) -> Any:
     """Wait until `condition` is true and return what it gave; fails with `what` when it does not become so."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + WAIT_SECONDS
     while True:
         found = condition()
         if found:
             return found
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        assert time.monotonic() < deadline, f"not within {WAIT_SECONDS:.0f} s: {what}"
         time.sleep(0.05)
 
 

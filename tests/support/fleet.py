@@ -26,6 +26,13 @@ def fleet(world: World, count: int, *, name: str = "main", start: int = 0, **mor
 
 
 def config(endpoint: str, accounts: Sequence[dict[str, Any]], **more: Any) -> dict[str, Any]:
-    """A configuration for `accounts` at `endpoint`; keys of `api` are given as ``api_KEY``."""
-    api = {"endpoint": endpoint, **{key[4:]: more.pop(key) for key in list(more) if key.startswith("api_")}}
+    """A configuration for `accounts` at `endpoint`; keys of `api` are given as ``api_KEY``.
+
+    A busy machine runs into no timeout: a test that wants one says so.
+    """
+    api = {
+        "endpoint": endpoint,
+        "timeout": "60s",
+        **{key[4:]: more.pop(key) for key in list(more) if key.startswith("api_")},
+    }
     return {"scrape_interval": "1s", "api": api, "accounts": list(accounts), **more}

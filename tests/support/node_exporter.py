@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import free_port, require_binary
 
 _ATTEMPTS = 8
-_START_SECONDS = 60.0
 
 
 @contextmanager
@@ -38,13 +38,13 @@ def node_exporter(web_config: Path, log: Path) -> Iterator[str]:
                 return
         finally:
             process.terminate()
-            process.wait(_START_SECONDS)
+            process.wait(PATIENCE_SECONDS)
     raise RuntimeError(f"node_exporter did not start:\n{log.read_text()}")
 
 
 def _listens(process: subprocess.Popen[bytes], log: Path) -> bool:
     """Wait until it says that it serves; False where it ends first, as when another process took the port."""
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         if "TLS is " in log.read_text():
             return True

@@ -14,14 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.support.exporter import until
+from tests.support.patience import PATIENCE_SECONDS
 
 HARDENED = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--read-only-tmpfs=false")
 """What Kubernetes' `restricted` profile and a read-only root leave of a container."""
 
 UNMANAGED = ("--network=none", "--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096")
 """No network but loopback of its own; limits that this process may hand on."""
-
-TIMEOUT_SECONDS = 100
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Podman:
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [*self.command, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
 
     def ok(self, *arguments: str) -> str:
         """What a command prints that must succeed."""

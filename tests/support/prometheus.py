@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.prometheus_api import PrometheusApi, QueryError, Sample
 from tests.support.realserver import PAUSE_SECONDS, RealServer
 from tests.support.servers import INSTALLED, server_binary
@@ -44,16 +45,16 @@ class RealPrometheus(RealServer, PrometheusApi):
         self._config = _configuration(targets or {}, config or {}, rule_files, interval_seconds)
         self._flags = tuple(flags)
 
-    def wait_until(self, holds: Callable[[], bool], what: str, timeout_seconds: float = 60.0) -> None:
+    def wait_until(self, holds: Callable[[], bool], what: str) -> None:
         """Wait until `holds()`; fails the test saying that `what` did not happen, with the targets and the log."""
-        deadline = time.monotonic() + timeout_seconds
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not holds():
             if time.monotonic() > deadline:
                 health = [(one["scrapeUrl"], one["health"], one["lastError"]) for one in self.targets()]
-                pytest.fail(f"not within {timeout_seconds:g} s: {what}; targets {health}; log:\n{self.log()}")
+                pytest.fail(f"not within {PATIENCE_SECONDS:g} s: {what}; targets {health}; log:\n{self.log()}")
             time.sleep(PAUSE_SECONDS)
 
-    def wait_for_series(self, expression: str, timeout_seconds: float = 60.0) -> list[Sample]:
+    def wait_for_series(self, expression: str) -> list[Sample]:
         """Wait until an instant query returns anything, and return that."""
         found: list[Sample] = []
 
@@ -61,14 +62,12 @@ class RealPrometheus(RealServer, PrometheusApi):
             found[:] = self.query(expression)
             return bool(found)
 
-        self.wait_until(asked, f"a result of {expression}", timeout_seconds)
+        self.wait_until(asked, f"a result of {expression}")
         return found
 
-    def wait_for_targets(self, timeout_seconds: float = 60.0) -> None:
+    def wait_for_targets(self) -> None:
         """Wait until there are targets and the last scrape of each succeeded."""
-        self.wait_until(
-            lambda: {one["health"] for one in self.targets()} == {"up"}, "every target is up", timeout_seconds
-        )
+        self.wait_until(lambda: {one["health"] for one in self.targets()} == {"up"}, "every target is up")
 
     def _prepare(self, home: Path) -> None:
         (home / "prometheus.yml").write_text(json.dumps(self._config), encoding="utf-8")

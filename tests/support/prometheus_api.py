@@ -13,10 +13,11 @@ import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tests.support.patience import PATIENCE_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_HTTP_SECONDS = 30.0
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """The server is on loopback: a proxy from the environment is not asked."""
 
@@ -104,7 +105,7 @@ class PrometheusApi:
     def ready(self) -> bool:
         """Whether a server answers at `url` and says that it is ready."""
         try:
-            with _OPENER.open(f"{self.url}/-/ready", timeout=_HTTP_SECONDS):
+            with _OPENER.open(f"{self.url}/-/ready", timeout=PATIENCE_SECONDS):
                 return True
         except (OSError, ValueError):
             return False
@@ -113,7 +114,7 @@ class PrometheusApi:
         """The ``data`` of one API answer; raises QueryError with Prometheus's own text."""
         body = urllib.parse.urlencode(parameters)
         try:
-            with _OPENER.open(f"{self.url}{path}?{body}", timeout=_HTTP_SECONDS) as response:
+            with _OPENER.open(f"{self.url}{path}?{body}", timeout=PATIENCE_SECONDS) as response:
                 return json.load(response)["data"]
         except urllib.error.HTTPError as error:
             with error:

@@ -6,6 +6,7 @@ import json
 import subprocess
 from typing import TYPE_CHECKING
 
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import require_binary
 
 if TYPE_CHECKING:
@@ -46,6 +47,6 @@ def evaluate(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr

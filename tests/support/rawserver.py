@@ -15,8 +15,9 @@ from typing import Self
 
 import trustme
 
-SOON = 20.0
-"""Longer than anything takes on a loaded machine, shorter than a test's timeout."""
+from tests.support.patience import PATIENCE_SECONDS
+
+SOON = PATIENCE_SECONDS
 
 ANSWER: Mapping[str, object] = {
     "RequestId": "90E63D28-E31D-1EB2-8939-A94866411B2D",

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import free_port
 
 PAUSE_SECONDS = 0.1
 _BIND_ATTEMPTS = 8
-_READY_SECONDS = 60.0
 _STOP_SECONDS = 15.0
+"""After that it is killed."""
 
 
 class RealServer(ABC):
@@ -88,7 +89,7 @@ class RealServer(ABC):
         command = [self._binary, *self._arguments(home, port)]
         with (home / "log").open("wb") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-        deadline = time.monotonic() + _READY_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 if "address already in use" in self.log():
@@ -97,4 +98,4 @@ class RealServer(ABC):
             if self._is_ready(home):
                 return True
             time.sleep(PAUSE_SECONDS)
-        raise RuntimeError(f"{self._title} was not ready within {_READY_SECONDS:g} s:\n{self.log()}")
+        raise RuntimeError(f"{self._title} was not ready within {PATIENCE_SECONDS:g} s:\n{self.log()}")

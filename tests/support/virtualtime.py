@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from exporter.poller.workers import Job, Workers
-
-SOON = 20.0
+from tests.support.patience import PATIENCE_SECONDS
 
 
 @dataclass(eq=False)
@@ -92,7 +91,9 @@ class VirtualTime:
             sleeper.wakes_at = -1.0
             self._current = sleeper
             sleeper.turn.release()
-            assert self._yielded.acquire(timeout=SOON), "a thread neither sleeps nor ends: it waits for real"
+            assert self._yielded.acquire(timeout=PATIENCE_SECONDS), (
+                "a thread neither sleeps nor ends: it waits for real"
+            )
             self._current = None
             after_each()
         self.now = max(self.now, end)
@@ -108,7 +109,7 @@ class VirtualTime:
 
     @staticmethod
     def _pause(sleeper: _Sleeper) -> None:
-        assert sleeper.turn.acquire(timeout=10 * SOON), "nobody runs the show any more"
+        assert sleeper.turn.acquire(timeout=10 * PATIENCE_SECONDS), "nobody runs the show any more"
 
 
 @dataclass(eq=False)

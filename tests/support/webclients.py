@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-TIMEOUT_SECONDS = 60
+from tests.support.patience import PATIENCE_SECONDS
 
 REFUSED = 0
 """In place of a status: no HTTP answer came."""
@@ -37,7 +37,7 @@ def curl(url: str, credentials: Credentials) -> int:
         ["curl", "--silent", "--noproxy", "*", "--output", "/dev/null", "--write-out", "%{http_code}", *options, url],
         capture_output=True,
         text=True,
-        timeout=TIMEOUT_SECONDS,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     return int(done.stdout) if done.returncode == 0 else REFUSED
@@ -54,10 +54,10 @@ def python(url: str, credentials: Credentials) -> int:
         if credentials.client is not None:
             context.load_cert_chain(credentials.client)
         client: http.client.HTTPConnection = http.client.HTTPSConnection(
-            parts.netloc, timeout=TIMEOUT_SECONDS, context=context
+            parts.netloc, timeout=PATIENCE_SECONDS, context=context
         )
     else:
-        client = http.client.HTTPConnection(parts.netloc, timeout=TIMEOUT_SECONDS)
+        client = http.client.HTTPConnection(parts.netloc, timeout=PATIENCE_SECONDS)
     try:
         client.request("GET", parts.path, headers=headers)
         return client.getresponse().status

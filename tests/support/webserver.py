@@ -20,10 +20,10 @@ from exporter.web.pages import LandingInfo
 from exporter.web.security import WebSecurity
 from exporter.web.server import Limits, WebServer
 from tests.support.numbers import number
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.shown import ShownFleet
 
-WAIT_SECONDS = 30.0
-"""How long a test waits for what should take milliseconds: long enough for a loaded machine."""
+WAIT_SECONDS = PATIENCE_SECONDS
 
 
 @dataclass

@@ -8,6 +8,7 @@ import pytest
 
 from exporter.cams.attempt import AbortedError, Attempt, BoundedSocket
 from tests.support.clock import FakeClock
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def test_the_time_left_runs_out_once_for_all_steps() -> None:
@@ -64,7 +65,7 @@ def test_an_abort_ends_the_connection_for_the_other_side() -> None:
         with peer:
             assert sock.is_quiet()
             attempt.abort()
-            peer.settimeout(10.0)
+            peer.settimeout(PATIENCE_SECONDS)
             assert peer.recv(1) == b""
             assert not sock.is_quiet()
 

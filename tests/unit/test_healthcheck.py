@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from exporter.healthcheck import CERT_VARIABLE, DEFAULT_URL, URL_VARIABLE, Verdict, check, judge, main, parse
 from exporter.web.security import WebSecurity
 from tests.support import webserver
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.pki import TLS_FILES, server_files
 from tests.support.webserver import FakeHealth
 
@@ -61,7 +62,7 @@ def serving(handler: Handler, context: ssl.SSLContext | None = None, host: str =
         address, port = server.sockets[0].getsockname()[:2]
         yield f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
     finally:
-        asyncio.run_coroutine_threadsafe(shut(server), loop).result(30)
+        asyncio.run_coroutine_threadsafe(shut(server), loop).result(PATIENCE_SECONDS)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
@@ -291,7 +292,7 @@ def test_it_runs_as_a_module_and_loads_nothing_it_does_not_need() -> None:
             env={**os.environ, URL_VARIABLE: address, "PYTHONPATH": str(Path(__file__).parents[2])},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
     assert (done.returncode, done.stdout) == (0, "healthy: HTTP 200 healthy\n")

@@ -18,6 +18,7 @@ from exporter.cams.library import connect_with, reason_of
 from exporter.config import CredentialsConfig
 from exporter.errors import CredentialsError
 from exporter.model import Credential
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rawserver import RawServer, answering, http
 
 pytestmark = [
@@ -180,7 +181,7 @@ def default_chain(home: Path, **environment: str) -> tuple[list[str], str]:
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=True,
     )
     return done.stdout.splitlines(), done.stderr
@@ -218,4 +219,4 @@ def test_the_library_is_not_imported_for_plain_keys() -> None:
         "sys.exit(any(name.startswith(('alibabacloud', 'Tea', 'aiohttp')) for name in sys.modules))"
     )
     root = Path(__file__).parents[2]
-    assert subprocess.run([sys.executable, "-c", code], cwd=root, timeout=60, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, timeout=PATIENCE_SECONDS, check=False).returncode == 0

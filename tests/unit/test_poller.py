@@ -22,6 +22,7 @@ from exporter.poller.workers import Job, Workers
 from exporter.state import NumberState, State
 from tests.support.clock import FakeClock
 from tests.support.numbers import numbers
+from tests.support.patience import PATIENCE_SECONDS
 
 Outcome = Answer | Exception
 
@@ -618,10 +619,10 @@ class TestLifecycle:
 
         bench.client.ready = ready  # type: ignore[method-assign] # the fault to survive
         bench.poller.start()
-        assert broken.wait(10)
+        assert broken.wait(PATIENCE_SECONDS)
         assert bench.poller._loop.is_alive
         bench.poller.stop()
-        bench.poller._loop._thread.join(10)
+        bench.poller._loop._thread.join(PATIENCE_SECONDS)
         assert not bench.poller._loop.is_alive
 
 

@@ -15,6 +15,7 @@ import yaml
 
 from exporter.simulator.configfile import render, write
 from exporter.simulator.scenarios import SCENARIOS
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.simulated import Call, Connection
 
 ROOT = Path(__file__).parents[2]
@@ -38,14 +39,16 @@ def served(*flags: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def run(*flags: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *flags], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [*COMMAND, *flags], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_cleanly(number: signal.Signals) -> None:
     with served() as (process, _):
         process.send_signal(number)
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
 

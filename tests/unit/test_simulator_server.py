@@ -21,6 +21,7 @@ from exporter.simulator import Reply, Simulator, faults
 from exporter.simulator.faults import Fault
 from exporter.simulator.wire import Wire
 from tests.support.exporter import until
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rawserver import SOON
 from tests.support.simulated import PHONE, SPACE, Call, Connection, ask, care_world
 
@@ -215,7 +216,7 @@ def test_stopping_abandons_requests_under_way() -> None:
         _wait_for_arrivals(simulator, 1)
         simulator.stop()
         with pytest.raises((http.client.HTTPException, ConnectionError)):
-            hanging.result(timeout=30)
+            hanging.result(timeout=PATIENCE_SECONDS)
 
 
 def test_a_client_that_goes_away_leaves_no_task_behind(simulator: Simulator) -> None:
@@ -233,7 +234,7 @@ def test_a_client_that_goes_away_leaves_no_task_behind(simulator: Simulator) -> 
     simulator.world.inject(Fault("endless", play))
     with pytest.raises(TimeoutError):
         ask(simulator.url, timeout_seconds=0.2)
-    assert abandoned.wait(30)
+    assert abandoned.wait(PATIENCE_SECONDS)
 
 
 def test_a_stopped_simulator_refuses_connections_and_stops_again() -> None:
@@ -320,7 +321,7 @@ class _BareTls:
         parts = urlsplit(url)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._session = context.wrap_bio(self._incoming, self._outgoing, server_hostname="127.0.0.1")
-        self._socket = socket.create_connection((parts.hostname, parts.port), timeout=30)
+        self._socket = socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE_SECONDS)
 
     def __enter__(self) -> Self:
         while not self._shaken():

@@ -17,6 +17,7 @@ from exporter.errors import ApiError
 from tests.support.clients import client_of, error_of, gated
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rawserver import ANSWER, SOON, Peer, RawServer, Script, answering, http, ok
 
 TIMEOUT = 0.4
@@ -350,7 +351,7 @@ def test_close_wakes_those_who_wait_for_an_answer() -> None:
         except ApiError as error:
             codes.append(error.code)
 
-    with RawServer(script) as server, client_of(server.url, timeout_seconds=100) as client:
+    with RawServer(script) as server, client_of(server.url, timeout_seconds=PATIENCE_SECONDS) as client:
         threads = [threading.Thread(target=work) for _ in range(3)]
         for thread in threads:
             thread.start()

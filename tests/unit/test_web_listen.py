@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.web.listen import ListenAddress, listen, listen_all, parse_listen_address, url_of
+from tests.support.patience import PATIENCE_SECONDS
 
 
 def has_ipv6() -> bool:
@@ -46,7 +47,7 @@ bound = listen(ListenAddress("", 0))
 print(url_of(bound))
 for host in ("127.0.0.1", "::1"):
     try:
-        socket.create_connection((host, bound.getsockname()[1]), timeout=30)
+        socket.create_connection((host, bound.getsockname()[1]), timeout=PATIENCE_SECONDS)
     except OSError:
         continue
     print(host)
@@ -133,7 +134,9 @@ def test_an_empty_host_is_one_socket_for_every_family_the_machine_has(ipv6: bool
     if ipv6 and not has_ipv6():
         pytest.skip("this machine has no IPv6")
     program = [sys.executable, "-c", LISTEN_EVERYWHERE, "yes" if ipv6 else "no"]
-    output = subprocess.run([*enter, *program], timeout=60, check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(
+        [*enter, *program], timeout=PATIENCE_SECONDS, check=True, capture_output=True, text=True
+    ).stdout
     url, *connected = output.split()
     assert url.startswith("http://[::]:" if ipv6 else "http://0.0.0.0:")
     assert connected == reached

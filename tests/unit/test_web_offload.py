@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from exporter.web.offload import Offload
+from tests.support.patience import PATIENCE_SECONDS
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = PATIENCE_SECONDS
 
 
 def with_offload(threads: int, work: Callable[[Offload], Awaitable[None]]) -> None:
@@ -100,5 +101,7 @@ def test_a_call_that_never_ends_does_not_keep_the_process_alive() -> None:
         "asyncio.run(main())\n"
         "offload.stop()\n"
     )
-    finished = subprocess.run([sys.executable, "-c", program], timeout=60, check=False, capture_output=True, text=True)
+    finished = subprocess.run(
+        [sys.executable, "-c", program], timeout=PATIENCE_SECONDS, check=False, capture_output=True, text=True
+    )
     assert (finished.returncode, finished.stderr) == (0, "")

@@ -16,6 +16,7 @@ from exporter.exposition import Format
 from exporter.web.pages import LandingInfo
 from exporter.web.server import Limits, WebServer
 from tests.support.numbers import number
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.shown import ShownFleet
 from tests.support.webserver import WAIT_SECONDS, FakeExposer, FakeHealth, eventually_scraped, serving
 
@@ -349,10 +350,10 @@ class TestLifetime:
 def test_a_start_does_not_wait_for_the_pages_templates() -> None:
     """Prometheus's first scrape comes before anybody looks at a page: jinja2 takes 50 ms to import."""
     program = "import sys, exporter.web.server; sys.exit('jinja2' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", program], timeout=PATIENCE_SECONDS, check=False).returncode == 0
 
 
 def test_the_command_lines_checks_load_no_web_library() -> None:
     """`--help` and `--config.check` must not pay for a server: aiohttp takes 0.13 s and 13 MiB to import."""
     program = "import sys, exporter.web.paths, exporter.web.listen; sys.exit('aiohttp' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", program], timeout=PATIENCE_SECONDS, check=False).returncode == 0

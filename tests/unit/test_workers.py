@@ -7,8 +7,9 @@ import threading
 import pytest
 
 from exporter.poller.workers import Workers
+from tests.support.patience import PATIENCE_SECONDS
 
-SOON = 10.0
+SOON = PATIENCE_SECONDS
 
 
 def test_a_job_runs_on_a_thread_of_its_own() -> None:
