@@ -6,7 +6,6 @@ when the endpoint is: an environment that changes later changes nothing.
 
 from __future__ import annotations
 
-import base64
 import concurrent.futures
 import contextlib
 import functools
@@ -15,29 +14,20 @@ import os
 import ssl
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from socket import AI_NUMERICHOST, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, gaierror, getaddrinfo
 from typing import Any
-from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies
+from urllib.parse import urlsplit
 
-from requests.utils import DEFAULT_CA_BUNDLE_PATH, should_bypass_proxies
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from exporter.cams.attempt import Attempt, BoundedSocket, BoundedTLSSocket
+from exporter.cams.proxies import Proxy, proxy_for
 from exporter.errors import ConfigError
 
 Lookup = Callable[..., list[Any]]
 """`socket.getaddrinfo`, or what stands for it in a test."""
-
-
-@dataclass(frozen=True, slots=True)
-class Proxy:
-    """An HTTP proxy that tunnels; `authorization` is the value of its header, or empty."""
-
-    host: str
-    port: int
-    authorization: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,29 +48,9 @@ def endpoint_of(url: str, ca_file: Path | None) -> Endpoint:
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if parts.scheme == "http":  # loopback, as the configuration sees to: no proxy has any business there
+    if parts.scheme == "http":  # loopback, as the configuration sees to
         return Endpoint(host, parts.port or 80, parts.netloc, None)
-    return Endpoint(host, parts.port or 443, parts.netloc, _context_for(ca_file), _proxy_for(url))
-
-
-def _proxy_for(url: str) -> Proxy | None:
-    proxies = getproxies()
-    address = proxies.get("https") or proxies.get("all")
-    if not address or should_bypass_proxies(url, no_proxy=None):
-        return None
-    try:
-        parts = urlsplit(address if "://" in address else f"http://{address}")
-        host, port = parts.hostname, parts.port or 80
-    except ValueError:
-        parts, host, port = None, None, 0
-    if parts is None or not host or parts.scheme != "http":
-        # the address may hold a password: it is not shown
-        raise ConfigError(["HTTPS_PROXY: not an HTTP proxy; write http://HOST:PORT, or add the endpoint to NO_PROXY"])
-    authorization = ""
-    if parts.username is not None:
-        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        authorization = "Basic " + base64.b64encode(user.encode()).decode()
-    return Proxy(host, port, authorization)
+    return Endpoint(host, parts.port or 443, parts.netloc, _context_for(ca_file), proxy_for(url))
 
 
 def _context_for(ca_file: Path | None) -> ssl.SSLContext:

@@ -1,8 +1,9 @@
 """Alibaba Cloud's own credentials library, tamed: imported late, silent, without threads that outlive their use.
 
-Its errors are not passed on: their texts hold the answers of STS and the URLs asked, hence tokens and signatures.
+Its requests go through the proxies that `proxies` finds, not through those it would choose.  Its errors are not passed
+on: their texts hold the answers of STS and the URLs asked, hence tokens and signatures.
 
-Source: alibabacloud-credentials 1.0.12.
+Source: alibabacloud-credentials 1.0.12, alibabacloud-tea 0.4.3.
 """
 
 from __future__ import annotations
@@ -13,9 +14,13 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
+
 from exporter.cams.keyfiles import Values, is_sound
+from exporter.cams.proxies import proxy_for
 from exporter.config import CredentialsConfig
-from exporter.errors import CredentialsError
+from exporter.errors import ConfigError, CredentialsError
 from exporter.model import Credential
 
 _LOGGERS = ("credentials", "alibabacloud-tea")
@@ -52,6 +57,31 @@ class _NoScheduler:
         """Nothing is to be stopped."""
 
 
+class _Adapter(HTTPAdapter):
+    """Sends the library's requests: to where it asks and no further, through our proxy for it or none.
+
+    By itself the library sends plain HTTP, hence the keys that come back, through HTTP_PROXY, and heeds no NO_PROXY.
+    """
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Any = None,  # noqa: ARG002 - what the library chose
+    ) -> Response:
+        """As HTTPAdapter's; raises CredentialsError where the proxy is of no use."""
+        try:
+            proxy = proxy_for(request.url or "")
+        except ConfigError as error:
+            raise CredentialsError(str(error)) from None
+        response = super().send(request, stream, timeout, verify, cert, {"https": proxy.url} if proxy else {})
+        response.headers.pop("location", None)  # or it would be followed, in clear text as well
+        return response
+
+
 def connect_with(config: CredentialsConfig) -> Callable[[Values], Callable[[], Credential]]:
     """What builds the library's client from the configuration's keys; the client fetches, and keeps what it has."""
 
@@ -64,13 +94,15 @@ def connect_with(config: CredentialsConfig) -> Callable[[Values], Callable[[], C
 
 def _client(config: CredentialsConfig, values: Values) -> Any:
     # late, and on the caller's thread: 0.3 s and 30 MB that accounts with plain keys do without
-    names = ("client", "models", "provider.ecs_ram_role")
-    modules: list[Any] = [importlib.import_module(f"alibabacloud_credentials.{name}") for name in names]
-    client, models, ecs_ram_role = modules
+    package = "alibabacloud_credentials"
+    names = (f"{package}.client", f"{package}.models", f"{package}.provider.ecs_ram_role", "Tea.core")
+    modules: list[Any] = [importlib.import_module(name) for name in names]
+    client, models, ecs_ram_role, tea = modules
     for name in _LOGGERS:
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).disabled = True
     ecs_ram_role.BackgroundScheduler = _NoScheduler
+    tea.TeaCore.get_adapter = staticmethod(lambda _protocol, _tls_version=None: _Adapter())
     if config.type == "default":
         return client.Client()
     return client.Client(models.Config(type=config.type, **values, **config.options))

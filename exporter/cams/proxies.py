@@ -1,0 +1,110 @@
+"""Which proxy a URL is reached through, as the environment says; read as curl and Go read it.
+
+`HTTPS_PROXY`, else `ALL_PROXY`, names an HTTP proxy that tunnels; `NO_PROXY` lists what is reached without it; each
+name also in lower case, which goes first.  `HTTP_PROXY` is not used: over plain HTTP come temporary keys, of the
+metadata service or a credentials URI, and a proxy would read them.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import os
+import re
+from dataclasses import dataclass, field
+from typing import Never
+from urllib.parse import unquote, urlsplit
+
+from exporter.errors import ConfigError
+
+METADATA_HOST = "100.100.100.200"
+"""Where an ECS instance finds its role's keys: an address of the instance's own network."""
+
+_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+_ENTRY = re.compile(r"(?P<host>\[[^]]*\]|[^:]*)(?::(?P<port>[0-9]{1,5}))?")
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy that tunnels.  `url` and `authorization`, the value of its header or empty, may hold a password."""
+
+    host: str
+    port: int
+    authorization: str = field(default="", repr=False)
+    url: str = field(default="", repr=False)
+
+
+def proxy_for(url: str) -> Proxy | None:
+    """The proxy for `url`; None where it is reached directly.
+
+    Raises ConfigError, which names the variable and shows nothing of its value, where that is no proxy we can use.
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    if parts.scheme != "https" or _is_near(host) or _is_exempt(host, parts.port or 443):
+        return None
+    return next((_read(name, value, host) for name in _VARIABLES if (value := os.environ.get(name, "").strip())), None)
+
+
+def _read(variable: str, value: str, host: str) -> Proxy:
+    def refuse(fault: str) -> Never:
+        # the value may hold a password: it is not shown
+        raise ConfigError([f"{variable}: {fault}; write http://HOST:PORT, or add {host} to NO_PROXY"]) from None
+
+    url = value if "://" in value else f"http://{value}"
+    try:
+        parts = urlsplit(url)
+        proxy_host, port = parts.hostname, 80 if parts.port is None else parts.port
+    except ValueError:
+        refuse("not an HTTP proxy")
+    if parts.scheme.startswith("socks"):
+        refuse("a SOCKS proxy, which this exporter does not use")
+    if parts.scheme != "http" or not proxy_host or not port or not url.isprintable() or " " in url:
+        refuse("not an HTTP proxy")
+    authorization = ""
+    if parts.username is not None:
+        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        authorization = "Basic " + base64.b64encode(user.encode()).decode()
+    return Proxy(proxy_host, port, authorization, url)
+
+
+def _is_near(host: str) -> bool:
+    """Whether `host` is this machine, or answers this machine only: a proxy would reach another one."""
+    address = _address(host)
+    if address is None:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_link_local or host == METADATA_HOST
+
+
+def _is_exempt(host: str, port: int) -> bool:
+    listed = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    return any(_covers(entry.lower(), host, port) for entry in re.split(r"[\s,]+", listed) if entry)
+
+
+def _covers(entry: str, host: str, port: int) -> bool:
+    """Whether `entry` of NO_PROXY means `host`: ``*``, an address, a network, or a domain with all that is below it."""
+    if entry == "*":
+        return True
+    match = _ENTRY.fullmatch(entry)  # none for a bare IPv6 address or network
+    named, its_port = match.group("host", "port") if match else (entry, None)
+    if its_port and int(its_port) != port:
+        return False
+    address = _address(host)
+    if address is None:
+        domain = named.removeprefix("*").strip(".")
+        return bool(domain) and f".{host}".endswith(f".{domain}")
+    try:
+        return address in ipaddress.ip_network(re.sub(r"[][]", "", named), strict=False)
+    except ValueError:
+        return False
+
+
+def _address(host: str) -> _Address | None:
+    """`host` where it is an address and no name; an IPv4 address in IPv6's clothes is the IPv4 address."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

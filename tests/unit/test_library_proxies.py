@@ -1,0 +1,173 @@
+"""Which way the credentials library's requests go: never through a proxy that could read what they bring."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from exporter.cams.library import connect_with
+from exporter.config import CredentialsConfig
+from exporter.errors import CredentialsError
+from exporter.model import Credential
+from tests.support.rawserver import Peer, RawServer, answering, http
+
+pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utc:DeprecationWarning")  # the library's own
+
+TRUE, FORGED = Credential("STS.true", "s", "t"), Credential("STS.forged", "s", "t")
+
+
+def keys(key_id: str) -> bytes:
+    body = {
+        "Code": "Success",
+        "AccessKeyId": key_id,
+        "AccessKeySecret": "s",
+        "SecurityToken": "t",
+        "Expiration": "2100-01-01T00:00:00Z",
+    }
+    return http(json.dumps(body).encode())
+
+
+def uri(address: str) -> CredentialsConfig:
+    return CredentialsConfig("credentials_uri", {}, {"credentials_uri": address})
+
+
+def role(sts_endpoint: str) -> CredentialsConfig:
+    return CredentialsConfig("ram_role_arn", {}, {"role_arn": "acs:ram::1:role/r", "sts_endpoint": sts_endpoint})
+
+
+KEY = {"access_key_id": "id", "access_key_secret": "secret"}
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("no_proxy", ["", "other.example"])
+def test_keys_of_a_uri_on_loopback_never_pass_a_proxy(
+    variable: str, no_proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy would read the keys, and could hand out its own."""
+    with RawServer(answering(keys("STS.true"))) as server, RawServer(answering(keys("STS.forged"))) as proxy:
+        monkeypatch.setenv(variable, proxy.url)
+        monkeypatch.setenv("NO_PROXY", no_proxy)
+        assert connect_with(uri(f"{server.url}/role"))({})() == TRUE
+        assert proxy.requests == []
+
+
+def test_sts_is_asked_through_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a tunnel; the proxy's password goes to the proxy."""
+    with RawServer(answering(http(b"", "502 Bad Gateway"))) as proxy:
+        monkeypatch.setenv("ALL_PROXY", f"user:pass@127.0.0.1:{proxy.port}")
+        with pytest.raises(Exception, match="502"):
+            connect_with(role("sts.example"))(KEY)()
+        (connect,) = proxy.requests
+    assert connect.startswith(b"CONNECT sts.example:443 HTTP/1.")
+    assert b"Proxy-Authorization: Basic dXNlcjpwYXNz" in connect
+
+
+def test_a_proxy_of_no_use_is_said_by_the_name_of_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://user:hunter2@proxy")
+    with pytest.raises(CredentialsError) as caught:
+        connect_with(role("sts.example"))(KEY)()
+    assert str(caught.value).startswith("ALL_PROXY: a SOCKS proxy")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_redirect_of_what_brings_keys_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could lead from TLS into clear text, and through a proxy."""
+    with RawServer(answering(keys("STS.forged"))) as other:
+        monkeypatch.setenv("HTTP_PROXY", other.url)
+        redirect = http(b"", "302 Found", Location=f"{other.url}/role")
+        with RawServer(answering(redirect)) as server, pytest.raises(Exception, match="302"):
+            connect_with(uri(f"{server.url}/role"))({})()
+        assert other.requests == []
+
+
+# in a network of its own, where the addresses of others are this machine's
+
+
+ELSEWHERE = "203.0.113.7"  # TEST-NET-3: nobody's
+METADATA = "100.100.100.200"
+
+NETWORK = f"""
+import json, os, sys
+from exporter.cams.library import connect_with
+from exporter.config import CredentialsConfig
+from tests.support.rawserver import Peer, RawServer
+from tests.unit.test_library_proxies import KEY, instance, role, uri
+
+os.environ.update(json.loads(sys.argv[1]))
+
+def fetched(config, keys={{}}):
+    try:
+        return connect_with(config)(keys)().access_key_id
+    except Exception as error:
+        return str(error)
+
+with (
+    RawServer(instance("STS.forged")) as proxy,
+    RawServer(instance("STS.true"), address=("{METADATA}", 80)),
+    RawServer(instance("STS.true"), address=("{ELSEWHERE}", 80)),
+    RawServer(lambda peer: None, address=("{ELSEWHERE}", 443)) as sts,
+):
+    os.environ["HTTP_PROXY"] = os.environ["HTTPS_PROXY"] = proxy.url
+    fetched_keys = [
+        fetched(CredentialsConfig("ecs_ram_role", {{}}, {{}})),
+        fetched(CredentialsConfig("default", {{}}, {{}})),
+        fetched(uri("http://{ELSEWHERE}/role")),
+    ]
+    seen = len(proxy.requests)
+    fetched(role("{ELSEWHERE}"), KEY)
+    print(json.dumps([fetched_keys, seen, len(proxy.requests), sts.connections]))
+"""
+
+
+def instance(key_id: str) -> object:
+    """What an ECS instance's metadata service says, or a proxy in its place."""
+
+    def script(peer: Peer) -> None:
+        while head := peer.read_request():
+            path = head.split()[1]
+            if path.endswith(b"/security-credentials/"):
+                peer.send(http(b"the-role"))
+            else:
+                peer.send(http(b"a-token") if path.endswith(b"/api/token") else keys(key_id))
+
+    return script
+
+
+def in_a_network_of_its_own(home: Path, **environment: str) -> list[object]:
+    search = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    unshare, ip = shutil.which("unshare"), shutil.which("ip", path=search)
+    if not unshare or not ip:
+        pytest.skip("unshare or ip is not installed")
+    addresses = " && ".join(f"{ip} address add {address}/32 dev lo" for address in (ELSEWHERE, METADATA))
+    enter = [unshare, "--map-root-user", "--net", "sh", "-c", f'{ip} link set lo up && {addresses} && exec "$@"', "sh"]
+    if subprocess.run([*enter, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no network namespace can be made here")
+    done = subprocess.run(
+        [*enter, sys.executable, "-c", NETWORK, json.dumps(environment)],
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    found: list[object] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("no_proxy", ["", "other.example"])
+def test_keys_in_clear_text_never_pass_a_proxy(no_proxy: str, tmp_path: Path) -> None:
+    """Those of the metadata service, by name or by the default chain, and those of a plain-http URI anywhere."""
+    fetched, plain, with_sts, sts = in_a_network_of_its_own(tmp_path, NO_PROXY=no_proxy)
+    assert fetched == ["STS.true"] * 3
+    assert (plain, with_sts, sts) == (0, 1, 0)
+
+
+def test_sts_heeds_no_proxy(tmp_path: Path) -> None:
+    _, plain, with_sts, sts = in_a_network_of_its_own(tmp_path, NO_PROXY="203.0.113.0/24")
+    assert (plain, with_sts, sts) == (0, 0, 1)
