@@ -16,7 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from exporter import __version__
 from exporter.errors import ConfigError
@@ -78,15 +78,15 @@ def flags() -> argparse.ArgumentParser:
         allow_abbrev=False,
         formatter_class=functools.partial(argparse.HelpFormatter, max_help_position=36, width=110),
     )
-    add = parser.add_argument
+    add = functools.partial(parser.add_argument, action=_Single)
     add("--config.file", dest="config_file", type=Path, metavar="FILE", help="configuration (default: config.yml)")
     add(
         "--config.check",
         dest="config_check",
-        action="store_true",
+        nargs=0,
         help="validate the configuration, print each account's budget plan and exit",
     )
-    add("--once", action="store_true", help="poll every number once, print the metrics to stdout and exit")
+    add("--once", nargs=0, help="poll every number once, print the metrics to stdout and exit")
     add(
         "--once.output",
         dest="once_output",
@@ -94,7 +94,7 @@ def flags() -> argparse.ArgumentParser:
         metavar="FILE",
         help="with --once: replace FILE atomically instead, for node_exporter's textfile collector (name it *.prom)",
     )
-    add("--demo", action="store_true", help="serve simulated numbers: no configuration, credentials or network needed")
+    add("--demo", nargs=0, help="serve simulated numbers: no configuration, credentials or network needed")
     add(
         "--web.listen-address",
         dest="listen_addresses",
@@ -121,7 +121,7 @@ def flags() -> argparse.ArgumentParser:
     add(
         "--web.enable-lifecycle",
         dest="enable_lifecycle",
-        action="store_true",
+        nargs=0,
         help="let POST /-/reload read the configuration again, as SIGHUP does",
     )
     add(
@@ -278,6 +278,22 @@ def _warned(config: Config) -> Config:
     for warning in config.warnings:
         logger.warning("configuration", extra=fields(warning=warning))
     return config
+
+
+class _Single(argparse.Action):
+    """Stores the value of a flag, or True for one that takes none (`nargs=0`); the same flag again is refused."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        if options.get("nargs") == 0:
+            options["default"] = False
+        super().__init__(option_strings, dest, **options)
+
+    def __call__(self, _parser: object, namespace: argparse.Namespace, values: Any, _flag: str | None = None) -> None:
+        given: set[str] = vars(namespace).setdefault("given", set())
+        if self.dest in given:
+            raise argparse.ArgumentError(self, "is given twice; keep one")
+        given.add(self.dest)
+        setattr(namespace, self.dest, True if self.nargs == 0 else values)
 
 
 def _count(text: str) -> int:

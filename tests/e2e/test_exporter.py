@@ -242,6 +242,7 @@ class TestCommandLine:
             (["--web.max-requests=-1"], "not a whole number"),
             (["--demo", "--config.file=x.yml"], "--demo brings its own configuration"),
             (["--once.output=x.prom"], "--once.output needs --once"),
+            (["--config.file=a.yml", "--config.file=b.yml"], "--config.file: is given twice; keep one"),
         ],
     )
     def test_bad_flags_are_exit_2_with_what_is_wrong(self, flags: list[str], text: str) -> None:
