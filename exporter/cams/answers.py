@@ -12,20 +12,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import NamedTuple, Never
 
 from exporter.cams import codes
+from exporter.cams.retry_after import http_date, retry_after
 from exporter.errors import ApiError, Kind
 from exporter.model import Answer, PhoneNumber
 
 MAX_BODY_BYTES = 1 << 20
 MAX_TEXT = 128
 MAX_MESSAGE = 500
-
-_LATEST_UNIX = 253_402_300_799.0 - 366 * 86400
-"""Later dates can't be written with four digits once a skew is added."""
 
 
 class Reply(NamedTuple):
@@ -59,9 +55,12 @@ class Redaction:
         return " ".join(text.split())[:limit]
 
 
-def read_answer(reply: Reply, redaction: Redaction, elapsed_seconds: float) -> Answer:
-    """The status that `reply` brings; raises ApiError and nothing else."""
-    facts = _Facts(reply, redaction, elapsed_seconds)
+def read_answer(reply: Reply, redaction: Redaction, elapsed_seconds: float, now_unix: float) -> Answer:
+    """The status that `reply` brings; raises ApiError and nothing else.
+
+    `now_unix` is the server's time as far as we know it, for an answer that does not say it.
+    """
+    facts = _Facts(reply, redaction, elapsed_seconds, now_unix)
     if len(reply.body) > MAX_BODY_BYTES:
         facts.refuse("the answer is longer than 1 MiB")
     try:
@@ -98,10 +97,11 @@ def read_answer(reply: Reply, redaction: Redaction, elapsed_seconds: float) -> A
 class _Facts:
     """What an error of this answer will say."""
 
-    def __init__(self, reply: Reply, redaction: Redaction, elapsed_seconds: float) -> None:
+    def __init__(self, reply: Reply, redaction: Redaction, elapsed_seconds: float, now_unix: float) -> None:
         self._reply = reply
         self._redaction = redaction
         self._elapsed_seconds = elapsed_seconds
+        self._now_unix = now_unix
         self.request_id = redaction.line(reply.headers.get("x-acs-request-id", ""), MAX_TEXT)
 
     def take_request_id(self, value: object) -> None:
@@ -115,28 +115,18 @@ class _Facts:
         self.fail(codes.INVALID_RESPONSE if 200 <= status < 300 else codes.http_code(status), why)
 
     def fail(self, code: str, message: str) -> Never:
-        kind = codes.kind_of(code, self._reply.status)
+        kind, headers = codes.kind_of(code, self._reply.status), self._reply.headers
         raise ApiError(
             code,
             kind,
             message=self._redaction.line(message),
             http_status=self._reply.status,
             request_id=self.request_id,
-            retry_after_seconds=codes.retry_after(self._reply.headers) if kind is Kind.THROTTLE else None,
-            server_unix=server_unix(self._reply.headers.get("date", "")),
+            retry_after_seconds=retry_after(headers, self._now_unix, throttled=kind is Kind.THROTTLE),
+            server_unix=http_date(headers.get("date", "")),
             elapsed_seconds=self._elapsed_seconds,
             guessed=not codes.is_known(code),
         )
-
-
-def server_unix(date: str) -> float | None:
-    """An HTTP ``Date`` as seconds since the epoch; None where it is missing or nonsense."""
-    try:
-        parsed = parsedate_to_datetime(date)
-        moment = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError, OSError):
-        return None
-    return moment if 0 <= moment < _LATEST_UNIX else None
 
 
 def _parse(body: bytes) -> object:

@@ -116,7 +116,7 @@ class Client:
             except FAILURES as error:
                 raise api_error(error, attempt) from None
             try:
-                return _answer(reply, number, sent.credential, attempt)
+                return self._answer(reply, number, sent, attempt)
             except ApiError as error:
                 if error.kind is Kind.ACCOUNT:
                     error.cured = self._is_cured(error, number.account, sent)
@@ -188,6 +188,11 @@ class Client:
         Acs3Auth(credential, self._clock, skew_seconds=skew_seconds)(request)
         return request
 
+    def _answer(self, reply: Reply, number: PhoneNumber, sent: _Sent, attempt: Attempt) -> Answer:
+        key = sent.credential
+        redaction = Redaction(number, (key.security_token, key.access_key_secret, key.access_key_id))
+        return read_answer(reply, redaction, attempt.elapsed_seconds, self._clock.unix() + sent.skew_seconds)
+
     def _is_cured(self, error: ApiError, account: str, sent: _Sent) -> bool:
         """Whether a request signed now would differ in what the API refused: the time, or else the key."""
         if error.code.startswith("InvalidTimeStamp"):
@@ -214,8 +219,3 @@ class Client:
             logger.warning("the API refused this machine's time: signing with the API's, mend the clock", extra=facts)
         else:
             logger.info("this machine's clock is right again", extra=facts)
-
-
-def _answer(reply: Reply, number: PhoneNumber, credential: Credential, attempt: Attempt) -> Answer:
-    secrets = (credential.security_token, credential.access_key_secret, credential.access_key_id)
-    return read_answer(reply, Redaction(number, secrets), attempt.elapsed_seconds)

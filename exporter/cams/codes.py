@@ -1,13 +1,11 @@
 """What each error code means, whose trouble it is, and what to do about it.
 
-Pure tables and two parsers; knows nothing of requests.  Source: Alibaba Cloud's API reference (GetPhoneNumber-
+Pure tables; knows nothing of requests.  Source: Alibaba Cloud's API reference (GetPhoneNumber-
 VerificationStatus and the gateway's common errors), and this exporter's own codes, which are in lower case.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from exporter.errors import Kind
@@ -18,9 +16,6 @@ TLS_ERROR = "tls_error"
 INVALID_RESPONSE = "invalid_response"
 CREDENTIALS_ERROR = "credentials_error"
 INTERNAL_ERROR = "internal_error"
-
-MAX_RETRY_AFTER_SECONDS = 60.0
-"""No answer may silence an account for longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,21 +170,3 @@ def advice(code: str) -> str:
 
 def _rule(code: str) -> _Rule | None:
     return next((rule for rule in _LONGEST_FIRST if rule.matches(code)), None)
-
-
-_TIME_LEFT = re.compile(r"(?:^|,)\s*TimeLeft\s*:\s*([0-9]{1,18})\s*(?:,|$)", re.IGNORECASE)
-_MILLISECONDS = re.compile(r"\s*([0-9]{1,18})\s*", re.ASCII)
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a throttling answer asks to pause, 0 to 60; None where it asks for nothing, or for nonsense.
-
-    `headers` finds names in any case.  ``x-acs-retry-after`` is in milliseconds; older gateways say
-    ``Limit:1,Remain:0,TimeLeft:2000,Reset:1234`` in ``x-ratelimit-user-api`` or ``x-ratelimit-user``; the longer of
-    those two counts.
-    """
-    found = [_MILLISECONDS.fullmatch(headers.get("x-acs-retry-after", ""))]
-    if found[0] is None:
-        found = [_TIME_LEFT.search(headers.get(name, "")) for name in ("x-ratelimit-user-api", "x-ratelimit-user")]
-    pauses = [int(match[1]) / 1000 for match in found if match is not None]
-    return min(max(pauses), MAX_RETRY_AFTER_SECONDS) if pauses else None

@@ -54,7 +54,7 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 bodies = st.binary(max_size=300) | lookalikes | damaged()
 header_names = st.sampled_from(
-    ["x-acs-retry-after", "x-ratelimit-user", "x-acs-request-id", "date", "location", "etag"]
+    ["retry-after", "x-acs-retry-after", "x-ratelimit-user", "x-acs-request-id", "date", "location", "etag"]
 )
 headers = st.dictionaries(header_names, st.text(max_size=60), max_size=6)
 
@@ -80,7 +80,7 @@ def check(result: Answer | ApiError) -> None:
 def test_any_status_any_headers_any_bytes(status: int, named: dict[str, str], body: bytes) -> None:
     try:
         result: Answer | ApiError = read_answer(
-            Reply(status, CaseInsensitiveDict(named), body), Redaction(NUMBER, ("secret",)), 0.0
+            Reply(status, CaseInsensitiveDict(named), body), Redaction(NUMBER, ("secret",)), 0.0, 0.0
         )
     except ApiError as error:
         result = error

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from requests.structures import CaseInsensitiveDict
 
-from exporter.cams.codes import DOCUMENTED_CODES, INTERNAL_ERROR, advice, http_code, kind_of, retry_after
+from exporter.cams.codes import DOCUMENTED_CODES, INTERNAL_ERROR, advice, http_code, kind_of
 from exporter.errors import Kind
 from exporter.metrics import MAX_CODES
 
@@ -107,31 +106,3 @@ def test_every_code_of_the_table_that_is_no_family_is_documented() -> None:
         "http_429",
     }
     assert literal <= set(DOCUMENTED_CODES)
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({}, None),
-        ({"x-acs-retry-after": "2000"}, 2.0),
-        ({"X-Acs-Retry-After": " 1500 "}, 1.5),
-        ({"x-acs-retry-after": "0"}, 0.0),
-        ({"x-acs-retry-after": "9" * 18}, 60.0),
-        ({"x-acs-retry-after": "9" * 5000}, None),
-        ({"x-acs-retry-after": "-5"}, None),
-        ({"x-acs-retry-after": "1e3"}, None),
-        ({"x-acs-retry-after": "soon"}, None),
-        ({"x-acs-retry-after": "٣"}, None),
-        ({"x-ratelimit-user-api": "Limit:1,Remain:0,TimeLeft:2000,Reset:1234"}, 2.0),
-        ({"x-ratelimit-user": "limit:1, timeleft: 250"}, 0.25),
-        ({"x-ratelimit-user": "TimeLeft:100000000"}, 60.0),
-        ({"x-ratelimit-user": "NotTimeLeft:5"}, None),
-        ({"x-ratelimit-user": "TimeLeft:"}, None),
-        ({"x-ratelimit-user-api": "TimeLeft:1000", "x-ratelimit-user": "TimeLeft:3000"}, 3.0),
-        ({"x-acs-retry-after": "1000", "x-ratelimit-user": "TimeLeft:3000"}, 1.0),
-        ({"x-acs-retry-after": "soon", "x-ratelimit-user": "TimeLeft:3000"}, 3.0),
-    ],
-)
-def test_the_pause_a_throttle_asks_for(headers: dict[str, str], seconds: float | None) -> None:
-    """Milliseconds in either header, capped at 60 s; nonsense asks for nothing."""
-    assert retry_after(CaseInsensitiveDict(headers)) == seconds
