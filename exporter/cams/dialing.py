@@ -9,7 +9,6 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import functools
-import http.client
 import os
 import ssl
 import threading
@@ -24,6 +23,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from exporter.cams.attempt import Attempt, BoundedSocket, BoundedTLSSocket
 from exporter.cams.proxies import Proxy, proxy_for
+from exporter.cams.response import FinalResponse
 from exporter.errors import ConfigError
 
 Lookup = Callable[..., list[Any]]
@@ -129,7 +129,7 @@ class Dialer:
         if proxy.authorization:
             lines.append(f"Proxy-Authorization: {proxy.authorization}")
         sock.sendall("\r\n".join((*lines, "", "")).encode("ascii"))
-        with contextlib.closing(http.client.HTTPResponse(sock, method="CONNECT")) as response:
+        with contextlib.closing(FinalResponse(sock, method="CONNECT")) as response:
             response.begin()
             if not 200 <= response.status < 300:
                 raise ConnectionError(f"HTTP {response.status}")

@@ -22,6 +22,7 @@ from requests.structures import CaseInsensitiveDict
 from exporter.cams.answers import MAX_BODY_BYTES, Reply
 from exporter.cams.attempt import Attempt, BoundedSocket, BoundedTLSSocket
 from exporter.cams.dialing import Dialer
+from exporter.cams.response import FinalResponse
 from exporter.model import Clock
 
 MAX_IDLE_SECONDS = 50.0
@@ -102,11 +103,10 @@ class Transport:
         keep = False
         try:
             attempt.doing = "waiting for the answer"
-            with contextlib.closing(http.client.HTTPResponse(connection)) as response:
+            with contextlib.closing(FinalResponse(connection)) as response:
                 response.begin()
                 attempt.doing = "reading the answer"
                 reply = _reply(response)
-                # After an interim answer (102, 103) the real one is still to come: the next number must not get it.
                 keep = response.status >= 200 and response.isclosed() and not response.will_close
         finally:
             if keep:

@@ -124,6 +124,8 @@ raw_heads = st.sampled_from(
         b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n",
         b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\n\r\n",
+        b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 20\r\n",
         b"HTTP/1.1 999 \r\n",
         b"HTTP/1.1 -1 x\r\n",
         b"HTTP/0.9 200\r\n",

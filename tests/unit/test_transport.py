@@ -12,6 +12,7 @@ import pytest
 
 from exporter.cams.answers import MAX_BODY_BYTES
 from exporter.cams.client import MAX_SLOTS, Client
+from exporter.cams.response import MAX_INTERIM
 from exporter.cams.transport import MAX_IDLE_SECONDS, SUSPICION_SECONDS, TRUSTED_SECONDS, Connection
 from exporter.errors import ApiError
 from tests.support.clients import client_of, error_of, gated
@@ -136,21 +137,57 @@ def test_a_server_that_closes_after_each_answer_unasked_costs_one_slot_and_then_
         assert polls(3) == [0, 1, 1, 2]  # the first was idle for long: looked at before
 
 
-def test_the_answer_that_follows_an_interim_one_is_never_taken_for_the_next_number() -> None:
-    """After 102 or 103 the answer proper is still to come, and may come when the next request is sent."""
-    late = ok({**ANSWER, "Data": {"CodeVerificationStatus": "LATE"}})
+EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
+PROCESSING = b"HTTP/1.1 102 Processing\r\nContent-Length: 5\r\nConnection: close\r\n\r\n"
 
+
+@pytest.mark.parametrize(
+    "interim",
+    [
+        EARLY_HINTS,
+        PROCESSING,
+        b"HTTP/1.1 199 Whatever\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n" + PROCESSING + EARLY_HINTS,
+        EARLY_HINTS * MAX_INTERIM,
+    ],
+    ids=["103", "102", "199", "one of each", "many"],
+)
+@pytest.mark.parametrize("answer", [ok(), chunked(BODY)], ids=["length", "chunked"])
+def test_interim_answers_are_skipped(interim: bytes, answer: bytes) -> None:
+    """The real answer follows them (RFC 9110, 15.2); what their headers say counts for nothing."""
+    with RawServer(answering(interim + answer)) as server, client_of(server.url) as client:
+        assert client.fetch(number()).status == client.fetch(number()).status == "VERIFIED"
+        assert server.connections == 1
+
+
+def test_the_answer_may_take_its_time_after_an_interim_one() -> None:
     def script(peer: Peer) -> None:
-        first = server.connections == 1
-        if peer.read_request():
-            peer.send(b"HTTP/1.1 103 Early Hints\r\n\r\n" if first else ok())
-        if first and peer.read_request():
-            peer.send(late)
+        peer.read_request()
+        peer.drip(EARLY_HINTS, pause=0.001)
+        peer.send(ok())
 
     with RawServer(script) as server, client_of(server.url) as client:
-        assert error_of(client).code == "http_103"
-        assert kept(client) == []
         assert client.fetch(number()).status == "VERIFIED"
+
+
+def test_a_connection_on_which_an_answer_is_still_to_come_is_not_used_again() -> None:
+    """The next number would get it."""
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(EARLY_HINTS)
+        peer.hang()
+
+    with RawServer(script) as server, client_of(server.url, timeout_seconds=TIMEOUT) as client:
+        assert error_of(client).code == "timeout"
+        assert kept(client) == []
+
+
+def test_a_change_of_protocol_that_nobody_asked_for_is_an_error() -> None:
+    upgraded = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"
+    with RawServer(answering(upgraded + ok())) as server, client_of(server.url) as client:
+        assert error_of(client).code == "http_101"
+        assert kept(client) == []
 
 
 def test_a_server_that_says_close_and_does_not_is_taken_at_its_word() -> None:
@@ -232,6 +269,7 @@ HANGS: dict[str, Script] = {
     "drips the status line": dripping(b"HTTP/1.1 " + b"2" * 10_000),
     "drips headers": dripping(b"X: y\r\n" * 10_000, b"HTTP/1.1 200 OK\r\n"),
     "drips 100s": dripping(b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000),
+    "drips 103s": dripping(EARLY_HINTS * 10_000),
     "drips chunk sizes": dripping(b"0" * 10_000, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
     "drips chunks": dripping(b"1\r\nx\r\n" * 10_000, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
     "drips the body": dripping(b" " * 10_000, b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n"),
@@ -262,6 +300,7 @@ BROKEN: dict[str, tuple[Script, str, str]] = {
     "speaks http/2": (sends(b"HTTP/2 200\r\n\r\n"), "invalid_response", "not HTTP"),
     "a status line without end": (sends(b"H" * 70_000), "invalid_response", "not HTTP"),
     "a header without end": (sends(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000), "invalid_response", "not HTTP"),
+    "interim answers without end": (sends(EARLY_HINTS * (MAX_INTERIM + 1) + ok()), "invalid_response", "not HTTP"),
     "too many headers": (sends(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200), "invalid_response", "not HTTP"),
     "a negative chunk": (
         sends(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n"),
