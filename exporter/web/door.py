@@ -44,7 +44,7 @@ _SILENT_SECONDS = 10.0
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
-ProtocolFactory = Callable[["Peer"], asyncio.Protocol]
+ProtocolFactory = Callable[["Peer"], asyncio.BaseProtocol]
 
 
 def max_connections() -> int:

@@ -19,7 +19,7 @@ from exporter.errors import ConfigError
 from exporter.logs import fields
 from exporter.web import paths
 from exporter.web.answers import Send, not_allowed, plain
-from exporter.web.connection import HEAD_SECONDS, IDLE_SECONDS, LINGER_SECONDS, Connection
+from exporter.web.connection import HEAD_SECONDS, Connection, RequestHandler
 from exporter.web.door import HANDSHAKE_SECONDS, Door, Peer, max_connections
 from exporter.web.frontend import Fleet, Frontend
 from exporter.web.guard import Guard
@@ -141,31 +141,30 @@ class WebServer:
         for threads in self._threads:
             threads.stop()
 
-    def _connection(self, peer: Peer) -> asyncio.Protocol:
+    def _connection(self, peer: Peer) -> asyncio.BufferedProtocol:
         if self._server is None or self._door is None:
             raise ConnectionAbortedError("the server is stopping")
-        return Connection(
-            self._server,
-            peer,
-            self._door,
-            self._limits.head_seconds,
-            loop=asyncio.get_running_loop(),
-            logger=logger,
-            access_log=None,
-            keepalive_timeout=IDLE_SECONDS,
-            lingering_time=LINGER_SECONDS,
-        )
+        return Connection(RequestHandler(self._server), peer, self._door, self._limits.head_seconds)
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         await asyncio.sleep(0)  # among requests that are pipelined, others get their turn
-        with cast("Connection", request.protocol).peer.answered():
-            config = self._config()
-            send = partial(self._send, request, config.headers if config is not None else {})
-            if request.path not in {paths.HEALTHY, paths.READY}:
-                refusal = await self._refusal(config, request)
-                if refusal is not None:
-                    return await send(refusal)
-            return await self._route(request, send)
+        connection = cast("RequestHandler", request.protocol).connection
+        with connection.peer.answered():
+            response = await self._answer(request)
+        if _is_last(request):
+            await connection.drop_body()
+        else:
+            connection.answered()
+        return response
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        config = self._config()
+        send = partial(self._send, request, config.headers if config is not None else {})
+        if request.path not in {paths.HEALTHY, paths.READY}:
+            refusal = await self._refusal(config, request)
+            if refusal is not None:
+                return await send(refusal)
+        return await self._route(request, send)
 
     def _config(self) -> WebConfig | None:
         """The web configuration in force; None while it is broken."""
@@ -190,6 +189,8 @@ class WebServer:
     async def _send(self, request: web.BaseRequest, headers: Mapping[str, str], response: web.Response) -> web.Response:
         """Write a response out; TimeoutError, and the connection cut, where the client is too slow to read it."""
         response.headers.update(headers)
+        if _is_last(request):
+            response.force_close()
         try:
             async with asyncio.timeout(self._limits.send_seconds):
                 with self._unread.sending(request.transport):
@@ -207,6 +208,11 @@ class WebServer:
 
     async def _serve_ready(self, _request: web.BaseRequest, send: Send) -> web.Response:
         return await send(_probe("ready", "not ready", self._health.not_ready()))
+
+
+def _is_last(request: web.BaseRequest) -> bool:
+    """Whether the connection ends with this request: what follows its head is no request, and is not looked at."""
+    return request.body_exists or "Upgrade" in request.headers
 
 
 def _probe(well: str, unwell: str, reasons: tuple[str, ...]) -> web.Response:

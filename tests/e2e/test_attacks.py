@@ -5,7 +5,9 @@ The limits here are for a loaded machine; what is usual stands in the comments.
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import os
 import random
 import re
 import resource
@@ -15,11 +17,13 @@ import ssl
 import statistics
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import bcrypt
 import trustme
 
 from exporter.simulator import Simulator, World
@@ -32,6 +36,9 @@ PIPELINED = 10_000
 GET = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
 HALF_A_HEAD = b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Stalled: y"
 HALF_A_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+
+NOISE = "level=error|Traceback|logger=(asyncio|aiohttp)"
+"""What nobody may make the log say by sending bytes."""
 
 Connect = Callable[[], socket.socket]
 
@@ -184,7 +191,62 @@ def test_scrapes_go_on_memory_stays_level_and_who_stalls_is_cut_off(tmp_path: Pa
         assert after[1] - before[1] < 100
         assert median_scrape_seconds(over_http, 3) < 1
         for exporter in (plain, secure):
-            assert not re.search("level=error|Traceback|logger=(asyncio|aiohttp)", exporter.log), exporter.log
+            assert not re.search(NOISE, exporter.log), exporter.log
+
+
+def cpu_seconds(exporter: ExporterProcess) -> float:
+    """What it has spent so far, in the kernel and outside."""
+    fields = Path(f"/proc/{exporter.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_compressed_body_costs_nothing_and_one_that_is_damaged_fills_no_log() -> None:
+    """Sixty megabytes in each; to inflate them all takes 15 s of CPU time, to ignore them 0.1 s."""
+    packer = zlib.compressobj(wbits=31)
+    bomb = packer.compress(bytes(60_000_000)) + packer.flush()
+    with ExporterProcess(None, "--demo") as exporter:
+        connect = dialer(exporter)
+        scrape_seconds(connect)
+        before = cpu_seconds(exporter)
+        for body in [bomb, b"no gzip at all"] * 150:
+            with connect() as peer, contextlib.suppress(ConnectionError):
+                peer.sendall(
+                    b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+                    b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+                )
+                assert peer.recv(100).startswith(b"HTTP/1.1 404 ")
+        assert cpu_seconds(exporter) - before < 5
+        scrape_seconds(connect)
+        assert not re.search(NOISE, exporter.log), exporter.log
+
+
+def test_what_is_sent_behind_a_request_takes_no_memory(tmp_path: Path) -> None:
+    """A wrong password takes a while to check; meanwhile each peer sends as much as it can."""
+    hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(10)).decode()
+    (tmp_path / "web.yml").write_text(f'basic_auth_users: {{someone: "{hashed}"}}')
+    login = b"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\n"
+
+    with ExporterProcess(None, "--demo", f"--web.config.file={tmp_path}/web.yml") as exporter:
+        connect = dialer(exporter)
+
+        def flood(index: int) -> None:
+            behind = (
+                b"\r\nGET / HTTP/1.1\r\nX: ",
+                b"\r\n",
+                b"Content-Length: 999999999\r\n\r\n",
+                b"Content-Length: 9\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+            )[index % 4]
+            with connect() as peer, contextlib.suppress(ConnectionError):
+                peer.sendall(login % base64.b64encode(b"someone:%d" % index) + behind)
+                while True:
+                    peer.sendall(b"y" * 500_000 + b"\r\n\r\n")
+
+        said_to(connect, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        before = resident_mib(exporter)
+        with ThreadPoolExecutor(32) as strangers:
+            list(strangers.map(flood, range(64)))
+        assert resident_mib(exporter) < before * 1.2
+        assert not re.search(NOISE, exporter.log), exporter.log
 
 
 def test_scrapes_beyond_the_limit_are_refused_and_the_flag_is_named() -> None:

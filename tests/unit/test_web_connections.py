@@ -158,7 +158,8 @@ class TestFloods:
             answer = peer.recv(65536)
         assert answer == (
             b"HTTP/1.1 431 Request Header Fields Too Large\r\nServer: cams_exporter\r\n"
-            b"Connection: close\r\nContent-Length: 0\r\n\r\n"
+            b"Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: 36\r\n\r\n"
+            b"431 Request Header Fields Too Large\n"
         )
 
     def test_what_is_pipelined_behind_an_answer_is_left_unread(self) -> None:
@@ -191,6 +192,61 @@ class TestFloods:
                 answers += len(found)
             sender.join(WAIT_SECONDS)
         assert others == [200] * 5
+
+    @pytest.mark.parametrize("framing", [b"Content-Length: 200", b"Transfer-Encoding: chunked"])
+    @pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"br", b"zstd", b"identity", b"nonsense"])
+    def test_a_body_is_not_looked_at(self, coding: bytes, framing: bytes, caplog: pytest.LogCaptureFixture) -> None:
+        """Whatever it says it is: what is no gzip would be an error with a traceback, what is gzip a stalled server."""
+        with serving() as server, server.connect() as peer:
+            peer.sendall(
+                b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Encoding: " + coding + b"\r\n" + framing + b"\r\n\r\n"
+                b"5\r\nno such thing\r\n" + b"y" * 200
+            )
+            answer = peer.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 404 ")
+        assert b"\r\nConnection: close\r\n" in answer
+        assert answer.count(b"HTTP/1.1") == 1
+        assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
+
+    @pytest.mark.parametrize(
+        ("request_line", "status"),
+        [
+            (b"GET /metrics", 200),
+            (b"HEAD /metrics", 200),
+            (b"GET /", 200),
+            (b"GET /numbers", 200),
+            (b"GET /-/healthy", 200),
+            (b"GET /-/ready", 200),
+            (b"POST /-/reload", 403),
+            (b"PUT /metrics", 405),
+            (b"DELETE /x", 404),
+        ],
+    )
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            b"Content-Length: 1000",
+            b"Content-Length: 1000\r\nExpect: 100-continue",
+            b"Transfer-Encoding: chunked\r\nTrailer: X",
+            b"Content-Length: 1000\r\nConnection: upgrade\r\nUpgrade: websocket",
+            b"Content-Length: 1000\r\nConnection: upgrade\r\nUpgrade: h2c",
+            b"Connection: upgrade\r\nUpgrade: tcp",
+        ],
+    )
+    def test_whoever_sends_more_than_a_head_gets_one_answer_and_is_cut_off(
+        self, request_line: bytes, status: int, headers: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """On every path, behind every answer; what looks like a request in there is none."""
+        with serving() as server, server.connect() as peer:
+            peer.sendall(request_line + b" HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n\r\n")
+            answer = peer.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 %d " % status)
+            assert cut_off_while(lambda: peer.sendall(GET * 100))
+            with suppress(ConnectionError):
+                while chunk := peer.recv(65536):
+                    answer += chunk
+            assert answer.count(b"HTTP/1.1 ") == 1
+        assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
 
     def test_a_body_without_end_is_not_read_for_long(self) -> None:
         with serving() as server, server.connect() as peer:

@@ -1,0 +1,184 @@
+"""What is handed on of what a peer sends: one whole head at a time, never a body, never more than the bound."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from exporter.web.connection import MAX_DROPPED_BYTES, MAX_HEAD_BYTES, READ_BYTES, Connection, RequestHandler
+from exporter.web.door import Door, Peer
+from exporter.web.security import WebSecurity
+from exporter.web.unread import Unread
+
+GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n"
+
+
+class FakeTransport(asyncio.Transport):
+    """Notes what is done to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = True
+        self.written = b""
+        self.cut = False
+
+    def is_closing(self) -> bool:
+        return self.cut
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def abort(self) -> None:
+        self.cut = True
+
+
+class FakeHandler(RequestHandler):
+    """Notes what is handed on to aiohttp."""
+
+    __slots__ = ("heads",)
+
+    heads: list[bytes]
+
+    def __init__(self) -> None:
+        self.heads = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        pass
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        pass
+
+    def data_received(self, data: bytes) -> None:
+        self.heads.append(data)
+
+
+class Met:
+    """A connection without a server behind it."""
+
+    def __init__(self) -> None:
+        self.handler, self.transport = FakeHandler(), FakeTransport()
+        door = Door(WebSecurity(None), lambda _: asyncio.BufferedProtocol(), 10, Unread())
+        self.connection = Connection(self.handler, Peer(door), door, 1000)
+        self.connection.connection_made(self.transport)
+
+    def send(self, data: bytes, piece: int = READ_BYTES) -> int:
+        """Send as the kernel would deliver it while it is read; how much was taken."""
+        sent = 0
+        while sent < len(data) and self.transport.reading and not self.transport.cut:
+            buffer = self.connection.get_buffer(-1)
+            chunk = data[sent : sent + min(piece, len(buffer))]
+            buffer[: len(chunk)] = chunk
+            self.connection.buffer_updated(len(chunk))
+            sent += len(chunk)
+        return sent
+
+    @property
+    def heads(self) -> list[bytes]:
+        return self.handler.heads
+
+
+def met(use: Callable[[Met], object]) -> None:
+    """Use a connection in a loop, which it needs for its deadlines."""
+
+    async def run() -> None:
+        connected = Met()
+        use(connected)
+        connected.connection.connection_lost(None)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 5, 1000])
+def test_heads_are_handed_on_whole_and_one_by_one_however_they_arrive(piece: int) -> None:
+    def use(peer: Met) -> None:
+        peer.send(b"\r\n\r\n" + GET + GET + POST, piece)
+        assert peer.heads == [GET]
+        peer.connection.answered()
+        assert peer.heads == [GET, GET]
+        peer.connection.answered()
+        assert peer.heads == [GET, GET, POST]
+
+    met(use)
+
+
+@pytest.mark.parametrize("behind", [b"y" * 1000, b"\r\n\r\n" * 1000, GET * 1000, b"5\r\nhello\r\n" * 1000])
+def test_while_an_answer_is_under_way_no_more_than_the_bound_is_read(behind: bytes) -> None:
+    def use(peer: Met) -> None:
+        peer.send(GET)
+        assert peer.send(behind * 1000) <= MAX_HEAD_BYTES + READ_BYTES
+        assert peer.heads == [GET]
+        assert not peer.transport.reading
+
+    met(use)
+
+
+def test_what_waited_is_read_on_after_the_answer() -> None:
+    """A client that sends its requests ahead of the answers gets them all."""
+
+    def use(peer: Met) -> None:
+        requests, sent = GET * 10_000, 0
+        while sent < len(requests):
+            sent += peer.send(requests[sent:])
+            peer.connection.answered()
+        while len(peer.heads) < 10_000:
+            peer.connection.answered()
+        assert set(peer.heads) == {GET}
+
+    met(use)
+
+
+def test_a_body_is_dropped_and_not_much_of_it_read() -> None:
+    async def run() -> None:
+        peer = Met()
+        peer.send(POST + b"here it begins")
+        dropping = asyncio.create_task(peer.connection.drop_body())
+        await asyncio.sleep(0)
+        assert peer.send((b"5\r\nhello\r\n" + GET) * 100_000) <= MAX_DROPPED_BYTES + READ_BYTES
+        assert peer.heads == [POST]
+        assert peer.transport.cut
+        dropping.cancel()
+        peer.connection.connection_lost(None)
+
+    asyncio.run(run())
+
+
+def test_what_is_sent_after_a_refusal_is_dropped_too() -> None:
+    def use(peer: Met) -> None:
+        assert peer.send(b"GET / HTTP/1.1\r\nX: " + b"y" * 10_000_000) < 2 * (MAX_HEAD_BYTES + MAX_DROPPED_BYTES)
+        assert peer.transport.written.startswith(b"HTTP/1.1 431 ")
+        assert peer.transport.written.count(b"HTTP/1.1") == 1
+        assert peer.heads == []
+
+    met(use)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\x16\x03\x01\x02\x00",
+        b"get / HTTP/1.1\r\n",
+        b"GET /\r\n",
+        b"GET / HTTP/1.1\n",
+        b"GET / HTTP/2.0\r\n",
+        b"GET  / HTTP/1.1\r\n",
+        b" GET / HTTP/1.1\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n",
+    ],
+)
+def test_what_cannot_become_a_request_is_refused_before_its_end(said: bytes) -> None:
+    def use(peer: Met) -> None:
+        peer.send(said)
+        assert peer.transport.written.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert peer.heads == []
+
+    met(use)
