@@ -52,10 +52,10 @@ class CamsCollector(Collector):
         """All families, numbers first, in the catalogue's order."""
         snapshot, accounts = self.view()
         yield from number_families(snapshot)
-        for metric, samples in self.own_samples(accounts):
+        for metric, samples in self.own_samples(snapshot, accounts):
             yield _own_family(metric, samples)
 
-    def own_samples(self, accounts: Sequence[AccountStatus]) -> list[tuple[Metric, list[Sample]]]:
+    def own_samples(self, snapshot: Snapshot, accounts: Sequence[AccountStatus]) -> list[tuple[Metric, list[Sample]]]:
         """What is to be said about accounts and about the exporter itself, in the catalogue's order."""
         found = dict(self._counters.samples())
         found |= dict(_account_samples(accounts))
@@ -63,6 +63,7 @@ class CamsCollector(Collector):
             metrics.BUILD_INFO: [(self._build, 1.0)],
             metrics.RELOAD_SUCCESSFUL: [(_RELOAD_SUCCESSFUL, float(self._reload_status.successful))],
             metrics.RELOAD_TIMESTAMP: [(_RELOAD_TIMESTAMP, self._reload_status.success_unix)],
+            metrics.TIME: [(_TIME, snapshot.unix)],
         }
         return [(metric, found[metric]) for metric in metrics.CATALOGUE if metric in found]
 
@@ -82,6 +83,7 @@ def number_families(snapshot: Snapshot) -> Iterator[Family]:
 
 _RELOAD_SUCCESSFUL = Series(metrics.RELOAD_SUCCESSFUL.name)
 _RELOAD_TIMESTAMP = Series(metrics.RELOAD_TIMESTAMP.name)
+_TIME = Series(metrics.TIME.name)
 
 _ACCOUNT_VALUES: tuple[tuple[Metric, Callable[[AccountStatus], float]], ...] = (
     (metrics.ACCOUNT_UP, lambda a: float(a.up)),

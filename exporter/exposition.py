@@ -67,8 +67,8 @@ class Exposition:
             self._respell(snapshot)
             if gzip and not names:
                 last = part(self._last(fmt, NO_NAMES))
-                return member([*self._number_parts(fmt), *self._own_parts(accounts, fmt), last])
-            pieces = (*self._number_text(fmt, names), *self._own_text(accounts, fmt, names))
+                return member([*self._number_parts(fmt), *self._own_parts(snapshot, accounts, fmt), last])
+            pieces = (*self._number_text(fmt, names), *self._own_text(snapshot, accounts, fmt, names))
             text = b"".join([piece.encode() for piece in pieces]) + self._last(fmt, names)
         return member([part(text)]) if gzip else text
 
@@ -97,17 +97,19 @@ class Exposition:
                 yield _header(metric.name, metric.help, metric.type, fmt)
                 yield from lines
 
-    def _own_parts(self, accounts: Sequence[AccountStatus], fmt: Format) -> Iterator[Part]:
+    def _own_parts(self, snapshot: Snapshot, accounts: Sequence[AccountStatus], fmt: Format) -> Iterator[Part]:
         """What is said about accounts and the exporter, compressed; a family that did not change is kept."""
-        for metric, samples in self.collector.own_samples(accounts):
+        for metric, samples in self.collector.own_samples(snapshot, accounts):
             known = self._own.get((metric, fmt))
             if known is None or known.samples != samples:
                 text = _family_text(metric, samples, fmt)
                 known = self._own[metric, fmt] = _OwnFamily(samples, part(text.encode()))
             yield known.part
 
-    def _own_text(self, accounts: Sequence[AccountStatus], fmt: Format, names: frozenset[str]) -> Iterator[str]:
-        for metric, samples in self.collector.own_samples(accounts):
+    def _own_text(
+        self, snapshot: Snapshot, accounts: Sequence[AccountStatus], fmt: Format, names: frozenset[str]
+    ) -> Iterator[str]:
+        for metric, samples in self.collector.own_samples(snapshot, accounts):
             kept = [sample for sample in samples if sample[0].name in names] if names else samples
             if kept or not names:
                 yield _family_text(metric, kept, fmt)

@@ -156,6 +156,11 @@ RELOAD_TIMESTAMP = Metric(
     "gauge",
     "Unix time at which the configuration was last loaded successfully.",
 )
+TIME = Metric(
+    "cams_exporter_time_seconds",
+    "gauge",
+    "Unix time on this machine's clock at the scrape: what the other timestamps are to be compared with.",
+)
 
 CATALOGUE: tuple[Metric, ...] = (
     STATUS,
@@ -178,6 +183,7 @@ CATALOGUE: tuple[Metric, ...] = (
     BUILD_INFO,
     RELOAD_SUCCESSFUL,
     RELOAD_TIMESTAMP,
+    TIME,
 )
 """Every metric of ours, in the order of the exposition; `process_*` and `python_info` are prometheus_client's own."""
 

@@ -2,6 +2,8 @@
 
 A record is replaced as a whole, never changed, so a snapshot is a list of references and a scrape cannot be torn.
 Success is written by `succeeded` alone: a failure changes neither a status nor a success time.
+Ages are measured on the monotonic clock.  When the wall clock is stepped, the Unix times of the records move along, so
+that each is as long ago as before.
 """
 
 from __future__ import annotations
@@ -15,6 +17,12 @@ from dataclasses import dataclass, field, replace
 from exporter.errors import ApiError
 from exporter.history import NO_FAILURES, Failures, History, Poll
 from exporter.model import KNOWN_STATUSES, UNKNOWN, Answer, Clock, NumberKey, PhoneNumber
+
+CLOCK_STEP_SECONDS = 1.0
+"""A wall clock that moved this much against the monotonic one between two looks was stepped; less is drift."""
+
+MAX_STEP_BACK_SECONDS = 300.0
+"""A stored answer that is from the future by no more than this is believed: NTP set the clock back a little."""
 
 MAX_EXTRA_STATUSES = 16
 """Statuses beyond the four known ones that are remembered per number: a hostile server cannot make series for ever."""
@@ -80,10 +88,14 @@ class Details:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All numbers at one instant; `fresh_since` maps an account to the instant before which a success is stale."""
+    """All numbers at one instant, `unix`.
+
+    `fresh_since` maps an account to the monotonic instant before which a success is stale.
+    """
 
     numbers: tuple[NumberState, ...]
     fresh_since: Mapping[str, float]
+    unix: float
 
     def status(self, record: NumberState) -> str:
         """The status to show for `record`."""
@@ -96,6 +108,7 @@ class State:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
+        self._ahead_seconds = clock.unix() - clock.monotonic()
         self._records: dict[NumberKey, NumberState] = {}
         self._stale_after: dict[str, float] = {}
         self._histories: dict[str, History] = {}
@@ -130,16 +143,17 @@ class State:
     def restore(self, remembered: Mapping[NumberKey, Remembered]) -> int:
         """Take over what an earlier process knew of numbers not answered yet; returns of how many.
 
-        A status is as old as its success time says.  One from the future was written under another clock: its age is
-        unknown, so it is as good as none.
+        A status is as old as its success time says.  One from the future was written before the clock was set back: if
+        that was by no more than `MAX_STEP_BACK_SECONDS`, it counts as just given; else its age is unknown, and it is as
+        good as none.
         """
-        now, now_unix = self._clock.monotonic(), self._clock.unix()
         restored = 0
         with self._lock:
+            now, now_unix = self._now()
             for key, known in remembered.items():
                 record = self._records.get(key)
                 age_seconds = now_unix - known.success_unix
-                if record is None or record.status or not 0 <= age_seconds < math.inf:
+                if record is None or record.status or not -MAX_STEP_BACK_SECONDS <= age_seconds < math.inf:
                     continue
                 self._records[key] = replace(
                     record,
@@ -147,22 +161,22 @@ class State:
                     extra_statuses=known.extra_statuses[-MAX_EXTRA_STATUSES:],
                     phone_number_id=known.phone_number_id,
                     request_id=known.request_id,
-                    success_at=now - age_seconds,
-                    success_unix=known.success_unix,
-                    status_since_unix=known.status_since_unix,
+                    success_at=now - max(0.0, age_seconds),
+                    success_unix=min(known.success_unix, now_unix),
+                    status_since_unix=min(known.status_since_unix, now_unix),
                 )
                 restored += 1
         return restored
 
     def succeeded(self, number: PhoneNumber, answer: Answer) -> NumberState | None:
         """Record a status; returns the record before, None where the number is not configured any more."""
-        now, now_unix = self._clock.monotonic(), self._clock.unix()
         status = sys.intern(answer.status)  # one text in memory for all numbers that have it
-        poll = Poll(int(now_unix), True, status, answer.elapsed_seconds, answer.request_id)
         with self._lock:
+            now, now_unix = self._now()
             record = self._records.get(number.key)
             if record is None:  # the number left the configuration while its poll was under way
                 return None
+            poll = Poll(int(now_unix), True, status, answer.elapsed_seconds, answer.request_id)
             same_id = answer.phone_number_id == record.phone_number_id
             polls, failures = self._histories[number.account].with_poll(record.polls, record.failures, poll)
             self._records[number.key] = replace(
@@ -186,9 +200,9 @@ class State:
 
         Tells whether that is news: the number's last poll succeeded, or failed otherwise.
         """
-        now_unix = self._clock.unix()
         code, request_id, http_status = sys.intern(error.code), error.request_id, error.http_status
         with self._lock:
+            _, now_unix = self._now()
             record = self._records.get(number.key)
             if record is None:
                 return False
@@ -230,11 +244,25 @@ class State:
     def snapshot(self) -> Snapshot:
         """All records as they stand now, in the order of the configuration."""
         with self._lock:
-            now = self._clock.monotonic()
+            now, now_unix = self._now()
             return Snapshot(
                 tuple(self._records.values()),
                 {account: now - seconds for account, seconds in self._stale_after.items()},
+                now_unix,
             )
+
+    def _now(self) -> tuple[float, float]:
+        """Now, on the monotonic and on the wall clock; the lock is held.
+
+        Moves the records' Unix times where the wall clock was stepped since the last look.
+        """
+        before, now_unix, now = self._clock.monotonic(), self._clock.unix(), self._clock.monotonic()
+        if now - before < CLOCK_STEP_SECONDS / 2:  # else the process was halted in between, and the two don't compare
+            step_seconds = now_unix - now - self._ahead_seconds
+            self._ahead_seconds = now_unix - now
+            if abs(step_seconds) >= CLOCK_STEP_SECONDS:
+                self._records = {key: _moved(record, step_seconds) for key, record in self._records.items()}
+        return now, now_unix
 
 
 def _renamed(record: NumberState, number: PhoneNumber) -> NumberState:
@@ -243,6 +271,22 @@ def _renamed(record: NumberState, number: PhoneNumber) -> NumberState:
     if error is not None:
         error = replace(error, message=number.redacted(error.message))
     return replace(record, number=number, last_error=error)
+
+
+def _moved(record: NumberState, seconds: float) -> NumberState:
+    """`record` with its Unix times later by `seconds`."""
+
+    def moved(unix: float | None) -> float | None:
+        return None if unix is None else unix + seconds
+
+    error = record.last_error
+    return replace(
+        record,
+        last_poll_unix=moved(record.last_poll_unix),
+        success_unix=moved(record.success_unix),
+        status_since_unix=moved(record.status_since_unix),
+        last_error=None if error is None else replace(error, unix=error.unix + seconds),
+    )
 
 
 def _with_extra(extra: tuple[str, ...], status: str) -> tuple[str, ...]:

@@ -139,6 +139,18 @@ def test_accounts_are_shown_as_they_stand() -> None:
     }
 
 
+def test_the_exporters_clock_is_that_of_the_timestamps_beside_it() -> None:
+    """Of one instant: an age taken from the two is never wrong by a poll that came in between."""
+    clock = FakeClock()
+    state = State(clock)
+    state.configure([number(0)], {"main": 900.0})
+    state.succeeded(number(0), Answer("VERIFIED", "1", "R"))
+    clock.advance(42)
+    scraped = Scraped(state)
+    (success,) = scraped.values("cams_phone_number_last_success_timestamp_seconds").values()
+    assert scraped.values("cams_exporter_time_seconds") == {(): success + 42}
+
+
 def test_a_refused_account_is_not_up() -> None:
     refused = AccountStatus("main", 1, 60.0, 0.0, 5.0, 5.0, 0, refused_because="Forbidden.RAM")
     assert Scraped(state_of("VERIFIED"), [refused]).values("cams_account_up") == {(): 0.0}

@@ -141,6 +141,57 @@ def test_a_wall_clock_that_jumps_makes_no_status_fresher_or_staler() -> None:
     assert shown(made) == UNKNOWN
 
 
+@pytest.mark.parametrize("step_seconds", [3600.0, 300.0, 2.0, -2.0, -300.0, -3600.0])
+def test_times_move_along_when_the_wall_clock_is_stepped(step_seconds: float) -> None:
+    """Each stays as long ago as it was: the rules and the pages take it from the clock of now."""
+    clock = FakeClock()
+    made = state(clock, number(0), number(1))
+    made.succeeded(number(0), answer())
+    clock.advance(20)
+    made.failed(number(0), error())
+    clock.advance(10)
+    clock.now_unix += step_seconds
+    made.succeeded(number(1), answer())  # whatever looks first after the step
+    snapshot = made.snapshot()
+    first, second = snapshot.numbers
+    assert snapshot.unix == clock.now_unix
+    assert (first.success_unix, first.status_since_unix) == (snapshot.unix - 30, snapshot.unix - 30)
+    assert first.last_poll_unix == snapshot.unix - 10
+    assert first.last_error is not None
+    assert first.last_error.unix == snapshot.unix - 10
+    assert second.success_unix == snapshot.unix
+
+
+def test_a_clock_that_drifts_moves_no_times() -> None:
+    """NTP slews by up to half a millisecond a second; times that move are written and stored anew."""
+    clock = FakeClock()
+    made = state(clock, number())
+    made.succeeded(number(), answer())
+    told = only(made)
+    for _ in range(100):
+        clock.advance(60)
+        clock.now_unix += 0.03
+        assert only(made) is told
+
+
+def test_a_process_that_is_halted_between_its_two_clocks_takes_that_for_no_step() -> None:
+    class Halting(FakeClock):
+        halt_seconds = 0.0
+
+        def unix(self) -> float:
+            self.advance(self.halt_seconds)
+            return super().unix()
+
+    clock = Halting()
+    made = state(clock, number())
+    made.succeeded(number(), answer())
+    told = only(made)
+    clock.halt_seconds = 5.0
+    assert only(made) is told
+    clock.halt_seconds = 0.0
+    assert only(made) is told
+
+
 def test_a_fresh_answer_after_staleness_with_the_same_status_is_no_change() -> None:
     clock = FakeClock()
     made = state(clock, number())

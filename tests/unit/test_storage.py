@@ -76,13 +76,44 @@ def test_a_restored_status_goes_stale_when_it_should(tmp_path: Path) -> None:
     assert shown(made) == [UNKNOWN]
 
 
-def test_an_answer_from_the_future_is_not_trusted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", [0.5, 5.0, 300.0])
+def test_an_answer_from_the_near_future_counts_as_just_given(tmp_path: Path, seconds: float) -> None:
+    """NTP set the clock back a little at the start: no reason to know nothing.  No time shown is later than now."""
+    clock = FakeClock()
+    saved(tmp_path, clock, "VERIFIED")
+    back = FakeClock(now_unix=clock.now_unix - seconds)
+    made, found = restored(tmp_path, back, 1)
+    assert found == 1
+    assert shown(made) == ["VERIFIED"]
+    (record,) = made.snapshot().numbers
+    assert record.success_unix == record.status_since_unix == back.now_unix
+    back.advance(STALE_AFTER)
+    assert shown(made) == ["VERIFIED"]
+    back.advance(1)
+    assert shown(made) == [UNKNOWN]
+
+
+@pytest.mark.parametrize("seconds", [300.5, 3600.0])
+def test_an_answer_from_the_far_future_is_not_believed(tmp_path: Path, seconds: float) -> None:
     """The clock was set back: nobody knows how old the answer is."""
     clock = FakeClock()
     saved(tmp_path, clock, "VERIFIED")
-    made, found = restored(tmp_path, FakeClock(now_unix=clock.now_unix - 3600), 1)
+    made, found = restored(tmp_path, FakeClock(now_unix=clock.now_unix - seconds), 1)
     assert found == 0
     assert shown(made) == [UNKNOWN]
+
+
+def test_stored_times_follow_a_clock_that_is_stepped(tmp_path: Path) -> None:
+    """The next start reads them by the new clock."""
+    clock = FakeClock()
+    made = state(clock, 1)
+    made.succeeded(number(0), Answer("VERIFIED", "1", "R"))
+    storage = Storage(tmp_path, made, clock)
+    storage.save()
+    clock.now_unix -= 3600
+    storage.save()
+    storage.stop()
+    assert shown(restored(tmp_path, clock, 1)[0]) == ["VERIFIED"]
 
 
 def test_numbers_that_left_the_configuration_are_not_restored_and_are_deleted(tmp_path: Path) -> None:
