@@ -1,14 +1,19 @@
-"""When an account's next request may go: even pacing, a pause and a lower rate after a throttle.
+"""When an account's next request may go: even pacing, and what throttles teach.
 
 Pure: time is an argument, nothing waits here.  The spacing is GCRA with a burst of one, counted from the *actual*
 release of the last request and not from its planned slot, so that a late wake-up is never made up for by a burst: any
 n + 1 releases in a row span at least n / pace seconds, and so do the moments at which they left, but for
 `LATE_SECONDS` in all.
+
+A throttle means one of two things.  If this account alone sent about `quota` requests in that second, the path delayed
+them unequally, and they arrived closer together than they left.  Then the *guard* grows: n requests take a second and
+the guard.  Otherwise others spend the quota, or it is lower than configured: the rate halves and climbs back.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 
 QUOTA_SHARE = 0.98
 """The pace stays at or below this share of the quota: 10 gaps of 9.8/s last 1.02 s, 20 ms more than the second in which
@@ -21,18 +26,39 @@ many into a second."""
 LATE_SECONDS = 0.01
 """A request that left by more than this after its slot was late: what follows is counted from when it left."""
 
+EDGE_SHARE = 0.9
+"""A throttle is at the edge where this account's own requests were this share of `quota` in a second and the guard."""
+
+WIDENING_SECONDS = 0.008
+MAX_WIDENING_SECONDS = 0.04
+MAX_GUARD_SECONDS = 0.35
+"""A throttle at the edge adds so much to the guard: twice as much for each further one that follows at once.  Where the
+largest guard does not end them, it is not the path."""
+
+AT_ONCE_SECONDS = 2.0
+"""A throttle follows at once if its request left this soon after the pause of the one before."""
+
+DOUBT_SECONDS = 60.0
+"""A throttle below the edge takes back what those at the edge taught this shortly before: others had begun to call."""
+
+FORGET_SECONDS = 400.0
+FORGET_REQUESTS = 4000
+"""The guard shrinks by `WIDENING_SECONDS` in this time (or that of so many requests, where that is longer), by twice as
+much in the next, and so on: where the path stays as it is, about one request in 4,000 is throttled."""
+
 MIN_QPS = 0.1
 """Throttling never slows an account below one request in 10 s (or its `qps`, where that is lower)."""
 
 RECOVERY_SECONDS = 100.0
 """After a throttle the rate climbs back evenly, by the whole `qps` in this time: a tenth of it in 10 s."""
 
-HOLD_SHARE = 0.95
+HOLD_SHARE = 0.96
 SAME_RATE_SHARE = 0.05
-FIRST_HOLD_SECONDS = 10.0
+HOLD_AGE_SHARE = 1 / 6
+MIN_HOLD_SECONDS = 20.0
 MAX_HOLD_SECONDS = 120.0
-"""Where throttles recur at the same rate (within `SAME_RATE_SHARE` of `qps`) it is a limit, not an incident: the climb
-rests at `HOLD_SHARE` of that rate, each time twice as long, before it tries to cross it again."""
+"""Where throttles recur at the same rate (within `SAME_RATE_SHARE` of `qps`) it is a limit, not an incident: the rate
+holds at `HOLD_SHARE` of it, for a sixth of the time since that limit was first met, before it climbs on."""
 
 DEFAULT_PAUSE_SECONDS = 1.0
 """The pause where a throttling answer asks for none: the documented limit counts per second."""
@@ -52,20 +78,26 @@ class Budget:
     """
 
     def __init__(self, qps: float, quota: float) -> None:
-        self.qps = qps
-        self.quota = quota
         self._last_release = -math.inf
         self._paused_until = -math.inf
+        self._throttled_at = -math.inf
+        self._guard, self._guard_at = 0.0, -math.inf  # seconds, and when it was that
+        self._guard_before = math.inf  # what is not in doubt
+        self._in_a_row = 0
+        self._edge_since = math.inf  # every release since was at the edge
         self._rate = math.inf  # requests per second at `_climbs_from`; infinite: never throttled, or recovered
         self._climbs_from = -math.inf
-        self._throttled_at = -math.inf
         self._ceiling = math.inf  # the rate at which the last throttle came
+        self._ceiling_since = -math.inf
         self._hold_seconds = 0.0
+        self._recent: deque[float] = deque()
+        self.configure(qps, quota)
 
     def configure(self, qps: float, quota: float) -> None:
-        """Take over new limits; they count from the next slot on, and what a throttle taught is kept."""
+        """Take over new limits; they count from the next slot on, and what throttles taught is kept."""
         self.qps = qps
         self.quota = quota
+        self._recent = deque(self._recent, maxlen=math.ceil(quota * EDGE_SHARE))
 
     def hold_until(self, instant: float) -> None:
         """Let no request go before `instant`."""
@@ -73,16 +105,18 @@ class Budget:
 
     def ready_at(self, now: float) -> float:
         """The instant of the next slot; at or before `now` means that a request may go at once."""
-        gap_seconds = 1 / pace_qps(self.effective_qps(now), self.quota)
-        return max(self._last_release + gap_seconds, self._paused_until)
+        return max(self._last_release + 1 / self.pace(now), self._paused_until)
 
     def is_idle(self, now: float) -> bool:
         """Whether nothing that happened so far counts any more."""
-        return self.ready_at(now) <= now and self.effective_qps(now) >= self.qps
+        return self.ready_at(now) <= now and self.effective_qps(now) >= self.qps and not self.guard_seconds(now)
 
     def released(self, now: float) -> None:
         """A request may leave at `now`: the slot is taken."""
         self._last_release = now
+        self._recent.append(now)
+        at_edge = len(self._recent) == self._recent.maxlen and now - self._recent[0] <= 1 + self.guard_seconds(now)
+        self._edge_since = min(self._edge_since, now) if at_edge else math.inf
 
     def left(self, now: float) -> None:
         """What was released last had left at `now`.
@@ -96,30 +130,64 @@ class Budget:
         """An answer throttled the request that was released at `released_at`.
 
         The account pauses for `pause_seconds`, at most `MAX_PAUSE_SECONDS`.  Requests that were under way when a first
-        throttle was heard of belong to the same event: they lengthen the pause and do not halve the rate again.
+        throttle was heard of belong to the same event: they lengthen the pause and do nothing else.
         """
         pause = DEFAULT_PAUSE_SECONDS if pause_seconds is None else min(max(pause_seconds, 0.0), MAX_PAUSE_SECONDS)
+        follows_at_once = released_at <= self._paused_until + AT_ONCE_SECONDS
         self._paused_until = max(self._paused_until, now + pause)
+        is_path = released_at >= self._edge_since
         if released_at > self._throttled_at:
-            rate = self.effective_qps(now)
-            recurs = abs(rate - self._ceiling) <= self.qps * SAME_RATE_SHARE
-            longer = min(max(FIRST_HOLD_SECONDS, self._hold_seconds * 2), MAX_HOLD_SECONDS)
-            self._hold_seconds = longer if recurs else 0.0
-            self._ceiling = min(rate, self._ceiling) if recurs else rate
-            self._rate = max(rate / 2, min(MIN_QPS, self.qps))
             self._throttled_at = now
-        self._climbs_from = self._paused_until
+            guard = self.guard_seconds(now)
+            if now - self._guard_at > DOUBT_SECONDS:
+                self._guard_before = guard
+            self._in_a_row = self._in_a_row + 1 if follows_at_once else 1
+            is_path = is_path and guard + WIDENING_SECONDS <= MAX_GUARD_SECONDS
+            if is_path:
+                widening = min(WIDENING_SECONDS * 2.0 ** (self._in_a_row - 1), MAX_WIDENING_SECONDS)
+                self.remember(now, guard + widening)
+            else:
+                self.remember(now, min(guard, self._guard_before))
+                self._halve(now)
+        if not is_path:
+            self._climbs_from = self._paused_until
+
+    def guard_seconds(self, now: float) -> float:
+        """How much later than another a request may arrive, as throttles taught, beyond what `QUOTA_SHARE` bears."""
+        doublings = (now - self._guard_at) / max(FORGET_SECONDS, FORGET_REQUESTS / self.quota)
+        return max(0.0, self._guard - WIDENING_SECONDS * (2 ** min(doublings, 10.0) - 1))
+
+    def remember(self, now: float, guard_seconds: float) -> None:
+        """Take over a guard that was learnt, also by an earlier process."""
+        self._guard, self._guard_at = min(max(0.0, guard_seconds), MAX_GUARD_SECONDS), now
 
     def effective_qps(self, now: float) -> float:
-        """What flow control leaves of `qps` now: all of it, unless a throttle was heard of lately."""
+        """What flow control leaves of `qps` now: all of it, unless throttles taught a lower rate or a guard."""
+        return min(self._climbed(now), self.quota / (1 + self.guard_seconds(now)))
+
+    def pace(self, now: float) -> float:
+        """Requests per second at which slots follow each other now."""
+        return min(self._climbed(now) * QPS_SHARE, self.quota / (1 + self.guard_seconds(now)) * QUOTA_SHARE)
+
+    def _halve(self, now: float) -> None:
+        rate = self.effective_qps(now)
+        recurs = abs(rate - self._ceiling) <= self.qps * SAME_RATE_SHARE
+        if not recurs:
+            self._ceiling, self._ceiling_since = rate, now
+        self._ceiling = min(rate, self._ceiling)
+        hold_seconds = (now - self._ceiling_since) * HOLD_AGE_SHARE
+        self._hold_seconds = min(max(MIN_HOLD_SECONDS, hold_seconds), MAX_HOLD_SECONDS) if recurs else 0.0
+        self._rate = max(rate / 2, min(MIN_QPS, self.qps))
+
+    def _climbed(self, now: float) -> float:
+        """`qps`, or the rate to which the account has climbed back since it was halved."""
         if self._rate >= self.qps:
             return self.qps
         per_second = self.qps / RECOVERY_SECONDS
         climbed_seconds = max(0.0, now - self._climbs_from)
-        rest = self._ceiling * HOLD_SHARE
-        to_rest_seconds = max(0.0, (rest - self._rate) / per_second)
-        if climbed_seconds > to_rest_seconds:  # above the resting place: the time spent resting did not climb
-            climbed_seconds = max(to_rest_seconds, climbed_seconds - self._hold_seconds)
+        to_hold_seconds = max(0.0, (self._ceiling * HOLD_SHARE - self._rate) / per_second)
+        if climbed_seconds > to_hold_seconds:  # above the hold: the time spent there did not climb
+            climbed_seconds = max(to_hold_seconds, climbed_seconds - self._hold_seconds)
         rate = self._rate + climbed_seconds * per_second
         if rate >= self.qps:  # recovered: what the last throttles taught is void
             self._rate = self._ceiling = math.inf

@@ -8,12 +8,12 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.budget import Budget
+from exporter.budget import MAX_GUARD_SECONDS, Budget
 
 qps_values = st.floats(0.05, 100)
 steps = st.lists(
     st.tuples(
-        st.floats(0, 3),  # how late the poll is released after its slot
+        st.one_of(st.just(0.0), st.floats(0, 3)),  # how late the poll is released after its slot
         st.sampled_from(["ok"] * 8 + ["throttle"]),
         st.one_of(st.none(), st.floats(-10, 1e6)),
     ),
@@ -74,10 +74,12 @@ def test_the_budget_is_fully_used_when_nothing_throttles(
 def test_the_effective_rate_stays_between_the_floor_and_qps(
     qps: float, script: list[tuple[float, str, float | None]], later: float
 ) -> None:
+    """The floor is that of halving; the guard widens the spacing on top, where the quota itself is as low."""
     budget = Budget(qps, qps)
     end = releases(budget, script)[-1]
     rate = budget.effective_qps(end + later)
-    assert min(0.1, qps) * 0.999 <= rate <= qps
+    assert min(0.1, qps / (1 + MAX_GUARD_SECONDS)) * 0.999 <= rate <= qps
+    assert 0 <= budget.guard_seconds(end + later) <= MAX_GUARD_SECONDS
 
 
 @given(qps_values, steps)
@@ -85,4 +87,15 @@ def test_every_wait_ends(qps: float, script: list[tuple[float, str, float | None
     """Whatever was throttled, the next slot is at most a pause and one slow gap away."""
     budget = Budget(qps, qps)
     end = releases(budget, script)[-1]
-    assert budget.ready_at(end) <= end + 60 + 1 / (min(0.1, qps) * 0.97)
+    assert budget.ready_at(end) <= end + 60 + (1 + MAX_GUARD_SECONDS) / (min(0.1, qps) * 0.97)
+
+
+@given(qps_values, st.floats(), steps)
+def test_a_guard_from_elsewhere_only_widens_the_spacing(
+    qps: float, guard: float, script: list[tuple[float, str, float | None]]
+) -> None:
+    """Whatever a store or another replica says was learnt, no sliding second holds more than `qps`."""
+    budget = Budget(qps, qps)
+    budget.remember(0.0, guard)
+    for before, after in itertools.pairwise(releases(budget, script)):
+        assert after - before >= 1 / (qps * 0.98) - 1e-9

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections import Counter, deque
 from collections.abc import Callable
 
 import pytest
 
-from exporter.budget import LATE_SECONDS, MAX_PAUSE_SECONDS, Budget, pace_qps
+from benchmarks.virtual import Admit, Path, fixed_second, send, sliding_second, token_bucket
+from exporter.budget import (
+    DOUBT_SECONDS,
+    FORGET_SECONDS,
+    LATE_SECONDS,
+    MAX_GUARD_SECONDS,
+    MAX_PAUSE_SECONDS,
+    MAX_WIDENING_SECONDS,
+    WIDENING_SECONDS,
+    Budget,
+    pace_qps,
+)
 
 
 @pytest.mark.parametrize(
@@ -123,67 +132,24 @@ def test_a_recovered_account_starts_afresh() -> None:
     assert budget.effective_qps(250.0) == 10
 
 
-def test_where_throttles_recur_at_a_rate_the_climb_rests_just_below_it_longer_each_time() -> None:
-    """A lower limit that stays is probed ever more seldom; a single incident is not."""
+def test_where_throttles_recur_at_a_rate_it_holds_just_below_for_a_sixth_of_that_limits_age() -> None:
+    """A lower limit that stays is probed ever more seldom, at least every two minutes; a single incident is not."""
     budget = Budget(10, 10)
     budget.throttled(99.0, released_at=98.0, pause_seconds=0)
-    now, seconds_to_cross = 100.0, []
-    for _ in range(6):
+    first, held = 100.0, []
+    now = first
+    for _ in range(18):
         since = now
         budget.throttled(now, released_at=now, pause_seconds=0)
         while budget.effective_qps(now) < 3.0:
             now += 0.25
         assert budget.effective_qps(now) == pytest.approx(3.0, abs=0.2)
-        seconds_to_cross.append(now - since)
-    climb = seconds_to_cross[1]
-    assert climb == pytest.approx(15, abs=1)  # from 1.5 to 3.0 at 0.1/s
-    assert seconds_to_cross[2:] == pytest.approx([climb + 10, climb + 20, climb + 40, climb + 80], abs=3)
-
-
-Admit = Callable[[float], bool]
-"""A server's limit: whether a request that arrives at that instant is answered."""
-
-
-def sliding_second(limit: int) -> Admit:
-    """At most `limit` in any second."""
-    admitted: deque[float] = deque()
-
-    def admit(now: float) -> bool:
-        while admitted and now - admitted[0] >= 1:
-            admitted.popleft()
-        if len(admitted) >= limit:
-            return False
-        admitted.append(now)
-        return True
-
-    return admit
-
-
-def fixed_second(limit: int) -> Admit:
-    """At most `limit` in each second of the server's clock."""
-    counts: Counter[int] = Counter()
-
-    def admit(now: float) -> bool:
-        second = math.floor(now)
-        counts[second] += 1
-        return counts[second] <= limit
-
-    return admit
-
-
-def token_bucket(limit: int, burst: int) -> Admit:
-    """`limit` tokens a second, at most `burst` saved."""
-    tokens, filled_at = float(burst), 0.0
-
-    def admit(now: float) -> bool:
-        nonlocal tokens, filled_at
-        tokens, filled_at = min(burst, tokens + (now - filled_at) * limit), now
-        if tokens < 1:
-            return False
-        tokens -= 1
-        return True
-
-    return admit
+        climb = (3.0 - budget.effective_qps(since)) * 10
+        held.append((since - first, now - since - climb))
+    assert held[0][1] == pytest.approx(0, abs=1)
+    for age, seconds in held[2:]:
+        assert seconds == pytest.approx(min(max(20.0, age / 6), 120.0), abs=1), age
+    assert held[-1][1] == pytest.approx(120.0, abs=1)
 
 
 SERVERS: dict[str, Callable[[int], Admit]] = {
@@ -194,32 +160,16 @@ SERVERS: dict[str, Callable[[int], Admit]] = {
 }
 """The kind of the API's own window is not documented."""
 
-SETTLED_SECONDS = 60.0
 
+class Pausing(Budget):
+    """A budget whose throttling answers all ask for the same pause."""
 
-def simulate(
-    admit: Admit, budget: Budget, *, seconds: float, latency: float, pause: float | None, start: float = 0.0
-) -> tuple[int, int]:
-    """Run `budget` as fast as it allows; (answered, throttled) once it has settled."""
-    answers: list[tuple[float, float]] = []
-    now, answered, throttled = start, 0, 0
-    while now < start + seconds:
-        at = max(budget.ready_at(now), now)
-        if answers and answers[0][0] <= at:
-            now, released_at = heapq.heappop(answers)
-            budget.throttled(now, released_at, pause)
-            continue
-        if at > now:
-            now = at
-            continue
-        budget.released(now)
-        settled = now > start + SETTLED_SECONDS
-        if admit(now):
-            answered += settled
-        else:
-            throttled += settled
-            heapq.heappush(answers, (now + latency, now))
-    return answered, throttled
+    def __init__(self, pause_seconds: float | None) -> None:
+        super().__init__(10, 10)
+        self._asked = pause_seconds
+
+    def throttled(self, now: float, released_at: float, pause_seconds: float | None) -> None:
+        super().throttled(now, released_at, self._asked)
 
 
 @pytest.mark.parametrize("server", list(SERVERS))
@@ -229,20 +179,18 @@ def test_an_account_with_a_lower_real_limit_settles_close_below_it(
     server: str, limit: int, latency: float, pause: float | None
 ) -> None:
     """Under `qps: 10` less than 5 % of the attempts are throttled and more than 80 % of the real limit is used."""
-    seconds = 1800.0
-    answered, throttled = simulate(
-        SERVERS[server](limit), Budget(10, 10), seconds=seconds, latency=latency, pause=pause
-    )
-    assert throttled / (answered + throttled) < 0.05
-    assert answered / (limit * (seconds - SETTLED_SECONDS)) > 0.80
+    path = Path(latency_seconds=(latency, latency))
+    sent = send(Pausing(pause), path, SERVERS[server](limit), seconds=1800.0, seed=1).between(60.0, 1800.0)
+    assert sent.throttled_share < 0.05
+    assert sent.answered / (limit * 1740.0) > 0.80
 
 
 def test_a_limit_that_is_lifted_is_noticed_within_four_minutes() -> None:
-    """However long it had lasted, the climb rests at most 2 minutes below the old limit."""
+    """However long it had lasted, the rate holds at most 2 minutes below the old limit."""
     budget = Budget(10, 10)
-    simulate(sliding_second(3), budget, seconds=3600.0, latency=0.3, pause=None)
+    send(budget, Path(), sliding_second(3), seconds=3600.0, seed=1)
     assert budget.effective_qps(3600.0) < 4
-    simulate(lambda now: True, budget, seconds=240.0, latency=0.3, pause=None, start=3600.0)
+    send(budget, Path(), lambda now: 0.0, seconds=240.0, seed=1, start=3600.0)
     assert budget.effective_qps(3840.0) == 10
 
 
@@ -264,3 +212,142 @@ def test_nothing_goes_before_the_instant_it_is_held_until() -> None:
     budget.hold_until(3.0)
     assert budget.ready_at(0.0) == 7.5
     assert budget.effective_qps(0.0) == 5.0
+
+
+def at_the_edge(budget: Budget, now: float, count: int = 20) -> float:
+    """Release `count` requests as fast as `budget` allows, from `now` on; returns when the last one left."""
+    for _ in range(count):
+        now = max(now, budget.ready_at(now))
+        budget.released(now)
+    return now
+
+
+def test_a_throttle_at_the_edge_widens_the_spacing_a_little_and_keeps_the_rate() -> None:
+    """Ten requests of this account were in that second: one was late, and nobody else spends the quota."""
+    budget = Budget(10, 10)
+    now = at_the_edge(budget, 100.0)
+    budget.throttled(now + 0.2, released_at=now, pause_seconds=None)
+    assert budget.guard_seconds(now + 0.2) == WIDENING_SECONDS
+    assert budget.effective_qps(now + 0.2) == pytest.approx(10 / (1 + WIDENING_SECONDS))
+    assert budget.pace(now + 0.2) == pytest.approx(9.8 / (1 + WIDENING_SECONDS))
+    assert budget.ready_at(now + 0.2) == pytest.approx(now + 1.2)
+
+
+def test_requests_under_way_at_a_throttle_at_the_edge_do_not_widen_it_again() -> None:
+    budget = Budget(10, 10)
+    now = at_the_edge(budget, 100.0)
+    for index in range(4):
+        budget.throttled(now + 0.2 + index / 10, released_at=now - 0.1 * index, pause_seconds=None)
+    assert budget.guard_seconds(now + 0.5) == pytest.approx(WIDENING_SECONDS, rel=0.01)
+
+
+@pytest.mark.parametrize(("qps", "quota"), [(5, 10), (10, 100), (8, 10)])
+def test_an_account_that_is_told_to_stay_below_the_quota_never_meets_its_edge(qps: float, quota: float) -> None:
+    budget = Budget(qps, quota)
+    now = at_the_edge(budget, 100.0)
+    budget.throttled(now, released_at=now, pause_seconds=None)
+    assert budget.effective_qps(now) == qps / 2
+    assert budget.guard_seconds(now) == 0
+
+
+def test_an_account_with_less_to_ask_than_its_budget_is_not_at_the_edge() -> None:
+    budget = Budget(10, 10)
+    now = 100.0
+    for _ in range(50):
+        now = max(budget.ready_at(now), now + 0.2)
+        budget.released(now)
+    budget.throttled(now, released_at=now, pause_seconds=None)
+    assert budget.effective_qps(now) == 5
+
+
+def widenings(budget: Budget, requests_between: int) -> list[float]:
+    """By how much each of five throttles at the edge widens the guard, so many requests after the one before."""
+    now, grew = at_the_edge(budget, 100.0), []
+    for _ in range(5):
+        before = budget.guard_seconds(now)
+        budget.throttled(now, released_at=now, pause_seconds=0.0)
+        grew.append(budget.guard_seconds(now) - before)
+        now = at_the_edge(budget, now, requests_between)
+    return grew
+
+
+def test_throttles_that_follow_at_once_widen_it_twice_as_much_each_time() -> None:
+    assert widenings(Budget(10, 10), 40) == pytest.approx([WIDENING_SECONDS] * 5)
+    doubled = [WIDENING_SECONDS * 2**times for times in range(5)]
+    assert widenings(Budget(10, 10), 2) == pytest.approx([min(each, MAX_WIDENING_SECONDS) for each in doubled])
+
+
+def test_where_the_widest_spacing_does_not_end_throttles_others_spend_the_quota() -> None:
+    """Then the rate halves, and the spacing is what it was."""
+    budget = Budget(10, 10)
+    now = at_the_edge(budget, 100.0)
+    budget.remember(now, 0.03)
+    now += DOUBT_SECONDS + 1
+    throttles = 0
+    while budget.effective_qps(now) > 6:
+        now = at_the_edge(budget, now, 11)
+        budget.throttled(now, released_at=now, pause_seconds=0.0)
+        throttles += 1
+    assert 5 < throttles < 15
+    assert budget.guard_seconds(now) == pytest.approx(0.03, abs=0.002)
+
+
+def test_a_throttle_below_the_edge_takes_back_what_those_at_the_edge_had_just_taught() -> None:
+    """Others begin to call: the first throttle finds this account alone at its edge, the next ones do not."""
+    budget = Budget(10, 10)
+    now = at_the_edge(budget, 100.0)
+    budget.throttled(now, released_at=now, pause_seconds=None)
+    assert budget.guard_seconds(now) > 0
+    now = at_the_edge(budget, now, 4)
+    budget.throttled(now, released_at=now, pause_seconds=None)
+    assert budget.guard_seconds(now) == 0
+    assert budget.effective_qps(now) == 5
+
+
+def test_what_was_learnt_long_before_others_call_is_kept() -> None:
+    budget = Budget(10, 10)
+    budget.remember(100.0, 0.15)
+    now = at_the_edge(budget, 100.0 + DOUBT_SECONDS, 4)
+    budget.throttled(now, released_at=now, pause_seconds=None)
+    assert budget.guard_seconds(now) == pytest.approx(0.15, abs=0.002)
+
+
+def test_the_guard_is_forgotten_slowly_and_then_faster() -> None:
+    """Nobody knows whether the path still jitters until a throttle says so."""
+    budget = Budget(10, 10)
+    budget.remember(0.0, 0.15)
+    left = [budget.guard_seconds(FORGET_SECONDS * times) for times in (0, 1, 2, 3, 4, 5, 100_000)]
+    gone = [0, 1, 3, 7, 15]
+    assert left == pytest.approx([0.15 - WIDENING_SECONDS * times for times in gone] + [0, 0])
+
+
+def test_a_small_quota_forgets_by_requests_and_not_by_seconds() -> None:
+    """At one request a second a throttle in 400 s would be one in 400."""
+    budget = Budget(1, 1)
+    budget.remember(0.0, 0.15)
+    assert budget.guard_seconds(4000.0) == pytest.approx(0.15 - WIDENING_SECONDS)
+
+
+def test_what_was_learnt_survives_new_limits() -> None:
+    budget = Budget(10, 10)
+    budget.remember(100.0, 0.1)
+    budget.configure(20, 20)
+    assert budget.pace(100.0) == pytest.approx(19.6 / 1.1)
+    now = at_the_edge(budget, 100.0, 17)
+    budget.throttled(now, released_at=now, pause_seconds=None)
+    assert budget.effective_qps(now) == pytest.approx(20 / 1.1 / 2, rel=0.01), "17 of 20 are not the edge"
+
+
+@pytest.mark.parametrize("guard", [-1.0, 0.0, 0.2, 7.0, math.inf, -math.inf, math.nan])
+def test_an_absurd_guard_is_bounded(guard: float) -> None:
+    budget = Budget(10, 10)
+    budget.remember(100.0, guard)
+    assert 0 <= budget.guard_seconds(100.0) <= MAX_GUARD_SECONDS
+
+
+def test_a_budget_with_a_guard_is_not_idle() -> None:
+    """An account that leaves the configuration and returns finds what its path is like."""
+    budget = Budget(10, 10)
+    budget.remember(100.0, 0.1)
+    assert not budget.is_idle(200.0)
+    assert budget.is_idle(200.0 + FORGET_SECONDS * 6)
