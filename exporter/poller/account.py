@@ -243,7 +243,7 @@ class AccountPoller:
             self._is_held, self._free_since = False, now
         if self._places.crowded:
             return math.inf
-        pace = pace_qps(self._budget.effective_qps(now), self._budget.quota)
+        pace = self._budget.pace(now)
         slot_at = max(now, self._budget.ready_at(now)) + self._places.waiting / pace
         return max(self._schedule.next_at(), slot_at - HAND_OUT_SECONDS)
 
