@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import logging
 import os
@@ -18,17 +17,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from exporter import __version__
+from exporter import __version__, streams
 from exporter.errors import ConfigError
 from exporter.logs import LEVELS, configure, fields
 from exporter.model import SystemClock
 from exporter.signals import EarlySignals
+from exporter.threads import run_apart
 from exporter.web.listen import parse_listen_address
 from exporter.web.paths import parse_telemetry_path
 
 if TYPE_CHECKING:
     from exporter.app import App
     from exporter.config import Config
+    from exporter.web.security import WebSecurity
 
 logger = logging.getLogger("exporter")  # not __name__: `python -m exporter` calls this module __main__
 
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     What takes long to import is imported later: a signal finds its handler as early as can be.
     """
-    with EarlySignals() as signals:
+    streams.prepare()
+    with EarlySignals() as signals, streams.Checked(FAILED):
         return _main(arguments, signals)
 
 
@@ -54,11 +56,11 @@ def _main(arguments: Sequence[str] | None, signals: EarlySignals) -> int:
     args = parser.parse_args(arguments)
     # Where it would serve, it was told to end and nothing is lost; else what was asked for is not done.
     signals.end_with(FAILED if args.once or args.config_check else OK)
-    configure(args.log_level, args.log_format)
     if args.demo and args.config_file is not None:
         parser.error("--demo brings its own configuration; drop --config.file, or --demo")
     if args.once_output is not None and not args.once:
         parser.error("--once.output needs --once")
+    log = configure(args.log_level, args.log_format)
     try:
         return _run(args, signals)
     except ConfigError as error:
@@ -68,6 +70,8 @@ def _main(arguments: Sequence[str] | None, signals: EarlySignals) -> int:
     except OSError as error:
         logger.error("cannot go on", extra=fields(error=error))  # noqa: TRY400 - the text says it all, a traceback nothing
         return FAILED
+    finally:
+        log.close()
 
 
 def flags() -> argparse.ArgumentParser:
@@ -164,10 +168,11 @@ def _run(args: argparse.Namespace, signals: EarlySignals) -> int:
 def _run_with(args: argparse.Namespace, signals: EarlySignals, load_config: Callable[[], Config]) -> int:
     if args.config_check:
         return _check(load_config, args.web_config_file)
-    config = _warned(load_config())
+    config = _warned(run_apart(load_config, "configuration"))
     import asyncio  # noqa: PLC0415 - --config.check and --version need none of the machinery
 
     from exporter.app import App  # noqa: PLC0415 - likewise
+    from exporter.web.security import WebSecurity  # noqa: PLC0415 - likewise
 
     app = App(
         config,
@@ -180,7 +185,8 @@ def _run_with(args: argparse.Namespace, signals: EarlySignals, load_config: Call
     )
     if args.once:
         return _once(app, args)
-    return asyncio.run(_serve(app, args, signals, load_config))
+    security = run_apart(functools.partial(WebSecurity, args.web_config_file), "web-configuration")
+    return asyncio.run(_serve(app, args, signals, load_config, security))
 
 
 def _check(load_config: Callable[[], Config], web_config_file: Path | None) -> int:
@@ -194,12 +200,12 @@ def _check(load_config: Callable[[], Config], web_config_file: Path | None) -> i
         checks.append(functools.partial(_web_summary, web_config_file))
     for check in checks:
         try:
-            said.append(check())
+            said.append(run_apart(check, "check"))
         except ConfigError as error:
             faults += error.faults
     if faults:
         raise ConfigError(faults)
-    print("\n\n".join(said))
+    streams.write_out(("\n\n".join(said) + "\n").encode("utf-8", "backslashreplace"))
     return OK
 
 
@@ -218,16 +224,23 @@ def _once(app: App, args: argparse.Namespace) -> int:
     return run_once(app, args.once_output, stopped)
 
 
-async def _serve(app: App, args: argparse.Namespace, signals: EarlySignals, load_config: Callable[[], Config]) -> int:
+async def _serve(
+    app: App,
+    args: argparse.Namespace,
+    signals: EarlySignals,
+    load_config: Callable[[], Config],
+    security: WebSecurity,
+) -> int:
     import asyncio  # noqa: PLC0415 - imported by now, but not above
 
+    from exporter.reloads import Reloads  # noqa: PLC0415 - likewise
     from exporter.web.pages import LandingInfo  # noqa: PLC0415 - likewise
-    from exporter.web.security import WebSecurity  # noqa: PLC0415 - likewise
     from exporter.web.server import WebServer  # noqa: PLC0415 - aiohttp takes 0.15 s to import
 
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
-    reload = functools.partial(_reload, app, load_config)
+    reloads = Reloads(functools.partial(_reload, app, load_config), app.reload_hangs)
+    reloads.start()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     server = WebServer(
@@ -238,18 +251,18 @@ async def _serve(app: App, args: argparse.Namespace, signals: EarlySignals, load
         health=app,
         landing=LandingInfo(version=__version__, demo=args.demo),
         fleet=app,
-        security=WebSecurity(args.web_config_file),
-        reload=reload if args.enable_lifecycle else None,
+        security=security,
+        reload=reloads.ask if args.enable_lifecycle else None,
     )
     for url in await server.start():
         logger.info("listening", extra=fields(address=url, telemetry_path=args.telemetry_path))
-    ask_reload = functools.partial(loop.run_in_executor, None, _reload_quietly, reload)
-    loop.add_signal_handler(signal.SIGHUP, ask_reload)
-    if signals.reload_asked:  # while it started: the file it had read by then may be another one now
-        ask_reload()
     app.start()
+    loop.add_signal_handler(signal.SIGHUP, reloads.ask)
+    if signals.reload_asked:  # while it started: the file it had read by then may be another one now
+        reloads.ask()
     await stopped.wait()
     logger.info("stopping")
+    reloads.stop()
     app.stop()
     await server.stop()
     return OK
@@ -267,11 +280,6 @@ def _reload(app: App, load_config: Callable[[], Config]) -> None:
         logger.exception("reload failed, the old configuration stays in force")
         raise
     logger.info("configuration reloaded")
-
-
-def _reload_quietly(reload: Callable[[], None]) -> None:
-    with contextlib.suppress(Exception):  # the log has it, and a signal wants no answer
-        reload()
 
 
 def _warned(config: Config) -> Config:

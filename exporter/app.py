@@ -80,6 +80,7 @@ class App:
         self._accounts: dict[str, _Account] = {}
         self._budgets: dict[str, Budget] = {}
         self._started = False
+        self._stopped = False
         self.reload_status = ReloadStatus(clock.unix())
         self._apply(config)
         self._storage = self._restored(storage_path)
@@ -107,7 +108,8 @@ class App:
             self._start_pollers()
 
     def stop(self) -> None:
-        """Stop polling; requests under way are abandoned."""
+        """Stop polling; requests under way are abandoned, and so is a reload: nothing of it is started any more."""
+        self._stopped = True
         self._workers.stop()
         for account in self._accounts.values():
             account.poller.stop()
@@ -129,6 +131,10 @@ class App:
                 raise
             self.reload_status.successful = True
             self.reload_status.success_unix = self._clock.unix()
+
+    def reload_hangs(self) -> None:
+        """A reload takes so long that it counts as failed until it ends."""
+        self.reload_status.successful = False
 
     def view(self) -> tuple[Snapshot, Sequence[AccountStatus]]:
         """All that a scrape shows of numbers and accounts, of one configuration."""
@@ -202,7 +208,7 @@ class App:
         for name, gone in old.items():
             self._retire(gone, accounts.get(name))
         self._forget_budgets()
-        if self._started:
+        if self._started and not self._stopped:
             self._start_pollers()
             memory.spare_what_stays()
 

@@ -99,8 +99,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser.error(f"{args.url!r}: {error}")
     verdict = check(target, args.cert)
-    sys.stdout.write(f"{'healthy' if verdict.healthy else 'unhealthy'}: {verdict.reason}\n")
+    _say(f"{'healthy' if verdict.healthy else 'unhealthy'}: {verdict.reason}\n")
     return 0 if verdict.healthy else 1
+
+
+def _say(line: str) -> None:
+    """Write to stdout if it takes it: closed, full or of another encoding, it does not change the verdict."""
+    with contextlib.suppress(OSError):
+        os.write(1, line.encode("utf-8", "backslashreplace"))
 
 
 def parse(url: str) -> Target:

@@ -16,6 +16,7 @@ from typing import TextIO
 from exporter.app import App
 from exporter.exposition import Format
 from exporter.logs import fields
+from exporter.streams import write_out
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +46,7 @@ def run_once(app: App, output: Path | None, stopped: threading.Event) -> int:
     app.stop()
     text = app.exposition.scrape(Format.TEXT)
     if output is None:
-        sys.stdout.buffer.write(text)
-        sys.stdout.flush()
+        write_out(text)
     else:
         replace_file(output, text)
     missing = total - (polled - failed)

@@ -152,13 +152,14 @@ class AccountPoller:
             self._gate.look_again()
 
     def start(self) -> None:
-        """Start polling, unless it goes on already; a hundred accounts that start together do not stay in step.
+        """Start polling, unless it goes on already or was stopped.
 
-        Raises RuntimeError where the machine has no thread left.
+        A hundred accounts that start together do not stay in step.  Raises RuntimeError where the machine has no thread
+        left.
         """
-        if self._loop.is_alive:
-            return
         with self._lock:
+            if self._loop.is_alive or self._stopped:  # a reload may have begun before the end
+                return
             gap_seconds = 1 / pace_qps(self._budget.qps, self._budget.quota)
             delay_seconds = self._schedule.offset_share * min(gap_seconds, MAX_STAGGER_SECONDS)
             self._budget.hold_until(self._clock.monotonic() + delay_seconds)

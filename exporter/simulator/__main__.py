@@ -13,6 +13,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from exporter import streams
 from exporter.simulator import configfile
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import Simulator
@@ -20,6 +21,7 @@ from exporter.simulator.server import Simulator
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the flags, serve until a signal comes; returns the exit status."""
+    streams.prepare()
     parser = _parser()
     flags = parser.parse_args(arguments)
     scenario = SCENARIOS[flags.scenario](flags.seed)
@@ -35,8 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with simulator:
             if flags.write_config:
                 configfile.write(flags.write_config, scenario, simulator.url)
-            sys.stdout.write(f"listening on {simulator.url}\n")
-            sys.stdout.flush()
+            streams.write_out(f"listening on {simulator.url}\n".encode())
             stopped.wait()
     except OSError as error:
         sys.stderr.write(f"{parser.prog}: {error}\n")

@@ -5,17 +5,22 @@ Source: Prometheus's management API; for the Origin check RFC 6454 and the Fetch
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from concurrent.futures import Future
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from exporter.errors import ConfigError
 from exporter.web.answers import Send, plain
-from exporter.web.offload import Offload
 
-Reload = Callable[[], None]
-"""Blocks until the new configuration is in force; raises, having logged why: ConfigError where it is refused."""
+Reload = Callable[[], "Future[Exception | None]"]
+"""Asks for a reload; its result is None once the new configuration is in force, else what was wrong and is logged:
+a ConfigError where the configuration is refused."""
+
+RELOAD_SECONDS = 30.0
+"""Who asked gets an answer after this long, whatever the file's mount does."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -23,17 +28,9 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 class Lifecycle:
     """Serves the reload; without a `reload` it is forbidden."""
 
-    def __init__(self, reload: Reload | None) -> None:
+    def __init__(self, reload: Reload | None, wait_seconds: float = RELOAD_SECONDS) -> None:
         self._reload = reload
-        self._offload = Offload(1, "reload")  # one thread: reloads come one after the other
-
-    def start(self) -> None:
-        """Start the thread that reloads."""
-        self._offload.start()
-
-    def stop(self) -> None:
-        """End that thread."""
-        self._offload.stop()
+        self._wait_seconds = wait_seconds
 
     async def serve(self, request: web.BaseRequest, send: Send) -> web.Response:
         """Answer a POST."""
@@ -45,10 +42,13 @@ class Lifecycle:
         if is_cross_site(request):
             return plain(403, "a page of another site may not do this")
         try:
-            await self._offload.run(self._reload)
-        except ConfigError as error:
+            async with asyncio.timeout(self._wait_seconds):
+                error = await asyncio.shield(asyncio.wrap_future(self._reload()))  # others may wait for the same one
+        except TimeoutError:
+            return plain(500, "the configuration is still being read; the exporter's log will say how it ended")
+        if isinstance(error, ConfigError):
             return plain(500, "\n".join(("the configuration is refused, the old one stays in force:", *error.faults)))
-        except Exception:  # noqa: BLE001 - whoever reloads has logged it
+        if error is not None:
             return plain(500, "the reload failed, the old configuration stays in force; the exporter's log says why")
         return plain(200, "the configuration is in force")
 

@@ -23,7 +23,7 @@ from exporter.web.connection import HEAD_SECONDS, Connection, RequestHandler
 from exporter.web.door import HANDSHAKE_SECONDS, Door, Peer, max_connections
 from exporter.web.frontend import Fleet, Frontend
 from exporter.web.guard import Guard
-from exporter.web.lifecycle import Lifecycle, Reload
+from exporter.web.lifecycle import RELOAD_SECONDS, Lifecycle, Reload
 from exporter.web.listen import listen_all, parse_listen_address, url_of
 from exporter.web.pages import LandingInfo
 from exporter.web.scrapes import Exposer, Scrapes
@@ -63,6 +63,7 @@ class Limits:
     handshake_seconds: float = HANDSHAKE_SECONDS
     head_seconds: float = HEAD_SECONDS
     send_seconds: float = 30.0
+    reload_seconds: float = RELOAD_SECONDS
     patience_seconds: float = PATIENCE_SECONDS
 
 
@@ -95,7 +96,7 @@ class WebServer:
         self._guard = Guard()
         self._unread = Unread(self._limits.patience_seconds)
         self._scrapes = Scrapes(exposer, max_requests, Unread(self._limits.patience_seconds))
-        self._lifecycle = Lifecycle(reload)
+        self._lifecycle = Lifecycle(reload, self._limits.reload_seconds)
         self._frontend = Frontend(landing, paths.parse_telemetry_path(telemetry_path), fleet)
         self._routes: dict[str, tuple[str, _Handler]] = {
             paths.LANDING: (_READ, self._frontend.serve_landing),
@@ -106,7 +107,7 @@ class WebServer:
             paths.RELOAD: ("POST", self._lifecycle.serve),
             telemetry_path: (_READ, self._scrapes.serve),  # last: at "/" the landing page gives way
         }
-        self._threads = (self._guard, self._scrapes, self._lifecycle, self._frontend)
+        self._threads = (self._guard, self._scrapes, self._frontend)
         self._door: Door | None = None
         self._server: web.Server | None = None
 

@@ -8,14 +8,14 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from exporter.exposition import Format
+from exporter.reloads import Reloads
 from exporter.web.frontend import Fleet
-from exporter.web.lifecycle import Reload
 from exporter.web.pages import LandingInfo
 from exporter.web.security import WebSecurity
 from exporter.web.server import Limits, WebServer
@@ -146,13 +146,16 @@ def serving(
     landing: LandingInfo | None = None,
     fleet: Fleet | None = None,
     security: WebSecurity | None = None,
-    reload: Reload | None = None,
+    reload: Callable[[], None] | None = None,
     limits: Limits | None = None,
 ) -> Iterator[Running]:
     """A server for the length of the block."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="web-server-under-test", daemon=True)
     thread.start()
+    reloads = Reloads(reload, lambda: None) if reload is not None else None
+    if reloads is not None:
+        reloads.start()
     server = WebServer(
         addresses,
         telemetry_path,
@@ -162,7 +165,7 @@ def serving(
         landing or LandingInfo(version="1.2.3"),
         fleet=fleet or ShownFleet([number()]),
         security=security,
-        reload=reload,
+        reload=reloads.ask if reloads is not None else None,
         limits=limits,
     )
     try:
@@ -173,6 +176,8 @@ def serving(
         finally:
             running.stop()
     finally:
+        if reloads is not None:
+            reloads.stop()
         loop.call_soon_threadsafe(loop.stop)
         thread.join(WAIT_SECONDS)
         # Connections close in the next turns of the loop: let it turn until every task has ended.

@@ -258,30 +258,30 @@ def test_any_bytes_are_judged_or_refused(answer: bytes) -> None:
     assert "\n" not in verdict.reason
 
 
-def test_the_exit_status_is_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_exit_status_is_the_verdict(capfd: pytest.CaptureFixture[str]) -> None:
     with serving(HEALTHY) as address:
         assert main([address]) == 0
-        assert capsys.readouterr().out == "healthy: HTTP 200 healthy\n"
+        assert capfd.readouterr().out == "healthy: HTTP 200 healthy\n"
     assert main([address]) == 1
-    assert capsys.readouterr().out.startswith("unhealthy: http: ")
+    assert capfd.readouterr().out.startswith("unhealthy: http: ")
 
 
 def test_the_environment_names_address_and_certificate(
-    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A container's HEALTHCHECK is fixed in the image: what differs comes from the environment."""
     with serving(HEALTHY, server_context(authority, client_cert=True)) as address:
         monkeypatch.setenv(URL_VARIABLE, address)
         monkeypatch.setenv(CERT_VARIABLE, str(client_pem(authority, tmp_path)))
         assert main([]) == 0
-    assert capsys.readouterr().out == "healthy: HTTP 200 healthy\n"
+    assert capfd.readouterr().out == "healthy: HTTP 200 healthy\n"
 
 
-def test_a_bad_url_ends_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_url_ends_with_its_reason(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["ftp://127.0.0.1"])
     assert stop.value.code == 2
-    assert "neither http nor https" in capsys.readouterr().err
+    assert "neither http nor https" in capfd.readouterr().err
 
 
 def test_it_runs_as_a_module_and_loads_nothing_it_does_not_need() -> None:

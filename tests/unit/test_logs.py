@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
+import threading
 from collections.abc import Iterator
 
 import pytest
 
-from exporter.logs import LogFormat, configure, fields
+from exporter.logs import Log, LogfmtFormatter, LogFormat, configure, fields
+
+WAIT_SECONDS = 60.0
 
 HOSTILE = 'a "quoted"\nsecond line\x00\x1b[31m\u2028 = \\ \ud800'
 
@@ -25,8 +29,9 @@ def _root_logger_restored() -> Iterator[None]:
 
 def logged(fmt: LogFormat, level: str = "info", **facts: object) -> str:
     stream = io.StringIO()
-    configure(level, fmt, stream)
+    log = configure(level, fmt, stream)
     logging.getLogger("exporter.test").info("status changed", extra=fields(**facts))
+    log.close(WAIT_SECONDS)
     return stream.getvalue()
 
 
@@ -70,20 +75,22 @@ def test_levels_below_the_chosen_one_are_left_out() -> None:
 
 def test_libraries_are_heard_from_warnings_on() -> None:
     stream = io.StringIO()
-    configure("debug", "logfmt", stream)
+    log = configure("debug", "logfmt", stream)
     logging.getLogger("urllib3").debug("chatter with a URL in it")
     logging.getLogger("urllib3").warning("trouble")
+    log.close(WAIT_SECONDS)
     assert "chatter" not in stream.getvalue()
     assert "trouble" in stream.getvalue()
 
 
 def test_an_exception_is_part_of_its_line() -> None:
     stream = io.StringIO()
-    configure("info", "logfmt", stream)
+    log = configure("info", "logfmt", stream)
     try:
         int("broken")
     except ValueError:
         logging.getLogger("exporter").exception("a poll failed")
+    log.close(WAIT_SECONDS)
     assert "ValueError: invalid literal" in stream.getvalue()
     assert stream.getvalue().count("\n") == 1
 
@@ -91,6 +98,71 @@ def test_an_exception_is_part_of_its_line() -> None:
 def test_what_is_not_there_is_left_out_and_letters_of_all_scripts_stay_legible() -> None:
     """Who greps for an account's name must find it; what could break the line is escaped as before."""
     stream = io.StringIO()
-    configure("info", "logfmt", stream)
+    log = configure("info", "logfmt", stream)
     logging.getLogger("exporter").info("x", extra=fields(http_status=None, account="Zürich", text="\u202e\n"))
+    log.close(WAIT_SECONDS)
     assert stream.getvalue().endswith('msg=x account="Zürich" text="\\u202e\\n"\n')
+
+
+class Pipe:
+    """A stream's write that blocks until it is read, and the lines that came through."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.entered = threading.Event()
+        self.is_read = threading.Event()
+
+    def write(self, text: str) -> None:
+        self.entered.set()
+        assert self.is_read.wait(WAIT_SECONDS)
+        self.lines.append(text)
+
+
+def test_who_logs_never_waits_and_what_was_dropped_is_counted_and_said() -> None:
+    """A pipe that nobody reads: what fits the queue comes later, the rest is a number."""
+    pipe = Pipe()
+    log = Log(LogfmtFormatter(), pipe.write, max_lines=5)
+    ours = logging.getLogger("exporter.test")
+    ours.addHandler(log.handler)
+    ours.warning("first")
+    assert pipe.entered.wait(WAIT_SECONDS)
+    for number in range(12):
+        ours.warning("number %d", number)  # returns although nothing is read
+    ours.removeHandler(log.handler)
+    log.close(0.0)  # as at the end of the process: neither does this wait
+    assert pipe.lines == []
+    pipe.is_read.set()
+    log.close(WAIT_SECONDS)
+    shown = [line.partition("msg=")[2].strip() for line in pipe.lines]
+    assert shown[:6] == ["first", *(f'"number {number}"' for number in range(5))]
+    assert shown[6:] == ['"log lines were dropped, the reader was slow" lines=7']
+
+
+def test_a_record_is_written_as_it_was_when_it_was_logged() -> None:
+    pipe, facts = Pipe(), ["then"]
+    log = Log(LogfmtFormatter(), pipe.write, max_lines=5)
+    log.handler.handle(logging.makeLogRecord({"msg": "x", "fields": {"facts": facts}}))
+    facts[0] = "now"
+    pipe.is_read.set()
+    log.close(WAIT_SECONDS)
+    assert "then" in pipe.lines[0]
+
+
+def test_lines_that_a_full_device_refused_are_counted_and_said_once_it_takes_some_again() -> None:
+    taken: list[str] = []
+    is_full = True
+
+    def write(text: str) -> None:
+        if is_full:
+            raise OSError(errno.ENOSPC, "no space left")
+        taken.append(text)
+
+    log = Log(LogfmtFormatter(), write, max_lines=5)
+    for _ in range(3):
+        log.handler.handle(logging.makeLogRecord({"msg": "lost"}))
+        log.flush(WAIT_SECONDS)
+    is_full = False
+    log.handler.handle(logging.makeLogRecord({"msg": "kept"}))
+    log.close(WAIT_SECONDS)
+    assert ["kept" in line for line in taken] == [True, False]
+    assert "lines=3" in taken[1]

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from exporter.errors import ConfigError
+from exporter.web.server import Limits
 from tests.support.webserver import WAIT_SECONDS, serving
 
 
@@ -125,3 +126,17 @@ def test_a_page_of_another_site_may_not_reload(headers: dict[str, str], status: 
         answer = server.raw(head.encode())
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
     assert reload.calls == (1 if status == 200 else 0)
+
+
+def test_who_asked_gets_an_answer_although_the_reload_does_not_end() -> None:
+    """A mount that hangs under the configuration must not keep a client, or a pipeline, for ever."""
+    finish = threading.Event()
+
+    def reload() -> None:
+        assert finish.wait(WAIT_SECONDS)
+
+    with serving(reload=reload, limits=Limits(reload_seconds=0.1)) as server:
+        reply = server.get("/-/reload", "POST")
+        finish.set()
+    assert reply.status == 500
+    assert "still being read" in reply.text

@@ -1,0 +1,48 @@
+"""Calls on daemon threads: who waits for one can be ended by a signal, and the process ends without it.
+
+Not `concurrent.futures.ThreadPoolExecutor`: the interpreter waits for its threads at exit, so that one call that hangs
+(a mount whose server is gone) would keep the process from stopping.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+
+def start_daemon(target: Callable[[], object], name: str) -> threading.Thread:
+    """Start a daemon thread; raises OSError, with a text for the user, where the machine has no thread left."""
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        raise OSError(f"no thread can be started for {name}; raise the limit of processes (ulimit -u, pids)") from None
+    return thread
+
+
+def fulfil(future: Future[_T], call: Callable[[], _T]) -> None:
+    """Give `future` what `call` returns or raises, unless nobody waits for it any more."""
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        result = call()
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to the caller who waits for it
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+def begin(call: Callable[[], _T], name: str) -> Future[_T]:
+    """What `call` will return or raise, on a thread of its own.  Raises OSError as `start_daemon` does."""
+    future: Future[_T] = Future()
+    start_daemon(lambda: fulfil(future, call), name)
+    return future
+
+
+def run_apart(call: Callable[[], _T], name: str) -> _T:
+    """What `call` returns or raises; a signal ends the wait for it, whatever `call` hangs in."""
+    return begin(call, name).result()

@@ -1,0 +1,68 @@
+"""SIGTERM ends the exporter whatever it is doing: loading, or logging to a pipe that nobody reads."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+from exporter.simulator import Simulator, World
+from tests.support.exporter import WAIT_SECONDS, ExporterProcess, series, statuses, until
+from tests.support.fleet import config, fleet
+
+F_SETPIPE_SZ = 1031
+
+
+def test_an_end_amid_reloads_leaves_them_and_reloads_asked_for_meanwhile_are_one() -> None:
+    """Loading 20,000 numbers takes more than a second; ten requests to reload must not take ten times that."""
+    with ExporterProcess(config("http://127.0.0.1:9", [fleet(World(), 20_000)])) as exporter:
+        for _ in range(10):
+            exporter.reload()
+            exporter.get("/-/healthy")  # the signal was taken: signals that are pending are one anyway
+        until(lambda: "configuration reloaded" in exporter.log, "the first is done")
+        until(lambda: exporter.log.count("configuration reloaded") >= 2, "the others are done, as one")
+        exporter.reload()
+        exporter.get("/-/healthy")
+        exporter.process.send_signal(signal.SIGTERM)
+        assert exporter.process.wait(WAIT_SECONDS) == 0
+        exporter.stop()
+        assert exporter.log.count("configuration reloaded") <= 3
+        assert "level=error" not in exporter.log
+        assert "Traceback" not in exporter.log
+
+
+def test_a_log_that_nobody_reads_stops_neither_polls_nor_scrapes_nor_the_end(tmp_path: Path) -> None:
+    world = World()
+    section = fleet(world, 200, qps=400, quota=500)
+    world.accounts["main"].rate_limit = 10_000
+    for number in section["numbers"][20:]:  # each poll of these fails, which is a line
+        del world.accounts["main"].numbers[number["cust_space_id"], number["phone_number"]]
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, F_SETPIPE_SZ, 4096)
+    with Simulator(world) as simulator:
+        path = tmp_path / "config.yml"
+        path.write_text(json.dumps(config(simulator.url, [section], scrape_interval="1s")))
+        command = ["--log.level=debug", "--web.listen-address=127.0.0.1:0", f"--config.file={path}"]
+        process = subprocess.Popen([sys.executable, "-m", "exporter", *command], stderr=writing)
+        os.close(writing)
+        said = b""
+        while b"listening" not in said:
+            said += os.read(reading, 4096)
+        found = re.search(rb"address=(\S+)", said)
+        assert found
+        url = found[1].decode()
+        until(lambda: len(world.arrivals()) > 600, "polling goes on")
+        with urllib.request.urlopen(f"{url}/-/healthy", timeout=WAIT_SECONDS) as answer:
+            assert answer.status == 200
+        with urllib.request.urlopen(f"{url}/metrics", timeout=WAIT_SECONDS) as answer:
+            scraped = series(answer.read().decode())
+        assert list(statuses(scraped).values()).count("VERIFIED") == 20
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WAIT_SECONDS) == 0
+        os.close(reading)

@@ -1,0 +1,69 @@
+"""Reloads that are asked for while one is under way, and one that does not end."""
+
+from __future__ import annotations
+
+import threading
+
+from exporter.errors import ConfigError
+from exporter.reloads import Reloads
+
+WAIT_SECONDS = 60.0
+
+
+class FakeReload:
+    """A reload that ends when it may; `error` is what it raises."""
+
+    def __init__(self) -> None:
+        self.began = threading.Semaphore(0)
+        self.may_end = threading.Semaphore(0)
+        self.calls = 0
+        self.error: Exception | None = None
+
+    def __call__(self) -> None:
+        self.calls += 1
+        self.began.release()
+        assert self.may_end.acquire(timeout=WAIT_SECONDS)
+        if self.error is not None:
+            raise self.error
+
+
+def test_those_asked_for_while_one_is_under_way_become_one_that_begins_after_it() -> None:
+    """The file may have changed after the first one read it: one more is needed, and no more than one."""
+    reload = FakeReload()
+    reloads = Reloads(reload, lambda: None)
+    reloads.start()
+    first = reloads.ask()
+    assert reload.began.acquire(timeout=WAIT_SECONDS)
+    later = [reloads.ask() for _ in range(20)]
+    assert len(set(later)) == 1
+    assert later[0] is not first
+    reload.may_end.release(2)
+    assert later[0].result(WAIT_SECONDS) is None
+    assert first.done()
+    assert reload.calls == 2
+    reloads.stop()
+
+
+def test_what_went_wrong_is_the_result_and_the_next_one_is_done_all_the_same() -> None:
+    reload = FakeReload()
+    reloads = Reloads(reload, lambda: None)
+    reloads.start()
+    reload.error = ConfigError(["config.yml:1: wrong"])
+    reload.may_end.release(2)
+    assert reloads.ask().result(WAIT_SECONDS) is reload.error
+    reload.error = None
+    assert reloads.ask().result(WAIT_SECONDS) is None
+    reloads.stop()
+
+
+def test_one_that_takes_long_is_said_to() -> None:
+    """The file may be on a mount that hangs: who waits for the change must learn why nothing happens."""
+    reload, said = FakeReload(), threading.Event()
+    reloads = Reloads(reload, said.set, slow_seconds=0.0)
+    reloads.start()
+    outcome = reloads.ask()
+    assert said.wait(WAIT_SECONDS)
+    assert not outcome.done()
+    reload.may_end.release()
+    assert outcome.result(WAIT_SECONDS) is None
+    reloads.stop()
