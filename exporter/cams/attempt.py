@@ -7,6 +7,7 @@ worker, and lets another thread abort it.  Knows nothing of HTTP.
 from __future__ import annotations
 
 import contextlib
+import math
 import select
 import socket
 import ssl
@@ -34,8 +35,8 @@ class Attempt:
 
     def __init__(self, clock: Clock, timeout_seconds: float) -> None:
         self._clock = clock
-        self._timeout_seconds = timeout_seconds
         self._started_at = clock.monotonic()
+        self._deadline_at = self._started_at + timeout_seconds
         self._lock = threading.Lock()
         self._socket: BoundedSocket | BoundedTLSSocket | None = None
         self._aborted = False
@@ -50,7 +51,7 @@ class Attempt:
         """Seconds left, more than 0; raises TimeoutError when none are, and AbortedError after `abort`."""
         if self._aborted:
             raise AbortedError("the client was closed")
-        seconds = self._timeout_seconds - self.elapsed_seconds
+        seconds = self._deadline_at - self._clock.monotonic()
         if seconds <= 0:
             raise TimeoutError
         return seconds
@@ -62,7 +63,19 @@ class Attempt:
         try:
             yield
         finally:
-            self._started_at += self._clock.monotonic() - began_at
+            seconds = self._clock.monotonic() - began_at
+            self._started_at += seconds
+            self._deadline_at += seconds
+
+    @contextlib.contextmanager
+    def limited(self, seconds: float) -> Iterator[None]:
+        """In here at most `seconds` of the time left are to be had; nothing may pause."""
+        deadline_at = self._deadline_at
+        self._deadline_at = min(deadline_at, self._clock.monotonic() + seconds)
+        try:
+            yield
+        finally:
+            self._deadline_at = deadline_at
 
     def use(self, sock: BoundedSocket | BoundedTLSSocket) -> None:
         """Bind `sock` to this attempt; closes it and raises AbortedError after `abort`."""
@@ -88,6 +101,11 @@ class _Bounded(socket.socket):
     The socket itself never blocks; what cannot go on waits here.  A timeout of the socket's own would cost several
     system calls for each of ours, and each is a hand-over between threads.
     """
+
+    peer_address: Any = None
+    """Where it leads, as `connect` took it; None before."""
+    renew_at = math.inf
+    """When a new connection should take its place (monotonic)."""
 
     _attempt: Attempt | None = None
     _allowance = 0
@@ -160,10 +178,11 @@ class _Bounded(socket.socket):
 class BoundedSocket(_Bounded):
     """A TCP socket that keeps an attempt's deadline."""
 
-    def connect_within(self, address: Any, seconds: float) -> None:
-        """Connect, giving up after `seconds`."""
-        self.settimeout(seconds)
-        self.connect(address)
+    def connect(self, address: Any) -> None:
+        """As the socket's own, within the time left."""
+        assert self._attempt is not None, "not serving an attempt"  # noqa: S101 - a bug here would hang a worker
+        self.settimeout(self._attempt.remaining())
+        super().connect(address)
         self.setblocking(False)
 
 

@@ -21,10 +21,10 @@ from requests import PreparedRequest, Request
 from exporter import __version__
 from exporter.cams.answers import Redaction, Reply, read_answer
 from exporter.cams.attempt import Attempt
-from exporter.cams.dialing import Dialer, Endpoint, Lookup
+from exporter.cams.dialing import Connection, Dialer, Endpoint, Lookup
 from exporter.cams.failures import FAILURES, api_error
 from exporter.cams.signing import Acs3Auth
-from exporter.cams.transport import Connection, Transport
+from exporter.cams.transport import Transport
 from exporter.errors import ApiError, CredentialsError, Kind
 from exporter.logs import fields
 from exporter.model import OPERATION, Answer, Clock, Credential, PhoneNumber, Slot
@@ -93,7 +93,7 @@ class Client:
         self._timeout_seconds = timeout_seconds
         self._credentials = credentials
         self._clock = clock
-        self._transport = Transport(Dialer(endpoint, lookup), clock, max_connections)
+        self._transport = Transport(Dialer(endpoint, clock, lookup), clock, max_connections)
         self._url = f"{'https' if endpoint.context else 'http'}://{endpoint.netloc}/"
         self._template = Request("POST", self._url, headers={**_HEADERS, "host": endpoint.netloc}).prepare()
 

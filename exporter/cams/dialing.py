@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import functools
 import os
+import random
 import ssl
 import threading
 from collections.abc import Callable
@@ -22,12 +23,22 @@ from urllib.parse import urlsplit
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from exporter.cams.attempt import Attempt, BoundedSocket, BoundedTLSSocket
+from exporter.cams.failures import FAILURES
 from exporter.cams.proxies import Proxy, proxy_for
 from exporter.cams.response import FinalResponse
 from exporter.errors import ConfigError
+from exporter.model import Clock
 
 Lookup = Callable[..., list[Any]]
 """`socket.getaddrinfo`, or what stands for it in a test."""
+
+Connection = BoundedSocket | BoundedTLSSocket
+
+PASSED_OVER_SECONDS = 300.0
+"""An address that failed is tried after the others for so long."""
+
+RENEW_SECONDS = 300.0
+"""A connection's age, give or take a fifth, at which a new one takes its place: the name may lead elsewhere by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,52 +87,67 @@ def _tls_context(path: str, _version: tuple[int, int, int]) -> ssl.SSLContext:
 
 
 class Dialer:
-    """Connects to one endpoint; thread-safe."""
+    """Connects to one endpoint; thread-safe.
 
-    def __init__(self, endpoint: Endpoint, lookup: Lookup = getaddrinfo) -> None:
+    A host may have several addresses.  One that failed is tried after the others for `PASSED_OVER_SECONDS`, and where
+    all failed, the one that did so longest ago comes first.
+    """
+
+    def __init__(self, endpoint: Endpoint, clock: Clock, lookup: Lookup = getaddrinfo) -> None:
         self._endpoint = endpoint
+        self._clock = clock
         self._resolver = Resolver(lookup)
+        self._failed_at: dict[Any, float] = {}  # by address; replaced, never changed
 
-    def dial(self, attempt: Attempt) -> BoundedSocket | BoundedTLSSocket:
-        """A connection ready for a request.  Raises OSError (TimeoutError, ssl.SSLError, …) or HTTPException."""
-        proxy = self._endpoint.proxy
-        sock: BoundedSocket | BoundedTLSSocket = self._connected(attempt, proxy or self._endpoint)
+    def dial(self, attempt: Attempt) -> Connection:
+        """A connection ready for a request.  Raises one of FAILURES: that of the address tried first."""
+        peer = self._endpoint.proxy or self._endpoint
+        addresses = self._in_order(self._resolver.resolve(peer.host, peer.port, attempt))
+        whole, failures = attempt.remaining(), list[tuple[Exception, str]]()
+        for index, found in enumerate(addresses, 1):
+            rest = attempt.remaining()
+            is_last = index == len(addresses) or rest <= whole / 4  # the next ones have their turn in another attempt
+            try:
+                with attempt.limited(rest if is_last else rest / 2):
+                    return self._dialed(found, attempt, peer)
+            except FAILURES as error:
+                self.failed(found[4])
+                failures.append((error, attempt.doing))
+        if not failures:
+            raise OSError("the host has no address")
+        first, attempt.doing = failures[0]
+        raise first
+
+    def failed(self, address: Any) -> None:
+        """A connection to `address`, a socket's `peer_address`, could not be made or did not serve."""
+        now = self._clock.monotonic()
+        recent = {each: at for each, at in self._failed_at.items() if now - at < PASSED_OVER_SECONDS}
+        self._failed_at = recent | {address: now}
+
+    def _in_order(self, addresses: list[Any]) -> list[Any]:
+        since, failed_at = self._clock.monotonic() - PASSED_OVER_SECONDS, self._failed_at
+        return sorted(addresses, key=lambda found: max(since, failed_at.get(found[4], since)))
+
+    def _dialed(self, found: Any, attempt: Attempt, peer: Endpoint | Proxy) -> Connection:
+        family, kind, protocol, _, address = found
+        attempt.doing = f"connecting to {peer.host}:{peer.port}"
+        sock: Connection = BoundedSocket(family, kind, protocol)
         try:
-            if proxy is not None:
-                self._tunnel(attempt, sock, proxy)
+            attempt.use(sock)
+            sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+            sock.connect(address)
+            if isinstance(peer, Proxy):
+                self._tunnel(attempt, sock, peer)
             if self._endpoint.context is not None:
                 sock = self._secured(attempt, sock, self._endpoint.context)
         except BaseException:
             sock.close()
             raise
+        sock.peer_address = address
+        sock.renew_at = self._clock.monotonic() + RENEW_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
         return sock
 
-    def _connected(self, attempt: Attempt, peer: Endpoint | Proxy) -> BoundedSocket:
-        """TCP to the first address that answers; each gets its share of the time left."""
-        addresses = self._resolver.resolve(peer.host, peer.port, attempt)
-        attempt.doing = f"connecting to {peer.host}:{peer.port}"
-        for left in range(len(addresses), 0, -1):
-            try:
-                return self._connected_to(addresses[-left], attempt, attempt.remaining() / left)
-            except OSError:
-                if left == 1:
-                    raise
-        raise OSError("the host has no address")
-
-    @staticmethod
-    def _connected_to(found: Any, attempt: Attempt, seconds: float) -> BoundedSocket:
-        family, kind, protocol, _, address = found
-        sock = BoundedSocket(family, kind, protocol)
-        try:
-            attempt.use(sock)
-            sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
-            sock.connect_within(address, seconds)
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-    def _tunnel(self, attempt: Attempt, sock: BoundedSocket | BoundedTLSSocket, proxy: Proxy) -> None:
+    def _tunnel(self, attempt: Attempt, sock: Connection, proxy: Proxy) -> None:
         attempt.doing = f"asking the proxy {proxy.host}:{proxy.port} for a tunnel"
         bracketed = f"[{self._endpoint.host}]" if ":" in self._endpoint.host else self._endpoint.host
         target = f"{bracketed}:{self._endpoint.port}"
@@ -134,9 +160,7 @@ class Dialer:
             if not 200 <= response.status < 300:
                 raise ConnectionError(f"HTTP {response.status}")
 
-    def _secured(
-        self, attempt: Attempt, sock: BoundedSocket | BoundedTLSSocket, context: ssl.SSLContext
-    ) -> BoundedTLSSocket:
+    def _secured(self, attempt: Attempt, sock: Connection, context: ssl.SSLContext) -> BoundedTLSSocket:
         host = self._endpoint.host
         attempt.doing = f"in the TLS handshake with {host}"
         secured = context.wrap_socket(sock, server_hostname=host.rstrip("."), do_handshake_on_connect=False)

@@ -20,8 +20,9 @@ from requests import PreparedRequest
 from requests.structures import CaseInsensitiveDict
 
 from exporter.cams.answers import MAX_BODY_BYTES, Reply
-from exporter.cams.attempt import Attempt, BoundedSocket, BoundedTLSSocket
-from exporter.cams.dialing import Dialer
+from exporter.cams.attempt import Attempt
+from exporter.cams.dialing import Connection, Dialer
+from exporter.cams.failures import FAILURES
 from exporter.cams.response import FinalResponse
 from exporter.model import Clock
 
@@ -35,7 +36,8 @@ call, a hand-over between threads."""
 SUSPICION_SECONDS = 60.0
 """Where a connection was found closed at its slot, none is trusted for this long: that slot was lost."""
 
-Connection = BoundedSocket | BoundedTLSSocket
+RENEW_RETRY_SECONDS = 60.0
+"""How long a connection that could not be renewed stays in use before that is tried again."""
 
 
 class _Idle(NamedTuple):
@@ -73,18 +75,32 @@ class Transport:
                 self._attempts.discard(attempt)
 
     def connect(self, attempt: Attempt) -> Connection:
-        """A connection fit for a request, kept or new.  Raises OSError or HTTPException."""
+        """A connection fit for a request, kept or new; raises as `Dialer.dial`."""
         connection = self._take()
         if connection is None:
             return self._dialer.dial(attempt)
         attempt.use(connection)
-        return connection
+        if self._clock.monotonic() < connection.renew_at:
+            return connection
+        return self._renewed(connection, attempt)
 
     def replace(self, connection: Connection, attempt: Attempt) -> Connection:
         """A new connection instead of one that the server closed while it waited; raises as `connect`."""
         self._suspicious_until = self._clock.monotonic() + SUSPICION_SECONDS
         connection.close()
         return self._dialer.dial(attempt)
+
+    def _renewed(self, connection: Connection, attempt: Attempt) -> Connection:
+        """A new connection, or `connection` still where none can be had: what works must not end for that."""
+        try:
+            with attempt.limited(attempt.remaining() / 2):
+                fresh = self._dialer.dial(attempt)
+        except FAILURES:
+            connection.renew_at = self._clock.monotonic() + RENEW_RETRY_SECONDS
+            attempt.use(connection)
+            return connection
+        connection.close()
+        return fresh
 
     def send(self, connection: Connection, request: PreparedRequest, attempt: Attempt) -> None:
         """Send `request`; `connection` is closed where that fails.  Raises OSError."""
@@ -93,6 +109,7 @@ class Transport:
             connection.sendall(_head(request))
         except BaseException:
             connection.close()
+            self._dialer.failed(connection.peer_address)
             raise
 
     def receive(self, connection: Connection, attempt: Attempt) -> Reply:
@@ -108,6 +125,9 @@ class Transport:
                 attempt.doing = "reading the answer"
                 reply = _reply(response)
                 keep = response.status >= 200 and response.isclosed() and not response.will_close
+        except FAILURES:
+            self._dialer.failed(connection.peer_address)
+            raise
         finally:
             if keep:
                 self.release(connection)

@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 import trustme
 
-from exporter.cams.dialing import Endpoint, endpoint_of
+from exporter.cams.dialing import PASSED_OVER_SECONDS, Endpoint, Lookup, endpoint_of
 from exporter.cams.proxies import Proxy
+from exporter.cams.transport import TRUSTED_SECONDS
 from exporter.errors import ConfigError
 from tests.support.clients import client_of, error_of, gated
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
-from tests.support.rawserver import SOON, Peer, RawServer, answering, authority, ok, tls_context
+from tests.support.rawserver import SOON, Peer, RawServer, Script, answering, authority, ok, tls_context
 
 TIMEOUT = 0.4
 LATE = 8.0
@@ -333,13 +334,152 @@ def test_the_next_look_up_after_a_failed_one_is_a_new_one() -> None:
         assert client.fetch(number()).status == "VERIFIED"
 
 
+def test_a_refused_connection_is_a_connection_error() -> None:
+    port = refusing_port()
+    with client_of(f"http://127.0.0.1:{port}") as client:
+        error = error_of(client)
+    assert (error.code, error.message) == ("connection_error", f"connecting to 127.0.0.1:{port}: Connection refused")
+
+
+# several addresses
+
+
+def leading_to(*ports: int) -> Lookup:
+    """A look-up that finds one address for each port, in this order."""
+
+    def lookup(host: str, port: int, **more: Any) -> list[Any]:
+        return [found for each in ports for found in everything_is_here(host, each, **more)]
+
+    return lookup
+
+
+def refusing_port() -> int:
+    """A port at which nobody listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port: int = unused.getsockname()[1]
+    return port
+
+
+def broken_certificate(peer: Peer) -> None:
+    with contextlib.suppress(ssl.SSLError):
+        peer.secure(tls_context("elsewhere.example"))
+
+
+def once(script: Script) -> Script:
+    """Serves one request and ends the connection, so that the next one needs another."""
+
+    def served(peer: Peer) -> None:
+        peer.secure(tls_context("cams.example"))
+        peer.read_request()
+        script(peer)
+
+    return served
+
+
+FAILING_ADDRESSES: dict[str, Script] = {
+    "silent in the handshake": Peer.hang,
+    "closes at once": lambda peer: None,
+    "resets": Peer.reset,
+    "another's certificate": broken_certificate,
+    "no TLS": lambda peer: peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("script", FAILING_ADDRESSES.values(), ids=FAILING_ADDRESSES)
+def test_an_address_that_fails_is_passed_over_for_a_while(script: Script, ca_file: Path) -> None:
+    """The next one is tried within the deadline; and polls do not pay for the failing one each time."""
+    clock = FakeClock()
+    with RawServer(script) as failing, RawServer(once(lambda peer: peer.send(ok()))) as good:
+        lookup = leading_to(failing.port, good.port)
+        with client_of(
+            "https://cams.example", ca_file=ca_file, lookup=lookup, clock=clock, timeout_seconds=2
+        ) as client:
+            for _ in range(3):
+                assert client.fetch(number()).status == "VERIFIED"
+                clock.advance(TRUSTED_SECONDS + 1)
+            assert (failing.connections, good.connections) == (1, 3)
+            clock.advance(PASSED_OVER_SECONDS)
+            assert client.fetch(number()).status == "VERIFIED"
+            assert (failing.connections, good.connections) == (2, 4)
+
+
+def test_an_address_that_drips_its_handshake_leaves_time_for_the_next(ca_file: Path) -> None:
+    with (
+        RawServer(lambda peer: peer.drip(b"\x16\x03\x03\x10\x00" + b"\x02" * 4000)) as dripping,
+        RawServer(once(lambda peer: peer.send(ok()))) as good,
+    ):
+        lookup = leading_to(dripping.port, good.port)
+        with client_of("https://cams.example", ca_file=ca_file, lookup=lookup, timeout_seconds=4) as client:
+            assert client.fetch(number()).status == "VERIFIED"
+
+
+@pytest.mark.parametrize("script", [Peer.hang, Peer.reset, lambda peer: None], ids=["silent", "resets", "closes"])
+def test_an_address_that_takes_requests_and_answers_none_is_passed_over(script: Script, ca_file: Path) -> None:
+    """The request that it took is lost, since a slot was used for it; the next one goes elsewhere."""
+    with RawServer(once(script)) as failing, RawServer(once(lambda peer: peer.send(ok()))) as good:
+        lookup = leading_to(failing.port, good.port)
+        with client_of("https://cams.example", ca_file=ca_file, lookup=lookup, timeout_seconds=2) as client:
+            assert error_of(client).code in {"timeout", "connection_error"}
+            assert client.fetch(number()).status == "VERIFIED"
+            assert (failing.connections, good.connections) == (1, 1)
+
+
+def test_addresses_that_all_fail_are_tried_again_in_turn(ca_file: Path) -> None:
+    tried: list[int] = []
+    clock = FakeClock()
+
+    def failing(index: int) -> Script:
+        def script(peer: Peer) -> None:
+            tried.append(index)
+            once(lambda peer: None)(peer)
+
+        return script
+
+    with RawServer(failing(0)) as first, RawServer(failing(1)) as second, RawServer(failing(2)) as third:
+        lookup = leading_to(first.port, second.port, third.port)
+        with client_of("https://cams.example", ca_file=ca_file, lookup=lookup, clock=clock) as client:
+            for _ in range(7):
+                assert error_of(client).code == "connection_error"
+                clock.advance(1.0)
+    assert tried == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_of_many_silent_addresses_three_are_tried_in_an_attempt_and_the_next_begins_where_it_ended(
+    ca_file: Path,
+) -> None:
+    """Each has half of the time left, so that soon too little is left for any: none is passed over for that."""
+    clock = FakeClock()
+    tried: list[int] = []
+
+    def silent(index: int) -> Script:
+        def script(peer: Peer) -> None:
+            tried.append(index)
+            (attempt,) = client._transport._attempts
+            clock.advance(attempt.remaining())  # all that it may take
+
+        return script
+
+    with contextlib.ExitStack() as servers:
+        ports = [servers.enter_context(RawServer(silent(index))).port for index in range(7)]
+        good = servers.enter_context(RawServer(once(lambda peer: peer.send(ok()))))
+        lookup = leading_to(*ports, good.port)
+        with client_of(
+            "https://cams.example", ca_file=ca_file, lookup=lookup, clock=clock, timeout_seconds=20
+        ) as client:
+            assert error_of(client).code == "timeout"
+            assert tried == [0, 1, 2]
+            assert error_of(client).code == "timeout"
+            assert tried == [0, 1, 2, 3, 4, 5]
+            assert client.fetch(number()).status == "VERIFIED"
+            assert tried == [0, 1, 2, 3, 4, 5, 6]
+
+
 def test_every_address_is_tried() -> None:
     def lookup(host: str, port: int, **more: Any) -> list[Any]:
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
-            refusing = unused.getsockname()[1]
         broken = (socket.AF_INET, socket.SOCK_STREAM, 77, "", ("127.0.0.1", port))
-        return [broken, *everything_is_here(host, refusing, **more), *everything_is_here(host, port, **more)]
+        refusing = [found for _ in range(20) for found in everything_is_here(host, refusing_port(), **more)]
+        return [broken, *refusing, *everything_is_here(host, port, **more)]
 
     with RawServer(answering(ok())) as server, client_of(f"http://a.example:{server.port}", lookup=lookup) as client:
         assert client.fetch(number()).status == "VERIFIED"
@@ -352,25 +492,41 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next() -> None:
             waiting = crowd.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
-
-        def lookup(host: str, port: int, **more: Any) -> list[Any]:
-            silent = everything_is_here(host, full.getsockname()[1], **more)
-            return [*silent, *everything_is_here(host, port, **more)]
-
-        with (
-            RawServer(answering(ok())) as server,
-            client_of(f"http://a.example:{server.port}", lookup=lookup, timeout_seconds=4.0) as client,
-        ):
-            assert client.fetch(number()).status == "VERIFIED"
+        with RawServer(answering(ok())) as server:
+            lookup = leading_to(full.getsockname()[1], server.port)
+            with client_of("http://a.example", lookup=lookup, timeout_seconds=4.0) as client:
+                assert client.fetch(number()).status == "VERIFIED"
 
 
-def test_a_refused_connection_is_a_connection_error() -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-        with client_of(f"http://127.0.0.1:{port}") as client:
+@pytest.mark.parametrize("ipv6_first", [True, False])
+def test_a_host_of_both_families_is_reached_over_the_one_that_works(ipv6_first: bool) -> None:
+    def lookup(host: str, port: int, **more: Any) -> list[Any]:
+        closed = socket.getaddrinfo("::1", refusing_port(), **more)
+        open_ = everything_is_here(host, port, **more)
+        return [*closed, *open_] if ipv6_first else [*open_, *closed]
+
+    with RawServer(answering(ok())) as server, client_of(f"http://a.example:{server.port}", lookup=lookup) as client:
+        assert client.fetch(number()).status == "VERIFIED"
+
+
+def test_the_error_is_that_of_the_address_tried_first(ca_file: Path) -> None:
+    """The resolver puts the one first that should work; of the others the network may know nothing."""
+    with RawServer(broken_certificate) as server:
+        lookup = leading_to(server.port, refusing_port())
+        with client_of("https://cams.example", ca_file=ca_file, lookup=lookup) as client:
             error = error_of(client)
-    assert (error.code, error.message) == ("connection_error", f"connecting to 127.0.0.1:{port}: Connection refused")
+    assert error.code == "tls_error"
+    assert error.message.startswith("in the TLS handshake with cams.example: Hostname mismatch")
+
+
+def test_a_proxy_of_several_addresses_is_reached_at_the_one_that_works(
+    ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    with RawServer(Peer.hang) as silent, RawServer(tunnel) as proxy:
+        lookup = leading_to(silent.port, proxy.port)
+        with client_of("https://cams.example", ca_file=ca_file, lookup=lookup, timeout_seconds=2) as client:
+            assert client.fetch(number()).status == "VERIFIED"
 
 
 # proxies

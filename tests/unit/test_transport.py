@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+import math
 import select
 import socket
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from exporter.cams.answers import MAX_BODY_BYTES
 from exporter.cams.client import MAX_SLOTS, Client
+from exporter.cams.dialing import RENEW_SECONDS, Connection
 from exporter.cams.response import MAX_INTERIM
-from exporter.cams.transport import MAX_IDLE_SECONDS, SUSPICION_SECONDS, TRUSTED_SECONDS, Connection
+from exporter.cams.transport import MAX_IDLE_SECONDS, SUSPICION_SECONDS, TRUSTED_SECONDS
 from exporter.errors import ApiError
 from tests.support.clients import client_of, error_of, gated
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
 from tests.support.patience import PATIENCE_SECONDS
-from tests.support.rawserver import ANSWER, SOON, Peer, RawServer, Script, answering, http, ok
+from tests.support.rawserver import ANSWER, SOON, Peer, RawServer, Script, answering, authority, http, ok, tls_context
 
 TIMEOUT = 0.4
 LATE = 8.0
@@ -253,6 +258,91 @@ def test_no_more_connections_are_kept_than_allowed() -> None:
             thread.join(SOON)
         assert server.connections == 6
         assert len(kept(client)) == 2
+
+
+# renewal
+
+
+def to(server: RawServer) -> list[Any]:
+    return socket.getaddrinfo("127.0.0.1", server.port, type=socket.SOCK_STREAM)
+
+
+def poll_for(seconds: float, client: Client, clock: FakeClock) -> None:
+    """Poll often enough to keep a connection alive."""
+    for _ in range(math.ceil(seconds / (MAX_IDLE_SECONDS / 2))):
+        assert client.fetch(number()).status == "VERIFIED"
+        clock.advance(MAX_IDLE_SECONDS / 2)
+
+
+OLD_SECONDS = RENEW_SECONDS * 1.2
+"""No connection is older."""
+
+
+def test_a_name_that_moves_is_followed_while_connections_live() -> None:
+    clock = FakeClock()
+    with RawServer(answering(ok())) as old, RawServer(answering(ok())) as new:
+        leads_to = [old]
+        lookup = lambda *_, **__: to(leads_to[0])  # noqa: E731 - a lookup
+        with client_of("http://cams.example", lookup=lookup, clock=clock) as client:
+            poll_for(RENEW_SECONDS / 2, client, clock)
+            assert old.connections == 1
+            leads_to[0] = new
+            poll_for(OLD_SECONDS, client, clock)
+            assert (old.connections, new.connections) == (1, 1)
+            assert client.fetch(number()).status == "VERIFIED"
+            before = len(old.requests)
+            poll_for(OLD_SECONDS, client, clock)
+            assert len(old.requests) == before
+
+
+def test_connections_are_not_all_renewed_at_once() -> None:
+    """They are made together when the exporter starts."""
+    clock = FakeClock()
+    with RawServer(answering(ok())) as server:
+        renewals = set()
+        for _ in range(10):
+            with client_of(server.url, clock=clock) as client:
+                client.fetch(number())
+                (connection,) = kept(client)
+                renewals.add(connection.renew_at - clock.now)
+    assert len(renewals) == 10
+    assert all(0.8 * RENEW_SECONDS <= age <= OLD_SECONDS for age in renewals)
+
+
+def no_name(server: RawServer) -> list[Any]:
+    raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+
+def no_answer_of_dns(server: RawServer) -> list[Any]:
+    server.stopping.wait(SOON)
+    return []
+
+
+@pytest.mark.parametrize("trouble", [no_name, no_answer_of_dns, to], ids=["no name", "no answer of DNS", "silent"])
+def test_a_connection_that_works_outlives_a_renewal_that_fails(
+    trouble: Callable[[RawServer], list[Any]], tmp_path: Path
+) -> None:
+    """DNS that is away, or leads to where nobody answers, must not cost a poll."""
+    ca_file = tmp_path / "ca.pem"
+    authority().cert_pem.write_to_path(ca_file)
+    clock = FakeClock()
+    renewals: list[str] = []
+    with (
+        RawServer(answering(ok()), tls_context("cams.example")) as server,
+        RawServer(Peer.hang) as silent,
+    ):
+
+        def lookup(host: str, port: int, **more: Any) -> list[Any]:
+            if server.requests:
+                renewals.append(host)
+                return trouble(silent)
+            return to(server)
+
+        url = "https://cams.example"
+        with client_of(url, ca_file=ca_file, lookup=lookup, clock=clock, timeout_seconds=2) as client:
+            poll_for(OLD_SECONDS + MAX_IDLE_SECONDS, client, clock)
+        assert server.connections == 1
+        assert renewals
 
 
 def dripping(data: bytes, before: bytes = b"") -> Script:
