@@ -16,7 +16,11 @@ MAX_ARENAS = 2
 """glibc gives threads heaps of their own, here up to 16, and what is freed in one serves no other: with hundreds of
 polling threads 10 MiB lie idle.  The interpreter lets one thread allocate at a time anyway."""
 
-_M_ARENA_MAX = -8
+MMAP_BYTES = 1024 * 1024
+"""What is larger goes back to the system as soon as it is freed.  glibc raises this bound up to 32 MiB by itself, and
+then keeps scrapes of many megabytes that nobody holds any more."""
+
+_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3
 """glibc's malloc.h."""
 
 
@@ -24,7 +28,9 @@ def tune() -> None:
     """Before threads are started, once a process."""
     gc.set_threshold(GC_THRESHOLD)
     with contextlib.suppress(OSError, AttributeError):  # another C library has no such call, nor the trouble
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, MAX_ARENAS)
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_ARENA_MAX, MAX_ARENAS)
+        mallopt(_M_MMAP_THRESHOLD, MMAP_BYTES)
 
 
 def spare_what_stays() -> None:

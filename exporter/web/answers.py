@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
@@ -11,6 +12,9 @@ TEXT = "text/plain; charset=utf-8"
 Send = Callable[[web.Response], Awaitable[web.Response]]
 """Writes a response out; returns it once it is written."""
 
+PIECE_BYTES = 64 * 1024
+"""A longer body is written in pieces of this size, the next one when the client has read most of those before."""
+
 _COMMON_HEADERS = {
     "Cache-Control": "no-store",
     "Server": "cams_exporter",
@@ -18,11 +22,35 @@ _COMMON_HEADERS = {
 }
 
 
-def answer(status: int, body: bytes, content_type: str, headers: Mapping[str, str] | None = None) -> web.Response:
+class Pieces:
+    """A body that is written piece by piece: a copy of it for each client that does not read would take the memory."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.taken = 0
+        """Bytes that have been written out."""
+
+    def __aiter__(self) -> Pieces:
+        return self
+
+    async def __anext__(self) -> memoryview:
+        """The next piece; other tasks have their turn first, for a fast client never has to be waited for."""
+        await asyncio.sleep(0)
+        piece = memoryview(self.body)[self.taken : self.taken + PIECE_BYTES]
+        if not piece:
+            raise StopAsyncIteration
+        self.taken += len(piece)
+        return piece
+
+
+def answer(
+    status: int, body: bytes | Pieces, content_type: str, headers: Mapping[str, str] | None = None
+) -> web.Response:
     """A response with the common headers; `headers` come on top."""
-    return web.Response(
-        status=status, body=body, headers={**_COMMON_HEADERS, "Content-Type": content_type, **(headers or {})}
-    )
+    all_headers = {**_COMMON_HEADERS, "Content-Type": content_type, **(headers or {})}
+    if isinstance(body, Pieces):
+        all_headers["Content-Length"] = str(len(body.body))
+    return web.Response(status=status, body=body, headers=all_headers)
 
 
 def plain(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -16,7 +17,7 @@ from aiohttp import web
 
 from exporter.exposition import Format
 from exporter.logs import fields
-from exporter.web.answers import Send, answer, plain
+from exporter.web.answers import Pieces, Send, answer, plain
 from exporter.web.negotiation import accepts_gzip, negotiate_format
 from exporter.web.offload import Offload
 from exporter.web.unread import Unread
@@ -25,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 THREADS = 1
 """Rendering holds the interpreter's lock: more threads make no scrape faster, and delay the probes."""
+
+RETRY_SECONDS = 0.02
+"""Between two looks whether there is room in memory for one more answer."""
 
 _Asked = tuple[Format, bool, frozenset[str]]
 
@@ -54,6 +58,7 @@ class Scrapes:
         self._unread = unread
         self._under_way = 0
         self._renderings: dict[_Asked, _Rendering] = {}
+        self._turn = asyncio.Lock()
         self._offload = Offload(THREADS, "scrape")
 
     def start(self) -> None:
@@ -71,13 +76,13 @@ class Scrapes:
             return await send(plain(503, text))
         self._under_way += 1
         try:
-            response = await self._render(request)
-            with self._unread.sending(request.transport):
+            response, pieces = await self._render(request)
+            with self._unread.sending(request.transport, pieces):
                 return await send(response)
         finally:
             self._under_way -= 1
 
-    async def _render(self, request: web.BaseRequest) -> web.Response:
+    async def _render(self, request: web.BaseRequest) -> tuple[web.Response, Pieces | None]:
         fmt = negotiate_format(",".join(request.headers.getall("Accept", ())))
         gzip = accepts_gzip(",".join(request.headers.getall("Accept-Encoding", ())))
         names = frozenset(request.query.getall("name[]", ()))
@@ -85,11 +90,12 @@ class Scrapes:
             body = await self._shared((fmt, gzip, names))
         except Exception:  # whatever the exposer raises: the client learns that it failed, the log why
             logger.exception("scrape failed", extra=fields(path=request.path))
-            return plain(500, "the scrape failed; the exporter's log says why")
+            return plain(500, "the scrape failed; the exporter's log says why"), None
         headers = {"Vary": "Accept, Accept-Encoding"}
         if gzip:
             headers["Content-Encoding"] = "gzip"
-        return answer(200, body, fmt.content_type, headers)
+        pieces = Pieces(body)
+        return answer(200, pieces, fmt.content_type, headers), pieces
 
     async def _shared(self, asked: _Asked) -> bytes:
         """The bytes asked for, of a rendering that is under way if there is one.
@@ -100,7 +106,7 @@ class Scrapes:
         if rendering is None:
             fmt, gzip, names = asked
             call = partial(self._exposer.scrape, fmt, gzip=gzip, names=names)
-            rendering = self._renderings[asked] = _Rendering(asyncio.ensure_future(self._offload.run(call)))
+            rendering = self._renderings[asked] = _Rendering(asyncio.ensure_future(self._in_turn(call)))
         rendering.waiters += 1
         try:
             return await asyncio.shield(rendering.bytes)
@@ -109,3 +115,16 @@ class Scrapes:
             if not rendering.waiters:
                 del self._renderings[asked]
                 rendering.bytes.cancel()
+
+    async def _in_turn(self, call: Callable[[], bytes]) -> bytes:
+        """The bytes that `call` renders, once there is room for them; who waits for that holds nothing."""
+        async with self._turn:
+            while not self._unread.make_room(self._rendered()):  # noqa: ASYNC110 - the time that passes changes it
+                await asyncio.sleep(RETRY_SECONDS)
+            return await self._offload.run(call)
+
+    def _rendered(self) -> Iterator[bytes]:
+        """What will be sent in a moment."""
+        for one in self._renderings.values():
+            if one.bytes.done() and not one.bytes.cancelled() and one.bytes.exception() is None:
+                yield one.bytes.result()

@@ -6,44 +6,93 @@ place, and the memory of its answer, until the send deadline; forty of them woul
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from exporter.web.answers import Pieces
+
+if TYPE_CHECKING:
+    import asyncio
 
 PATIENCE_SECONDS = 1.0
-"""An answer that is being sent for less than this is never given up for another."""
+"""An answer that is being sent for less than this does not lose its place to another."""
+
+TRIAL_SECONDS = 0.25
+"""Nor does it lose its memory to another before this: until then nobody can tell how fast it is read."""
+
+MAX_BYTES = 64 * 1024 * 1024
+"""Of all answers that are being sent; beyond this there is one at most."""
+
+
+@dataclass(slots=True, eq=False)
+class _Sending:
+    transport: asyncio.Transport
+    since: float
+    pieces: Pieces | None
+
+    def pace(self, now: float) -> float:
+        """Bytes a second, since it began; 0 where nobody counts."""
+        return self.pieces.taken / max(now - self.since, 1e-3) if self.pieces is not None else 0.0
 
 
 class Unread:
-    """The connections on which an answer is being sent, the longest first.  Lives in one event loop."""
+    """The answers that are being sent.  Lives in one event loop."""
 
     def __init__(
-        self, patience_seconds: float = PATIENCE_SECONDS, monotonic: Callable[[], float] = time.monotonic
+        self,
+        patience_seconds: float = PATIENCE_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         self._patience_seconds = patience_seconds
         self._monotonic = monotonic
-        self._since: OrderedDict[asyncio.Transport, float] = OrderedDict()
+        self._max_bytes = max_bytes
+        self._all: list[_Sending] = []  # the longest first
 
     @contextmanager
-    def sending(self, transport: asyncio.Transport | None) -> Iterator[None]:
+    def sending(self, transport: asyncio.Transport | None, pieces: Pieces | None = None) -> Iterator[None]:
         """While the block lasts an answer is being sent on this connection (None: it is gone already)."""
-        if transport is not None:
-            self._since[transport] = self._monotonic()
+        if transport is None:
+            yield
+            return
+        one = _Sending(transport, self._monotonic(), pieces)
+        self._all.append(one)
         try:
             yield
         finally:
-            if transport is not None:
-                self._since.pop(transport, None)
+            if one in self._all:
+                self._all.remove(one)
 
     def give_one_up(self) -> bool:
-        """Cut the connection that takes longest; False where none has had its time."""
-        if not self._since:
+        """Cut the connection that reads slowest; False where none has had its time."""
+        return self._cut_slowest(self._patience_seconds)
+
+    def make_room(self, others: Iterable[bytes]) -> bool:
+        """Whether all unread answers, and `others`, which are sent next, leave room for one more.
+
+        The slowest clients are cut off for it; False where they must be watched longer to know which those are.  An
+        answer that several clients read is in memory once.
+        """
+        bodies = {id(body): len(body) for body in others}
+        while self._is_full(bodies):
+            if not self._cut_slowest(TRIAL_SECONDS):
+                return False
+        return True
+
+    def _is_full(self, others: Mapping[int, int]) -> bool:
+        sending = {id(one.pieces.body): len(one.pieces.body) for one in self._all if one.pieces is not None}
+        bodies = {**others, **sending}
+        return len(bodies) > 1 and sum(bodies.values()) > self._max_bytes
+
+    def _cut_slowest(self, patience_seconds: float) -> bool:
+        now = self._monotonic()
+        tried = [one for one in self._all if now - one.since >= patience_seconds]
+        if not tried:
             return False
-        transport, since = next(iter(self._since.items()))
-        if self._monotonic() - since < self._patience_seconds:
-            return False
-        del self._since[transport]
-        transport.abort()
+        slowest = min(tried, key=lambda one: one.pace(now))
+        self._all.remove(slowest)
+        slowest.transport.abort()
         return True

@@ -249,6 +249,31 @@ def test_what_is_sent_behind_a_request_takes_no_memory(tmp_path: Path) -> None:
         assert not re.search(NOISE, exporter.log), exporter.log
 
 
+def test_answers_that_nobody_reads_take_bounded_memory_which_is_given_back() -> None:
+    """Forty of 7 MB each, every one another; scrapes go on meanwhile."""
+    world = World()
+    section = fleet(world, 10_000)
+    with (
+        Simulator(world) as simulator,
+        ExporterProcess(config(simulator.url, [section])) as exporter,
+        ExitStack() as stack,
+    ):
+        connect = dialer(exporter)
+        scrape_seconds(connect)
+        before = resident_mib(exporter)
+        for index in range(60):
+            peer = stack.enter_context(socket.socket())
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            peer.settimeout(WAIT_SECONDS)
+            peer.connect(address(exporter))
+            peer.sendall(b"GET /metrics?%d HTTP/1.1\r\nHost: x\r\n\r\n" % index)
+            assert peer.recv(1) == b"H"  # each is being sent, so that none is shared
+        assert resident_mib(exporter) - before < 150
+        scrape_seconds(connect)
+        stack.close()
+        until(lambda: resident_mib(exporter) < before * 1.2, "the memory is given back")
+
+
 def test_scrapes_beyond_the_limit_are_refused_and_the_flag_is_named() -> None:
     with ExporterProcess(None, "--demo", "--web.max-requests=1") as exporter, ThreadPoolExecutor(10) as clients:
 

@@ -9,21 +9,23 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from exporter.web.answers import Pieces
 from exporter.web.scrapes import Scrapes
-from exporter.web.unread import Unread
+from exporter.web.unread import TRIAL_SECONDS, Unread
+from tests.support.clock import FakeClock
 from tests.support.webserver import FakeExposer
 
 Scrape = Callable[[str], "asyncio.Task[web.Response]"]
 
 
-def scraping(exposer: FakeExposer, play: Callable[[Scrape], Awaitable[None]]) -> None:
+def scraping(exposer: FakeExposer, play: Callable[[Scrape], Awaitable[None]], unread: Unread | None = None) -> None:
     """Run `play` with a function that begins a scrape with a query string."""
 
     async def send(response: web.Response) -> web.Response:
         return response
 
     async def main() -> None:
-        scrapes = Scrapes(exposer, 0, Unread())
+        scrapes = Scrapes(exposer, 0, unread or Unread())
         scrapes.start()
         try:
             await play(
@@ -116,3 +118,26 @@ def test_a_failure_reaches_all_that_share_it_and_no_later_one() -> None:
         assert (await scrape("")).status == 200
 
     scraping(exposer, play)
+
+
+def test_while_there_is_no_room_nothing_more_is_rendered_and_then_all_in_turn() -> None:
+    """Who waits holds no bytes: forty answers that nobody reads would fill the memory."""
+    exposer = FakeExposer(body=b"x" * 100)
+    clock = FakeClock()
+    unread = Unread(1.0, clock.monotonic, max_bytes=150)
+
+    class Stalled(asyncio.Transport):
+        def abort(self) -> None:
+            pass
+
+    async def play(scrape: Scrape) -> None:
+        with unread.sending(Stalled(), Pieces(bytes(100))), unread.sending(Stalled(), Pieces(bytes(100))):
+            waiting = [scrape(f"?name[]={index}") for index in range(5)]
+            await settled()
+            assert exposer.calls == []
+            clock.advance(TRIAL_SECONDS)
+            responses = await asyncio.gather(*waiting)
+        assert {response.status for response in responses} == {200}
+        assert len(exposer.calls) == 5
+
+    scraping(exposer, play, unread)

@@ -1,10 +1,12 @@
-"""Answers that nobody reads make room for those that somebody may."""
+"""Answers that nobody reads make room for those that somebody may: places, and memory."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 
-from exporter.web.unread import Unread
+from exporter.web.answers import Pieces
+from exporter.web.unread import TRIAL_SECONDS, Unread
 from tests.support.clock import FakeClock
 
 
@@ -15,6 +17,13 @@ class FakeTransport(asyncio.Transport):
 
     def abort(self) -> None:
         self.cut = True
+
+
+def body(size: int, taken: int = 0) -> Pieces:
+    """An answer of which so much was read."""
+    pieces = Pieces(bytes(size))
+    pieces.taken = taken
+    return pieces
 
 
 def test_the_longest_unread_answer_is_given_up_first_and_only_once_it_had_its_time() -> None:
@@ -44,3 +53,49 @@ def test_what_has_been_read_is_not_given_up() -> None:
         clock.advance(5)
         assert not unread.give_one_up()
     assert not transport.cut
+
+
+class TestMemory:
+    """The bytes of all answers that are being sent are bounded."""
+
+    def test_the_slowest_go_until_the_rest_fits_and_no_more(self) -> None:
+        clock = FakeClock()
+        unread = Unread(1.0, clock.monotonic, max_bytes=250)
+        never, fast, slow = FakeTransport(), FakeTransport(), FakeTransport()
+        with ExitStack() as stack:
+            for transport, taken in ((fast, 90), (never, 0), (slow, 10)):
+                stack.enter_context(unread.sending(transport, body(100, taken)))
+            clock.advance(TRIAL_SECONDS)
+            assert unread.make_room([])
+            assert (never.cut, slow.cut, fast.cut) == (True, False, False)
+            assert unread.make_room([bytes(100)])
+            assert (slow.cut, fast.cut) == (True, False)
+
+    def test_nobody_goes_before_it_is_known_who_is_slow(self) -> None:
+        clock = FakeClock()
+        unread = Unread(1.0, clock.monotonic, max_bytes=150)
+        first, second = FakeTransport(), FakeTransport()
+        with unread.sending(first, body(100)), unread.sending(second, body(100)):
+            assert not unread.make_room([])
+            assert (first.cut, second.cut) == (False, False)
+            clock.advance(TRIAL_SECONDS)
+            assert unread.make_room([])
+            assert (first.cut, second.cut) == (True, False)
+
+    def test_what_several_read_counts_once(self) -> None:
+        unread = Unread(max_bytes=250)
+        shared = bytes(200)
+        with ExitStack() as stack:
+            for _ in range(40):
+                stack.enter_context(unread.sending(FakeTransport(), Pieces(shared)))
+            assert unread.make_room([shared])
+            assert not unread.make_room([bytes(100)])
+
+    def test_one_answer_may_be_larger_than_the_bound(self) -> None:
+        clock = FakeClock()
+        unread = Unread(1.0, clock.monotonic, max_bytes=10)
+        transport = FakeTransport()
+        with unread.sending(transport, body(100)):
+            clock.advance(TRIAL_SECONDS)
+            assert unread.make_room([])
+            assert not transport.cut
