@@ -64,10 +64,14 @@ def endpoint_of(url: str, ca_file: Path | None) -> Endpoint:
     return Endpoint(host, parts.port or 443, parts.netloc, _context_for(ca_file), proxy_for(url))
 
 
+def authorities_of_environment() -> tuple[str, str]:
+    """The bundle to trust where the configuration names none: what names it, and its path."""
+    named = ((name, os.environ.get(name)) for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"))
+    return next(((name, path) for name, path in named if path), ("requests", DEFAULT_CA_BUNDLE_PATH))
+
+
 def _context_for(ca_file: Path | None) -> ssl.SSLContext:
-    named = {"api.ca_file": str(ca_file) if ca_file is not None else None}
-    named |= {name: os.environ.get(name) for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")}
-    source, path = next(((name, path) for name, path in named.items() if path), ("requests", DEFAULT_CA_BUNDLE_PATH))
+    source, path = ("api.ca_file", str(ca_file)) if ca_file is not None else authorities_of_environment()
     try:
         stat = Path(path).stat()
         return _tls_context(path, (stat.st_mtime_ns, stat.st_size, stat.st_ino))

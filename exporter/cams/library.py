@@ -17,6 +17,7 @@ from typing import Any
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
+from exporter.cams.dialing import authorities_of_environment
 from exporter.cams.keyfiles import Values, is_sound
 from exporter.cams.proxies import proxy_for
 from exporter.config import CredentialsConfig
@@ -60,7 +61,8 @@ class _NoScheduler:
 class _Adapter(HTTPAdapter):
     """Sends the library's requests: to where it asks and no further, through our proxy for it or none.
 
-    By itself the library sends plain HTTP, hence the keys that come back, through HTTP_PROXY, and heeds no NO_PROXY.
+    By itself the library sends plain HTTP, hence the keys that come back, through HTTP_PROXY, heeds no NO_PROXY, and
+    trusts no authority but the bundle of `requests`: not that of a proxy that opens TLS.
     """
 
     def send(
@@ -68,16 +70,18 @@ class _Adapter(HTTPAdapter):
         request: PreparedRequest,
         stream: bool = False,
         timeout: Any = None,
-        verify: bool | str = True,
+        verify: bool | str = True,  # noqa: ARG002 - what the library chose
         cert: Any = None,
-        proxies: Any = None,  # noqa: ARG002 - what the library chose
+        proxies: Any = None,
     ) -> Response:
         """As HTTPAdapter's; raises CredentialsError where the proxy is of no use."""
         try:
             proxy = proxy_for(request.url or "")
         except ConfigError as error:
             raise CredentialsError(str(error)) from None
-        response = super().send(request, stream, timeout, verify, cert, {"https": proxy.url} if proxy else {})
+        _, authorities = authorities_of_environment()
+        proxies = {"https": proxy.url} if proxy else {}
+        response = super().send(request, stream, timeout, authorities, cert, proxies)
         response.headers.pop("location", None)  # or it would be followed, in clear text as well
         return response
 

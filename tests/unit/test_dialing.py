@@ -114,6 +114,16 @@ def test_an_expired_certificate_is_a_tls_error(ca_file: Path) -> None:
     assert "certificate has expired" in error.message
 
 
+def test_a_certificate_that_is_renewed_is_believed_at_the_next_poll(ca_file: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    yesterday = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+    authority().issue_cert("127.0.0.1", not_after=yesterday).configure_cert(context)
+    with RawServer(answering(ok()), context) as server, client_of(server.url, ca_file=ca_file) as client:
+        assert error_of(client).code == "tls_error"
+        authority().issue_cert("127.0.0.1").configure_cert(context)
+        assert client.fetch(number()).status == "VERIFIED"
+
+
 def test_a_certificate_of_somebody_else_is_a_tls_error(ca_file: Path) -> None:
     with (
         RawServer(answering(ok()), tls_context("elsewhere.example")) as server,
@@ -538,6 +548,21 @@ def tunnel(peer: Peer) -> None:
     peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
     peer.secure(tls_context("cams.example"))
     answering(ok())(peer)
+
+
+def test_a_proxy_may_speak_http_1_0_and_say_more_before_it_agrees(
+    ca_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.0 200 Connection established\r\nVia: 1.0 p\r\n\r\n")
+        peer.secure(tls_context("cams.example"))
+        answering(ok())(peer)
+
+    with RawServer(script) as proxy:
+        monkeypatch.setenv("ALL_PROXY", f"127.0.0.1:{proxy.port}")
+        with client_of("https://cams.example", ca_file=ca_file) as client:
+            assert client.fetch(number()).status == client.fetch(number()).status == "VERIFIED"
 
 
 def test_https_goes_through_the_proxy(ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

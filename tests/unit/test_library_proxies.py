@@ -15,22 +15,16 @@ from exporter.cams.library import connect_with
 from exporter.config import CredentialsConfig
 from exporter.errors import CredentialsError
 from exporter.model import Credential
-from tests.support.rawserver import Peer, RawServer, answering, http
+from tests.support.rawserver import Peer, RawServer, answering, authority, http, tls_context
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utc:DeprecationWarning")  # the library's own
 
-TRUE, FORGED = Credential("STS.true", "s", "t"), Credential("STS.forged", "s", "t")
+TRUE = Credential("STS.true", "s", "t")
+ISSUED = {"AccessKeyId": "STS.true", "AccessKeySecret": "s", "SecurityToken": "t", "Expiration": "2100-01-01T00:00:00Z"}
 
 
 def keys(key_id: str) -> bytes:
-    body = {
-        "Code": "Success",
-        "AccessKeyId": key_id,
-        "AccessKeySecret": "s",
-        "SecurityToken": "t",
-        "Expiration": "2100-01-01T00:00:00Z",
-    }
-    return http(json.dumps(body).encode())
+    return http(json.dumps({"Code": "Success", **ISSUED, "AccessKeyId": key_id}).encode())
 
 
 def uri(address: str) -> CredentialsConfig:
@@ -66,6 +60,19 @@ def test_sts_is_asked_through_the_proxy_of_the_environment(monkeypatch: pytest.M
         (connect,) = proxy.requests
     assert connect.startswith(b"CONNECT sts.example:443 HTTP/1.")
     assert b"Proxy-Authorization: Basic dXNlcjpwYXNz" in connect
+
+
+def test_sts_is_trusted_by_the_authorities_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the API is: a proxy that opens TLS has an authority of its own."""
+    ca_file = tmp_path / "ca.pem"
+    authority().cert_pem.write_to_path(ca_file)
+    answer = http(json.dumps({"Credentials": ISSUED}).encode())
+    with RawServer(answering(answer), tls_context("localhost")) as sts:
+        fetch = connect_with(role(f"localhost:{sts.port}"))(KEY)
+        with pytest.raises(Exception, match="CERTIFICATE_VERIFY_FAILED"):
+            fetch()
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca_file))
+        assert fetch() == TRUE
 
 
 def test_a_proxy_of_no_use_is_said_by_the_name_of_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:

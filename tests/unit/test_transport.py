@@ -76,8 +76,16 @@ def test_an_error_answer_keeps_the_connection() -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [chunked(BODY), chunked(BODY[:7], BODY[7:]), b"HTTP/1.1 100 Continue\r\n\r\n" + ok()],
-    ids=["one chunk", "chunks", "after a 100"],
+    [
+        chunked(BODY),
+        chunked(BODY[:7], BODY[7:]),
+        chunked(BODY).replace(b"chunked", b"Chunked\r\nContent-Length: 5"),
+        chunked(BODY)[:-2] + b"Trailer: x\r\n\r\n",
+        http(BODY, Content_length=str(len(BODY))),
+        b"HTTP/1.1 100 Continue\r\n\r\n" + ok(),
+        ok().replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n"),
+    ],
+    ids=["one chunk", "chunks", "chunks and a length", "a trailer", "twice the same length", "after a 100", "HTTP/1.0"],
 )
 def test_other_framings_are_understood_and_kept_alive(answer: bytes) -> None:
     with RawServer(answering(answer)) as server, client_of(server.url) as client:
@@ -220,6 +228,30 @@ def test_an_answer_nobody_asked_for_is_never_taken_for_the_next_number() -> None
             got_it.release()
             await_bytes(*kept(client))
         assert server.connections == 5
+
+
+def test_what_a_server_says_before_the_request_is_no_answer() -> None:
+    """As one that gives up waiting does: HTTP 408, or whatever it is."""
+    spoken = threading.Event()
+
+    def script(peer: Peer) -> None:
+        if server.connections == 1:
+            peer.send(ok({**ANSWER, "Data": {"CodeVerificationStatus": "EARLY"}}))
+            spoken.set()
+            peer.hang()
+        answering(ok())(peer)
+
+    slots: list[int] = []
+
+    def gate() -> None:
+        slots.append(len(slots))
+        if slots == [0]:
+            assert spoken.wait(SOON)
+            await_bytes(*(attempt._socket for attempt in client._transport._attempts))
+
+    with RawServer(script) as server, client_of(server.url) as client:
+        assert client.fetch(number(), gated(gate)).status == "VERIFIED"
+        assert server.connections == 2
 
 
 def test_two_answers_at_once_are_one() -> None:
@@ -397,6 +429,17 @@ BROKEN: dict[str, tuple[Script, str, str]] = {
         "invalid_response",
         "not HTTP",
     ),
+    "a length too short": (
+        sends(http(BODY).replace(b"\r\n\r\n", b"\r\nContent-Length: 5\r\n\r\n").replace(b"h: ", b"h: 5\r\nX: ", 1)),
+        "invalid_response",
+        "not JSON",
+    ),
+    "a captive portal": (
+        sends(http(b"<html>Welcome, accept our terms</html>", Content_Type="text/html")),
+        "invalid_response",
+        "not JSON",
+    ),
+    "a time-out of the server's": (sends(http(b"", "408 Request Timeout", Connection="close")), "http_408", ""),
     "a body too long": (sends(http(b" " * (MAX_BODY_BYTES + 1))), "invalid_response", "longer than 1 MiB"),
     "chunks too long": (sends(chunked(*[b" " * 65536] * 17)), "invalid_response", "longer than 1 MiB"),
     "a length without sense": (
