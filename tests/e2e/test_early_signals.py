@@ -17,7 +17,7 @@ from tests.support.exporter import WAIT_SECONDS, until
 from tests.support.fleet import config, fleet
 
 NUMBERS = 30_000
-"""Enough that reading the configuration takes more than a second: the signal comes before that is done."""
+"""Enough that reading the configuration takes about a second: time for a signal to come before that is done."""
 
 
 @pytest.fixture(scope="module")
@@ -29,47 +29,60 @@ def slow_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Starting:
-    """An exporter that has begun to run and to handle signals, and whose log is a file."""
+    """An exporter that has begun to run and to handle signals; a file has all that it says."""
 
     def __init__(self, log: Path, *flags: str) -> None:
         self._log = log
         with log.open("w") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "exporter", *flags], stdout=subprocess.DEVNULL, stderr=file
-            )
+            self.process = subprocess.Popen([sys.executable, "-u", "-m", "exporter", *flags], stdout=file, stderr=file)
 
     @property
     def log(self) -> str:
         return self._log.read_text()
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send it as soon as the process handles SIGTERM, which must be before it has read its configuration."""
-        until(self._handles_sigterm, "it handles signals")
-        assert "listening" not in self.log
-        self.process.send_signal(number)
+    def stop_at_the_start(self) -> bool:
+        """Stop it once it handles signals; False where it has read its configuration by then."""
+        until(lambda: self.process.poll() is not None or self._handles_signals(), "it handles signals")
+        self.process.send_signal(signal.SIGSTOP)
+        return self.process.poll() is None and not self.log
 
-    def _handles_sigterm(self) -> bool:
-        assert self.process.poll() is None, self.log
+    def go_on(self, number: signal.Signals) -> None:
+        """Send it a signal, and let it run again."""
+        self.process.send_signal(number)
+        self.process.send_signal(signal.SIGCONT)
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait(WAIT_SECONDS)
+
+    def _handles_signals(self) -> bool:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         caught = int(status.partition("SigCgt:")[2].split()[0], 16)
         return bool(caught >> (signal.SIGTERM - 1) & 1) and bool(caught >> (signal.SIGHUP - 1) & 1)
 
 
 @contextmanager
-def starting(path: Path, *flags: str) -> Iterator[Starting]:
-    begun = Starting(path.parent / "log", f"--config.file={path}", "--web.listen-address=127.0.0.1:0", *flags)
+def signalled(number: signal.Signals, path: Path, *flags: str) -> Iterator[Starting]:
+    """An exporter that gets a signal while it reads its configuration; started until this test catches it there."""
+
+    def begin() -> Starting | None:
+        begun = Starting(path.parent / "log", f"--config.file={path}", "--web.listen-address=127.0.0.1:0", *flags)
+        if begun.stop_at_the_start():
+            return begun
+        begun.end()
+        return None
+
+    begun: Starting = until(begin, "it is caught while it starts")
+    begun.go_on(number)
     try:
         yield begun
     finally:
-        if begun.process.poll() is None:
-            begun.process.kill()
-        begun.process.wait(WAIT_SECONDS)
+        begun.end()
 
 
 def test_a_reload_asked_for_while_it_starts_is_done_once_it_serves(slow_config: Path) -> None:
     """A rollout changes the file and sends SIGHUP, whatever the exporter is doing just then."""
-    with starting(slow_config) as exporter:
-        exporter.signal(signal.SIGHUP)
+    with signalled(signal.SIGHUP, slow_config) as exporter:
         until(lambda: "configuration reloaded" in exporter.log, "it reloads")
         assert "listening" in exporter.log.partition("configuration reloaded")[0]
         exporter.process.send_signal(signal.SIGTERM)
@@ -78,8 +91,7 @@ def test_a_reload_asked_for_while_it_starts_is_done_once_it_serves(slow_config: 
 
 
 def test_where_nothing_reloads_a_reload_is_ignored(slow_config: Path) -> None:
-    with starting(slow_config, "--config.check") as exporter:
-        exporter.signal(signal.SIGHUP)
+    with signalled(signal.SIGHUP, slow_config, "--config.check") as exporter:
         assert exporter.process.wait(WAIT_SECONDS) == 0
 
 
@@ -89,8 +101,7 @@ def test_a_signal_to_end_ends_it_quietly_while_it_starts(
     slow_config: Path, number: signal.Signals, flags: tuple[str, ...], status: int
 ) -> None:
     """It never listens; what was asked for and not done is a failure."""
-    with starting(slow_config, *flags) as exporter:
-        exporter.signal(number)
-        assert exporter.process.wait(WAIT_SECONDS) == status
+    with signalled(number, slow_config, *flags) as exporter:
+        assert exporter.process.wait(WAIT_SECONDS) == status, exporter.log
         assert "listening" not in exporter.log
         assert "Traceback" not in exporter.log

@@ -87,8 +87,7 @@ def test_prometheus_knows_the_right_status_of_every_number_and_sees_changes(prot
         prometheus.wait_until(lambda: known() == expected, "every number has the status the API gives")
         world.find_numbers(numbers[0])[0].status = expected[numbers[0]] = "EXPIRED"
         prometheus.wait_until(lambda: known() == expected, "the change is seen")
-        assert prometheus.value("count by () (cams_phone_number_verification_status == 1)") == 12
-        assert prometheus.value("sum(increase(cams_api_requests_total[1m]))") > 0
+        assert prometheus.value("sum(increase(cams_api_requests_total[10m]))") > 0
         assert prometheus.query('{__name__=~".+_created"}') == []
 
 
@@ -106,8 +105,8 @@ def test_removed_numbers_and_accounts_leave_no_series_behind() -> None:
         exporter.write_config(config(simulator.url, [kept]))
         exporter.reload()
         prometheus.wait_until(lambda: len(prometheus.query(CURRENT)) == 2, "two numbers")
-        assert prometheus.query('{account="left"}') == []
-        assert prometheus.value("cams_exporter_config_last_reload_successful") == 1
+        prometheus.wait_until(lambda: prometheus.query('{account="left"}') == [], "the account has left")
+        assert prometheus.value("last_over_time(cams_exporter_config_last_reload_successful[10m])") == 1
 
 
 @each_release

@@ -11,6 +11,7 @@ from typing import Any
 import trustme
 
 from exporter.simulator import Simulator, World
+from exporter.simulator.window import busiest_second
 from tests.support.exporter import ExporterProcess, errors, statuses, total, until, value
 from tests.support.fleet import SPACE, config, fleet, phones
 from tests.support.patience import PATIENCE_SECONDS
@@ -87,39 +88,35 @@ def test_a_changed_qps_takes_effect_on_the_next_slot() -> None:
     ):
         until(lambda: len(world.arrivals()) >= 6, "polling at 8 a second")
         reload(exporter, config(simulator.url, [{**section, "qps": 1}], scrape_interval="10m"))
-        began, before = world.clock.monotonic(), len(world.arrivals())
-        until(lambda: len(world.arrivals()) >= before + 4, "polling at one a second")
-        assert world.clock.monotonic() - began >= 2.5
+        before = len(world.arrivals())
+        until(lambda: len(world.arrivals()) >= before + 5, "polling at one a second")
+        slow = world.arrivals()[before + 2 :]  # two may have been under way
+        assert busiest_second([arrival.at for arrival in slow], [arrival.since for arrival in slow]) <= 2
         assert value(exporter.scrape(), "cams_api_budget_qps") == 1
         reload(exporter, config(simulator.url, [section], scrape_interval="10m"))
-        began, before = world.clock.monotonic(), len(world.arrivals())
-        until(lambda: len(world.arrivals()) >= before + 16, "polling at 8 a second again")
-        assert world.clock.monotonic() - began <= 8.0
+        assert value(exporter.scrape(), "cams_api_budget_qps") == 8
         until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
     polled = [arrival.phone_number for arrival in world.arrivals()]
     assert len(polled) == len(set(polled)) == 40
     assert world.surely_in_a_second("main") <= 10
 
 
-def test_numbers_that_stay_keep_their_phase() -> None:
-    """Also where others come and go: their next poll is one interval after the last, to a fraction of it."""
+def test_numbers_that_stay_are_polled_on_and_those_that_left_are_not() -> None:
     world = World()
     section = fleet(world, 8, qps=8)
-    with (
-        Simulator(world) as simulator,
-        ExporterProcess(config(simulator.url, [section], scrape_interval="4s")) as exporter,
-    ):
-        until(lambda: len(world.arrivals()) >= 20, "a steady course")
-        staying = phones(8)[2:]
-        last = {arrival.phone_number: arrival.at for arrival in world.arrivals()}
+    leaving, staying = set(phones(8)[:2]), set(phones(8)[2:])
+
+    def polled_since(before: int) -> set[str]:
+        return {arrival.phone_number for arrival in world.arrivals()[before:]}
+
+    with Simulator(world) as simulator, ExporterProcess(config(simulator.url, [section])) as exporter:
+        until(lambda: polled_since(0) == leaving | staying, "all are polled")
         section["numbers"] = section["numbers"][2:]
-        reload(exporter, config(simulator.url, [section], scrape_interval="4s"))
-        reloaded_at, before = world.clock.monotonic(), len(world.arrivals())
-        until(lambda: {a.phone_number for a in world.arrivals()[before:]} == set(staying), "each is polled once more")
-        following = {arrival.phone_number: arrival.at for arrival in reversed(world.arrivals()[before:])}
-        for phone in staying:
-            assert abs(following[phone] - last[phone] - 4.0) < 1.5, phone
-        assert all(at <= reloaded_at + 0.2 for phone, at in last.items() if phone not in staying)
+        reload(exporter, config(simulator.url, [section]))
+        for what in ("what was under way is answered", "each is polled once more"):
+            before = len(world.arrivals())
+            until(lambda before=before: staying <= polled_since(before), what)  # type: ignore[misc] # bound now
+        assert polled_since(before) == staying
 
 
 def test_a_label_that_is_masked_from_now_on_is_masked_everywhere_and_the_state_is_kept() -> None:
@@ -167,14 +164,13 @@ def test_another_endpoint_gets_all_requests_from_then_on_also_those_that_waited_
         with ExporterProcess(config(first.url, [section])) as exporter:
             until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
             reload(exporter, config(second.url, [section]))
-            until(new.arrivals, "the new endpoint is asked")
-            asked = len(old.arrivals())
+            until(lambda: len(new.arrivals()) >= 15, "the new endpoint is asked")
+            asked = len(old.arrivals())  # what was under way included
             until(lambda: len(new.arrivals()) >= 30, "it goes on there")
-            assert len(old.arrivals()) <= asked + 5  # answers that were under way
+            assert len(old.arrivals()) == asked
             assert errors(exporter.scrape()) == {}
         together = sorted([*old.arrivals(), *new.arrivals()], key=lambda arrival: arrival.at)
-        for first_of_eleven, eleventh in zip(together, together[10:], strict=False):
-            assert eleventh.at - first_of_eleven.at > 1.0
+        assert busiest_second([arrival.at for arrival in together], [arrival.since for arrival in together]) <= 10
 
 
 def test_a_ca_file_with_other_certificates_is_read_again(tmp_path: Path) -> None:
@@ -209,7 +205,7 @@ def test_reloads_by_signal_and_by_http_at_the_same_time_all_take_their_turn() ->
                 answers.append(answer.status)
 
         for turn in range(8):
-            exporter.write_config(config(simulator.url, sections[: 1 + turn % 3], api_timeout=f"{5 + turn}s"))
+            exporter.write_config(config(simulator.url, sections[: 1 + turn % 3], api_timeout=f"{60 + turn}s"))
             posts = [threading.Thread(target=post) for _ in range(3)]
             for thread in posts:
                 thread.start()
@@ -237,7 +233,7 @@ def test_a_hundred_reloads_with_requests_under_way_leak_nothing() -> None:
         files_before, threads_before = open_files(exporter), threads(exporter)
         for turn in range(100):
             accounts = [staying] if turn % 2 == 0 else [staying, coming]
-            reload(exporter, config(simulator.url, accounts, api_timeout=f"{10 + turn % 7}s"))  # a new client each time
+            reload(exporter, config(simulator.url, accounts, api_timeout=f"{60 + turn % 7}s"))  # a new client each time
         until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
         until(lambda: open_files(exporter) <= files_before + 4, "sockets are closed")
         until(lambda: threads(exporter) <= threads_before + 6, "threads end")

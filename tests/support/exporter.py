@@ -102,9 +102,8 @@ class ExporterProcess:
         self.url = until(self._listening, "the exporter listens")
         return self
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
-        """End it by a signal; returns the seconds that took."""
-        began = time.monotonic()
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it by a signal."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         self.process.wait(WAIT_SECONDS)
@@ -113,7 +112,6 @@ class ExporterProcess:
             if stream is not None:
                 stream.close()
         self._home.cleanup()
-        return time.monotonic() - began
 
     def reload(self) -> None:
         """Send SIGHUP."""
