@@ -74,13 +74,31 @@ class Reply:
         return self.body.decode()
 
 
+class LeapingLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock a test moves on: deadlines pass, and nobody waits for them."""
+
+    ahead_seconds = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead_seconds
+
+    def pass_seconds(self, seconds: float) -> None:
+        """Move the clock on, from any thread; what is due by then has been done on return."""
+
+        async def leap() -> None:
+            self.ahead_seconds += seconds
+
+        for step in (leap(), asyncio.sleep(0), asyncio.sleep(0)):
+            asyncio.run_coroutine_threadsafe(step, self).result(WAIT_SECONDS)
+
+
 class Running:
     """A server that is up, and the loop it lives in."""
 
     def __init__(
         self,
         server: WebServer,
-        loop: asyncio.AbstractEventLoop,
+        loop: LeapingLoop,
         urls: list[str],
         context: ssl.SSLContext | None = None,
     ) -> None:
@@ -130,6 +148,10 @@ class Running:
                 answer += chunk
             return answer
 
+    def pass_seconds(self, seconds: float) -> None:
+        """Let so much time pass for the server."""
+        self._loop.pass_seconds(seconds)
+
     def stop(self) -> None:
         """Stop the server, as its owner does."""
         asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result(WAIT_SECONDS)
@@ -150,7 +172,7 @@ def serving(
     limits: Limits | None = None,
 ) -> Iterator[Running]:
     """A server for the length of the block."""
-    loop = asyncio.new_event_loop()
+    loop = LeapingLoop()
     thread = threading.Thread(target=loop.run_forever, name="web-server-under-test", daemon=True)
     thread.start()
     reloads = Reloads(reload, lambda: None) if reload is not None else None

@@ -7,7 +7,6 @@ import datetime as dt
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,9 @@ from tests.support.numbers import number
 from tests.support.rawserver import SOON, Peer, RawServer, Script, answering, authority, ok, tls_context
 
 TIMEOUT = 0.4
-LATE = 8.0
+"""Of tests that run into it: where it is not kept they do not end, or not by a timeout."""
+
+AN_HOUR = 3600.0
 
 
 @pytest.fixture(autouse=True)
@@ -175,9 +176,7 @@ def test_a_slow_handshake_is_bounded_by_the_deadline(script: Any, ca_file: Path)
         RawServer(script) as server,
         client_of(server.url.replace("http:", "https:"), ca_file=ca_file, timeout_seconds=TIMEOUT) as client,
     ):
-        began = time.monotonic()
-        error = error_of(client)
-        assert TIMEOUT <= time.monotonic() - began < LATE
+        assert (error := error_of(client)).elapsed_seconds >= TIMEOUT
     assert (error.code, error.message) == ("timeout", "timed out while in the TLS handshake with 127.0.0.1")
 
 
@@ -191,9 +190,7 @@ def test_a_drip_within_tls_is_bounded_by_the_deadline(ca_file: Path) -> None:
         RawServer(script, tls_context("127.0.0.1")) as server,
         client_of(server.url, ca_file=ca_file, timeout_seconds=TIMEOUT) as client,
     ):
-        began = time.monotonic()
-        error = error_of(client)
-        assert TIMEOUT <= time.monotonic() - began < LATE
+        assert (error := error_of(client)).elapsed_seconds >= TIMEOUT
     assert error.code == "timeout"
 
 
@@ -302,7 +299,7 @@ def test_a_look_up_for_which_there_is_no_thread_is_tried_again(monkeypatch: pyte
 
     with (
         RawServer(answering(ok())) as server,
-        client_of(f"http://a.example:{server.port}", lookup=everything_is_here, timeout_seconds=LATE) as client,
+        client_of(f"http://a.example:{server.port}", lookup=everything_is_here, timeout_seconds=SOON) as client,
     ):
         with monkeypatch.context() as patched:
             patched.setattr(threading.Thread, "start", no_thread)
@@ -321,11 +318,9 @@ def test_a_look_up_that_hangs_holds_nobody_past_the_deadline_and_one_thread_at_m
         return everything_is_here(host, port, **more)
 
     with client_of("http://slow.example", lookup=lookup, timeout_seconds=TIMEOUT) as client:
-        began = time.monotonic()
         for _ in range(3):
             error = error_of(client)
             assert (error.code, error.message) == ("timeout", "timed out while looking up the host name slow.example")
-        assert time.monotonic() - began < LATE
         assert lookups == ["slow.example"]
         release.set()
 
@@ -623,16 +618,14 @@ def test_the_handshake_has_what_the_tunnel_left_of_the_time(monkeypatch: pytest.
 
     def script(peer: Peer) -> None:
         peer.read_request()
-        clock.advance(SOON - TIMEOUT)
+        clock.advance(AN_HOUR - TIMEOUT)
         peer.send(b"HTTP/1.1 200 OK\r\n\r\n")
         peer.hang()
 
     with RawServer(script) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
-        with client_of("https://cams.example", timeout_seconds=SOON, clock=clock) as client:
-            began = time.monotonic()
+        with client_of("https://cams.example", timeout_seconds=AN_HOUR, clock=clock) as client:
             error = error_of(client)
-            assert time.monotonic() - began < LATE
     assert (error.code, error.message) == ("timeout", "timed out while in the TLS handshake with cams.example")
 
 

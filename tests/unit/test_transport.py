@@ -7,7 +7,6 @@ import math
 import select
 import socket
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,7 @@ from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rawserver import ANSWER, SOON, Peer, RawServer, Script, answering, authority, http, ok, tls_context
 
 TIMEOUT = 0.4
-LATE = 8.0
-"""Generous: a deadline that is not kept at all is longer by far."""
+"""Of tests that run into it: where it is not kept they do not end, or not by a timeout."""
 
 BODY = json.dumps(ANSWER).encode()
 
@@ -403,9 +401,7 @@ HANGS: dict[str, Script] = {
 def test_the_deadline_is_one_for_the_whole_request(script: Script) -> None:
     """A server that drips a byte at a time must not hold a worker past the timeout."""
     with RawServer(script) as server, client_of(server.url, timeout_seconds=TIMEOUT) as client:
-        began = time.monotonic()
         error = error_of(client)
-        assert TIMEOUT <= time.monotonic() - began < LATE
     assert error.code == "timeout"
     assert error.message.startswith("timed out while ")
     assert error.elapsed_seconds >= TIMEOUT

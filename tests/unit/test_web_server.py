@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -277,9 +276,12 @@ class TestMaxRequests:
     ) -> None:
         """An unread answer holds memory, so it counts; but forty such clients must not end all scraping."""
         exposer = FakeExposer(body=b"x" * 32_000_000)
-        with serving(exposer, max_requests=1, limits=Limits(send_seconds=0.2)) as server, server.connect() as peer:
+        limits = Limits(send_seconds=30, patience_seconds=600)
+        with serving(exposer, max_requests=1, limits=limits) as server, server.connect() as peer:
             peer.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert exposer.entered.acquire(timeout=WAIT_SECONDS)
+            assert peer.recv(1) == b"H"  # it is being sent
+            assert server.get("/metrics").status == 503
+            server.pass_seconds(31)
             exposer.body = b"up 1\n"
             assert eventually_scraped(server)
             assert bytes_until_closed(peer) < 32_000_000
@@ -335,9 +337,7 @@ class TestLifetime:
         with serving(exposer) as server, server.connect() as peer:
             peer.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
             assert exposer.entered.acquire(timeout=WAIT_SECONDS)
-            started = time.monotonic()
-            server.stop()
-            assert time.monotonic() - started < 5  # promised: 2 × STOP_SECONDS; the gate holds for 30
+            server.stop()  # which fails if it waits for the gate
             assert peer.recv(1) == b""
             exposer.gate.set()
 
