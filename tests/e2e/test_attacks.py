@@ -250,7 +250,7 @@ def test_answers_that_nobody_reads_take_bounded_memory_which_is_given_back() -> 
         ExitStack() as stack,
     ):
         connect = dialer(exporter)
-        scrape_seconds(connect)
+        scrape(connect)
         before = resident_mib(exporter)
         for index in range(60):
             peer = stack.enter_context(socket.socket())
@@ -260,7 +260,7 @@ def test_answers_that_nobody_reads_take_bounded_memory_which_is_given_back() -> 
             peer.sendall(b"GET /metrics?%d HTTP/1.1\r\nHost: x\r\n\r\n" % index)
             assert peer.recv(1) == b"H"  # each is being sent, so that none is shared
         assert resident_mib(exporter) - before < 150
-        scrape_seconds(connect)
+        scrape(connect)
         stack.close()
         until(lambda: resident_mib(exporter) < before * 1.2, "the memory is given back")
 
