@@ -28,7 +28,7 @@ from exporter.web.paths import parse_telemetry_path
 
 if TYPE_CHECKING:
     from exporter.app import App
-    from exporter.config import Config
+    from exporter.config import Config, Reading
     from exporter.web.security import WebSecurity
 
 logger = logging.getLogger("exporter")  # not __name__: `python -m exporter` calls this module __main__
@@ -60,6 +60,8 @@ def _main(arguments: Sequence[str] | None, signals: EarlySignals) -> int:
         parser.error("--demo brings its own configuration; drop --config.file, or --demo")
     if args.once_output is not None and not args.once:
         parser.error("--once.output needs --once")
+    if args.syntax_only and not args.config_check:
+        parser.error("--config.syntax-only needs --config.check")
     log = configure(args.log_level, args.log_format)
     try:
         return _run(args, signals)
@@ -88,7 +90,13 @@ def flags() -> argparse.ArgumentParser:
         "--config.check",
         dest="config_check",
         nargs=0,
-        help="validate the configuration, print each account's budget plan and exit",
+        help="validate the configuration and what it names, print each account's budget plan and exit",
+    )
+    add(
+        "--config.syntax-only",
+        dest="syntax_only",
+        nargs=0,
+        help="with --config.check: look at the configuration alone, not at key, number and CA files",
     )
     add("--once", nargs=0, help="poll every number once, print the metrics to stdout and exit")
     add(
@@ -154,20 +162,23 @@ def flags() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace, signals: EarlySignals) -> int:
+    from exporter.config import Reading, load, read  # noqa: PLC0415 - a tenth of a second, in which signals are handled
+
     if args.demo:
         from exporter.demo import demo  # noqa: PLC0415 - only --demo needs the simulator
 
         with demo() as config:
             logger.warning("demo: every number and status is simulated")
+            if args.config_check:
+                return _check(lambda: Reading(config, None), args)
             return _run_with(args, signals, lambda: config)
-    from exporter.config import load  # noqa: PLC0415 - a tenth of a second, in which signals are handled
-
-    return _run_with(args, signals, functools.partial(load, args.config_file or Path("config.yml")))
+    path = args.config_file or Path("config.yml")
+    if args.config_check:
+        return _check(functools.partial(read, path, files=not args.syntax_only), args)
+    return _run_with(args, signals, functools.partial(load, path))
 
 
 def _run_with(args: argparse.Namespace, signals: EarlySignals, load_config: Callable[[], Config]) -> int:
-    if args.config_check:
-        return _check(load_config, args.web_config_file)
     config = _warned(run_apart(load_config, "configuration"))
     import asyncio  # noqa: PLC0415 - --config.check and --version need none of the machinery
 
@@ -189,30 +200,13 @@ def _run_with(args: argparse.Namespace, signals: EarlySignals, load_config: Call
     return asyncio.run(_serve(app, args, signals, load_config, security))
 
 
-def _check(load_config: Callable[[], Config], web_config_file: Path | None) -> int:
-    """Print what both files say; raises ConfigError with the faults of both."""
-    from exporter.config import plan  # noqa: PLC0415 - only --config.check needs it
+def _check(read_config: Callable[[], Reading], args: argparse.Namespace) -> int:
+    """Print what the files say; raises ConfigError with the faults of all of them."""
+    from exporter.check import check  # noqa: PLC0415 - only --config.check needs it
 
-    said: list[str] = []
-    faults: list[str] = []
-    checks: list[Callable[[], str]] = [lambda: plan(load_config())]
-    if web_config_file is not None:
-        checks.append(functools.partial(_web_summary, web_config_file))
-    for check in checks:
-        try:
-            said.append(run_apart(check, "check"))
-        except ConfigError as error:
-            faults += error.faults
-    if faults:
-        raise ConfigError(faults)
-    streams.write_out(("\n\n".join(said) + "\n").encode("utf-8", "backslashreplace"))
+    said = run_apart(lambda: check(read_config(), args.web_config_file, syntax_only=args.syntax_only), "check")
+    streams.write_out(f"{said}\n".encode("utf-8", "backslashreplace"))
     return OK
-
-
-def _web_summary(path: Path) -> str:
-    from exporter.web.webconfig import load_web_config  # noqa: PLC0415 - only who has the file needs it
-
-    return f"{path}: valid: {load_web_config(path).summary()}"
 
 
 def _once(app: App, args: argparse.Namespace) -> int:
@@ -285,6 +279,8 @@ def _reload(app: App, load_config: Callable[[], Config]) -> None:
 def _warned(config: Config) -> Config:
     for warning in config.warnings:
         logger.warning("configuration", extra=fields(warning=warning))
+    for fault in config.key_faults:
+        logger.error("a key cannot be used, its account is refused until it can", extra=fields(error=fault))
     return config
 
 

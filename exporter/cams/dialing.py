@@ -11,6 +11,7 @@ import contextlib
 import functools
 import os
 import random
+import re
 import ssl
 import threading
 from collections.abc import Callable
@@ -28,6 +29,9 @@ from exporter.cams.proxies import Proxy, proxy_for
 from exporter.cams.response import FinalResponse
 from exporter.errors import ConfigError
 from exporter.model import Clock
+
+_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+"""Under such a name OpenSSL finds a certificate in a folder."""
 
 Lookup = Callable[..., list[Any]]
 """`socket.getaddrinfo`, or what stands for it in a test."""
@@ -74,6 +78,10 @@ def _context_for(ca_file: Path | None) -> ssl.SSLContext:
     source, path = ("api.ca_file", str(ca_file)) if ca_file is not None else authorities_of_environment()
     try:
         stat = Path(path).stat()
+        if Path(path).is_dir() and not any(_HASHED.fullmatch(found.name) for found in Path(path).iterdir()):
+            raise ConfigError(
+                [f"{source}: {path}: no certificate in it under a hash; run openssl rehash, or name a file"]
+            )
         return _tls_context(path, (stat.st_mtime_ns, stat.st_size, stat.st_ino))
     except OSError as error:
         reason = "no certificate in it" if isinstance(error, ssl.SSLError) else error.strerror

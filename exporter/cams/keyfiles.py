@@ -7,14 +7,12 @@ the last good values stay in use while a file can't be: a key that is being repl
 from __future__ import annotations
 
 import logging
-import os
-import stat
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from exporter.config import Secret
+from exporter.config import Secret, parse_key, read_key
 from exporter.errors import CredentialsError
 from exporter.logs import fields
 from exporter.model import Clock
@@ -23,9 +21,6 @@ logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 1.0
 """A file is looked at no more often."""
-
-MAX_BYTES = 64 << 10
-"""STS tokens have about a thousand."""
 
 Values = Mapping[str, str]
 _Stamp = tuple[int, int, int]
@@ -40,7 +35,7 @@ class KeyFiles:
         self._owner = owner
         self._lock = threading.Lock()
         self._values: Values | None = None
-        self._stamps: dict[str, _Stamp] = {}
+        self._stamps: dict[str, _Stamp | None] = {}
         self._check_at = clock.monotonic()
         self._fault = ""
 
@@ -82,8 +77,8 @@ class KeyFiles:
             self._values = MappingProxyType(values)
             logger.info("credentials changed on disk", extra=fields(account=self._owner))
 
-    def _stamp_all(self) -> dict[str, _Stamp]:
-        return {name: _stamp(name, secret.file) for name, secret in self._secrets.items() if secret.file is not None}
+    def _stamp_all(self) -> dict[str, _Stamp | None]:
+        return {name: _stamp(secret.file) for name, secret in self._secrets.items() if secret.file is not None}
 
     def _say(self, fault: str) -> None:
         if fault != self._fault and self._values is not None:
@@ -91,46 +86,24 @@ class KeyFiles:
         self._fault = fault
 
 
-def _stamp(name: str, file: Path) -> _Stamp:
+def _stamp(file: Path) -> _Stamp | None:
+    """None where there is no such file, which reading it says better."""
     try:
         found = file.stat()
-    except (OSError, ValueError) as error:
-        raise CredentialsError(_unreadable(name, file, error)) from None
-    if not stat.S_ISREG(found.st_mode):  # reading a pipe would block
-        raise CredentialsError(f"{name}: {file} is not a regular file")
+    except (OSError, ValueError):
+        return None
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _value(name: str, secret: Secret) -> str:
-    if secret.file is None:
-        text, source = secret.value or "", "the configuration"
-    else:
-        text, source = _read(name, secret.file), str(secret.file)
-    text = text.rstrip()
-    if not text:
-        raise CredentialsError(f"{name}: {source} holds nothing")
-    if not is_sound(text):
-        raise CredentialsError(f"{name}: {source} holds spaces, line breaks or characters that no key has")
-    return text
+    try:
+        if secret.file is None:
+            return parse_key(secret.value or "")
+        return read_key(secret.file.parent, secret.file.name)
+    except ValueError as error:
+        raise CredentialsError(f"{name if secret.file is None else f'{name}_file'}: {error}") from None
 
 
 def is_sound(text: str) -> bool:
     """Whether `text` may be a key or token: printable ASCII without spaces, hence fit for an HTTP header."""
     return all("!" <= ch <= "~" for ch in text)
-
-
-def _read(name: str, file: Path) -> str:
-    try:
-        # O_NONBLOCK: should it have become a pipe meanwhile
-        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:  # noqa: PTH123 - of a descriptor
-            data = opened.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise CredentialsError(_unreadable(name, file, error)) from None
-    if len(data) > MAX_BYTES:
-        raise CredentialsError(f"{name}: {file} is longer than any key")
-    return data.decode("utf-8", "replace").removeprefix("\ufeff")
-
-
-def _unreadable(name: str, file: Path, error: Exception) -> str:
-    reason = error.strerror if isinstance(error, OSError) else "not a path"
-    return f"{name}: {file} cannot be read: {reason}"

@@ -3,18 +3,21 @@
 ::
 
     load(path) -> Config                `loader`: top level, api, accounts; `settings`: what comes of it
+    read(path) -> Reading               the same for --config.check, which has more to say
                                         `credentials`, `numbers`, `hashkey`: their keys; `readers`: values
+    parse_key, read_key                 `secrets`: keys and tokens, inline and in files
     plan(config) -> str                 what --config.check prints
     parse_duration, format_duration     30s, 1m30s, 1h
 
-Secrets that have files are not read here: they are read, and read again, by those who need them.
+Secrets that have files are only looked at here: they are read, and read again, by those who need them.
 """
 
 from __future__ import annotations
 
 from exporter.config.durations import format_duration, parse_duration
-from exporter.config.loader import load
+from exporter.config.loader import Reading, load, read
 from exporter.config.plan import plan
+from exporter.config.secrets import parse_key, read_key
 from exporter.config.settings import AccountConfig, ApiConfig, Config, CredentialsConfig, Secret
 
 __all__ = [
@@ -22,9 +25,13 @@ __all__ = [
     "ApiConfig",
     "Config",
     "CredentialsConfig",
+    "Reading",
     "Secret",
     "format_duration",
     "load",
     "parse_duration",
+    "parse_key",
     "plan",
+    "read",
+    "read_key",
 ]

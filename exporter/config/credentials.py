@@ -1,6 +1,7 @@
 """The `credentials` of an account: which keys each type takes, and what each may hold.
 
-Fetches nothing and reads no secret's file.
+Fetches nothing.  Reads the files of secrets to say what is wrong with them, which does not stop a start: another
+account may be fine, and the file may come.
 
 Source: the providers of alibabacloud-credentials 1.0.12, which use no other keys; Alibaba Cloud's STS
 reference, AssumeRole and AssumeRoleWithOIDC, for the forms.
@@ -10,14 +11,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 
-from exporter.config.durations import HOUR, MINUTE
-from exporter.config.readers import duration, is_loopback, parse_host, split_url
+from exporter.config.durations import HOUR, MINUTE, parse_duration
+from exporter.config.readers import is_loopback, parse_host, split_url
+from exporter.config.secrets import parse_key, read_key
 from exporter.config.settings import CredentialsConfig, Secret
-from exporter.yamlfile import Section, one_of
+from exporter.yamlfile import UNSHOWN, Section, one_of, read_named
 
 SECRETS = ("access_key_id", "access_key_secret", "security_token")
 """Each is given as KEY or as KEY_file."""
@@ -71,7 +75,7 @@ def read_credentials(account: Section) -> CredentialsConfig | None:
     section = account.section("credentials", CREDENTIALS_KEYS)
     if section is None:
         return None
-    name = section.text("type", one_of(TYPES), required=f"write type: and one of {', '.join(TYPES)}")
+    name = section.text("type", one_of(TYPES), secret=True, required=f"write type: and one of {', '.join(TYPES)}")
     if name is None:
         return None
     kind = TYPES[name]
@@ -87,25 +91,48 @@ def read_credentials(account: Section) -> CredentialsConfig | None:
     )
 
 
+def identity(config: CredentialsConfig) -> Hashable:
+    """Equal for credentials that surely belong to one Alibaba Cloud account, hence share its quota.
+
+    A key's value is compared, wherever it stands; not to be kept or shown.
+    """
+    if "role_arn" in config.options:
+        return "account", str(config.options["role_arn"]).split(":")[3]
+    key_id = config.secrets.get("access_key_id")
+    if key_id is None:
+        return config.type, config.options.get("credentials_uri")
+    if key_id.file is None:
+        return "key", key_id.value
+    try:
+        return "key", read_key(key_id.file.parent, key_id.file.name)
+    except ValueError:
+        return "file", key_id.file
+
+
 def _secret(section: Section, key: str, kind: _Type) -> Secret | None:
     key_file = f"{key}_file"
     if key in section and key_file in section:
         section.fault(key_file, f"{key} is given as well; remove one of the two")
     if key_file in section:
-        file = section.file(key_file)
+        file = section.file_for_later(key_file, partial(_key_in_file, key))
         return Secret(None, file) if file else None
     required = f"write {key} or {key_file}" if key in kind.secrets else ""
-    value = section.text(key, _secret_value, required=required, secret=True)
+    value = section.text(key, _inline, required=required, secret=True)
     return Secret(value, None) if value else None
 
 
-def _secret_value(text: str) -> str:
-    """A secret as it is; the text of a ValueError does not show it."""
+def _key_in_file(key: str, folder: Path, name: str) -> None:
+    try:
+        read_key(folder, name)
+    except ValueError as error:
+        cure = f", or write {key} instead if this is the secret itself" if str(error).startswith(UNSHOWN) else ""
+        raise ValueError(f"{error}{cure}") from None
+
+
+def _inline(text: str) -> str:
     if not text:
         raise ValueError("is empty; write the secret, or name its file with the key that ends in _file")
-    if not (text.isascii() and text.isprintable()) or " " in text:
-        raise ValueError("holds a space, a line break or a character that no such secret has; remove it")
-    return text
+    return parse_key(text)
 
 
 def _option(section: Section, key: str, kind: _Type) -> str | int | bool | None:
@@ -113,12 +140,11 @@ def _option(section: Section, key: str, kind: _Type) -> str | int | bool | None:
     if key == "disable_imds_v1":
         return section.boolean(key)
     if key == "role_session_expiration":
-        seconds = duration(section, key, _MIN_SESSION_SECONDS, _MAX_SESSION_SECONDS)
-        return None if seconds is None else int(seconds)
+        return section.text(key, _session_seconds, secret=True)
     if key == "oidc_token_file_path":
-        file = section.file(key, required=required)
+        file = section.file_for_later(key, partial(read_named, max_bytes=1), required=required)
         return str(file) if file else None
-    value = section.text(key, _READERS[key], required=required)
+    value = section.text(key, _READERS[key], required=required, secret=True)
     if value and key == "credentials_uri" and not _is_private(value):
         section.warn(key, "brings credentials over the network in clear text; write https")
     return value
@@ -127,6 +153,23 @@ def _option(section: Section, key: str, kind: _Type) -> str | int | bool | None:
 def _is_private(uri: str) -> bool:
     parts = split_url(uri)
     return parts.scheme == "https" or is_loopback(parts.hostname or "")
+
+
+def _session_seconds(text: str) -> int:
+    try:
+        seconds = parse_duration(text)
+    except ValueError:
+        seconds = 0.0
+    if not _MIN_SESSION_SECONDS <= seconds <= _MAX_SESSION_SECONDS:
+        raise ValueError("is no duration from 30m to 12h; write for example 1h")
+    return int(seconds)
+
+
+def _sts_endpoint(text: str) -> str:
+    try:
+        return parse_host(text)
+    except ValueError:
+        raise ValueError("is not a host; write HOST or HOST:PORT, without https:// before it") from None
 
 
 def _matching(pattern: str, cure: str) -> Callable[[str], str]:
@@ -168,6 +211,6 @@ _READERS: dict[str, Callable[[str], str]] = {
     "role_name": _matching(r"[A-Za-z0-9._-]{1,64}", "the role's name: letters, digits, or any of .-_"),
     "external_id": _matching(r"[A-Za-z0-9+=,.@:/_-]{2,1224}", "2 to 1224 of letters, digits and +=,.@:/-_"),
     "policy": _policy,
-    "sts_endpoint": parse_host,
+    "sts_endpoint": _sts_endpoint,
     "credentials_uri": _credentials_uri,
 }

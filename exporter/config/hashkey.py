@@ -5,12 +5,15 @@ It is read once, because a label that changed with its file would break every se
 
 from __future__ import annotations
 
+from exporter.config.secrets import is_placeholder
 from exporter.yamlfile import Section
 
 HASH_KEY = "phone_number_hash_key"
 HASH_KEY_FILE = "phone_number_hash_key_file"
 MIN_KEY_BYTES = 16
 MAX_KEY_BYTES = 64 * 1024
+
+_PLACEHOLDER = f"is a placeholder; write {MIN_KEY_BYTES} random characters or more"
 
 
 def read_hash_key(root: Section, *, wanted: bool) -> bytes | None:
@@ -38,14 +41,21 @@ def read_hash_key(root: Section, *, wanted: bool) -> bytes | None:
 def _inline(text: str) -> bytes:
     if not text:
         raise ValueError(f"is empty; write {MIN_KEY_BYTES} random characters or more")
+    if is_placeholder(text):
+        raise ValueError(_PLACEHOLDER)
     return text.encode()
 
 
 def _from_file(root: Section) -> bytes | None:
+    if not root.document.reads_files:
+        return root.text(HASH_KEY_FILE, lambda _: bytes(MIN_KEY_BYTES))  # stands in for the one in the file
     content = root.content(HASH_KEY_FILE, MAX_KEY_BYTES + 1)
     if content is None:
         return None
     key = content.removesuffix(b"\n").removesuffix(b"\r")
+    if is_placeholder(key.decode(errors="replace")):
+        root.fault(HASH_KEY_FILE, _PLACEHOLDER)
+        return None
     if key and len(content) <= MAX_KEY_BYTES:
         return key
     root.fault(HASH_KEY_FILE, f"the file holds no key; write {MIN_KEY_BYTES} random bytes or more to it")

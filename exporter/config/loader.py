@@ -6,13 +6,15 @@ too; what comes of it is never handed out.
 
 from __future__ import annotations
 
+import math
 import sys
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-from exporter.budget import pace_qps
-from exporter.config.credentials import DEFAULT_CREDENTIALS, read_credentials
+from exporter.budget import QUOTA_SHARE, pace_qps
+from exporter.config.credentials import DEFAULT_CREDENTIALS, identity, read_credentials
 from exporter.config.durations import MINUTE, YEAR, format_duration
 from exporter.config.hashkey import HASH_KEY, HASH_KEY_FILE, read_hash_key
 from exporter.config.numbers import NUMBER_KEYS, Labeller, NumberReader, hashed, masked, parse_text, redact
@@ -27,9 +29,9 @@ from exporter.config.settings import (
     AccountConfig,
     ApiConfig,
     Config,
-    CredentialsConfig,
     default_stale_after_seconds,
 )
+from exporter.errors import ConfigError
 from exporter.model import PhoneNumber
 from exporter.yamlfile import KeyPath, Section, one_of, show
 from exporter.yamlfile import load as load_yaml
@@ -60,14 +62,36 @@ MAX_TIMEOUT_SECONDS = 5 * MINUTE
 
 def load(path: Path) -> Config:
     """The configuration in the file at `path`; raises ConfigError with every fault that it has."""
-    document = load_yaml(path)
+    reading = read(path)
+    if reading.error is not None or reading.config is None:
+        raise reading.error or AssertionError("refused without a fault")
+    return reading.config
+
+
+class Reading(NamedTuple):
+    """What a file says; with an `error`, as far as it can be understood, and not to be used."""
+
+    config: Config | None
+    error: ConfigError | None
+
+
+def read(path: Path, *, files: bool = True) -> Reading:
+    """Read the file at `path`, and unless told otherwise look into the files that it names."""
+    try:
+        document = load_yaml(path)
+    except ConfigError as error:
+        return Reading(None, error)
+    document.takes_variables, document.reads_files = False, files
     root = Section.root(document, CONFIG_KEYS)
     mode = root.text("phone_number_label", one_of(LABELS), FULL) if root else None
     config = _Loader(root, mode).config(path) if root else None
-    document.check(str if mode == FULL else redact)
-    if config is None:
-        raise AssertionError("refused without a fault")
-    return replace(config, warnings=tuple(document.warnings()))
+    try:
+        key_faults = document.check(str if mode == FULL else redact)
+    except ConfigError as error:
+        return Reading(config, error)
+    if config is not None:
+        config = replace(config, warnings=tuple(document.warnings()), key_faults=tuple(key_faults))
+    return Reading(config, None)
 
 
 class _Loader:
@@ -81,7 +105,6 @@ class _Loader:
         self._stale_after = duration(root, "stale_after", least, YEAR)
         self._labeller = self._read_labeller()
         self._names: dict[str, KeyPath] = {}
-        self._spent_qps: dict[Hashable, float] = {}
 
     def config(self, path: Path) -> Config:
         """What the file says; not to be used where the document has a fault."""
@@ -91,13 +114,16 @@ class _Loader:
                 "stale_after",
                 f"{stale_after} is shorter than scrape_interval ({interval}); write at least 3 times that",
             )
-        accounts = self._root.sections("accounts", ACCOUNT_KEYS, required='write a list of "- name: ..."')
+        api = _read_api(self._root)
+        sections = self._root.sections("accounts", ACCOUNT_KEYS, required='write a list of "- name: ..."')
+        accounts = [(section, self._read_account(section)) for section in sections if section is not None]
+        _warn_of_shared_quotas(accounts)
         return Config(
             path,
             self._interval or DEFAULT_SCRAPE_INTERVAL_SECONDS,
             self._mode or FULL,
-            _read_api(self._root),
-            tuple(self._read_account(account) for account in accounts if account is not None),
+            api,
+            tuple(account for _, account in accounts),
         )
 
     def _read_labeller(self) -> Labeller:
@@ -121,7 +147,6 @@ class _Loader:
             numbers,
         )
         self._warn_of_slow_pass(section, account)
-        self._warn_of_shared_quota(section, account)
         return account
 
     def _read_name(self, section: Section) -> str:
@@ -166,16 +191,44 @@ class _Loader:
                 "raise qps if the quota allows, or lengthen scrape_interval",
             )
 
-    def _warn_of_shared_quota(self, section: Section, account: AccountConfig) -> None:
-        key = _identity(account.credentials)
-        shared = key in self._spent_qps
-        self._spent_qps[key] = self._spent_qps.get(key, 0.0) + account.qps
-        if shared and self._spent_qps[key] > account.quota:
-            section.warn(
-                "credentials",
-                f"are those of another account above: together they spend {self._spent_qps[key]:g} requests "
-                f"per second of one quota of {account.quota:g}; merge the accounts, or lower their qps",
-            )
+
+def _warn_of_shared_quotas(accounts: Sequence[tuple[Section, AccountConfig]]) -> None:
+    """Warn where accounts of this file are one account of Alibaba Cloud, and spend more than it has."""
+    groups: dict[Hashable, list[tuple[Section, AccountConfig]]] = {}
+    for section, account in accounts:
+        groups.setdefault(identity(account.credentials), []).append((section, account))
+    for group in groups.values():
+        spent, quota = 0.0, math.inf
+        owners: dict[str, tuple[str, KeyPath]] = {}
+        for section, account in group:
+            shared = quota < math.inf
+            spent, quota = spent + account.qps, min(quota, account.quota)
+            if shared and spent > quota * QUOTA_SHARE + 1e-9:
+                section.warn(
+                    "credentials",
+                    f"are of the same Alibaba Cloud account as those of account {show(group[0][1].name)}: together "
+                    f"they spend {spent:g} requests per second of one quota of {quota:g}, of which {QUOTA_SHARE:.0%} "
+                    "can be used; merge the accounts, or lower their qps",
+                )
+            if len(group) > 1:
+                _warn_of_numbers_asked_twice(section, account, owners)
+
+
+def _warn_of_numbers_asked_twice(
+    section: Section, account: AccountConfig, owners: dict[str, tuple[str, KeyPath]]
+) -> None:
+    """`owners` are the accounts that already have a number, and where it stands; those of `account` are added."""
+    twice = [number.phone_number for number in account.numbers if number.phone_number in owners]
+    if twice:
+        owner, first = owners[twice[0]]
+        some = "one of them is" if len(twice) == 1 else f"{len(twice)} of them are"
+        section.warn(
+            "numbers",
+            f"{some} asked by account {show(owner)} too (line {section.document.line_of(first)}), twice from the "
+            "budget of one Alibaba Cloud account; remove one of the two",
+        )
+    for index, number in enumerate(account.numbers):
+        owners.setdefault(number.phone_number, (account.name, (*section.path, "numbers", index)))
 
 
 def _read_api(root: Section) -> ApiConfig:
@@ -207,8 +260,3 @@ def _account_name(text: str) -> str:
     if len(text) > MAX_ACCOUNT_NAME:
         raise ValueError(f"has {len(text)} characters; write at most {MAX_ACCOUNT_NAME}")
     return parse_text(text)
-
-
-def _identity(credentials: CredentialsConfig) -> Hashable:
-    """Equal for equal credentials."""
-    return credentials.type, frozenset(credentials.secrets.items()), frozenset(credentials.options.items())

@@ -34,6 +34,7 @@ TARGET_LABELS = frozenset({"job", "instance"})
 
 _NUMBER = re.compile(r"[1-9][0-9]{4,14}")
 _SEPARATORS = re.compile(r"[\s().\-/]")
+_EXAMPLE = re.compile(r"[<>*{}]|^your", re.IGNORECASE)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _DIGITS = re.compile(r"\d(?:(?:\\[a-zA-Z]|[\W_]){0,3}\d){4,}")
@@ -88,6 +89,18 @@ def parse_text(text: str) -> str:
     return text
 
 
+def parse_space_id(text: str) -> str:
+    """The ID of a space or an instance, as the console shows it; raises ValueError."""
+    parse_text(text)
+    if text != text.strip():
+        raise ValueError(f"{show(text)} has a space at its beginning or end; remove it")
+    if not text.isprintable() or any(character.isspace() for character in text):
+        raise ValueError(f"{show(text)} holds a space or an invisible character; remove it")
+    if _EXAMPLE.search(text):
+        raise ValueError(f"{show(text)} is an example; write the whole ID, as the console shows it")
+    return text
+
+
 def _label_value(text: str) -> str:
     if len(text) > MAX_TEXT:
         raise ValueError(f"has {len(text)} characters; write at most {MAX_TEXT}")
@@ -106,7 +119,7 @@ class NumberReader:
     def read(self, section: Section) -> PhoneNumber | None:
         """The number, or None where it is refused."""
         digits = section.text("phone_number", parse_phone_number, required="write its digits in quotes")
-        space = section.text("cust_space_id", parse_text, required="write the number's space or instance ID")
+        space = section.text("cust_space_id", parse_space_id, required="write the number's space or instance ID")
         name = section.text("name", parse_text, "")
         labels = self._labels(section)
         if digits is None or space is None:

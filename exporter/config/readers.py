@@ -63,9 +63,10 @@ def parse_endpoint(text: str) -> str:
         raise ValueError("holds a user name or password; remove it: credentials have their own place")
     host = parts.hostname or ""
     if parts.scheme not in {"http", "https"} or not _is_host(host, bracketed="[" in parts.netloc):
-        raise ValueError(f"{show(text)} is not the URL of a server; write https://HOST or https://HOST:PORT")
-    if parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise ValueError(f"{show(text)} has more than scheme, host and port; remove what follows them")
+        shown = f"{show(text)} " if re.fullmatch(r"[\w.:/\[\]-]*", text) else ""  # no query, which may hold a token
+        raise ValueError(f"{shown}is not the URL of a server; write https://HOST or https://HOST:PORT")
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:  # which may be a token: not shown
+        raise ValueError(f"has more than scheme, host and port; write {parts.scheme}://{parts.netloc}")
     if parts.scheme == "http" and not is_loopback(host):
         raise ValueError(
             f"{show(text)} would send signed requests and tokens in clear text; write https: "
@@ -107,8 +108,8 @@ def _is_address(host: str) -> bool:
 def certificates(section: Section, key: str) -> Path | None:
     """The PEM file of certificate authorities named at `key`."""
     path = section.file(key)
-    if path is None:
-        return None
+    if path is None or not section.document.reads_files:
+        return path
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except (OSError, ValueError):

@@ -27,7 +27,7 @@ class Secret:
     """A secret, inline (`value`) or in a file (`file`, absolute, to be read when needed): one of the two."""
 
     value: str | None = field(repr=False)
-    file: Path | None
+    file: Path | None = field(repr=False)  # in whose place the secret itself may stand, by mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,11 @@ class AccountConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A valid configuration, read from `path`; `warnings` name what is allowed but likely not meant."""
+    """A valid configuration, read from `path`; `warnings` name what is allowed but likely not meant.
+
+    `key_faults` are those of files that hold keys, which come and go while the exporter runs: an account without a key
+    is refused, the others are polled.
+    """
 
     path: Path | None
     scrape_interval_seconds: float
@@ -93,6 +97,7 @@ class Config:
     api: ApiConfig
     accounts: tuple[AccountConfig, ...]
     warnings: tuple[str, ...] = ()
+    key_faults: tuple[str, ...] = ()
 
 
 def default_stale_after_seconds(poll_seconds: float) -> float:

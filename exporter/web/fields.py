@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Collection
 from typing import Any
 
-from exporter.yamlfile import Section, Sequence, show
+from exporter.yamlfile import Section, Sequence, meant, show
 
 _GO_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _NUMBER = r"(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})"
@@ -48,9 +47,7 @@ def known(what: str, text: str, choices: Collection[str]) -> str:
     """`text`, if it is one of `choices`; else ValueError that begins with `what`."""
     if text in choices:
         return text
-    near = difflib.get_close_matches(text[:100], choices, n=1, cutoff=0.5)
-    cure = f"did you mean {near[0]}?" if near else f"write one of {', '.join(choices)}"
-    raise ValueError(f"{what}: {show(text)}; {cure}")
+    raise ValueError(f"{what}: {show(text)}; {meant(text, choices, 'write one of')}")
 
 
 def go_duration(text: str) -> float:

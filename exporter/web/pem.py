@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from exporter.web.fields import value_of
-from exporter.yamlfile import Section, show
-from exporter.yamlfile.files import read_regular
+from exporter.yamlfile import Document, Section, named, read_named
 
 MAX_PEM_BYTES = 4 * 1024 * 1024
 """A bundle of all public authorities has a quarter of a megabyte."""
@@ -38,7 +37,7 @@ def material(section: Section, key: str, files: list[Path], *, required: bool = 
     if name == key:
         text = section.text(key, str, secret=key == "key")
         return None if text is None else text.encode()
-    return section.text(file_key, lambda file: _content(section.document.folder / file, files))
+    return section.text(file_key, lambda name: _content(section.document, name, files))
 
 
 def given(section: Section, key: str) -> str:
@@ -67,12 +66,8 @@ def certificates(pem: bytes) -> str:
     return found
 
 
-def _content(path: Path, files: list[Path]) -> bytes:
-    files.append(path)
-    try:
-        content = read_regular(path, MAX_PEM_BYTES)
-    except ValueError as error:
-        raise ValueError(f"{show(str(path))} {error}") from None
-    if not content:
-        raise ValueError(f"{show(str(path))} is empty; fill it")
-    return content
+def _content(document: Document, name: str, files: list[Path]) -> bytes | None:
+    files.append(named(document.folder, name))
+    if not document.reads_files:
+        return None
+    return read_named(document.folder, name, MAX_PEM_BYTES)[1]

@@ -70,13 +70,15 @@ class WebConfig:
         return f"{tls}, {users}, {'no' if self.rate_limit is None else 'a'} rate limit"
 
 
-def load_web_config(path: Path, files: list[Path] | None = None) -> WebConfig:
+def load_web_config(path: Path, files: list[Path] | None = None, *, look_into_files: bool = True) -> WebConfig:
     """The web configuration in the file at `path`; raises ConfigError with every fault that it has.
 
-    Also where it fails, `files` then holds the files that were read or looked for.
+    Also where it fails, `files` then holds the files that were read or looked for.  Unless told to `look_into_files`
+    it is of no use but to be checked.
     """
     files = [] if files is None else files
     document = load(path, MAX_BYTES)
+    document.reads_files = look_into_files
     root = Section.root(document, KEYS) if document.data is not None else None
     config = _read(root, files) if root is not None else WebConfig()
     document.check()
@@ -102,8 +104,11 @@ def _read_users(root: Section) -> Mapping[str, str]:
         return {}
     users = {}
     for user in section:
-        if ":" in user:
-            section.fault(user, "a user name with a colon cannot log in (RFC 7617); write another")
+        if ":" in user:  # what follows it may be the hash: not shown
+            what = f"the user name {show(user.partition(':')[0] + ':…')} holds a colon and cannot log in (RFC 7617)"
+            line = root.document.line_of((*section.path, user))
+            root.document.fault(section.path, f"{what}; write another", line=line)
+            continue
         hashed = section.text(user, _bcrypt, secret=True)
         if hashed is not None:
             users[user] = hashed

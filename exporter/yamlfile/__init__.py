@@ -5,6 +5,7 @@
     load(path) -> Document      `files`, `parse`, `tree`: text to tree, within limits on size and depth
     Section(document, ...)      `section`: one mapping, read key by key; its faults go to the document
     document.check()            `document`: raises ConfigError with all faults in the order of the file
+    read_named(folder, name)    `named`: a file that a document names
 
 Knows nothing of what a configuration means: the exporter's own and the web server's both build on it.
 
@@ -16,7 +17,22 @@ come in instalments, and none of them can show a number as it was written.
 from __future__ import annotations
 
 from exporter.yamlfile.document import Document, KeyPath, Mapping, Sequence, show
+from exporter.yamlfile.named import UNSHOWN, called, named, read_named
 from exporter.yamlfile.parse import load
-from exporter.yamlfile.section import Section, one_of
+from exporter.yamlfile.section import Section, meant, one_of
 
-__all__ = ["Document", "KeyPath", "Mapping", "Section", "Sequence", "load", "one_of", "show"]
+__all__ = [
+    "UNSHOWN",
+    "Document",
+    "KeyPath",
+    "Mapping",
+    "Section",
+    "Sequence",
+    "called",
+    "load",
+    "meant",
+    "named",
+    "one_of",
+    "read_named",
+    "show",
+]

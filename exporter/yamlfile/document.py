@@ -25,6 +25,7 @@ KeyPath = tuple[str | int, ...]
 Message = str | Callable[[], str]
 """One that is dear to word may be a function: a file can hold a million faults, and a hundred are shown."""
 
+_WORD = re.compile("[A-Za-z_][A-Za-z _-]{0,25}[0-9]{0,2}")
 _BARE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
@@ -96,19 +97,23 @@ class _Fault(NamedTuple):
     path: KeyPath
     message: Message
     first: KeyPath
+    fatal: bool = True
 
 
 class Document:
     """What one file holds, and what is wrong with it.
 
     `name` is the file as the user gave it, `folder` the absolute folder that relative paths in it start from.
-    `data` is made of Mapping, Sequence, str, int, float, bool, None and DATE.
+    `data` is made of Mapping, Sequence, str, int, float, bool, None and DATE.  `takes_variables` is False where ``${``
+    in a string is a fault, `reads_files` where files that it names are not looked at.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.folder = folder
         self.data: Any = None
+        self.takes_variables = True
+        self.reads_files = True
         self._faults: list[_Fault] = []
         self._warnings: list[_Fault] = []
 
@@ -131,25 +136,27 @@ class Document:
             node = node[step]
         return line, text
 
-    def fault(self, path: KeyPath, message: Message, *, line: int = 0, first: KeyPath = ()) -> None:
+    def fault(self, path: KeyPath, message: Message, *, line: int = 0, first: KeyPath = (), fatal: bool = True) -> None:
         """Note that the value at `path` (at `line`, where the path names another value) is wrong.
 
         `message` reads ``what is wrong; what to write``.  With `first`, ``{first}`` in it becomes the line of
-        the value there.
+        the value there.  A fault that is not `fatal` leaves the rest of the file of use.
         """
-        self._faults.append(_Fault(line or self.line_of(path), path, message, first))
+        self._faults.append(_Fault(line or self.line_of(path), path, message, first, fatal))
 
     def warn(self, path: KeyPath, message: str) -> None:
         """Note something about the value at `path` that is allowed but likely not meant."""
         self._warnings.append(_Fault(self.line_of(path), path, message, ()))
 
-    def check(self, redact: Callable[[str], str] = str) -> None:
-        """Raise ConfigError with every fault in the order of the file, if there is any.
+    def check(self, redact: Callable[[str], str] = str) -> list[str]:
+        """The faults that are not fatal; raises ConfigError with all of them, if one is.  In the order of the file.
 
         `redact` is applied to whatever text of the file a message shows.
         """
-        if self._faults:
-            raise ConfigError(self._rendered(self._faults, redact))
+        rendered = self._rendered(self._faults, redact)
+        if any(fault.fatal for fault in self._faults):
+            raise ConfigError(rendered)
+        return rendered
 
     def warnings(self) -> list[str]:
         """The warnings in the order of the file, in the form of faults."""
@@ -178,6 +185,11 @@ def render_path(path: KeyPath, redact: Callable[[str], str] = str) -> str:
         else:
             parts.append(f"[{redact(show(step))}]")
     return "".join(parts) + ": " if parts else ""
+
+
+def is_word(text: str) -> bool:
+    """Whether `text` looks as keys and choices do; a secret in such a place does so once in a billion."""
+    return _WORD.fullmatch(text) is not None
 
 
 def cut(text: str) -> str:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Callable, Collection, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from exporter.yamlfile.document import Date, Document, KeyPath, Mapping, Sequence, cut, show
-from exporter.yamlfile.files import read_regular
+from exporter.yamlfile.document import Date, Document, KeyPath, Mapping, Sequence, cut, is_word, show
+from exporter.yamlfile.named import named, read_named
 
 T = TypeVar("T")
+
+CLOSE_SPELLING = 0.85
+"""As difflib counts: one letter too few of four, two too many of nine."""
 
 _KINDS = {
     Date: "a date",
@@ -29,6 +32,12 @@ _KINDS = {
 }
 _MAPPING_CURE = "write a mapping: KEY: VALUE lines, indented below it"
 _LIST_CURE = 'write a list: entries that each begin with "- "'
+
+
+_VARIABLE = (
+    "holds ${...}, and variables are not expanded; write the value itself, or put a secret into a file "
+    "and name it with the key that ends in _file"
+)
 
 
 class Section:
@@ -49,7 +58,7 @@ class Section:
         if keys is not None:
             for key in data:
                 if key not in keys:
-                    document.fault((*path, key), partial(_unknown, key, keys))
+                    self._refuse_key(key, keys)
 
     @classmethod
     def root(cls, document: Document, keys: Collection[str]) -> Section | None:
@@ -68,9 +77,17 @@ class Section:
     def __iter__(self) -> Iterator[str]:
         return iter(self._data)
 
-    def fault(self, key: str, message: str, first: KeyPath = ()) -> None:
+    def _refuse_key(self, key: str, keys: Collection[str]) -> None:
+        path = (*self.path, key)
+        if _may_be_shown(key, keys):
+            self.document.fault(path, lambda: f"unknown key; {meant(key, keys, 'the keys here are')}")
+        else:
+            what = f"holds an unknown key, not shown since it may be a secret; the keys here are {', '.join(keys)}"
+            self.document.fault(self.path, what, line=self.document.line_of(path))
+
+    def fault(self, key: str, message: str, first: KeyPath = (), *, fatal: bool = True) -> None:
         """Note that the value of `key` is wrong: ``what is wrong; what to write``."""
-        self.document.fault((*self.path, key), message, first=first)
+        self.document.fault((*self.path, key), message, first=first, fatal=fatal)
 
     def warn(self, key: str, message: str) -> None:
         """Note that the value of `key` is allowed but likely not meant."""
@@ -93,6 +110,9 @@ class Section:
         """
         value = self._data.get(key)
         if isinstance(value, str):
+            if "${" in value and not self.document.takes_variables:
+                self.fault(key, _VARIABLE)
+                return None
             try:
                 return read(value)
             except ValueError as error:
@@ -143,11 +163,28 @@ class Section:
 
     def file(self, key: str, *, required: str = "") -> Path | None:
         """The absolute path of the non-empty, readable file named at `key`, from the document's folder on."""
-        return self.text(key, lambda name: self._read(name, 1)[0], required=required)
+        return self.text(key, self._file, required=required)
 
     def content(self, key: str, max_bytes: int) -> bytes | None:
         """The first `max_bytes` of the file named at `key`, which is found as by `file`."""
-        return self.text(key, lambda name: self._read(name, max_bytes)[1])
+        return self.text(key, lambda name: read_named(self.document.folder, name, max_bytes)[1])
+
+    def file_for_later(self, key: str, look: Callable[[Path, str], object], *, required: str = "") -> Path | None:
+        """The absolute path of a file that is read when it is needed, and may come until then.
+
+        What `look` has against the file now, given the document's folder and its name, is a fault that is not fatal.
+        """
+
+        def read(name: str) -> Path:
+            path = named(self.document.folder, name)
+            if self.document.reads_files:
+                try:
+                    look(self.document.folder, name)
+                except ValueError as error:
+                    self.fault(key, str(error), fatal=False)
+            return path
+
+        return self.text(key, read, required=required, secret=True)
 
     def section(self, key: str, keys: Collection[str] | None) -> Section | None:
         """The mapping at `key`, if there is one."""
@@ -177,22 +214,14 @@ class Section:
                     self.document.fault(path, f"{_is(item)}; {_MAPPING_CURE.partition(',')[0]}")
                     yield None
 
+    def _file(self, name: str) -> Path:
+        folder = self.document.folder
+        return read_named(folder, name, 1)[0] if self.document.reads_files else named(folder, name)
+
     def _absent(self, key: str, default: T | None, required: str) -> T | None:
         if required:
             self.fault(key, f"is missing; {required}")
         return default
-
-    def _read(self, name: str, max_bytes: int) -> tuple[Path, bytes]:
-        if not name:
-            raise ValueError("is empty; name a file")
-        path = self.document.folder / name
-        try:
-            content = read_regular(path, max_bytes)
-        except ValueError as error:
-            raise ValueError(f"{show(str(path))} {error}") from None
-        if not content:
-            raise ValueError(f"{show(str(path))} is empty; fill it")
-        return path, content
 
 
 def one_of(choices: Collection[str]) -> Callable[[str], str]:
@@ -201,19 +230,34 @@ def one_of(choices: Collection[str]) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text in choices:
             return text
-        raise ValueError(f"{show(text)} is not known; {_meant(text, choices, 'write one of')}")
+        shown = f"{show(text)} " if _may_be_shown(text, choices) else ""
+        raise ValueError(f"{shown}is not known; {meant(text, choices, 'write one of')}")
 
     return read
 
 
-def _unknown(key: str, keys: Collection[str]) -> str:
-    return f"unknown key; {_meant(key, keys, 'the keys here are')}"
+def _may_be_shown(text: str, choices: Collection[str]) -> bool:
+    """Whether `text` may be shown: a word, or nearly one of `choices`, and hence no secret."""
+    is_name = bool(re.fullmatch(r"\w{1,64}", text, re.ASCII))
+    return is_word(text) or (is_name and nearest(text, choices) is not None)
 
 
-def _meant(text: str, choices: Collection[str], otherwise: str) -> str:
-    """The cure for an unknown word: the choice that is like it, or else all of them."""
-    matches = difflib.get_close_matches(text[:100], choices, n=1, cutoff=0.5)
-    return f"did you mean '{matches[0]}'?" if matches else f"{otherwise} {', '.join(choices)}"
+def meant(text: str, choices: Collection[str], otherwise: str) -> str:
+    """The cure for an unknown word: the choice that is spelled nearly like it, if there is one, and all of them."""
+    match = nearest(text, choices)
+    guess = f"did you mean '{match}'? " if match else ""
+    return f"{guess}{otherwise} {', '.join(choices)}"
+
+
+def nearest(text: str, choices: Collection[str]) -> str | None:
+    """The choice that `text` is nearly, but for a letter or two, case and the signs between words; None if none is."""
+    spelled = {_bare(choice): choice for choice in choices}
+    matches = difflib.get_close_matches(_bare(text[:100]), spelled, n=1, cutoff=CLOSE_SPELLING)
+    return spelled[matches[0]] if matches else None
+
+
+def _bare(text: str) -> str:
+    return re.sub("[ _.-]", "", text).casefold()
 
 
 def _kind(value: Any) -> str:

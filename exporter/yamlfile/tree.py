@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 import yaml
 
 from exporter.errors import ConfigError
-from exporter.yamlfile.document import DATE, Document, KeyPath, Mapping, Sequence, cut, show
+from exporter.yamlfile.document import DATE, Document, KeyPath, Mapping, Sequence, cut, is_word, show
 
 MAX_DEPTH = 32
 MAX_VALUES = 1_500_000
@@ -24,6 +24,7 @@ MAX_NUMBER_CHARACTERS = 100
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_TAGS = {None, _TAG + "str", _TAG + "map", _TAG + "seq"}
 _NOT_STRINGS = {_TAG + kind for kind in ("null", "bool", "int", "float", "timestamp", "merge")}
+_KNOWN_TAGS = _NOT_STRINGS | {_TAG + kind for kind in ("binary", "omap", "pairs", "set", "value")}
 _RESOLVERS: Final[dict[str, list[tuple[str, Any]]]] = yaml.SafeLoader.yaml_implicit_resolvers
 _CONSTRUCTOR: Final[Any] = yaml.constructor.SafeConstructor()
 
@@ -133,8 +134,10 @@ class Tree:
 
     def _check_tag(self, event: Any) -> None:
         if event.tag not in _PLAIN_TAGS:
-            tag = event.tag.replace(_TAG, "!!", 1)
-            self._fault(f"the tag {show(tag)} is not supported; remove it, or quote what begins with !")
+            shown = (
+                f" {show(event.tag.replace(_TAG, '!!', 1))}" if event.tag in _KNOWN_TAGS else ""
+            )  # else it may be a secret
+            self._fault(f"the tag{shown} is not supported; remove it, or quote what begins with !")
 
     def _resolve(self, text: str) -> tuple[Any, str | None]:
         """The value of a plain scalar, and the text if that value is not the text itself."""
@@ -194,7 +197,8 @@ class Tree:
         else:
             first = (*path, value)
             what = "is given twice, first in line {first}; keep one"
-            self._document.fault(first, what, line=line, first=first)
+            shown, what = (first, what) if is_word(value) else (path, f"a key {what}")  # else it may be a secret
+            self._document.fault(shown, what, line=line, first=first)
         return None
 
     def _path(self) -> KeyPath:

@@ -15,7 +15,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
-    frozenset({"demo", "once"}),
+    frozenset({"check", "demo", "once"}),
     frozenset({"app"}),
     frozenset({"web", "poller"}),
     frozenset({"exposition"}),

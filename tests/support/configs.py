@@ -10,6 +10,7 @@ from exporter.config import Config, load
 from exporter.errors import ConfigError
 
 NUMBER = '{phone_number: "8613800001234", cust_space_id: cams-1}'
+ANOTHER = NUMBER.replace("8613800001234", "8613900005678")
 ACCOUNT = f"{{name: main, numbers: [{NUMBER}]}}"
 ACCOUNTS = f"accounts: [{ACCOUNT}]"
 ACCOUNTS = f"accounts: [{ACCOUNT}]"

@@ -10,7 +10,7 @@ import trustme
 
 from exporter.budget import pace_qps
 from exporter.config import load
-from tests.support.configs import ACCOUNT, NUMBER, loaded, written
+from tests.support.configs import ACCOUNT, ANOTHER, NUMBER, loaded, written
 
 
 def many(count: int) -> str:
@@ -144,7 +144,7 @@ def test_a_hundred_warnings_are_shown_and_the_rest_counted(tmp_path: Path) -> No
     accounts = "".join(f"- {{name: account-{index}, numbers: [{NUMBER}]}}\n" for index in range(110))
     warnings = loaded(tmp_path, f"stale_after: 1m\naccounts:\n{accounts}").warnings
     assert len(warnings) == 101
-    assert warnings[-1] == "... and 118 more"  # 110 short for polls, 108 over the shared quota
+    assert warnings[-1] == "... and 228 more"  # 110 short for polls; 109 over the shared quota, with a number twice
 
 
 def test_accounts_that_share_credentials_must_share_the_quota(tmp_path: Path) -> None:
@@ -152,22 +152,69 @@ def test_accounts_that_share_credentials_must_share_the_quota(tmp_path: Path) ->
     key = "credentials: {type: access_key, access_key_id: a, access_key_secret: b}"
     other = "credentials: {type: access_key, access_key_id: a2, access_key_secret: b}"
     text = (
-        f"accounts: [{{name: a, qps: 6, {key}, numbers: [{NUMBER}]}}, "
-        f"{{name: b, {key}, numbers: [{NUMBER}]}}, {{name: c, qps: 10, {other}, numbers: [{NUMBER}]}}]"
+        f"accounts: [{{name: a, qps: 4.9, {key}, numbers: [{NUMBER}]}}, "
+        f"{{name: b, {key}, numbers: [{ANOTHER}]}}, {{name: c, qps: 10, {other}, numbers: [{NUMBER}]}}]"
     )
     config = loaded(tmp_path, text)
     (warning,) = config.warnings
     assert warning == (
-        f"{config.path}:1: accounts[1].credentials: are those of another account above: together they spend "
-        "11 requests per second of one quota of 10; merge the accounts, or lower their qps"
+        f'{config.path}:1: accounts[1].credentials: are of the same Alibaba Cloud account as those of account "a": '
+        "together they spend 9.9 requests per second of one quota of 10, of which 98% can be used; "
+        "merge the accounts, or lower their qps"
     )
-    assert loaded(tmp_path, text.replace("qps: 6", "qps: 5")).warnings == ()
+    assert loaded(tmp_path, text.replace("qps: 4.9", "qps: 4.8")).warnings == ()
+
+
+ROLE = "type: ram_role_arn, access_key_secret: b, role_arn: 'acs:ram::1234567890123456:role"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            "type: access_key, access_key_id: theid, access_key_secret: b",
+            "type: access_key, access_key_id_file: id, access_key_secret: b",
+        ),
+        (
+            "type: access_key, access_key_id_file: id, access_key_secret: b",
+            "type: sts, access_key_id_file: copy, access_key_secret: b, security_token: t",
+        ),
+        (f"{ROLE}/a', access_key_id: one", f"{ROLE}/b', access_key_id: two"),
+        ("type: ecs_ram_role", "type: ecs_ram_role, role_name: other"),
+        ("type: default", "type: default"),
+    ],
+)
+def test_one_key_is_one_account_wherever_it_stands(tmp_path: Path, one: str, other: str) -> None:
+    """Values are compared, and shown nowhere."""
+    (tmp_path / "id").write_text("theid")
+    (tmp_path / "copy").write_text("theid\n")
+    accounts = [
+        f"{{name: {name}, credentials: {{{key}}}, numbers: [{NUMBER}]}}" for name, key in (("a", one), ("b", other))
+    ]
+    quota, twice = loaded(tmp_path, f"accounts: [{', '.join(accounts)}]").warnings
+    assert "accounts[1].credentials: are of the same Alibaba Cloud account" in quota
+    assert "accounts[1].numbers: one of them is asked by account" in twice
+    assert "theid" not in quota + twice
+
+
+def test_a_number_asked_twice_from_one_budget_is_warned_about(tmp_path: Path) -> None:
+    key = "qps: 1, credentials: {type: access_key, access_key_id: a, access_key_secret: b}"
+    text = f"accounts:\n- {{name: a, {key}, numbers: [\n  {ANOTHER},\n  {NUMBER}]}}\n"
+    config = loaded(tmp_path, text + f"- {{name: b, {key}, numbers: [{NUMBER}]}}")
+    (warning,) = config.warnings
+    assert warning == (
+        f'{config.path}:5: accounts[1].numbers: one of them is asked by account "a" too (line 4), '
+        "twice from the budget of one Alibaba Cloud account; remove one of the two"
+    )
+    other_number, other_key = NUMBER.replace("00123", "00129"), key.replace("id: a", "id: c")
+    assert loaded(tmp_path, text + f"- {{name: b, {key}, numbers: [{other_number}]}}").warnings == ()
+    assert loaded(tmp_path, text + f"- {{name: b, {other_key}, numbers: [{NUMBER}]}}").warnings == ()
 
 
 def test_strings_that_repeat_are_held_once(tmp_path: Path) -> None:
     """With 50,000 numbers, a copy of each space, account and label would cost tens of MB."""
     text = "accounts:\n- name: main\n  numbers:\n" + "".join(
-        f'  - {{phone_number: "86138{i:08d}", cust_space_id: "s {i % 2}", labels: {{team: a-{i % 2}}}}}\n'
+        f'  - {{phone_number: "86138{i:08d}", cust_space_id: "s-{i % 2}", labels: {{team: a-{i % 2}}}}}\n'
         for i in range(4)
     )
     a, _, b, _ = loaded(tmp_path, text).accounts[0].numbers

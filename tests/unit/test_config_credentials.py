@@ -170,7 +170,5 @@ def test_a_policy_is_a_json_object(tmp_path: Path, policy: str) -> None:
 def test_an_sts_endpoint_is_a_host(tmp_path: Path, host: str) -> None:
     key = f'access_key_id: {ID}, access_key_secret: "{SECRET}", role_arn: "{ROLE}"'
     (said,) = faults(tmp_path, text(f'{{type: ram_role_arn, {key}, sts_endpoint: "{host}"}}'))
-    assert said == (
-        f'1: accounts[0].credentials.sts_endpoint: "{host}" is not a host; '
-        "write HOST or HOST:PORT, without https:// before it"
-    )
+    cure = "write HOST or HOST:PORT, without https:// before it"
+    assert said == f"1: accounts[0].credentials.sts_endpoint: is not a host; {cure}"

@@ -133,7 +133,7 @@ def test_32_levels_are_allowed(loader: Any) -> None:
         ("? [a]\n: b", "file.yml:1: a list or mapping is no string, as a key has to be; write KEY: VALUE"),
         ("? {a: b}", "file.yml:1: a list or mapping is no string, as a key has to be; write KEY: VALUE"),
         ("<<: {a: b}", "file.yml:1: merge keys (<<) are not supported; write the keys out"),
-        ("a: !x b", 'file.yml:1: a: the tag "!x" is not supported; remove it, or quote what begins with !'),
+        ("a: !x b", "file.yml:1: a: the tag is not supported; remove it, or quote what begins with !"),
         ("!!set {}", 'file.yml:1: the tag "!!set" is not supported; remove it, or quote what begins with !'),
         (
             "!!int a: b",

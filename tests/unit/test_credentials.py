@@ -71,7 +71,7 @@ def test_a_rotated_key_is_taken_up(tmp_path: Path) -> None:
 def test_a_key_that_cannot_be_read_is_an_error_that_names_the_source(tmp_path: Path) -> None:
     source = source_of("access_key", {**KEYS, "access_key_secret": Secret(None, tmp_path / "none")})
     assert source.ready()
-    with pytest.raises(CredentialsError, match=r"access_key_secret: .*none cannot be read: No such file"):
+    with pytest.raises(CredentialsError, match=r"access_key_secret_file: .* cannot be read: no such file"):
         source.get()
 
 
@@ -219,7 +219,9 @@ def test_changed_key_files_are_taken_up(tmp_path: Path) -> None:
 def test_an_unreadable_key_file_is_the_reason_given(tmp_path: Path) -> None:
     source = fetched(Library(), FakeClock(), {"access_key_secret": Secret(None, tmp_path / "none")})
     source.step()
-    with pytest.raises(CredentialsError, match=r"credentials of type ram_role_arn: access_key_secret: .* No such file"):
+    with pytest.raises(
+        CredentialsError, match=r"credentials of type ram_role_arn: access_key_secret_file: .* no such file"
+    ):
         source.get()
 
 

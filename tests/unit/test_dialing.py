@@ -250,6 +250,9 @@ def test_an_authority_that_is_none_is_refused_at_once(content: str | None, reaso
 
 def test_a_folder_of_authorities_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"REQUESTS_CA_BUNDLE: .*: no certificate in it under a hash; "):
+        endpoint_of("https://a.example", None)
+    (tmp_path / "0a1b2c3d.0").touch()
     assert endpoint_of("https://a.example", None).context is not None
 
 

@@ -1,0 +1,73 @@
+"""Keys and tokens: what may be one, and why something else is none, said without showing it.
+
+Each function raises ValueError whose text is ``what is wrong; what to write``.
+
+Source: Alibaba Cloud's RAM documentation: the CSV file that the console offers, and the names in its examples.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from exporter.yamlfile import called, read_named
+
+MAX_BYTES = 64 << 10
+"""STS tokens have about a thousand."""
+
+_WIDE = (b"\xff\xfe", b"\xfe\xff")
+_ASSIGNED = re.compile(r"(?:export\s+)?[A-Za-z_]*(?:key|secret|token|id)[A-Za-z_]*\s*[=:]\s*[^=\s].*", re.IGNORECASE)
+_PLACEHOLDER = re.compile(
+    r"<.*>|\[.*\]|\{\{.*\}\}|%[^%]*%|\$\(?\w+\)?|.*\$\{.*|(.)\1{3,}|.*(?:\.\.\.|\*\*\*).*|your.*"
+    r"|(?:change|replace|fill|insert)[\W_]?(?:me|this|it|in|with|your).*|todo|tbd|placeholder|dummy|example",
+    re.IGNORECASE,
+)
+
+
+def parse_key(text: str) -> str:
+    """A key or token as it is."""
+    if not text:
+        raise ValueError("is empty; write the key")
+    if is_placeholder(text):
+        raise ValueError("is a placeholder; write the real key")
+    lines = text.splitlines()
+    if text[0] == "{" and text[-1] == "}":
+        raise ValueError("is JSON; write the value alone")
+    if "," in text and "accesskey" in re.sub("[ _]", "", text).lower():
+        raise ValueError("is the console's CSV file; write the ID alone to one file and the secret alone to another")
+    if len(lines) > 1:
+        raise ValueError(f"holds {len(lines)} lines; write the key alone, on one line")
+    if _ASSIGNED.fullmatch(text):
+        raise ValueError("holds a name and a value; write the value alone")
+    if text[0] in "\"'" or text[-1] in "\"'":
+        raise ValueError("is in quotes that would count as a part of it; write the key without them")
+    if "," in text:
+        raise ValueError("holds a comma, which no key has; write the ID and the secret apart")
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError("holds a space or another character that no key has; write the key alone")
+    return text
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether `text` only says what should stand there: ``<secret>``, ``${VAR}``, ``YourAccessKeyId``, ``****``."""
+    return bool(_PLACEHOLDER.fullmatch(text))
+
+
+def read_key(folder: Path, name: str) -> str:
+    """The key or token in a file, found from `folder` on; white space at its end and a BOM do not count."""
+    path, content = read_named(folder, name, MAX_BYTES + 1)
+    try:
+        return _key_in(content)
+    except ValueError as error:
+        raise ValueError(f"{called(folder, path)} {error}") from None
+
+
+def _key_in(content: bytes) -> str:
+    if len(content) > MAX_BYTES:
+        raise ValueError("is longer than any key; name the right file")
+    if content.startswith(_WIDE):
+        raise ValueError("is UTF-16 text; save it as UTF-8")
+    text = content.decode("utf-8-sig", "replace").rstrip()
+    if not text:
+        raise ValueError("holds nothing; write the key to it")
+    return parse_key(text)

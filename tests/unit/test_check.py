@@ -1,0 +1,184 @@
+"""--config.check says what a start and its first poll would say: no more, no less, and all of it at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from exporter.app import App
+from exporter.cams.keyfiles import KeyFiles
+from exporter.check import check
+from exporter.config import load, read
+from exporter.errors import ConfigError, CredentialsError
+from tests.support.clock import FakeClock
+from tests.support.configs import ACCOUNTS, NUMBER, written
+
+INVALID = sorted((Path(__file__).parents[1] / "data" / "config" / "invalid").glob("*.yml"))
+ENVIRONMENT = ("HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+KEY = "ALIBABA_CLOUD_ACCESS_KEY"
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*ENVIRONMENT, f"{KEY}_ID", f"{KEY}_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+def checked(path: Path, *, syntax_only: bool = False, web: Path | None = None) -> list[str]:
+    """The faults that the check finds."""
+    try:
+        check(read(path, files=not syntax_only), web, syntax_only=syntax_only)
+    except ConfigError as error:
+        return list(error.faults)
+    return []
+
+
+def started(path: Path) -> list[str]:
+    """What keeps a start with this file, or the first poll of one of its accounts, from going well."""
+    try:
+        config = load(path)
+        App(config, FakeClock(), version="0", revision="0", own_process=False).stop()
+    except ConfigError as error:
+        return list(error.faults)
+    faults = []
+    for account in config.accounts:
+        try:
+            KeyFiles(account.credentials.secrets, FakeClock(), account.name).values()
+        except CredentialsError as error:
+            faults.append(str(error))
+    return faults
+
+
+@pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)
+def test_a_file_that_a_start_refuses_the_check_refuses_in_the_same_words(path: Path) -> None:
+    assert checked(path) == started(path) != []
+
+
+def holding(content: str | bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+FILES: dict[str, Callable[[Path], object]] = {
+    "absent": lambda path: None,
+    "a folder": lambda path: path.mkdir(),
+    "a pipe": os.mkfifo,
+    "a circle": lambda path: path.symlink_to(path),
+    "empty": holding(""),
+    "blank": holding("\n"),
+    "two lines": holding("LTAI5t\ns3cr3t\n"),
+    "in quotes": holding('"s3cr3t"'),
+    "the console's CSV": holding("AccessKey ID,AccessKey Secret\r\nLTAI5t,s3cr3t\r\n"),
+    "ID and secret": holding("LTAI5t,s3cr3t"),
+    "a placeholder": holding("<secret>"),
+    "a variable": holding("${SECRET}"),
+    "UTF-16": holding("s3cr3t".encode("utf-16")),
+    "a space": holding("s3 cr3t"),
+    "huge": holding("x1" * 50_000),
+    "good": holding("s3cr3t"),
+    "good, with a mark and a line's end": holding("\ufeffs3cr3t\r\n"),
+}
+TYPES = {
+    "access_key": "type: access_key, access_key_id: i, access_key_secret_file: key",
+    "sts": "type: sts, access_key_id: i, access_key_secret: s, security_token_file: key",
+    "ram_role_arn": "type: ram_role_arn, access_key_id: i, access_key_secret_file: key, role_arn: 'acs:ram::1:role/r'",
+}
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("content", FILES)
+def test_a_key_file_is_of_use_to_the_check_where_it_is_to_the_first_poll(
+    tmp_path: Path, kind: str, content: str
+) -> None:
+    FILES[content](tmp_path / "key")
+    path = written(tmp_path, f"accounts:\n- name: main\n  credentials: {{{TYPES[kind]}}}\n  numbers: [{NUMBER}]\n")
+    said, why = checked(path), started(path)
+    assert bool(said) == bool(why) == (not content.startswith("good"))
+    for fault, reason in zip(said, why, strict=True):
+        assert fault.startswith(f"{path}:3: accounts[0].credentials.")
+        assert (
+            reason.partition(": ")[2] in fault
+        )  # the same words; the check may add the cure for a secret in its place
+        assert "; " in fault
+        assert "cr3t" not in fault + reason
+    assert checked(path, syntax_only=True) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "is_of_use"),
+    [
+        ("HTTPS_PROXY", "socks5://u:canary@proxy:1080", False),
+        ("HTTPS_PROXY", "ftp://proxy:1080", False),
+        ("HTTPS_PROXY", "http://u:canary@proxy:3128", True),
+        ("ALL_PROXY", "socks5h://u:canary@proxy:1080", False),
+        ("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem", False),
+        ("REQUESTS_CA_BUNDLE", __file__, False),
+        ("SSL_CERT_FILE", "/nowhere/ca.pem", False),
+    ],
+)
+def test_the_environment_counts_for_the_check_as_for_a_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, is_of_use: bool
+) -> None:
+    path = written(tmp_path, ACCOUNTS)
+    monkeypatch.setenv(variable, value)
+    assert checked(path) == started(path)
+    assert is_of_use == (checked(path) == [])
+    assert all(fault.startswith(f"{variable}: ") and "; " in fault and "canary" not in fault for fault in checked(path))
+    assert checked(path, syntax_only=True) == []
+
+
+def test_a_proxy_of_no_use_to_sts_is_a_fault_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy:1080")
+    monkeypatch.setenv("NO_PROXY", "cams.ap-southeast-1.aliyuncs.com")
+    assert checked(written(tmp_path, ACCOUNTS)) == []
+    (tmp_path / "key").write_text("s3cr3t")
+    path = written(
+        tmp_path, f"accounts: [{{name: main, credentials: {{{TYPES['ram_role_arn']}}}, numbers: [{NUMBER}]}}]"
+    )
+    (fault,) = checked(path)
+    assert "add sts.aliyuncs.com to NO_PROXY" in fault
+
+
+@pytest.mark.parametrize("value", ["YourAccessKeyId", "LTAI5t,s3cr3t", '"LTAI5t"', "<id>", ""])
+def test_a_key_of_the_environment_that_is_none_is_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    """Where an account uses the default chain; the API would say that it knows no such key."""
+    monkeypatch.setenv(f"{KEY}_ID", value)
+    (fault,) = checked(written(tmp_path, ACCOUNTS))
+    assert fault.startswith(f"{KEY}_ID: ")
+    key = "credentials: {type: access_key, access_key_id: i, access_key_secret: s}"
+    assert checked(written(tmp_path, f"accounts: [{{name: main, {key}, numbers: [{NUMBER}]}}]")) == []
+
+
+def test_all_faults_come_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the configuration, its key files, the environment and the web configuration."""
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy:1080")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
+    web = tmp_path / "web.yml"
+    web.write_text("basic_auth_users: {prometheus: plain}")
+    key = "credentials: {type: access_key, access_key_id: i, access_key_secret_file: key}"
+    path = written(tmp_path, f"accounts:\n- name: main\n  {key}\n  qps: 0\n  numbers: [{NUMBER}]")
+    assert [fault.split(": ")[0] for fault in checked(path, web=web)] == [
+        f"{path}:3",
+        f"{path}:4",
+        "REQUESTS_CA_BUNDLE",
+        "HTTPS_PROXY",
+        f"{web}:1",
+    ]
+
+
+def test_syntax_only_looks_at_no_certificate(tmp_path: Path) -> None:
+    web = tmp_path / "web.yml"
+    web.write_text("tls_server_config: {cert_file: server.crt, key_file: server.key}")
+    path = written(tmp_path, ACCOUNTS)
+    assert len(checked(path, web=web)) == 2
+    said = check(read(path, files=False), web, syntax_only=True)
+    assert f"{web}: valid: TLS, no users" in said
+    assert "not looked at: key," in said
+    web.write_text("tls_server_config: {cert_file: server.crt}")
+    (fault,) = checked(path, web=web, syntax_only=True)
+    assert "missing one of key or key_file" in fault
