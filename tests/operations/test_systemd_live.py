@@ -6,7 +6,6 @@ The exporter asks a simulator on the container's loopback, with a key that only 
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -20,7 +19,6 @@ pytestmark = pytest.mark.xdist_group("one systemd")
 
 UNIT = "cams-exporter"
 CREDENTIALS = f"/run/credentials/{UNIT}.service/{UNIT}"
-STOP_SECONDS = 5.0
 MACHINE = (
     "--systemd=always",
     "--cap-add=all",  # what systemd takes away from a service, it must have
@@ -160,10 +158,8 @@ def test_it_starts_without_a_credential_store(service: Machine) -> None:
     until(service.metrics, "it serves")
 
 
-def test_it_stops_in_time(service: Machine) -> None:
-    began = time.monotonic()
+def test_it_stops_and_is_not_killed(service: Machine) -> None:
     service.systemctl("stop", UNIT)
-    assert time.monotonic() - began < STOP_SECONDS
     assert service.shown("Result") == "success"
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,8 +95,6 @@ class Container:
         """Send a signal to its first process."""
         self.podman.ok("kill", f"--signal={name}", self.name)
 
-    def ended(self) -> tuple[int, float]:
-        """Wait until it ends by itself: (exit status, seconds waited)."""
-        began = time.monotonic()
-        status = int(self.podman.ok("wait", "--interval=100ms", self.name))
-        return status, time.monotonic() - began
+    def ended(self) -> int:
+        """Wait until it ends by itself: the exit status."""
+        return int(self.podman.ok("wait", "--interval=100ms", self.name))

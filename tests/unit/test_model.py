@@ -57,4 +57,4 @@ def test_where_no_clock_counts_sleep_the_monotonic_one_does() -> None:
 def test_the_machines_own_clock_goes_forward() -> None:
     clock = SystemClock()
     assert 0 < clock.monotonic() <= clock.monotonic()
-    assert abs(clock.unix() - time.time()) < 60
+    assert abs(clock.unix() - time.time()) < 60  # bounds a hang
