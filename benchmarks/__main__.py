@@ -11,13 +11,20 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import budget, growth, memory, polling, scrape
+from benchmarks import budget, growth, memory, paths, polling, scrape
 from benchmarks.harness import Options, Progress, Report, facts, markdown
 
 PROFILE = Path(__file__).with_name("profile.md")
 """Why a target is missed: made by hand, a part of the results."""
 
-BENCHMARKS = {"scrape": scrape, "polling": polling, "budget": budget, "memory": memory, "growth": growth}
+BENCHMARKS = {
+    "scrape": scrape,
+    "polling": polling,
+    "budget": budget,
+    "paths": paths,
+    "memory": memory,
+    "growth": growth,
+}
 
 
 def main() -> int:

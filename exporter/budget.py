@@ -27,7 +27,8 @@ LATE_SECONDS = 0.01
 """A request that left by more than this after its slot was late: what follows is counted from when it left."""
 
 EDGE_SHARE = 0.9
-"""A throttle is at the edge where this account's own requests were this share of `quota` in a second and the guard."""
+"""A throttle is at the edge where this account's own requests were this share of `quota` in the second that the server
+saw, of which the path may have made 1.35 s, and where its rate was this share of what the guard leaves of `quota`."""
 
 WIDENING_SECONDS = 0.008
 MAX_WIDENING_SECONDS = 0.04
@@ -39,7 +40,8 @@ AT_ONCE_SECONDS = 2.0
 """A throttle follows at once if its request left this soon after the pause of the one before."""
 
 DOUBT_SECONDS = 60.0
-"""A throttle below the edge takes back what those at the edge taught this shortly before: others had begun to call."""
+"""Two throttles below the edge, this shortly one after the other, take back what those at the edge taught this shortly
+before: others had begun to call.  After a single one this machine may have been frozen for a moment."""
 
 FORGET_SECONDS = 400.0
 FORGET_REQUESTS = 4000
@@ -115,8 +117,8 @@ class Budget:
         """A request may leave at `now`: the slot is taken."""
         self._last_release = now
         self._recent.append(now)
-        at_edge = len(self._recent) == self._recent.maxlen and now - self._recent[0] <= 1 + self.guard_seconds(now)
-        self._edge_since = min(self._edge_since, now) if at_edge else math.inf
+        at_edge = len(self._recent) == self._recent.maxlen and now - self._recent[0] <= 1 + MAX_GUARD_SECONDS
+        self._edge_since = min(self._edge_since, now) if at_edge and self._is_at_quota(now) else math.inf
 
     def left(self, now: float) -> None:
         """What was released last had left at `now`.
@@ -135,21 +137,22 @@ class Budget:
         pause = DEFAULT_PAUSE_SECONDS if pause_seconds is None else min(max(pause_seconds, 0.0), MAX_PAUSE_SECONDS)
         follows_at_once = released_at <= self._paused_until + AT_ONCE_SECONDS
         self._paused_until = max(self._paused_until, now + pause)
-        is_path = released_at >= self._edge_since
+        at_edge = released_at >= self._edge_since
+        widens = at_edge and self.guard_seconds(now) + WIDENING_SECONDS <= MAX_GUARD_SECONDS
         if released_at > self._throttled_at:
             self._throttled_at = now
             guard = self.guard_seconds(now)
             if now - self._guard_at > DOUBT_SECONDS:
                 self._guard_before = guard
             self._in_a_row = self._in_a_row + 1 if follows_at_once else 1
-            is_path = is_path and guard + WIDENING_SECONDS <= MAX_GUARD_SECONDS
-            if is_path:
+            if widens:
                 widening = min(WIDENING_SECONDS * 2.0 ** (self._in_a_row - 1), MAX_WIDENING_SECONDS)
                 self.remember(now, guard + widening)
             else:
-                self.remember(now, min(guard, self._guard_before))
+                if at_edge or now - self._climbs_from <= DOUBT_SECONDS:
+                    self.remember(now, min(guard, self._guard_before))
                 self._halve(now)
-        if not is_path:
+        if not widens:
             self._climbs_from = self._paused_until
 
     def guard_seconds(self, now: float) -> float:
@@ -168,6 +171,9 @@ class Budget:
     def pace(self, now: float) -> float:
         """Requests per second at which slots follow each other now."""
         return min(self._climbed(now) * QPS_SHARE, self.quota / (1 + self.guard_seconds(now)) * QUOTA_SHARE)
+
+    def _is_at_quota(self, now: float) -> bool:
+        return self._climbed(now) >= self.quota / (1 + self.guard_seconds(now)) * EDGE_SHARE
 
     def _halve(self, now: float) -> None:
         rate = self.effective_qps(now)

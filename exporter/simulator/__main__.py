@@ -18,6 +18,8 @@ from exporter.simulator import configfile
 from exporter.simulator.scenarios import SCENARIOS
 from exporter.simulator.server import Simulator
 
+MAX_JITTER_SECONDS = 10.0
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the flags, serve until a signal comes; returns the exit status."""
@@ -29,8 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
+    world = scenario.world(speed=flags.speed)
+    world.jitter_seconds = flags.jitter
     try:
-        simulator = Simulator(scenario.world(speed=flags.speed), host, port, with_control=True)
+        simulator = Simulator(world, host, port, with_control=True)
     except ValueError as error:
         parser.error(f"--listen: {error}")
     try:
@@ -58,6 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--scenario", choices=sorted(SCENARIOS), default="demo", help="what happens (default: demo)")
     add("--seed", type=int, default=0, metavar="N", help="another seed, another course of things (default: 0)")
     add("--speed", type=_speed, default=1.0, metavar="X", help="how much faster its time passes (default: 1)")
+    add(
+        "--jitter",
+        type=_jitter,
+        default=0.0,
+        metavar="SECONDS",
+        help="delay each request by up to so much before it is counted (default: 0)",
+    )
     add("--write-config", type=Path, metavar="FILE", help="write a configuration for the exporter that points here")
     return parser
 
@@ -77,6 +88,16 @@ def _speed(text: str) -> float:
     if not 0 < speed < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
     return speed
+
+
+def _jitter(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= MAX_JITTER_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 to {MAX_JITTER_SECONDS:g}")
+    return seconds
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import ssl
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from types import TracebackType
 from typing import Self, cast
 
@@ -141,6 +142,10 @@ class Simulator:
         )
         if self._with_control and message.path.startswith(control.PREFIX):
             return _polite(control.answer(self.world, message))
+        jitter_seconds = self.world.draw_jitter()
+        if jitter_seconds:
+            await asyncio.sleep(jitter_seconds)
+            message = replace(message, since=None if message.since is None else message.since + jitter_seconds)
         decision = decide(self.world, message)
         if decision.delay_seconds:
             await asyncio.sleep(decision.delay_seconds)

@@ -97,9 +97,10 @@ class Arrival:
 class World:
     """The state of the simulated service; thread-safe.
 
-    `clock_skew_seconds` is how far the service's clock is ahead of this machine's; `handshake_seconds` is how long a
-    new TLS connection waits before the server shakes hands; `speed` makes cycles run faster.  All randomness comes
-    from `seed`.  The log keeps the last `arrivals_kept` arrivals.
+    `jitter_seconds` is the most by which the path delays a request before it is counted; `clock_skew_seconds` is how
+    far the service's clock is ahead of this machine's; `handshake_seconds` is how long a new TLS connection waits
+    before the server shakes hands; `speed` makes cycles run faster.  All randomness comes from `seed`.  The log keeps
+    the last `arrivals_kept` arrivals.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class World:
         self.clock = clock or SystemClock()
         self.speed = speed
         self.latency_seconds = latency_seconds
+        self.jitter_seconds = 0.0
         self.clock_skew_seconds = 0.0
         self.handshake_seconds = 0.0
         self.accounts: dict[str, Account] = {}
@@ -241,6 +243,11 @@ class World:
         """Seconds this answer takes."""
         span = number.latency_seconds if number else None
         return self._random.uniform(*(span or self.latency_seconds))
+
+    def draw_jitter(self) -> float:
+        """Seconds by which the path delays this request, evenly between 0 and `jitter_seconds`."""
+        with self.lock:
+            return self._random.uniform(0.0, self.jitter_seconds) if self.jitter_seconds else 0.0
 
     def new_request_id(self) -> str:
         """An upper-case UUID, as the real service's."""

@@ -292,24 +292,41 @@ def test_where_the_widest_spacing_does_not_end_throttles_others_spend_the_quota(
     assert budget.guard_seconds(now) == pytest.approx(0.03, abs=0.002)
 
 
-def test_a_throttle_below_the_edge_takes_back_what_those_at_the_edge_had_just_taught() -> None:
+def test_two_throttles_below_the_edge_take_back_what_those_at_the_edge_had_just_taught() -> None:
     """Others begin to call: the first throttle finds this account alone at its edge, the next ones do not."""
     budget = Budget(10, 10)
     now = at_the_edge(budget, 100.0)
     budget.throttled(now, released_at=now, pause_seconds=None)
-    assert budget.guard_seconds(now) > 0
+    now = at_the_edge(budget, now, 4)
+    budget.throttled(now, released_at=now, pause_seconds=None)
+    assert budget.guard_seconds(now) == pytest.approx(WIDENING_SECONDS, rel=0.01), "this machine may have been frozen"
+    assert budget.effective_qps(now) == pytest.approx(5, rel=0.01)
     now = at_the_edge(budget, now, 4)
     budget.throttled(now, released_at=now, pause_seconds=None)
     assert budget.guard_seconds(now) == 0
-    assert budget.effective_qps(now) == 5
+    assert budget.effective_qps(now) == pytest.approx(2.5, rel=0.05)
+
+
+def test_a_throttle_at_a_lowered_rate_is_not_at_the_edge() -> None:
+    """Nine requests in 1.3 s are what a path can squeeze into a second; but the rate was not the quota's."""
+    budget = Budget(10, 10)
+    budget.throttled(100.0, released_at=100.0, pause_seconds=0)
+    now = at_the_edge(budget, 125.0)
+    assert 7 < budget.effective_qps(now) < 8.5
+    budget.throttled(now, released_at=now, pause_seconds=None)
+    assert budget.guard_seconds(now) == 0
+    assert 3.5 < budget.effective_qps(now) < 4.3
 
 
 def test_what_was_learnt_long_before_others_call_is_kept() -> None:
     budget = Budget(10, 10)
     budget.remember(100.0, 0.15)
-    now = at_the_edge(budget, 100.0 + DOUBT_SECONDS, 4)
-    budget.throttled(now, released_at=now, pause_seconds=None)
+    now = 100.0 + DOUBT_SECONDS
+    for _ in range(3):
+        now = at_the_edge(budget, now, 4)
+        budget.throttled(now, released_at=now, pause_seconds=None)
     assert budget.guard_seconds(now) == pytest.approx(0.15, abs=0.002)
+    assert budget.effective_qps(now) < 2
 
 
 def test_the_guard_is_forgotten_slowly_and_then_faster() -> None:

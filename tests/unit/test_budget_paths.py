@@ -79,6 +79,19 @@ def test_a_path_that_calms_down_is_used_in_full_again_within_an_hour() -> None:
     assert budget.effective_qps(SECONDS + 3600.0) == QPS
 
 
+def test_a_machine_that_freezes_for_a_moment_keeps_what_its_path_taught() -> None:
+    """A throttle then is not at the edge by the count of requests, and halves the rate: the guard stays."""
+    path, budget = Path(0.2), Budget(QPS, QUOTA)
+    send(budget, path, sliding_second(QUOTA), seconds=700.0, seed=1)
+    learnt = budget.guard_seconds(700.0)
+    budget.released(701.0)
+    budget.throttled(701.5, released_at=701.0, pause_seconds=None)
+    assert budget.effective_qps(701.5) < 5
+    sent = send(budget, path, sliding_second(QUOTA), seconds=600.0, seed=2, start=702.0)
+    assert budget.guard_seconds(1302.0) == pytest.approx(learnt, abs=0.03)
+    assert sent.throttled_share <= 0.002
+
+
 def test_a_learnt_guard_that_is_given_to_a_new_budget_spares_it_the_first_minutes() -> None:
     path = Path(0.2)
     old, new = Budget(QPS, QUOTA), Budget(QPS, QUOTA)
@@ -100,7 +113,7 @@ def test_a_real_limit_far_below_the_quota_is_used_to_90_percent(seed: int, says_
 
 
 OTHERS: dict[str, Callable[[random.Random], float]] = {
-    "evenly": lambda rng: 0.2,
+    "evenly": lambda _: 0.2,
     "at random": lambda rng: rng.expovariate(5),
     "in bursts": lambda rng: rng.choice([0.001] * 4 + [0.996]),
 }

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,6 +77,19 @@ def test_time_passes_faster() -> None:
         assert connection.send("GET", "/_simulator/state").document["elapsed_seconds"] > 10
 
 
+def test_a_path_that_jitters_delays_what_is_counted() -> None:
+    """The first request of seed 0 is delayed as the seed says."""
+    world = SCENARIOS["steady"](0).world()
+    world.jitter_seconds = 0.5
+    delay_seconds = world.draw_jitter()
+    with served("--scenario", "steady", "--jitter", "0.5") as (_, url), Connection(url) as connection:
+        began = time.time()
+        connection.send("GET", "/")
+        (arrival,) = connection.send("GET", "/_simulator/arrivals").document
+    assert arrival["unix"] - began >= delay_seconds - 0.05
+    assert delay_seconds > 0.2
+
+
 def test_its_own_file_is_written_again_and_anybody_elses_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "config.yml"
     write(file, SCENARIOS["steady"](0), "http://127.0.0.1:1")
@@ -105,6 +119,9 @@ def test_a_taken_port_fails_with_a_line() -> None:
         (["--listen", "0.0.0.0:8080"], "0.0.0.0 is no loopback address"),
         (["--speed", "0"], "is no number above 0"),
         (["--speed", "fast"], "is no number above 0"),
+        (["--jitter", "-1"], "is no number of seconds from 0 to 10"),
+        (["--jitter", "nan"], "is no number of seconds from 0 to 10"),
+        (["--jitter", "much"], "is no number of seconds from 0 to 10"),
         (["--scenario", "none"], "invalid choice"),
     ],
 )
