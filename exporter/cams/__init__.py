@@ -4,8 +4,10 @@
 
     client.Client.fetch(number, gate)
       credentials   which key signs: static, from files, or through Alibaba's library, never fetched on the polling path
-      transport     a connection, kept alive; dialing makes one, attempt bounds all of it by one deadline
+      transport     a connection, kept alive and renewed; attempt bounds all of it by one deadline
+        dialing     makes one: DNS, the addresses in turn, TLS; proxies says through which proxy, if any
+        response    the final answer, whatever interim ones come before it
       with gate()   the account's budget: the caller waits here, connected and ready, and sends inside
       signing       ACS3-HMAC-SHA256 over the request, at the moment of sending
-      answers       bytes -> Answer or ApiError; codes says what kind of trouble a code is
+      answers       bytes -> Answer or ApiError; codes says what kind of trouble a code is, retry_after how long to wait
 """
