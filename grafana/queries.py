@@ -1,11 +1,13 @@
 """The PromQL of the dashboards.  Knows metrics and variables, nothing of panels.
 
-Two rules hold throughout.
+Three rules hold throughout.
 
 - **Any number of replicas.**  Two exporters may poll the same numbers, so nothing about a number or an account keeps
   `instance`.  What one replica knows outranks another's UNKNOWN, as after a restart: a known status is the `max` over
   the replicas, UNKNOWN their `min`.  Rates and budgets add up: replicas share an account's budget.
 - **Down is not zero.**  A count is 0 only where the exporter says so; without data a panel is empty, never green.
+- **A time stamp is read by the clock that wrote it.**  Ages are taken from each exporter's own clock, instants are
+  moved to Prometheus's; an exporter that does not tell its clock is taken to have Prometheus's.
 """
 
 from __future__ import annotations
@@ -105,14 +107,17 @@ def unhappy_since() -> str:
     The earliest time of the replicas that give this status: one that lags behind remembers an older change.
     """
     flags = of_number(metrics.STATUS, f'status!~"{VERIFIED}|{UNKNOWN}"', _CHOSEN)
-    change = of_number(metrics.STATUS_CHANGE)
-    joined = f"({flags} == 1) * ignoring (status) group_left () {change}"
+    change = _on_our_clock(of_number(metrics.STATUS_CHANGE))
+    joined = f"({flags} == 1) * on (job, instance, {NUMBER}) group_left () {change}"
     return f"1000 * min by ({NUMBER}) ({joined})"
 
 
 def answer_age() -> str:
     """Seconds since any replica got a status of each chosen number; nothing before the first."""
-    return f"time() - max by ({NUMBER}) ({of_number(metrics.LAST_SUCCESS)})"
+    success = of_number(metrics.LAST_SUCCESS)
+    told = each_exporter(metrics.TIME.name)
+    clock = f"({told} or on (job, instance) 0 * max by (job, instance) ({success}) + time())"
+    return f"min by ({NUMBER}) ({clock} - on (job, instance) group_right () {success})"
 
 
 def last_poll() -> str:
@@ -168,7 +173,7 @@ def status_changes() -> str:
 
 def loads() -> str:
     """When each exporter last loaded its configuration, Unix milliseconds."""
-    return f"1000 * {each_exporter(metrics.RELOAD_TIMESTAMP.name)}"
+    return f"1000 * {_on_our_clock(each_exporter(metrics.RELOAD_TIMESTAMP.name))}"
 
 
 def rate(metric: metrics.Metric, *matchers: str, by: str = "account", suffix: str = "") -> str:
@@ -213,6 +218,14 @@ def pass_seconds() -> str:
     """How long polling every number of an account once takes at its budget, seconds."""
     configured = f"max by (account) ({of_account(metrics.ACCOUNT_NUMBERS)})"
     return f"{configured}\n/ max by (account) ({of_account(metrics.BUDGET_QPS)})"
+
+
+def _on_our_clock(stamps: str) -> str:
+    """`stamps` of exporters on Prometheus's clock; moved by whole minutes, so that a mark keeps its place."""
+    told = of_job(metrics.TIME.name)
+    offset = f"round(max by (job, instance) (timestamp({told}) - {told}), 60)"
+    none = f"0 * max by (job, instance) ({stamps})"
+    return f"({stamps} + on (job, instance) group_left () ({offset} or on (job, instance) {none}))"
 
 
 def _unknown_flags() -> str:

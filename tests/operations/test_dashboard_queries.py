@@ -141,6 +141,33 @@ def test_since_is_the_earliest_time_of_the_replicas_that_agree(tmp_path: Path) -
     evaluate(tmp_path, flags | changes, [(since, 30, {f"{{{labels()}}}": 600_000})])
 
 
+@pytest.mark.parametrize("ahead", [3600, -3600])
+def test_since_and_age_do_not_depend_on_an_exporters_clock(tmp_path: Path, ahead: int) -> None:
+    """a's clock is wrong, by hours; b, an older version, does not tell its clock, and knows less."""
+    flags = number("a", N1, NOT_VERIFIED="1x60") | number("b", N1, NOT_VERIFIED="1x60")
+    times = {
+        'cams_exporter_time_seconds{instance="a", job="cams-exporter"}': f"{ahead}+60x60",
+        **of("cams_phone_number_status_change_timestamp_seconds", "a", f"{ahead + 600}x60"),
+        **of("cams_phone_number_status_change_timestamp_seconds", "b", "660x60"),
+        **of("cams_phone_number_last_success_timestamp_seconds", "a", f"{ahead + 29 * MINUTES}x60"),
+        **of("cams_phone_number_last_success_timestamp_seconds", "b", f"{20 * MINUTES}x60"),
+        'cams_exporter_config_last_reload_success_timestamp_seconds{instance="a", job="cams-exporter"}': (
+            f"{ahead + 300}x60"
+        ),
+    }
+    panel = "Numbers that are not verified"
+
+    evaluate(
+        tmp_path,
+        flags | times,
+        [
+            (expression(panel, "B"), 30, {f"{{{labels()}}}": 600_000}),
+            (expression(panel, "C"), 30, {f"{{{labels()}}}": MINUTES}),
+            (expression("Configuration loaded", "mark"), 30, {'{instance="a", job="cams-exporter"}': 300_000}),
+        ],
+    )
+
+
 def test_unknown_has_no_since_but_the_age_of_the_last_answer(tmp_path: Path) -> None:
     """UNKNOWN is no change of status: when it began is not known, when the number last answered is."""
     flags = number("a", N1, UNKNOWN="1x60")
