@@ -73,6 +73,9 @@ class Waiting:
     def ready(self) -> bool:
         return True
 
+    def credential_changes(self) -> int:
+        return 1
+
     def renew_credentials(self) -> None:
         pass
 

@@ -48,6 +48,9 @@ def _client(url: str, ca_file: str) -> Call:
         def get(self) -> Credential:
             return Credential("key-000", "secret")
 
+        def changes(self) -> int:
+            return 1
+
         def ready(self) -> bool:
             return True
 

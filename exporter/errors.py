@@ -45,7 +45,9 @@ class Kind(StrEnum):
     """What an API error is about, hence who can mend it and what the poller does."""
 
     ACCOUNT = "account"
-    """Key, permission, subscription or clock: every number of the account is refused alike."""
+    """Key, subscription or clock: every number of the account is refused alike."""
+    PERMISSION = "permission"
+    """The account may not ask: about this number, about its space, or at all.  The key itself was accepted."""
     NUMBER = "number"
     """This number or its space is wrong; asking again soon does not help."""
     THROTTLE = "throttle"
@@ -59,7 +61,7 @@ class ApiError(ExporterError):
 
     `code` is the API's own code verbatim, or one of ours in lower case (``timeout``, ``connection_error``,
     ``tls_error``, ``invalid_response``, ``http_502``, ``credentials_error``, ``internal_error``).  `http_status` is
-    None when no answer came.  `retry_after_seconds` is the pause a throttling answer asks for.  `server_unix` is the
+    None when no answer came.  `retry_after_seconds` is the pause that the answer asks for.  `server_unix` is the
     answer's ``Date`` (seconds, UTC), for measuring clock skew.  `elapsed_seconds` is the time the request took, without
     any wait for the budget.  `sent` is False when nothing was attempted (no credential); a connection that could not be
     made was an attempt, and used up its slot.  `cured` is True where the key or the time that the API refused is

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -87,11 +87,20 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """Why the API refuses an account or a space: the error's code, its message, bounded and hostile, its RequestId."""
+
+    code: str
+    message: str = ""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AccountStatus:
     """How polling an account goes, at one instant.
 
-    `refused_because` is the code of the error for which the API refuses the account as a whole, empty while it does
-    not; the message, bounded and hostile, and the RequestId are that error's.
+    `refused` is why the API refuses the account as a whole, or each of its spaces; None while it does not.  `spaces`
+    are all of its spaces, `refused_spaces` those that are refused.
     """
 
     account: str
@@ -101,14 +110,14 @@ class AccountStatus:
     budget_qps: float
     effective_qps: float
     in_flight: int
-    refused_because: str = ""
-    refused_message: str = ""
-    refused_request_id: str = ""
+    refused: Refused | None = None
+    spaces: Sequence[str] = ()
+    refused_spaces: Mapping[str, Refused] = field(default_factory=dict)
 
     @property
     def up(self) -> bool:
         """Whether the API lets the account in, as far as is known."""
-        return not self.refused_because
+        return self.refused is None
 
 
 class Clock(Protocol):

@@ -10,6 +10,10 @@ phases of an account's numbers are an even grid in the order of their keys, so t
 - If a pass does not fit the interval, a number is due one interval after its last poll; polling is then continuous and
   all numbers lag alike.
 - A retry goes only when no number is due, and gives way to the number's next regular poll.
+- A number that is *held* has no place of its own: it goes when it is taken by its key, and has its place again when it
+  is released.
+- Numbers that are *owed* a poll, since their last one said nothing of them, become eager again when they are asked
+  anew: they give way to those that are due.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import itertools
 import math
 import zlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, KeysView, Sequence
 from dataclasses import dataclass
 
 from exporter.model import NumberKey, PhoneNumber
@@ -39,8 +43,12 @@ class Entry:
     wanted_at: float = math.inf  # of the poll under way: the instant it was due, a retry's included
     taken_at: float = -math.inf  # the last regular poll
     retries: int = 0  # since the last regular poll
+    failures: int = 0  # in a row, of a kind that may pass
+    not_before: float = -math.inf  # the API asked to leave the number alone until then
     attempted: bool = False
-    owed: bool = False  # the last poll was refused with the account as a whole: it says nothing of the number
+    owed: bool = False  # the last poll failed for want of a key or of permission: another key may bring a status
+    held: bool = False
+    eager: bool = False
     waiting: bool = True  # False while a poll of the number is under way
     scheduled: bool = True  # False once the number left the configuration
 
@@ -104,8 +112,12 @@ class Schedule:
         for entry in old.values():
             entry.scheduled = False
             self.unattempted -= not entry.attempted
-        self._eager = deque(entry for entry in self._eager if entry.scheduled)
-        self._eager.extend(sorted(fresh, key=lambda entry: entry.due_at))
+        self._add_eager(fresh)
+
+    @property
+    def keys(self) -> KeysView[NumberKey]:
+        """The numbers, as the last `configure` gave them."""
+        return self._entries.keys()
 
     def next_at(self) -> float:
         """The earliest instant at which a poll may go; minus infinity while the first pass lasts, infinity for none."""
@@ -114,11 +126,8 @@ class Schedule:
             return -math.inf
         return min(self._due[0][0] if self._due else math.inf, self._retry[0][0] if self._retry else math.inf)
 
-    def take(self, now: float, *, early: bool = False) -> Entry | None:
-        """Take the poll that goes next, or None when none may go yet; give it back by `done` or `put_back`.
-
-        `early` takes the next one even before it is due.
-        """
+    def take(self, now: float) -> Entry | None:
+        """Take the poll that goes next, or None when none may go yet; give it back by `done` or `put_back`."""
         self._drop_dead()
         if self._retry_is_next(now):
             entry = heapq.heappop(self._retry)[2]
@@ -127,30 +136,43 @@ class Schedule:
         elif self._eager_is_next(now):
             entry = self._eager.popleft()
             entry.taken_at, entry.wanted_at = now, entry.due_at
-        elif self._due and (early or self._due[0][0] <= now):
+        elif self._due and self._due[0][0] <= now:
             entry = heapq.heappop(self._due)[2]
             entry.taken_at, entry.wanted_at, entry.retries = now, entry.due_at, 0
         else:
             return None
-        entry.retry_at = math.inf  # a regular poll takes the place of a retry that still waits
-        entry.waiting = False
-        return entry
+        return self._taken(entry)
 
-    def done(self, entry: Entry, retry_at: float | None = None, *, owed: bool = False) -> None:
+    def is_free(self, key: NumberKey, now: float) -> bool:
+        """Whether a poll of the number may be taken at `now`, due or not."""
+        entry = self._entries[key]
+        return entry.waiting and entry.not_before <= now
+
+    def take_early(self, key: NumberKey, now: float) -> Entry:
+        """Take the regular poll of a number that `is_free`, due or not, held or not."""
+        entry = self._entries[key]
+        entry.taken_at, entry.wanted_at, entry.retries = now, now, 0
+        return self._taken(entry)
+
+    def done(
+        self,
+        entry: Entry,
+        retry_at: float | None = None,
+        *,
+        owed: bool = False,
+        held: bool = False,
+        not_before: float = -math.inf,
+    ) -> None:
         """The poll of `entry` ended; `retry_at` asks for another try at that instant, ahead of the regular one.
 
-        `owed` marks a poll that was refused with the account as a whole, until another one ends or `make_up` comes.
+        `owed` marks a number that `ask_again` may ask, until another poll of it ends; `held` one that goes only by
+        `take_early`.  No poll goes before `not_before`.
         """
-        entry.owed = owed
+        entry.owed, entry.held, entry.not_before = owed, held, not_before
         if not entry.attempted:
             entry.attempted = True
             self.unattempted -= entry.scheduled
-        if not self._repeat:
-            entry.due_at = math.inf
-        elif self._fits:
-            entry.due_at = self._next_phase(entry.phase, entry.taken_at + self._interval * MIN_GAP_SHARE)
-        else:
-            entry.due_at = entry.taken_at + self._interval
+        entry.due_at = self._next_due(entry, not_before)
         if retry_at is not None and retry_at < entry.due_at:
             self._push_retry(entry, retry_at)
         self._push(entry)
@@ -164,12 +186,36 @@ class Schedule:
             entry.due_at = min(entry.due_at, now)
         self._push(entry)
 
-    def make_up(self, now: float) -> None:
-        """The account is let in again: polls that were refused with it are due now, not in an interval."""
-        for entry in self._entries.values():
-            if entry.owed and entry.waiting and entry.due_at > now:
-                entry.due_at = now
+    def hold(self, keys: Iterable[NumberKey]) -> None:
+        """Let the numbers go only by `take_early`."""
+        for key in keys:
+            self._entries[key].held = True
+
+    def release(self, keys: Iterable[NumberKey], now: float) -> None:
+        """The numbers have their places again, from `now` on."""
+        for key in keys:
+            entry = self._entries[key]
+            if entry.held and entry.waiting:
+                entry.due_at = self._next_due(entry, max(entry.not_before, now))
                 self._push(entry)
+            entry.held = False
+
+    def ask_again(self, now: float, keys: Iterable[NumberKey] | None = None) -> None:
+        """Ask about the owed numbers of `keys`, or of all, as soon as nothing else is due.
+
+        Where a pass does not fit the interval something always is: they are due from now on, like the others.
+        """
+        entries = self._entries.values() if keys is None else map(self._entries.__getitem__, keys)
+        owed = [each for each in entries if each.owed and each.waiting and not each.held and each.due_at > now]
+        asked = [entry for entry in owed if entry.not_before <= now]
+        for entry in asked:
+            entry.owed = False
+        if self._fits:
+            self._add_eager(asked)
+            return
+        for entry in asked:
+            entry.due_at = now
+            self._push(entry)
 
     def lag_seconds(self, now: float) -> float:
         """How late the most overdue number is; 0 on schedule."""
@@ -181,11 +227,26 @@ class Schedule:
         return max(0.0, now - due_at)
 
     def next_poll_at(self, key: NumberKey) -> float | None:
-        """When the number is polled next, as far as the schedule knows; None while a poll of it is under way."""
+        """When the number is polled next, as far as the schedule knows: infinity for never, and for one that is held.
+
+        None while a poll of it is under way.
+        """
         entry = self._entries.get(key)
         if entry is None or not entry.waiting:
             return None
-        return min(entry.due_at, entry.retry_at)
+        return math.inf if entry.held else min(entry.due_at, entry.retry_at)
+
+    def _taken(self, entry: Entry) -> Entry:
+        entry.retry_at = math.inf  # a regular poll takes the place of a retry that still waits
+        entry.waiting = entry.eager = False
+        return entry
+
+    def _add_eager(self, more: Iterable[Entry]) -> None:
+        """Put `more` among the eager ones, in the order in which they are due."""
+        eager = [*filter(self._is_eager, self._eager), *more]
+        for entry in eager:
+            entry.eager = True
+        self._eager = deque(sorted(eager, key=lambda entry: entry.due_at))
 
     def _eager_is_next(self, now: float) -> bool:
         """Whether the first pass goes on with the next poll: unless a number fell due before its next one."""
@@ -209,6 +270,8 @@ class Schedule:
 
     def _drop_dead(self) -> None:
         """Forget what a reload, a retry or a regular poll made void, lazily: heaps cannot delete from the middle."""
+        while self._eager and not self._is_eager(self._eager[0]):
+            self._eager.popleft()
         while self._due and not self._alive(self._due[0][2], self._due[0][0] == self._due[0][2].due_at):
             heapq.heappop(self._due)
         while self._retry and not self._alive(self._retry[0][2], self._retry[0][0] == self._retry[0][2].retry_at):
@@ -216,7 +279,11 @@ class Schedule:
 
     @staticmethod
     def _alive(entry: Entry, current: bool) -> bool:
-        return entry.scheduled and entry.waiting and current
+        return entry.scheduled and entry.waiting and current and not entry.held
+
+    @staticmethod
+    def _is_eager(entry: Entry) -> bool:
+        return entry.scheduled and entry.waiting and entry.eager and not entry.held
 
     def _rephase(self, entry: Entry, phase: float, now: float) -> None:
         entry.phase = phase
@@ -225,6 +292,14 @@ class Schedule:
         earliest = max(now, entry.taken_at + self._interval * MIN_GAP_SHARE)
         entry.due_at = self._next_phase(phase, earliest)
         self._push(entry)
+
+    def _next_due(self, entry: Entry, not_before: float) -> float:
+        """The instant of the number's next regular poll."""
+        if not self._repeat:
+            return math.inf
+        if self._fits:
+            return self._next_phase(entry.phase, max(entry.taken_at + self._interval * MIN_GAP_SHARE, not_before))
+        return max(entry.taken_at + self._interval, not_before)
 
     def _next_phase(self, phase: float, not_before: float) -> float:
         """The first instant at `phase`, modulo the interval, that is not before `not_before`."""

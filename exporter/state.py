@@ -230,6 +230,14 @@ class State:
         with self._lock:
             return self._records.get(key)
 
+    def fresh_until(self, key: NumberKey) -> float:
+        """The instant from which on the number's status is stale; minus infinity where it has none."""
+        with self._lock:
+            record = self._records.get(key)
+            if record is None or not record.status:
+                return -math.inf
+            return record.success_at + self._stale_after[key.account]
+
     def details(self, key: NumberKey) -> Details | None:
         """One number's record and history; None for a number that is not configured."""
         with self._lock:

@@ -58,6 +58,9 @@ class Credentials(Protocol):
     def ready(self) -> bool:
         """False until the first look for one ended."""
 
+    def changes(self) -> int:
+        """How often the credential became another one, the first included."""
+
     def refresh(self) -> None:
         """Have a fresh one fetched in the background."""
 
@@ -125,6 +128,10 @@ class Client:
     def ready(self) -> bool:
         """False until the first look for credentials ended, well or badly."""
         return self._credentials.ready()
+
+    def credential_changes(self) -> int:
+        """How often the credential became another one: what was refused before may be let in now."""
+        return self._credentials.changes()
 
     def renew_credentials(self) -> None:
         """Have fresh credentials fetched in the background."""

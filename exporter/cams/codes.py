@@ -39,7 +39,10 @@ _SLOW_DOWN = (
     "down by itself. Lower qps if this does not cease."
 )
 _SERVICE = "Alibaba Cloud's fault; it is retried. Give the RequestId to Alibaba Cloud support if it lasts."
-_PERMISSION = "Grant cams:GetPhoneNumberVerificationStatus to the RAM user or role."
+_PERMISSION = (
+    "Grant cams:GetPhoneNumberVerificationStatus to the RAM user or role. Where other spaces of the account answer, "
+    "see to it that this cust_space_id belongs to the account and that no policy denies it."
+)
 _KEY_PAIR = "The AccessKey secret does not belong to the AccessKey ID, or is mistyped."
 _CLOCK = "The clock of this machine is wrong; the exporter corrects its signatures, but mend the clock (NTP)."
 _STS = "The STS token expired or belongs to another key; fresh credentials are fetched. See that its source works."
@@ -47,10 +50,10 @@ _MISSING = "The API got a request without a parameter it needs: check phone_numb
 
 _RULES = (
     _Rule("Product.Unsubscript", Kind.ACCOUNT, "Activate Chat App Message Service for the Alibaba Cloud account."),
-    _Rule("Ram.PermissionDeny", Kind.ACCOUNT, _PERMISSION),
-    _Rule("Forbidden.*", Kind.ACCOUNT, _PERMISSION),
-    _Rule("NoPermission.*", Kind.ACCOUNT, _PERMISSION),
-    _Rule("Authentication.NoAuth", Kind.ACCOUNT, _PERMISSION),
+    _Rule("Ram.PermissionDeny", Kind.PERMISSION, _PERMISSION),
+    _Rule("Forbidden.*", Kind.PERMISSION, _PERMISSION),
+    _Rule("NoPermission.*", Kind.PERMISSION, _PERMISSION),
+    _Rule("Authentication.NoAuth", Kind.PERMISSION, _PERMISSION),
     _Rule("InvalidAccessKeyId.*", Kind.ACCOUNT, "The AccessKey ID is unknown, disabled or deleted."),
     _Rule("SignatureDoesNotMatch", Kind.ACCOUNT, _KEY_PAIR),
     _Rule("IncompleteSignature", Kind.ACCOUNT, "The signature was damaged on its way: look at proxies in between."),

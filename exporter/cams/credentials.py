@@ -50,6 +50,9 @@ class CredentialSource(Protocol):
     def ready(self) -> bool:
         """False until the first look for a credential ended, well or badly."""
 
+    def changes(self) -> int:
+        """How often the credential became another one, the first included; looks at key files, and does not wait."""
+
     def refresh(self) -> None:
         """Have a fresh one fetched soon: the API refused the one at hand."""
 
@@ -78,6 +81,10 @@ class KeySource:
         if made is None or made[0] is not values:
             made = self._made = values, Credential(**values)
         return made[1]
+
+    def changes(self) -> int:
+        """See CredentialSource."""
+        return self._keys.changes()
 
     def ready(self) -> bool:
         """Always: reading a file is no wait."""
@@ -108,6 +115,9 @@ class FetchedSource:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._anew = False  # what was built may hold on to a key that is refused: build it anew
+        self._is_due = False  # a key file changed
+        self._key_changes: int | None = None  # of the files, as last seen
+        self._changes = 0
         self._credential: Credential | None = None
         self._fault = "no credential was fetched yet"
         self._ended_once = False
@@ -132,6 +142,18 @@ class FetchedSource:
             self._start()
             return self._ended_once
 
+    def changes(self) -> int:
+        """See CredentialSource; where a key file changed the next fetch comes at once."""
+        key_changes = self._keys.changes()
+        with self._lock:
+            if key_changes != self._key_changes:
+                self._is_due = self._key_changes is not None
+                self._key_changes = key_changes
+            changes, is_due = self._changes, self._is_due
+        if is_due:
+            self._wake.set()
+        return changes
+
     def refresh(self) -> None:
         """Build and fetch anew, unless that was done a moment ago."""
         with self._lock:
@@ -150,9 +172,9 @@ class FetchedSource:
         with self._lock:
             anew = self._anew
             due_at = min(self._fetch_at, self._last_at + MIN_FETCH_SECONDS) if anew else self._fetch_at
-            if self._closed or now < due_at:
+            if self._closed or (now < due_at and not self._is_due):
                 return due_at - now
-            self._anew = False
+            self._anew = self._is_due = False
         try:
             credential = self._fetched(anew)
         except Exception as error:  # noqa: BLE001 - the library raises what it likes: say it, keep the old, try later
@@ -175,6 +197,7 @@ class FetchedSource:
             logger.info("credentials are fetched again", extra=fields(account=self._owner, type=self._kind))
             self._said = ""
         with self._lock:
+            self._changes += credential != self._credential
             self._credential = credential
             self._ended_once = True
         return FETCH_SECONDS

@@ -35,6 +35,7 @@ class KeyFiles:
         self._owner = owner
         self._lock = threading.Lock()
         self._values: Values | None = None
+        self._changes = 0
         self._stamps: dict[str, _Stamp | None] = {}
         self._check_at = clock.monotonic()
         self._fault = ""
@@ -42,19 +43,28 @@ class KeyFiles:
     def values(self) -> Values:
         """The same object as before unless a value changed.  Raises CredentialsError before the first good read."""
         with self._lock:
-            now = self._clock.monotonic()
-            if now >= self._check_at:
-                self._check_at = now + CHECK_SECONDS
-                self._check()
+            self._look()
             if self._values is None:
                 raise CredentialsError(self._fault)
             return self._values
+
+    def changes(self) -> int:
+        """How often the values became others, the first good read included."""
+        with self._lock:
+            self._look()
+            return self._changes
 
     def check_soon(self) -> None:
         """Read the files at the next call, however recently they were looked at."""
         with self._lock:
             self._check_at = self._clock.monotonic()
             self._stamps = {}
+
+    def _look(self) -> None:
+        now = self._clock.monotonic()
+        if now >= self._check_at:
+            self._check_at = now + CHECK_SECONDS
+            self._check()
 
     def _check(self) -> None:
         try:
@@ -73,8 +83,10 @@ class KeyFiles:
         self._fault = ""
         if self._values is None:
             self._values = MappingProxyType(values)
+            self._changes += 1
         elif dict(self._values) != values:
             self._values = MappingProxyType(values)
+            self._changes += 1
             logger.info("credentials changed on disk", extra=fields(account=self._owner))
 
     def _stamp_all(self) -> dict[str, _Stamp | None]:

@@ -20,13 +20,13 @@ from exporter.cams.codes import INTERNAL_ERROR
 from exporter.errors import ApiError, Kind, Stopped
 from exporter.logs import fields
 from exporter.metrics import Counters
-from exporter.model import AccountStatus, Answer, Clock, NumberKey, PhoneNumber, Slot, Wait
+from exporter.model import AccountStatus, Answer, Clock, NumberKey, PhoneNumber, Refused, Slot, Wait
 from exporter.poller.bounds import HAND_OUT_SECONDS, Places
 from exporter.poller.gate import Gate
 from exporter.poller.journal import Journal
 from exporter.poller.loop import Loop
-from exporter.poller.refusal import Refusal
-from exporter.poller.retries import retry_at
+from exporter.poller.reaction import Reaction
+from exporter.poller.refusal import Breaker, Refusal
 from exporter.poller.workers import Workers
 from exporter.schedule import Entry, Schedule
 from exporter.state import State
@@ -35,6 +35,9 @@ logger = logging.getLogger(__name__)
 
 NOT_READY_SECONDS = 0.05
 """How often to look whether the first credential has come."""
+
+LOOK_SECONDS = 2.0
+"""How often to look at least whether the credential became another one."""
 
 DEAD_SECONDS = 30.0
 
@@ -54,6 +57,9 @@ class Fetcher(Protocol):
     def ready(self) -> bool:
         """False until a first look for credentials ended, well or badly."""
 
+    def credential_changes(self) -> int:
+        """How often the credential became another one; may look at key files, and does not wait for the network."""
+
     def renew_credentials(self) -> None:
         """Have fresh credentials fetched in the background."""
 
@@ -65,17 +71,16 @@ class Fetcher(Protocol):
 class _Poll:
     """One poll under way; `passed_at` is the instant at which it took its last slot, `waits` whether it wants one.
 
-    `wanted_at` is since when nothing but the budget keeps it back.  `is_owed` says that it failed with the account as a
-    whole, which had been let in again `let_ins` times by then.
+    `wanted_at` is since when nothing but the budget keeps it back; `credential` says which one signs, as a number.
     """
 
     entry: Entry
     client: Fetcher
+    credential: int
+    is_probe: bool
     wanted_at: float
     passed_at: float | None = None
     waits: bool = True
-    is_owed: bool = False
-    let_ins: int = 0
 
 
 class AccountPoller:
@@ -103,7 +108,6 @@ class AccountPoller:
         self._journal = Journal(account, state, counters)
         self._workers = workers
         self._clock = clock
-        self._rng = rng
         self._repeat = repeat
         self._lock = threading.Lock()
         self._loop = Loop(f"poller-{account}", self.step, self._lock, clock, wait)
@@ -111,11 +115,14 @@ class AccountPoller:
         self._budget = budget
         self._gate = Gate(budget, self._lock, clock, wait)
         self._refusal = Refusal()
-        self._probe: _Poll | None = None  # the poll that may go although the account is refused
         self._numbers = 0
         self._interval = math.inf
         self._places = Places()
-        self._let_ins = 0
+        self._reaction = Reaction(
+            self._schedule, budget, self._refusal, state.fresh_until if repeat else lambda _: math.inf, rng
+        )
+        self._credential = 0  # counts credentials, of all clients
+        self._credential_changes = -1  # of the client, as last seen
         self._is_held = False  # by something other than the budget
         self._free_since = -math.inf  # when it last was not any more: before that no poll waited for the budget
         self._stopped = False
@@ -142,12 +149,14 @@ class AccountPoller:
                 now=self._clock.monotonic(),
                 now_unix=self._clock.unix(),
             )
+            self._refusal.configure(self._schedule.keys)
             self._numbers = len(numbers)
             self._interval = interval_seconds
             self._places.configure(pace, timeout_seconds, accounts)
             if client is not None and client is not self._client:
                 self._client = client
-                self._refusal.probe_soon()  # it may have what the old one lacked
+                self._credential += 1
+                self._credential_changes = -1  # it may have what the old one lacked
             self._loop.nudge()
             self._gate.look_again()
 
@@ -175,24 +184,31 @@ class AccountPoller:
 
     def step(self) -> float:
         """Hand out the next poll if one may go; returns the instant at which to be called again."""
+        client = self._client
+        changes = client.credential_changes()  # not under the lock: it may look at files
         with self._lock:
             now = self._clock.monotonic()
             self._loop.begin(now)
+            if client is self._client and changes != self._credential_changes:
+                self._credential_changes = changes
+                self._credential += 1
+                self._reaction.credential_changed(now)
             at = self._next_at(now)
             poll = self._take(now) if at <= now else None
         if poll is not None:
             try:
                 self._workers.submit(functools.partial(self._work, poll))
             except BaseException:  # no thread or memory to be had: the number is still due
-                self._ended(poll, None, put_back=True)
+                self._ended(poll, None)
                 raise
-        return max(at, now)
+        return min(max(at, now), now + LOOK_SECONDS)
 
     def status(self) -> AccountStatus:
         """How polling goes now."""
         with self._lock:
             now = self._clock.monotonic()
             reason = self._refusal.reason
+            refused_spaces = {space: _refused(error) for space, error in self._refusal.refused_spaces.items()}
             return AccountStatus(
                 account=self.account,
                 phone_numbers=self._numbers,
@@ -201,9 +217,9 @@ class AccountPoller:
                 budget_qps=self._budget.qps,
                 effective_qps=self._budget.effective_qps(now),
                 in_flight=self._places.in_flight,
-                refused_because="" if reason is None else reason.code,
-                refused_message="" if reason is None else reason.message,
-                refused_request_id="" if reason is None else reason.request_id,
+                refused=None if reason is None else _refused(reason),
+                spaces=self._refusal.spaces,
+                refused_spaces=refused_spaces,
             )
 
     def next_polls(self, keys: Sequence[NumberKey]) -> list[float | None]:
@@ -220,7 +236,7 @@ class AccountPoller:
     def unattempted(self) -> int:
         """How many numbers were not attempted yet; 0 while the account is refused, since waiting does not help then."""
         with self._lock:
-            return 0 if self._refusal.refused else self._schedule.unattempted
+            return 0 if self._refusal.account.is_open else self._schedule.unattempted
 
     def seconds_without_beat(self) -> float:
         """How long the loop has been silent."""
@@ -232,7 +248,7 @@ class AccountPoller:
         with self._lock:
             if self._places.under_way:
                 return False
-            return self._refusal.refused or self._schedule.next_at() == math.inf
+            return self._refusal.account.is_open or self._schedule.next_at() == math.inf
 
     def _next_at(self, now: float) -> float:
         """The instant at which the next poll may be handed out; infinity until something changes."""
@@ -246,7 +262,13 @@ class AccountPoller:
             return math.inf
         pace = self._budget.pace(now)
         slot_at = max(now, self._budget.ready_at(now)) + self._places.waiting / pace
-        return max(self._schedule.next_at(), slot_at - HAND_OUT_SECONDS)
+        return max(min(self._schedule.next_at(), self._probe_at(now)), slot_at - HAND_OUT_SECONDS)
+
+    def _probe_at(self, now: float) -> float:
+        """The instant of the next probe of what is refused."""
+        if not self._repeat:
+            return math.inf
+        return self._refusal.probe_at(self._interval, self._budget.pace(now))
 
     def _held_until(self, now: float) -> float | None:
         """When to look again where it is not the budget that keeps polls back; None where nothing else does."""
@@ -254,21 +276,25 @@ class AccountPoller:
             return math.inf
         if not self._client.ready():
             return now + NOT_READY_SECONDS
-        if self._refusal.refused:
-            return math.inf if self._places.under_way or not self._repeat else self._refusal.probe_at(self._interval)
+        if self._refusal.account.is_open:
+            return math.inf if self._places.under_way else self._probe_at(now)
         return None
 
     def _take(self, now: float) -> _Poll | None:
-        is_probe = self._refusal.refused
-        if is_probe:
-            self._refusal.probed(now)
-        entry = self._schedule.take(now, early=is_probe)
-        if entry is None:
+        if self._probe_at(now) <= now:
+            return self._take_probe(now)
+        entry = self._schedule.take(now)
+        return None if entry is None else self._handed_out(entry, max(entry.wanted_at, self._free_since))
+
+    def _take_probe(self, now: float) -> _Poll | None:
+        key = self._refusal.probe(now, lambda each: self._schedule.is_free(each, now))
+        if key is None:
             return None
-        poll = _Poll(entry, self._client, now if is_probe else max(entry.wanted_at, self._free_since))
+        return self._handed_out(self._schedule.take_early(key, now), now, is_probe=True)
+
+    def _handed_out(self, entry: Entry, wanted_at: float, *, is_probe: bool = False) -> _Poll:
         self._places.taken()
-        self._probe = poll if is_probe else None
-        return poll
+        return _Poll(entry, self._client, self._credential, is_probe, wanted_at)
 
     def _work(self, first: _Poll) -> None:
         """Poll `first`, then whatever may go at once: the same thread goes on, which saves a hand-over."""
@@ -284,23 +310,19 @@ class AccountPoller:
 
     def _poll(self, poll: _Poll) -> None:
         """One poll of one number, from the gate to the state."""
-        retry: float | None = None
-        put_back = False
+        outcome: Answer | ApiError | None = None
         number = poll.entry.number
         try:
-            answer = poll.client.fetch(number, lambda: self._slot(poll))
+            outcome = poll.client.fetch(number, lambda: self._slot(poll))
         except Stopped:
-            put_back = True
+            pass
         except ApiError as error:
-            retry = self._failed(poll, error)
+            outcome = error
         except Exception as bug:  # a bug in one poll must not lose the number, nor look like a status
             logger.exception("a poll failed", extra=fields(account=self.account, phone_number=number.label))
-            internal = ApiError(INTERNAL_ERROR, Kind.TRANSIENT, message=type(bug).__name__)
-            retry = self._failed(poll, internal)
-        else:
-            self._succeeded(poll, answer)
+            outcome = ApiError(INTERNAL_ERROR, Kind.TRANSIENT, message=type(bug).__name__)
         finally:
-            self._ended(poll, retry, put_back=put_back)
+            self._ended(poll, outcome)
 
     def _slot(self, poll: _Poll) -> Slot:
         """The next slot, to be waited for and used; raises Stopped where the poll must not go.
@@ -320,62 +342,41 @@ class AccountPoller:
             self._loop.nudge()
 
     def _may_go(self, poll: _Poll) -> bool:
-        """Nothing goes by a client that was replaced; while the account is refused only its probe does."""
+        """Nothing goes by a client that was replaced; of what is refused only probes go."""
         if self._stopped or not poll.entry.scheduled or poll.client is not self._client:
             return False
-        return poll is self._probe or not self._refusal.refused
+        if poll.is_probe:
+            return True
+        return not self._refusal.account.is_open and not self._refusal.is_held(poll.entry.number.key)
 
-    def _succeeded(self, poll: _Poll, answer: Answer) -> None:
-        if self._stopped:
-            return
-        self._journal.succeeded(poll.entry.number, answer, is_retry=poll.entry.retries > 0)
-        with self._lock:
-            restored = poll.client is self._client and self._refusal.succeeded()
-            if restored:
-                self._make_up(self._clock.monotonic())
-        if restored:
-            self._journal.let_in()
-
-    def _failed(self, poll: _Poll, error: ApiError) -> float | None:
-        """Record a failed attempt and react to it; returns when to retry it, or None."""
+    def _ended(self, poll: _Poll, outcome: Answer | ApiError | None) -> None:
+        """Record what became of a poll, and react to it; None for one that did not go, which is still due."""
         if self._stopped:  # the client was closed under it: that says nothing about the API
-            return None
-        self._journal.failed(poll.entry.number, error, is_retry=poll.entry.retries > 0)
-        now = self._clock.monotonic()
-        with self._lock:
-            was_refused = self._refusal.refused
-            if error.cured:
-                self._refusal.probe_soon()
-            elif poll.client is self._client:
-                self._refusal.failed(error, now)
-            is_refused = self._refusal.refused
-            if was_refused and not is_refused:
-                self._make_up(now)
-            poll.is_owed, poll.let_ins = error.kind is Kind.ACCOUNT, self._let_ins
-            if error.kind is Kind.THROTTLE:
-                released_at = now if poll.passed_at is None else poll.passed_at
-                self._budget.throttled(now, released_at, error.retry_after_seconds)
-            self._gate.look_again()
-            retry = None if is_refused else retry_at(error.kind, poll.entry.retries, now, self._rng)
-        if error.kind is Kind.ACCOUNT:
+            outcome = None
+        changed: list[Breaker] = []
+        try:
+            if outcome is not None:
+                self._journal.ended(poll.entry.number, outcome, is_retry=poll.entry.retries > 0)
+        finally:
+            with self._lock:
+                self._places.ended(passed=not poll.waits)
+                now = self._clock.monotonic()
+                if outcome is None:
+                    self._schedule.put_back(poll.entry, now)
+                else:
+                    changed = self._reaction.ended(
+                        poll.entry,
+                        outcome if isinstance(outcome, ApiError) else None,
+                        asked_at=now if poll.passed_at is None else poll.passed_at,
+                        is_current=poll.credential == self._credential,
+                        now=now,
+                    )
+                    self._gate.look_again()
+        if isinstance(outcome, ApiError) and outcome.kind is Kind.ACCOUNT:
             poll.client.renew_credentials()
-        if is_refused and not was_refused:
-            self._journal.refused(error)
-        if was_refused and not is_refused:
-            self._journal.let_in()
-        return retry
+        for breaker in changed:
+            self._journal.changed(breaker.space, breaker.reason)
 
-    def _make_up(self, now: float) -> None:
-        self._let_ins += 1
-        self._schedule.make_up(now)
 
-    def _ended(self, poll: _Poll, retry: float | None, *, put_back: bool) -> None:
-        with self._lock:
-            self._places.ended(passed=not poll.waits)
-            now = self._clock.monotonic()
-            if put_back:
-                self._schedule.put_back(poll.entry, now)
-                return
-            self._schedule.done(poll.entry, retry, owed=poll.is_owed)
-            if poll.is_owed and poll.let_ins != self._let_ins:  # let in again while the failure was being recorded
-                self._schedule.make_up(now)
+def _refused(error: ApiError) -> Refused:
+    return Refused(error.code, error.message, error.request_id)

@@ -25,6 +25,13 @@ class Journal:
         """A poll that was due waited that long for the budget."""
         self._counters.waited(self._account, seconds)
 
+    def ended(self, number: PhoneNumber, outcome: Answer | ApiError, *, is_retry: bool) -> None:
+        """An attempt was made."""
+        if isinstance(outcome, ApiError):
+            self.failed(number, outcome, is_retry=is_retry)
+        else:
+            self.succeeded(number, outcome, is_retry=is_retry)
+
     def succeeded(self, number: PhoneNumber, answer: Answer, *, is_retry: bool) -> None:
         """A request brought a status."""
         self._count_request(answer.elapsed_seconds, is_retry)
@@ -53,13 +60,14 @@ class Journal:
             extra=fields(**number.identity(), **_facts(error), error=number.redacted(error.message)),
         )
 
-    def refused(self, error: ApiError) -> None:
-        """The account counts as refused from now on."""
-        logger.error("account is refused, probing it from now on", extra=fields(account=self._account, **_facts(error)))
-
-    def let_in(self) -> None:
-        """The account is no longer refused."""
-        logger.info("account is let in again", extra=fields(account=self._account))
+    def changed(self, space: str | None, reason: ApiError | None) -> None:
+        """A space, or the account where `space` is None, is refused from now on for `reason`, or let in again."""
+        scope = "the account" if space is None else "a space"
+        where = {"account": self._account} | ({} if space is None else {"cust_space_id": space})
+        if reason is None:
+            logger.info("%s is let in again", scope, extra=fields(**where))
+        else:
+            logger.error("%s is refused, probing it from now on", scope, extra=fields(**where, **_facts(reason)))
 
     def _count_request(self, elapsed_seconds: float, is_retry: bool) -> None:
         self._counters.request(self._account, elapsed_seconds)

@@ -1,62 +1,207 @@
-"""Whether the API refuses an account as a whole, and when to probe whether it still does.
+"""What the API refuses, the account as a whole or single spaces of it, and when and by which number that is probed.
 
-Pure: time is an argument.  Three account-kind errors in a row (key, permission, subscription, clock) refuse the
-account; the API saying something about a *number* shows that the account itself is let in.  A code that nobody knows
-shows neither.
+Pure: time is an argument.  Both kinds of scope have a circuit breaker, which opens on different evidence:
+
+- The account's opens after three account-kind errors in a row (key, subscription, clock, no credential).  A status, an
+  error about the number and an error of permission each show that the key was accepted: they close it, and start the
+  count anew.  A code that nobody knows shows nothing.
+- A space's opens when the last telling answer of each of its numbers was an error of permission.  A status, or an error
+  about the number itself, closes it.  What says nothing of permission (time-outs, throttles, the account's errors)
+  leaves it as it is, and so does a number that was not asked yet.
+
+An error of permission holds back nothing but a space that is refused altogether.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter, OrderedDict
+from collections.abc import Callable, KeysView, Mapping
 
 from exporter.errors import ApiError, Kind
+from exporter.model import NumberKey
 
 ERRORS_TO_REFUSE = 3
 MIN_PROBE_SECONDS = 10.0
 
+PROBE_SHARE = 0.1
+"""Share of the budget that the probes of all refused spaces take at most."""
 
-class Refusal:
-    """One account's standing.  Not thread-safe: its poller holds the lock.  Instants are monotonic seconds."""
 
-    def __init__(self) -> None:
-        self._errors_in_a_row = 0
+class Breaker:
+    """The circuit breaker of one scope: a space, or the account where `space` is None.
+
+    Open while the scope is refused; it is then asked by probes, the numbers of `turn` one after the other.  Instants
+    are monotonic seconds.
+    """
+
+    def __init__(self, space: str | None = None) -> None:
+        self.space = space
+        self.reason: ApiError | None = None
+        """The error that opened it, or the last probe's; None while it is closed."""
+        self.turn: OrderedDict[NumberKey, None] = OrderedDict()
+        """Of a space, the numbers that are forbidden; of a refused account, all.  The first is probed next."""
         self._probed_at = -math.inf
         self._is_urgent = False
-        self.reason: ApiError | None = None
-        """The error that refused the account, or the last probe's; None while it is let in."""
 
     @property
-    def refused(self) -> bool:
-        """Whether the account is refused now."""
+    def is_open(self) -> bool:
+        """Whether the scope is refused now."""
         return self.reason is not None
 
-    def succeeded(self) -> bool:
-        """A request brought a status; tells whether that restored a refused account."""
-        restored = self.refused
-        self._errors_in_a_row = 0
-        self.reason = None
-        return restored
+    def refuse(self, error: ApiError, now: float) -> bool:
+        """The scope is refused; tells whether that is news."""
+        is_news = not self.is_open
+        if is_news:
+            self._probed_at = now
+            self._is_urgent = False
+        self.reason = error
+        return is_news
 
-    def failed(self, error: ApiError, now: float) -> None:
-        """A request failed."""
-        if error.kind is Kind.NUMBER and not error.guessed:
-            self.succeeded()
-        elif error.kind is Kind.ACCOUNT:
-            self._errors_in_a_row += 1
-            if self._errors_in_a_row >= ERRORS_TO_REFUSE:
-                if not self.refused:
-                    self.probed(now)
-                self.reason = error
+    def restore(self) -> bool:
+        """The scope is let in; tells whether that is news."""
+        is_news = self.is_open
+        self.reason = None
+        return is_news
 
     def probe_at(self, interval_seconds: float) -> float:
-        """While refused: the instant of the next probe, one per scrape interval and at most one in 10 s."""
+        """While open: the instant of the next probe, one per scrape interval and at most one in 10 s."""
         return self._probed_at + (MIN_PROBE_SECONDS if self._is_urgent else max(interval_seconds, MIN_PROBE_SECONDS))
 
     def probe_soon(self) -> None:
-        """Something changed that may have mended the account: the next probe does not wait for the interval."""
+        """Something changed that may have ended the refusal: the next probe does not wait for the interval."""
         self._is_urgent = True
 
-    def probed(self, now: float) -> None:
-        """A probe leaves at `now`."""
+    def probe(self, now: float, is_free: Callable[[NumberKey], bool]) -> NumberKey | None:
+        """The number to probe with at `now`: the next in turn that is free; None where none is."""
         self._probed_at = now
         self._is_urgent = False
+        found = next((key for key in self.turn if is_free(key)), None)
+        if found is not None:
+            self.turn.move_to_end(found)
+        return found
+
+
+class Refusal:
+    """The standing of one account and its spaces.  Not thread-safe: its poller holds the lock."""
+
+    def __init__(self) -> None:
+        self.account = Breaker()
+        self.spaces: tuple[str, ...] = ()
+        """The account's spaces."""
+        self._keys: KeysView[NumberKey] = {}.keys()
+        self._counts: Counter[str] = Counter()  # numbers, by space
+        self._forbidden: dict[str, Breaker] = {}  # spaces of which a number is
+        self._open: dict[str, Breaker] = {}  # refused spaces, the one that is probed next first
+        self._errors_in_a_row = 0
+        self._last_success: NumberKey | None = None
+        self._last_forbidden: ApiError | None = None
+        self._space_probed_at = -math.inf
+
+    def configure(self, keys: KeysView[NumberKey]) -> None:
+        """Take over the account's numbers; those that stay keep their turn."""
+        self._keys = keys
+        self._counts = Counter(key.cust_space_id for key in keys)
+        self.spaces = tuple(self._counts)
+        for breaker in (self.account, *self._forbidden.values()):
+            breaker.turn = OrderedDict.fromkeys(key for key in breaker.turn if key in keys)
+        if self.account.is_open:
+            self.account.turn.update(dict.fromkeys(keys))
+        for space in self._forbidden.keys() - self._counts.keys():
+            del self._forbidden[space]
+            self._open.pop(space, None)
+
+    @property
+    def refused_spaces(self) -> Mapping[str, ApiError]:
+        """The spaces that are refused, and why."""
+        return {space: breaker.reason for space, breaker in self._open.items() if breaker.reason is not None}
+
+    @property
+    def reason(self) -> ApiError | None:
+        """Why nothing of the account is let in: it is refused, or each of its spaces is; None where neither is so."""
+        if self.spaces and len(self._open) == len(self.spaces):
+            return self.account.reason or self._last_forbidden
+        return self.account.reason
+
+    def heard(self, key: NumberKey, error: ApiError | None, now: float) -> list[Breaker]:
+        """The API answered about a number, by a status where `error` is None; returns the breakers that changed."""
+        changed = []
+        if error is None:
+            self._last_success = key
+        if error is None or (error.kind is Kind.NUMBER and not error.guessed):
+            changed = [self._accepted(), self._permitted(key)]
+        elif error.kind is Kind.PERMISSION:
+            changed = [self._accepted(), self._is_forbidden(key, error, now)]
+        elif error.kind is Kind.ACCOUNT:
+            changed = [self._rejected(error, now)]
+        return [breaker for breaker in changed if breaker is not None]
+
+    def is_held(self, key: NumberKey) -> bool:
+        """Whether the number waits for its space to be let in: probes ask in its place."""
+        space = self._open.get(key.cust_space_id)
+        return space is not None and key in space.turn
+
+    def probe_soon(self) -> None:
+        """The credential is another one: what is refused is probed without waiting for the interval."""
+        for breaker in (self.account, *self._open.values()):
+            breaker.probe_soon()
+
+    def probe_at(self, interval_seconds: float, pace: float) -> float:
+        """The instant of the next probe, of the account if that is refused, else of a space; infinity for none.
+
+        `pace` is the budget in requests per second; the probes of all spaces share `PROBE_SHARE` of it.
+        """
+        if self.account.is_open:
+            return self.account.probe_at(interval_seconds)
+        for space in self._open.values():
+            return max(space.probe_at(interval_seconds), self._space_probed_at + 1 / (pace * PROBE_SHARE))
+        return math.inf
+
+    def probe(self, now: float, is_free: Callable[[NumberKey], bool]) -> NumberKey | None:
+        """The number to probe with at `now`; None where none is free."""
+        if self.account.is_open:
+            return self.account.probe(now, is_free)
+        name, space = next(iter(self._open.items()))
+        self._open[name] = self._open.pop(name)
+        found = space.probe(now, is_free)
+        if found is not None:
+            self._space_probed_at = now
+        return found
+
+    def _accepted(self) -> Breaker | None:
+        """The key was accepted."""
+        self._errors_in_a_row = 0
+        return self.account if self.account.restore() else None
+
+    def _rejected(self, error: ApiError, now: float) -> Breaker | None:
+        """An error of the account."""
+        self._errors_in_a_row += 1
+        if self._errors_in_a_row < ERRORS_TO_REFUSE or not self.account.refuse(error, now):
+            return None
+        self.account.turn = OrderedDict.fromkeys(self._keys)
+        if self._last_success is not None and self._last_success in self.account.turn:
+            self.account.turn.move_to_end(self._last_success, last=False)
+        return self.account
+
+    def _permitted(self, key: NumberKey) -> Breaker | None:
+        """The account may ask about the number."""
+        name = key.cust_space_id
+        space = self._forbidden.get(name)
+        if space is None:
+            return None
+        space.turn.pop(key, None)
+        if not space.turn:
+            del self._forbidden[name]
+        self._open.pop(name, None)
+        return space if space.restore() else None
+
+    def _is_forbidden(self, key: NumberKey, error: ApiError, now: float) -> Breaker | None:
+        """The account may not ask about the number."""
+        name = key.cust_space_id
+        space = self._forbidden.setdefault(name, Breaker(name))
+        space.turn.setdefault(key)
+        self._last_forbidden = error
+        if (not space.is_open and len(space.turn) < self._counts[name]) or not space.refuse(error, now):
+            return None
+        self._open[name] = space
+        return space

@@ -1,22 +1,34 @@
-"""Whether a failed poll is tried again within its interval, and when.
+"""Whether a failed poll is tried again ahead of the number's next regular poll, and when.
 
-Pure: time and chance are arguments.  What may pass is retried with exponential backoff and full jitter; an error of
-the account is tried once more, since its credentials are fetched anew meanwhile; one of the number is not.
+Pure: time and chance are arguments.  What may pass is retried twice an interval, with exponential backoff and full
+jitter; a number without a fresh status is asked on, in the end once a minute.  An error of the account is tried once
+more, since its credentials are fetched anew meanwhile; one of the number, or of permission, is not.
 """
 
 from __future__ import annotations
 
 import random
 
-from exporter.errors import Kind
+from exporter.errors import ApiError, Kind
 
 MAX_RETRIES = 2
 BASE_SECONDS = 1.0
-CAP_SECONDS = 15.0
+CAP_SECONDS = 60.0
 
 
-def retry_at(kind: Kind, retries: int, now: float, rng: random.Random) -> float | None:
-    """The instant of the next try after `retries` of them, or None for none before the number's next regular poll."""
-    if kind is Kind.NUMBER or retries >= (1 if kind is Kind.ACCOUNT else MAX_RETRIES):
+def retry_at(
+    error: ApiError, *, retries: int, failures: int, fresh_until: float, asked_at: float, now: float, rng: random.Random
+) -> float | None:
+    """The instant of the next try, or None for none before the number's next regular poll.
+
+    `retries` were made since the last regular poll; `failures` came in a row, this one included; `fresh_until` is the
+    instant from which on the number's status is stale.  Once the backoff has reached `CAP_SECONDS` it has no jitter and
+    counts from `asked_at`, when the request left: in an outage a number is asked once a minute, no more and no less.
+    """
+    if error.kind in {Kind.NUMBER, Kind.PERMISSION}:
         return None
-    return now + rng.uniform(0.0, min(CAP_SECONDS, BASE_SECONDS * 2.0 ** (retries + 1)))
+    longest = BASE_SECONDS * 2.0 ** min(failures, 10)
+    at = max(now, asked_at + CAP_SECONDS) if longest >= CAP_SECONDS else now + rng.uniform(0.0, longest)
+    if error.kind is Kind.ACCOUNT:
+        return at if retries < 1 or error.cured else None
+    return at if retries < MAX_RETRIES else max(at, fresh_until)

@@ -66,9 +66,10 @@ def floor(name: str) -> int | None:
 POLLER_FLOORS = (
     frozenset({"__init__"}),
     frozenset({"account"}),
+    frozenset({"reaction"}),
     frozenset({"gate", "journal", "loop", "workers", "bounds", "refusal", "retries"}),
 )
-"""Within the poller the parts do not know each other; the account's loop knows them all."""
+"""Within the poller the parts do not know each other; a poll's end joins its decisions, the account's loop all."""
 
 
 def ours(path: Path) -> Iterator[str]:

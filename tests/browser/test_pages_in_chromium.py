@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from exporter.model import AccountStatus, PhoneNumber
+from exporter.model import AccountStatus, PhoneNumber, Refused
 from exporter.web.pages import LandingInfo
 from tests.support.browser import NARROW, WIDE, Scheme, chromium, tab
 from tests.support.numbers import number
@@ -42,7 +42,7 @@ def shown() -> ShownFleet:
     fleet.due = {one.key: fleet.clock.now_unix + place for place, one in enumerate(every)}
     fleet.accounts = [
         AccountStatus("retail", 120, 10.0, 0.0, 5.0, 2.5, 1),
-        AccountStatus("support", 121, 10.0, 90.0, 5.0, 5.0, 0, "Ram.PermissionDeny", HOSTILE, REQUEST_ID),
+        AccountStatus("support", 121, 10.0, 90.0, 5.0, 5.0, 0, Refused("Ram.PermissionDeny", HOSTILE, REQUEST_ID)),
     ]
     return fleet
 

@@ -48,7 +48,7 @@ def test_access_denied_detail_changes_nothing(detail: object) -> None:
     ("status", "code", "kind"),
     [
         ("400 Bad Request", "Product.Unsubscript", Kind.ACCOUNT),
-        ("400 Bad Request", "Ram.PermissionDeny", Kind.ACCOUNT),
+        ("400 Bad Request", "Ram.PermissionDeny", Kind.PERMISSION),
         ("400 Bad Request", "System.LimitControl", Kind.THROTTLE),
         ("400 Bad Request", "Unknown.ResourceOwnerId", Kind.NUMBER),
         ("400 Bad Request", "Throttling.User", Kind.THROTTLE),
@@ -58,7 +58,7 @@ def test_access_denied_detail_changes_nothing(detail: object) -> None:
         ("400 Bad Request", "SignatureDoesNotMatch", Kind.ACCOUNT),
         ("400 Bad Request", "InvalidTimeStamp.Expired", Kind.ACCOUNT),
         ("403 Forbidden", "InvalidSecurityToken.Expired", Kind.ACCOUNT),
-        ("403 Forbidden", "Forbidden.RAM", Kind.ACCOUNT),
+        ("403 Forbidden", "Forbidden.RAM", Kind.PERMISSION),
         ("400 Bad Request", "InvalidParameter.PhoneNumber", Kind.NUMBER),
         ("400 Bad Request", "MissingPhoneNumber", Kind.NUMBER),
         ("500 Internal Server Error", "InternalError", Kind.TRANSIENT),

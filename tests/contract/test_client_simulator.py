@@ -106,11 +106,18 @@ def test_a_refused_key(credentials: FixedCredentials, code: str, world: World, s
     assert error.request_id
 
 
-@pytest.mark.parametrize("refusal", [Refusal.UNSUBSCRIBED, Refusal.FORBIDDEN, Refusal.PERMISSION_DENIED])
-def test_a_refused_account(refusal: Refusal, world: World, simulator: Simulator) -> None:
+@pytest.mark.parametrize(
+    ("refusal", "kind"),
+    [
+        (Refusal.UNSUBSCRIBED, Kind.ACCOUNT),
+        (Refusal.FORBIDDEN, Kind.PERMISSION),
+        (Refusal.PERMISSION_DENIED, Kind.PERMISSION),
+    ],
+)
+def test_a_refused_account(refusal: Refusal, kind: Kind, world: World, simulator: Simulator) -> None:
     world.accounts["main"].refusal = refusal
     with client_of(simulator.url, credentials=keys()) as client:
-        assert error_of(client, known(world)).kind is Kind.ACCOUNT
+        assert error_of(client, known(world)).kind is kind
 
 
 @pytest.mark.parametrize("header", ["x-acs-retry-after", "x-ratelimit-user-api", "x-ratelimit-user"])

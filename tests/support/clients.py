@@ -30,6 +30,9 @@ class FixedCredentials:
             raise CredentialsError("access_key_secret: /run/key cannot be read: no such file")
         return self.credential
 
+    def changes(self) -> int:
+        return 1
+
     def ready(self) -> bool:
         return True
 

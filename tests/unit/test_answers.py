@@ -148,7 +148,7 @@ def test_the_code_goes_before_the_http_status(status: int) -> None:
     failed = error({"Code": "Ram.PermissionDeny", "Message": "no", "RequestId": "R"}, status)
     assert (failed.code, failed.kind, failed.message, failed.request_id) == (
         "Ram.PermissionDeny",
-        Kind.ACCOUNT,
+        Kind.PERMISSION,
         "no",
         "R",
     )

@@ -12,7 +12,7 @@ from exporter.metrics import MAX_CODES
 
 TABLE = [
     (400, "Product.Unsubscript", Kind.ACCOUNT),
-    (400, "Ram.PermissionDeny", Kind.ACCOUNT),
+    (400, "Ram.PermissionDeny", Kind.PERMISSION),
     (400, "System.LimitControl", Kind.THROTTLE),
     (400, "Unknown.ResourceOwnerId", Kind.NUMBER),
     (400, "Throttling", Kind.THROTTLE),
@@ -28,9 +28,9 @@ TABLE = [
     (400, "SignatureNonceUsed", Kind.ACCOUNT),
     (403, "InvalidSecurityToken.Expired", Kind.ACCOUNT),
     (400, "InvalidSecurityToken.MismatchWithAccessKey", Kind.ACCOUNT),
-    (403, "Forbidden.RAM", Kind.ACCOUNT),
-    (403, "NoPermission", Kind.ACCOUNT),
-    (403, "Authentication.NoAuth", Kind.ACCOUNT),
+    (403, "Forbidden.RAM", Kind.PERMISSION),
+    (403, "NoPermission", Kind.PERMISSION),
+    (403, "Authentication.NoAuth", Kind.PERMISSION),
     (400, "InvalidParameter.PhoneNumber", Kind.NUMBER),
     (400, "InvalidParameter", Kind.NUMBER),
     (400, "MissingPhoneNumber", Kind.NUMBER),

@@ -10,7 +10,7 @@ from prometheus_client.core import Metric as Family
 from exporter.collector import CamsCollector, ReloadStatus
 from exporter.errors import ApiError, Kind
 from exporter.metrics import CATALOGUE, Counters
-from exporter.model import AccountStatus, Answer
+from exporter.model import AccountStatus, Answer, Refused
 from exporter.state import State
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
@@ -152,7 +152,7 @@ def test_the_exporters_clock_is_that_of_the_timestamps_beside_it() -> None:
 
 
 def test_a_refused_account_is_not_up() -> None:
-    refused = AccountStatus("main", 1, 60.0, 0.0, 5.0, 5.0, 0, refused_because="Forbidden.RAM")
+    refused = AccountStatus("main", 1, 60.0, 0.0, 5.0, 5.0, 0, refused=Refused("InvalidAccessKeyId.NotFound"))
     assert Scraped(state_of("VERIFIED"), [refused]).values("cams_account_up") == {(): 0.0}
 
 

@@ -68,6 +68,16 @@ def test_a_rotated_key_is_taken_up(tmp_path: Path) -> None:
     assert source.get().access_key_secret == "new"
 
 
+def test_a_key_that_came_late_is_a_change(tmp_path: Path) -> None:
+    clock, path = FakeClock(), tmp_path / "secret"
+    source = source_of("access_key", {**KEYS, "access_key_secret": Secret(None, path)}, clock)
+    assert source.changes() == 0
+    path.write_text("late")
+    clock.advance(1.0)
+    assert source.changes() == 1
+    assert source_of("access_key", KEYS).changes() == 1
+
+
 def test_a_key_that_cannot_be_read_is_an_error_that_names_the_source(tmp_path: Path) -> None:
     source = source_of("access_key", {**KEYS, "access_key_secret": Secret(None, tmp_path / "none")})
     assert source.ready()
@@ -214,6 +224,34 @@ def test_changed_key_files_are_taken_up(tmp_path: Path) -> None:
     clock.advance(FETCH_SECONDS)
     source.step()
     assert [values["access_key_secret"] for values in library.built] == ["old", "new"]
+
+
+def test_a_credential_that_is_another_one_is_a_change_and_the_same_again_is_none() -> None:
+    library, clock = Library(), FakeClock()
+    source = fetched(library, clock)
+    assert source.changes() == 0
+    seen = []
+    for token in ("a", "a", "b"):
+        library.fetched = {"a": 0, "b": 1}[token]
+        source.step()
+        seen.append(source.changes())
+        clock.advance(FETCH_SECONDS)
+    assert seen == [1, 1, 2]
+
+
+def test_a_key_file_that_changed_has_a_credential_fetched_at_once(tmp_path: Path) -> None:
+    """Also where the last fetch failed a moment ago and the next would come in a minute."""
+    library, clock, path = Library(), FakeClock(), tmp_path / "secret"
+    source = fetched(library, clock, {**KEYS, "access_key_secret": Secret(None, path)})
+    for _ in range(8):
+        assert source.changes() == 0
+        clock.advance(source.step())
+    assert source.step() == FETCH_SECONDS
+    path.write_text("late")
+    clock.advance(1.0)
+    assert source.changes() == 0
+    assert source.step() == FETCH_SECONDS
+    assert source.changes() == 1
 
 
 def test_an_unreadable_key_file_is_the_reason_given(tmp_path: Path) -> None:

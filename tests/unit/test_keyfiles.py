@@ -128,6 +128,18 @@ def test_an_unchanged_file_gives_the_same_object(tmp_path: Path) -> None:
     assert keys.values() is first
 
 
+def test_changes_are_counted_for_those_who_wait_for_another_key(tmp_path: Path) -> None:
+    """Asking is a look at the files; a first good read counts, a file rewritten with the same key does not."""
+    clock, path = FakeClock(), tmp_path / "key"
+    keys = KeyFiles({"access_key_secret": Secret(None, path)}, clock, "main")
+    seen = []
+    for content in ("", "first", "first\n", "second", " odd ", "second"):
+        path.write_text(content)
+        clock.advance(1.0)
+        seen.append(keys.changes())
+    assert seen == [0, 1, 1, 2, 2, 2]
+
+
 def test_swapped_symlinks_are_seen(tmp_path: Path) -> None:
     """Kubernetes swaps a symlink to a folder; the file's own time may be older than before."""
     clock = FakeClock()

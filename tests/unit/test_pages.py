@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.cams.codes import advice
-from exporter.model import AccountStatus, PhoneNumber
+from exporter.model import AccountStatus, PhoneNumber, Refused
 from exporter.web.pages import LandingInfo, Page, Site, landing_page, missing_page, number_page
 from tests.support.numbers import number, numbers
 from tests.support.shown import REQUEST_ID, STALE_AFTER, Reader, ShownFleet
@@ -135,7 +135,7 @@ def hostile(value: str) -> ShownFleet:
     fleet.succeed(one, value, request_id=value)
     fleet.fail(one, code=value, message=value)
     (account,) = fleet.accounts
-    fleet.accounts = [replace(account, refused_because=value, refused_message=value, refused_request_id=value)]
+    fleet.accounts = [replace(account, refused=Refused(value, value, value))]
     return fleet
 
 
@@ -230,7 +230,7 @@ class TestNumbers:
         fleet = ShownFleet([one])
         fleet.due = {one.key: fleet.clock.now_unix + 5}
         fleet.accounts = [
-            AccountStatus("main", 1, 30.0, 0.0, 5.0, 5.0, 0, "Ram.PermissionDeny", "You may not.", REQUEST_ID)
+            AccountStatus("main", 1, 30.0, 0.0, 5.0, 5.0, 0, Refused("Ram.PermissionDeny", "You may not.", REQUEST_ID))
         ]
         page = Reader(fleet.page().html)
         (row,) = [row for row in page.rows if "Budget" in row]
@@ -276,7 +276,7 @@ class TestNumbers:
     def test_many_accounts_are_folded_away_unless_one_is_refused(self) -> None:
         fleet = ShownFleet([number(account=f"account {index}") for index in range(7)])
         assert b'<details class="accounts">' in fleet.page().html
-        fleet.accounts = [replace(fleet.accounts[0], refused_because="Forbidden.RAM"), *fleet.accounts[1:]]
+        fleet.accounts = [replace(fleet.accounts[0], refused=Refused("Forbidden.RAM")), *fleet.accounts[1:]]
         assert b'<details class="accounts" open>' in fleet.page().html
 
 

@@ -14,14 +14,13 @@ import pytest
 from exporter.budget import Budget, pace_qps
 from exporter.errors import ApiError, Kind
 from exporter.metrics import Counters
-from exporter.model import OPERATION, Answer, PhoneNumber, Slot
+from exporter.model import OPERATION, Answer, PhoneNumber, Refused, Slot
 from exporter.poller import MAX_KEYS_LOCKED, AccountPoller
-from exporter.poller.account import _Poll
 from exporter.poller.bounds import HAND_OUT_SECONDS, MAX_POLLS_UNDER_WAY, Places, connect_ahead, max_in_flight
 from exporter.poller.workers import Job, Workers
 from exporter.state import NumberState, State
 from tests.support.clock import FakeClock
-from tests.support.numbers import numbers
+from tests.support.numbers import number, numbers
 from tests.support.patience import PATIENCE_SECONDS
 
 Outcome = Answer | Exception
@@ -37,6 +36,7 @@ class FakeClient:
         self.sent: list[tuple[float, str]] = []
         self.is_ready = True
         self.renewed = 0
+        self.changes = 1
         self.closed = False
         self.slots = 1
         self.while_connecting: Callable[[], None] = lambda: None
@@ -58,6 +58,9 @@ class FakeClient:
 
     def ready(self) -> bool:
         return self.is_ready
+
+    def credential_changes(self) -> int:
+        return self.changes
 
     def renew_credentials(self) -> None:
         self.renewed += 1
@@ -92,6 +95,7 @@ class Bench:
     interval: float = 60.0
     latency: float = 0.0
     repeat: bool = True
+    stale_after: float = 900.0
     clock: FakeClock = field(default_factory=FakeClock)
     budget: Budget = field(default_factory=lambda: Budget(1.0, 1.0))
 
@@ -102,6 +106,7 @@ class Bench:
         self.counters = Counters(["timeout"])
         self.counters.register("main")
         self.workers = InlineWorkers()
+        self.rng = random.Random(1)
         self.poller = AccountPoller(
             "main",
             budget=self.budget,
@@ -110,14 +115,14 @@ class Bench:
             counters=self.counters,
             workers=self.workers,
             clock=self.clock,
-            rng=random.Random(1),
+            rng=self.rng,
             repeat=self.repeat,
             wait=lambda _, seconds: self.clock.advance(seconds),
         )
         self.configure()
 
     def configure(self) -> None:
-        self.state.configure(self.polled, {"main": 900.0})
+        self.state.configure(self.polled, {"main": self.stale_after})
         self.poller.configure(
             self.polled,
             interval_seconds=self.interval,
@@ -225,12 +230,35 @@ class TestRetries:
     """Transient failures are retried at most twice per interval, with backoff and within the budget."""
 
     def test_a_transient_failure_is_retried_twice_and_then_waits_for_the_next_interval(self) -> None:
-        bench = Bench(polled=numbers(1), script=failing(Kind.TRANSIENT, "timeout"))
-        bench.run(120)
-        before = len(bench.client.sent)
-        bench.run(60 * 10)
-        assert len(bench.client.sent) - before == 30
-        assert bench.counted("cams_api_retries_total") == pytest.approx(len(bench.client.sent) * 2 / 3, abs=2)
+        """As long as its status is fresh."""
+        bench = Bench(polled=numbers(1), interval=600.0, stale_after=1e6)
+        bench.run(1)
+        bench.client.script = failing(Kind.TRANSIENT, "timeout")
+        assert len(bench.run(60 * 100)) == 30
+        assert bench.counted("cams_api_retries_total") == 20
+
+    def test_in_an_outage_a_number_is_asked_once_a_minute_whatever_the_interval(self) -> None:
+        """Also one that is polled each minute: its retries come no sooner than its next poll."""
+        for interval in (60.0, 3600.0):
+            bench = Bench(polled=numbers(3), interval=interval, latency=10.0, script=failing(Kind.TRANSIENT, "timeout"))
+            bench.run(600)
+            assert len(bench.run(6000)) == pytest.approx(300, abs=9)
+
+    def test_a_status_that_goes_stale_between_two_polls_is_asked_for_as_soon_as_it_does(self) -> None:
+        """The API was away for the poll and is back long before the next one."""
+        bench = Bench(polled=numbers(1), interval=3600.0, stale_after=5400.0)
+        bench.run(1)
+        bench.client.script = failing(Kind.TRANSIENT, "timeout", times=4)
+        bench.run(5399)
+        assert len(bench.client.sent) == 4
+        ((at, _),) = bench.run(60)
+        assert at == pytest.approx(5400, abs=1)
+
+    @pytest.mark.parametrize("kind", [Kind.NUMBER, Kind.PERMISSION])
+    def test_what_does_not_pass_by_itself_waits_for_the_next_interval_also_without_a_status(self, kind: Kind) -> None:
+        bench = Bench(polled=numbers(3), interval=3600.0)
+        bench.client.script = lambda who, _: ApiError("Code", kind) if who in numbers(2) else always_verified(who, 0)
+        assert len(bench.run(1800)) <= 3
 
     def test_a_retry_that_succeeds_brings_the_status(self) -> None:
         bench = Bench(polled=numbers(1), script=failing(Kind.TRANSIENT, "timeout", times=1))
@@ -243,8 +271,8 @@ class TestRetries:
         waits: list[list[float]] = [[], []]
         for seed in range(40):
             bench = Bench(polled=numbers(1), script=failing(Kind.TRANSIENT, "timeout"))
-            bench.poller._rng.seed(seed)
-            first, second, third = (at for at, _ in bench.run(10))
+            bench.rng.seed(seed)
+            first, second, third = [at for at, _ in bench.run(10)][:3]
             waits[0].append(second - first)
             waits[1].append(third - second)
         assert max(waits[0]) <= 2.1
@@ -259,7 +287,10 @@ class TestRetries:
 
     def test_a_retry_that_could_not_go_is_no_further_try(self) -> None:
         """Three attempts an interval, also where a reload sends one of them back from the gate."""
-        bench = Bench(polled=numbers(1), script=failing(Kind.TRANSIENT, "timeout"))
+        bench = Bench(polled=numbers(1), interval=600.0, stale_after=1e6)
+        bench.run(1)
+        bench.client.script = failing(Kind.TRANSIENT, "timeout")
+        bench.client.sent.clear()
         old: list[FakeClient] = []
 
         def reload_at_the_first_retry() -> None:
@@ -267,7 +298,7 @@ class TestRetries:
                 old.append(bench.replace_client(failing(Kind.TRANSIENT, "timeout")))
 
         bench.client.while_connecting = reload_at_the_first_retry
-        bench.run(25)
+        bench.run(640)
         assert len(old[0].sent) == 1
         assert len(bench.client.sent) == 2
 
@@ -308,20 +339,20 @@ class TestRefusal:
     """Three account errors in a row, and the account is only probed."""
 
     def test_a_refused_account_is_probed_once_per_interval(self) -> None:
-        bench = Bench(polled=numbers(50), script=failing(Kind.ACCOUNT, "Forbidden.RAM"))
+        bench = Bench(polled=numbers(50), script=failing(Kind.ACCOUNT, "InvalidAccessKeyId.NotFound"))
         first = bench.run(59)
         assert len(first) == 3
         assert not bench.poller.status().up
-        assert bench.poller.status().refused_because == "Forbidden.RAM"
+        assert bench.poller.status().refused == Refused("InvalidAccessKeyId.NotFound", "No.", "R-err")
         assert len(bench.run(600)) == 10
 
     def test_probes_are_at_least_ten_seconds_apart(self) -> None:
-        bench = Bench(polled=numbers(5), interval=1.0, script=failing(Kind.ACCOUNT, "Forbidden.RAM"))
+        bench = Bench(polled=numbers(5), interval=1.0, script=failing(Kind.ACCOUNT, "InvalidAccessKeyId.NotFound"))
         bench.run(5)
         assert len(bench.run(100)) == 10
 
     def test_the_first_success_restores_the_account_and_all_numbers_are_polled_again(self) -> None:
-        bench = Bench(polled=numbers(20), script=failing(Kind.ACCOUNT, "Forbidden.RAM", times=5))
+        bench = Bench(polled=numbers(20), script=failing(Kind.ACCOUNT, "InvalidAccessKeyId.NotFound", times=5))
         bench.run(130)
         assert not bench.poller.status().up
         bench.run(100)
@@ -333,7 +364,7 @@ class TestRefusal:
         self, let_in: Callable[[PhoneNumber, int], Outcome]
     ) -> None:
         """Also where the interval is an hour: each was asked, and none was answered."""
-        bench = Bench(polled=numbers(3), interval=3600.0, script=failing(Kind.ACCOUNT, "Forbidden.RAM"))
+        bench = Bench(polled=numbers(3), interval=3600.0, script=failing(Kind.ACCOUNT, "InvalidAccessKeyId.NotFound"))
         bench.run(5)
         bench.replace_client(let_in)
         bench.run(15)
@@ -344,7 +375,7 @@ class TestRefusal:
         self, refused_for: float
     ) -> None:
         """A reload that mends the key must not wait for an interval of an hour."""
-        bench = Bench(polled=numbers(5), interval=3600.0, script=failing(Kind.ACCOUNT, "Forbidden.RAM"))
+        bench = Bench(polled=numbers(5), interval=3600.0, script=failing(Kind.ACCOUNT, "InvalidAccessKeyId.NotFound"))
         bench.run(refused_for)
         assert not bench.poller.status().up
         began = bench.clock.now
@@ -354,17 +385,21 @@ class TestRefusal:
         assert bench.client.sent[0][0] - began == pytest.approx(max(0.0, 10 - refused_for), abs=2)
 
     def test_what_comes_late_by_a_client_that_was_replaced_neither_refuses_nor_restores(self) -> None:
-        """The key that it signed with is no longer the one in use."""
+        """The key that it signed with is no longer the one in use; the new one is asked at once."""
         bench = Bench(polled=numbers(30), interval=3600.0)
+        replaced: list[FakeClient] = []
 
-        def script(_: PhoneNumber, __: int) -> Outcome:
-            bench.replace_client(script)
+        def script(who: PhoneNumber, before: int) -> Outcome:
+            if len(replaced) == 10:
+                return always_verified(who, before)
+            replaced.append(bench.replace_client(script))
             return ApiError("InvalidAccessKeyId.NotFound", Kind.ACCOUNT)
 
         bench.client.script = script
-        bench.run(3)
-        assert bench.counted("cams_api_errors_total", code="InvalidAccessKeyId.NotFound") >= 10
+        bench.run(20)
+        assert bench.counted("cams_api_errors_total", code="InvalidAccessKeyId.NotFound") == 10
         assert bench.poller.status().up
+        assert all(record.status == "VERIFIED" for record in bench.state.snapshot().numbers)
 
     def test_an_error_that_is_cured_already_does_not_count(self) -> None:
         """A rotated key, or a clock that jumped, fails whatever is under way at that moment."""
@@ -393,7 +428,7 @@ class TestRefusal:
         assert bench.poller.status().up
 
     def test_a_refused_account_without_numbers_does_not_keep_the_loop_busy(self) -> None:
-        bench = Bench(polled=numbers(3), script=failing(Kind.ACCOUNT, "Forbidden.RAM"))
+        bench = Bench(polled=numbers(3), script=failing(Kind.ACCOUNT, "InvalidAccessKeyId.NotFound"))
         bench.run(5)
         bench.polled = []
         bench.configure()
@@ -402,18 +437,170 @@ class TestRefusal:
         assert bench.poller.step() > bench.clock.now
 
     def test_numbers_of_a_refused_account_do_not_keep_the_exporter_from_being_ready(self) -> None:
-        bench = Bench(polled=numbers(20), script=failing(Kind.ACCOUNT, "Forbidden.RAM"))
+        bench = Bench(polled=numbers(20), script=failing(Kind.ACCOUNT, "InvalidAccessKeyId.NotFound"))
         assert bench.poller.unattempted() == 20
         bench.run(2)
         assert bench.poller.unattempted() == 0
 
     def test_the_reason_is_told_with_its_message_and_request_id(self) -> None:
         """Alibaba Cloud's support asks for the RequestId."""
-        bench = Bench(script=failing(Kind.ACCOUNT, "Ram.PermissionDeny"))
+        bench = Bench(script=failing(Kind.ACCOUNT, "SignatureDoesNotMatch"))
         bench.run(60)
+        assert bench.poller.status().refused == Refused("SignatureDoesNotMatch", "No.", "R-err")
+
+    def test_a_key_that_came_is_a_reason_to_probe_within_ten_seconds(self) -> None:
+        """Whatever the interval: nobody waits an hour for a key that is there."""
+        bench = Bench(polled=numbers(5), interval=3600.0, script=failing(Kind.ACCOUNT, "credentials_error"))
+        bench.run(300)
+        assert not bench.poller.status().up
+        began = bench.clock.now
+        bench.client.script = always_verified
+        bench.client.changes += 1
+        bench.run(10)
+        assert bench.client.sent[-1][0] - began < 10
+        assert bench.poller.status().up
+        assert all(record.status == "VERIFIED" for record in bench.state.snapshot().numbers)
+
+    def test_a_key_that_came_before_the_account_was_refused_has_its_numbers_asked_again(self) -> None:
+        """An account of one number is asked twice and is not refused by that: it must not wait an hour either."""
+        bench = Bench(polled=numbers(1), interval=3600.0, script=failing(Kind.ACCOUNT, "SignatureDoesNotMatch"))
+        assert len(bench.run(300)) == 2
+        assert bench.poller.status().up
+        bench.client.script = always_verified
+        bench.client.changes += 1
+        bench.run(10)
+        assert bench.record().status == "VERIFIED"
+
+
+def spaced(*counts: int) -> list[PhoneNumber]:
+    """Numbers in as many spaces as there are counts."""
+    return [
+        number(100 * place + index, space=f"cams-{place}")
+        for place, count in enumerate(counts)
+        for index in range(count)
+    ]
+
+
+def forbidding(*spaces: str) -> Callable[[PhoneNumber, int], Outcome]:
+    def script(who: PhoneNumber, before: int) -> Outcome:
+        if who.cust_space_id in spaces:
+            return ApiError("Forbidden.RAM", Kind.PERMISSION, message="No.", request_id="R-err")
+        return always_verified(who, before)
+
+    return script
+
+
+class TestSpaces:
+    """A space all of whose numbers are forbidden is only probed; nothing else is held back."""
+
+    def test_a_refused_space_is_told_with_code_message_and_request_id(self) -> None:
+        bench = Bench(polled=spaced(3, 3), script=forbidding("cams-1"))
+        bench.run(10)
         status = bench.poller.status()
-        assert status.refused_because == "Ram.PermissionDeny"
-        assert (status.refused_message, status.refused_request_id) == ("No.", "R-err")
+        assert status.up
+        assert status.spaces == ("cams-0", "cams-1")
+        assert status.refused_spaces == {"cams-1": Refused("Forbidden.RAM", "No.", "R-err")}
+
+    def test_the_account_is_refused_when_all_of_its_spaces_are(self) -> None:
+        bench = Bench(polled=spaced(3, 1), script=forbidding("cams-0", "cams-1"))
+        bench.run(10)
+        assert bench.poller.status().refused == Refused("Forbidden.RAM", "No.", "R-err")
+        assert bench.poller.unattempted() == 0
+        assert bench.poller.status().lag_seconds == 0.0
+        assert len(bench.run(600)) == pytest.approx(20, abs=2)
+
+    def test_what_is_held_is_not_late_and_has_no_next_poll(self) -> None:
+        bench = Bench(polled=spaced(2, 2), script=forbidding("cams-1"))
+        bench.run(600)
+        assert bench.poller.status().lag_seconds < 1.0
+        told = bench.poller.next_polls([each.key for each in bench.polled])
+        assert [at == math.inf for at in told] == [False, False, True, True]
+
+    def test_a_number_that_joins_a_refused_space_is_asked_at_once(self) -> None:
+        """Readiness waits for each number's first attempt."""
+        bench = Bench(polled=spaced(2, 2), script=forbidding("cams-1"))
+        bench.run(30)
+        bench.polled = spaced(2, 3)
+        bench.configure()
+        assert bench.poller.unattempted() == 1
+        bench.run(1)
+        assert bench.poller.unattempted() == 0
+        assert bench.poller.status().refused_spaces.keys() == {"cams-1"}
+
+    def test_a_key_that_came_is_a_reason_to_ask_forbidden_numbers_within_ten_seconds(self) -> None:
+        """Those of a refused space, and single ones."""
+        bench = Bench(polled=spaced(3, 3), interval=3600.0)
+        forbidden = {bench.polled[0], *bench.polled[3:]}
+        bench.client.script = lambda who, before: (
+            ApiError("NoPermission", Kind.PERMISSION) if who in forbidden else always_verified(who, before)
+        )
+        bench.run(300)
+        bench.client.script = always_verified
+        bench.client.changes += 1
+        bench.run(12)
+        assert all(record.status == "VERIFIED" for record in bench.state.snapshot().numbers)
+        assert not bench.poller.status().refused_spaces
+
+    def test_another_client_has_them_asked_as_well(self) -> None:
+        bench = Bench(polled=spaced(3, 3), interval=3600.0, script=forbidding("cams-1"))
+        bench.run(300)
+        bench.replace_client()
+        bench.run(12)
+        assert all(record.status == "VERIFIED" for record in bench.state.snapshot().numbers)
+
+    def test_a_refused_space_without_free_numbers_does_not_keep_the_loop_busy(self) -> None:
+        bench = Bench(polled=spaced(1, 1), script=forbidding("cams-1"))
+        bench.run(5)
+        bench.poller._schedule.take_early(bench.polled[1].key, bench.clock.now)  # its poll hangs
+        bench.run(120)
+        assert bench.poller.step() > bench.clock.now
+
+    def test_once_does_not_wait_for_probes(self) -> None:
+        bench = Bench(polled=spaced(3, 3), repeat=False, script=forbidding("cams-1"))
+        assert len(bench.run(500)) == 6
+        assert bench.poller.finished()
+
+    def test_once_ends_although_no_number_has_a_status(self) -> None:
+        bench = Bench(polled=numbers(2), repeat=False, script=failing(Kind.TRANSIENT, "timeout"))
+        assert len(bench.run(500)) == 6
+        assert bench.poller.finished()
+
+
+class TestWaitingAsAsked:
+    """Retry-After: an error about one number holds back that number, any other the account; the rate stays."""
+
+    @pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.ACCOUNT])
+    @pytest.mark.parametrize(("asked", "waited"), [(20.0, 20.0), (0.0, 0.0), (3600.0, 60.0)])
+    def test_the_account_waits_as_long_as_the_answer_asks_and_a_minute_at_most(
+        self, kind: Kind, asked: float, waited: float
+    ) -> None:
+        bench = Bench(polled=numbers(20), script=failing(kind, "ServiceUnavailable", 1, retry_after=asked))
+        first, second, third, *_ = [at for at, _ in bench.run(70)]
+        assert second - first == pytest.approx(max(waited, 1 / pace_qps(5, 10)), abs=0.1)
+        assert third - second < 1
+        assert bench.poller.status().effective_qps == 5.0
+
+    @pytest.mark.parametrize("kind", [Kind.NUMBER, Kind.PERMISSION])
+    @pytest.mark.parametrize("interval", [5.0, 600.0])
+    def test_an_error_about_one_number_holds_back_that_number_only(self, kind: Kind, interval: float) -> None:
+        bench = Bench(polled=numbers(5), interval=interval)
+        one = bench.polled[2]
+        bench.client.script = lambda who, before: (
+            ApiError("Code", kind, retry_after_seconds=40.0) if who == one else always_verified(who, before)
+        )
+        sent = bench.run(10 * max(interval, 40))
+        assert len({phone for at, phone in sent if at < 2}) == 5
+        instants = [at for at, phone in sent if phone == one.phone_number]
+        assert len(instants) >= 2
+        assert all(after - before >= 40 for before, after in itertools.pairwise(instants))
+        assert instants[1] - instants[0] <= max(40.0 + interval, 1.5 * interval)
+        others = len(sent) - len(instants)
+        assert others == pytest.approx(4 * 10 * max(interval, 40) / interval, rel=0.2)
+
+    def test_without_a_wish_nobody_waits(self) -> None:
+        bench = Bench(polled=numbers(20), script=failing(Kind.TRANSIENT, "ServiceUnavailable", 1))
+        instants = [at for at, _ in bench.run(5)]
+        assert instants[1] - instants[0] < 0.3
 
 
 class TestNextPolls:
@@ -451,7 +638,7 @@ class TestOnce:
         assert bench.poller.finished()
 
     def test_a_refused_account_ends_it_too(self) -> None:
-        bench = Bench(polled=numbers(7), repeat=False, script=failing(Kind.ACCOUNT, "Forbidden.RAM"))
+        bench = Bench(polled=numbers(7), repeat=False, script=failing(Kind.ACCOUNT, "InvalidAccessKeyId.NotFound"))
         assert len(bench.run(500)) == 3
         assert bench.poller.finished()
 
@@ -476,7 +663,9 @@ class TestHandingOut:
         assert bench.poller.status().lag_seconds > 20
 
     def test_time_that_an_account_was_refused_is_no_wait_for_the_budget(self) -> None:
-        bench = Bench(polled=numbers(20), qps=100, quota=200, script=failing(Kind.ACCOUNT, "Forbidden.RAM", 5))
+        bench = Bench(
+            polled=numbers(20), qps=100, quota=200, script=failing(Kind.ACCOUNT, "InvalidAccessKeyId.NotFound", 5)
+        )
         bench.run(600)
         assert bench.record().last_poll_success
         assert bench.counted("cams_api_budget_wait_seconds_total") < 10
@@ -489,18 +678,6 @@ class TestHandingOut:
         bench.workers.exhausted = None
         bench.run(1)
         assert bench.record().last_poll_success
-
-    def test_a_failure_recorded_while_the_account_is_let_in_is_made_up_for(self) -> None:
-        """Its poll is neither waiting nor ended at that moment."""
-        bench = Bench(polled=numbers(2), interval=3600.0)
-        bench.run(10)
-        entry = bench.poller._schedule.take(bench.clock.now, early=True)
-        assert entry is not None
-        poll = _Poll(entry, bench.client, bench.clock.now, waits=False, is_owed=True, let_ins=bench.poller._let_ins)
-        bench.poller._places.under_way += 1
-        bench.poller._make_up(bench.clock.now)
-        bench.poller._ended(poll, None, put_back=False)
-        assert bench.poller.next_polls([entry.number.key])[0] == pytest.approx(bench.clock.now_unix, abs=1)
 
 
 class TestLifecycle:

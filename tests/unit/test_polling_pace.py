@@ -45,6 +45,9 @@ class Client:
     def ready(self) -> bool:
         return True
 
+    def credential_changes(self) -> int:
+        return 1
+
     def renew_credentials(self) -> None:
         pass
 

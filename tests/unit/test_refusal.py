@@ -1,102 +1,255 @@
-"""When an account counts as refused, and when it is probed."""
+"""When an account or a space counts as refused, and which number probes it when."""
 
 from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
 
 import pytest
 
 from exporter.errors import ApiError, Kind
+from exporter.model import NumberKey
 from exporter.poller.refusal import Refusal
 
+PACE = 5.0
 
-def error(kind: Kind, code: str = "Forbidden.RAM") -> ApiError:
+
+def key(index: int = 0, space: str = "cams-a") -> NumberKey:
+    return NumberKey("main", space, f"86138{index:08d}")
+
+
+def keys(count: int, space: str = "cams-a") -> list[NumberKey]:
+    return [key(index, space) for index in range(count)]
+
+
+def error(kind: Kind, code: str = "Some.Code") -> ApiError:
     return ApiError(code, kind)
 
 
-def refused() -> Refusal:
+def watching(*numbers: NumberKey) -> Refusal:
     refusal = Refusal()
-    for _ in range(3):
-        refusal.failed(error(Kind.ACCOUNT), 100.0)
+    refusal.configure(dict.fromkeys(numbers).keys())
     return refusal
 
 
-def test_three_account_errors_in_a_row_refuse_the_account() -> None:
-    refusal = Refusal()
-    for _ in range(2):
-        refusal.failed(error(Kind.ACCOUNT), 100.0)
-        assert not refusal.refused
-    refusal.failed(error(Kind.ACCOUNT, "InvalidAccessKeyId.NotFound"), 100.0)
-    assert refusal.refused
-    assert refusal.reason is not None
-    assert refusal.reason.code == "InvalidAccessKeyId.NotFound"
-
-
-def test_a_success_between_starts_the_count_anew() -> None:
-    refusal = Refusal()
-    for _ in range(5):
-        refusal.failed(error(Kind.ACCOUNT), 100.0)
-        refusal.failed(error(Kind.ACCOUNT), 100.0)
-        assert not refusal.succeeded()
-    assert not refusal.refused
-
-
-@pytest.mark.parametrize("kind", [Kind.THROTTLE, Kind.TRANSIENT])
-def test_other_trouble_between_does_not_start_the_count_anew(kind: Kind) -> None:
-    """A time-out says nothing about the key."""
-    refusal = Refusal()
+def refused(*numbers: NumberKey) -> Refusal:
+    """An account that was refused at 100."""
+    refusal = watching(*(numbers or keys(3)))
     for _ in range(3):
-        refusal.failed(error(Kind.ACCOUNT), 100.0)
-        refusal.failed(error(kind), 100.0)
-    assert refusal.refused
+        refusal.heard(key(), error(Kind.ACCOUNT), 100.0)
+    return refusal
 
 
-@pytest.mark.parametrize("kind", [Kind.THROTTLE, Kind.TRANSIENT, Kind.NUMBER])
-def test_only_account_errors_refuse(kind: Kind) -> None:
-    refusal = Refusal()
-    for _ in range(10):
-        refusal.failed(error(kind), 100.0)
-    assert not refusal.refused
+def forbid(refusal: Refusal, numbers: Iterable[NumberKey], now: float = 100.0) -> list[str | None]:
+    """Each of the numbers answers with an error of permission; returns the scopes that changed."""
+    return [
+        breaker.space for each in numbers for breaker in refusal.heard(each, error(Kind.PERMISSION, "Forbidden"), now)
+    ]
 
 
-def test_the_first_success_restores_the_account() -> None:
-    refusal = refused()
-    assert refusal.succeeded()
-    assert not refusal.refused
+def probed(refusal: Refusal, now: float, busy: Iterable[NumberKey] = ()) -> NumberKey | None:
+    return refusal.probe(now, lambda each: each not in busy)
 
 
-def test_an_error_about_a_number_shows_that_the_account_is_let_in() -> None:
-    refusal = refused()
-    refusal.failed(error(Kind.NUMBER), 200.0)
-    assert not refusal.refused
+class TestAccount:
+    """Three account errors in a row."""
+
+    def test_three_account_errors_in_a_row_refuse_the_account(self) -> None:
+        refusal = watching(*keys(3))
+        for _ in range(2):
+            assert refusal.heard(key(), error(Kind.ACCOUNT), 100.0) == []
+            assert not refusal.account.is_open
+        assert refusal.heard(key(), error(Kind.ACCOUNT, "InvalidAccessKeyId.NotFound"), 100.0) == [refusal.account]
+        assert refusal.account.is_open
+        assert refusal.reason is not None
+        assert refusal.reason.code == "InvalidAccessKeyId.NotFound"
+
+    @pytest.mark.parametrize("between", [None, Kind.NUMBER, Kind.PERMISSION])
+    def test_whatever_shows_that_the_key_is_accepted_starts_the_count_anew(self, between: Kind | None) -> None:
+        refusal = watching(*keys(3))
+        for _ in range(5):
+            refusal.heard(key(), error(Kind.ACCOUNT), 100.0)
+            refusal.heard(key(), error(Kind.ACCOUNT), 100.0)
+            refusal.heard(key(), None if between is None else error(between), 100.0)
+        assert not refusal.account.is_open
+
+    @pytest.mark.parametrize("kind", [Kind.THROTTLE, Kind.TRANSIENT])
+    def test_other_trouble_between_does_not_start_the_count_anew(self, kind: Kind) -> None:
+        """A time-out says nothing about the key."""
+        refusal = watching(*keys(3))
+        for _ in range(3):
+            refusal.heard(key(), error(Kind.ACCOUNT), 100.0)
+            refusal.heard(key(), error(kind), 100.0)
+        assert refusal.account.is_open
+
+    @pytest.mark.parametrize("kind", [Kind.THROTTLE, Kind.TRANSIENT, Kind.NUMBER, Kind.PERMISSION])
+    def test_only_account_errors_refuse(self, kind: Kind) -> None:
+        refusal = watching(*keys(3))
+        for _ in range(10):
+            refusal.heard(key(), error(kind), 100.0)
+        assert not refusal.account.is_open
+
+    @pytest.mark.parametrize("answer", [None, Kind.NUMBER, Kind.PERMISSION])
+    def test_a_probe_that_shows_that_the_key_is_accepted_restores_the_account(self, answer: Kind | None) -> None:
+        refusal = refused()
+        assert refusal.heard(key(), None if answer is None else error(answer), 200.0) == [refusal.account]
+        assert not refusal.account.is_open
+
+    def test_a_code_that_nobody_knows_neither_restores_nor_counts(self) -> None:
+        """A new 403 may well be one more way to say that the account is refused."""
+        guess = ApiError("AccessDenied", Kind.NUMBER, guessed=True)
+        refusal = refused()
+        refusal.heard(key(), guess, 200.0)
+        assert refusal.account.is_open
+        refusal = watching(*keys(3))
+        for known in (True, True, False, False):
+            refusal.heard(key(), error(Kind.ACCOUNT) if known else guess, 100.0)
+        assert not refusal.account.is_open
+        refusal.heard(key(), error(Kind.ACCOUNT), 100.0)
+        assert refusal.account.is_open
+
+    @pytest.mark.parametrize(("interval", "wait"), [(60.0, 60.0), (1.0, 10.0)])
+    def test_it_is_probed_once_per_interval_and_at_most_once_in_ten_seconds(self, interval: float, wait: float) -> None:
+        refusal = refused()
+        assert refusal.probe_at(interval, PACE) == 100.0 + wait
+        probed(refusal, 500.0)
+        refusal.heard(key(), error(Kind.ACCOUNT), 501.0)
+        assert refusal.probe_at(interval, PACE) == 500.0 + wait
+
+    def test_something_that_may_have_ended_it_is_probed_soon_but_not_within_ten_seconds(self) -> None:
+        refusal = refused()
+        refusal.probe_soon()
+        assert refusal.probe_at(3600.0, PACE) == 110.0
+        probed(refusal, 120.0)
+        assert refusal.probe_at(3600.0, PACE) == 3720.0
+
+    def test_the_number_that_last_succeeded_is_probed_first_and_then_the_others_in_turn(self) -> None:
+        """Whatever one number answers, the others are asked too."""
+        refusal = watching(*keys(4))
+        refusal.heard(key(2), None, 90.0)
+        for _ in range(3):
+            refusal.heard(key(), error(Kind.ACCOUNT), 100.0)
+        turn = [probed(refusal, 110.0 + place) for place in range(8)]
+        assert turn == [key(index) for index in (2, 0, 1, 3, 2, 0, 1, 3)]
+
+    def test_a_number_that_is_under_way_is_passed_over(self) -> None:
+        refusal = refused(*keys(2))
+        assert probed(refusal, 110.0, busy=[key(0)]) == key(1)
+        assert probed(refusal, 120.0, busy=keys(2)) is None
+        assert refusal.probe_at(60.0, PACE) == 180.0
+
+    def test_a_reload_keeps_the_turn_and_adds_new_numbers_at_its_end(self) -> None:
+        refusal = refused(*keys(3))
+        probed(refusal, 110.0)
+        refusal.configure(dict.fromkeys([key(0), key(2), key(9)]).keys())
+        assert [probed(refusal, 120.0) for _ in range(3)] == [key(2), key(0), key(9)]
 
 
-def test_a_code_that_nobody_knows_neither_restores_nor_counts() -> None:
-    """A new 403 may well be one more way to say that the account is refused."""
-    guess = ApiError("AccessDenied", Kind.NUMBER, guessed=True)
-    refusal = refused()
-    refusal.failed(guess, 200.0)
-    assert refusal.refused
-    refusal = Refusal()
-    for known in (True, True, False, False):
-        refusal.failed(error(Kind.ACCOUNT) if known else guess, 100.0)
-    assert not refusal.refused
-    refusal.failed(error(Kind.ACCOUNT), 100.0)
-    assert refusal.refused
+class TestSpaces:
+    """A space is refused while each of its numbers is."""
 
+    def test_a_space_is_refused_when_all_of_its_numbers_are(self) -> None:
+        refusal = watching(*keys(3), *keys(2, "cams-b"))
+        assert forbid(refusal, keys(2)) == []
+        assert forbid(refusal, [key(2)]) == ["cams-a"]
+        assert refusal.refused_spaces.keys() == {"cams-a"}
+        assert refusal.reason is None
+        assert all(refusal.is_held(each) for each in keys(3))
+        assert not any(refusal.is_held(each) for each in keys(2, "cams-b"))
 
-@pytest.mark.parametrize(("interval", "wait"), [(60.0, 60.0), (1.0, 10.0)])
-def test_a_refused_account_is_probed_once_per_interval_and_at_most_once_in_ten_seconds(
-    interval: float, wait: float
-) -> None:
-    refusal = refused()
-    assert refusal.probe_at(interval) == 100.0 + wait
-    refusal.probed(500.0)
-    refusal.failed(error(Kind.ACCOUNT), 501.0)
-    assert refusal.probe_at(interval) == 500.0 + wait
+    def test_a_space_of_one_number_is_refused_by_that_one(self) -> None:
+        refusal = watching(key(), key(0, "cams-b"))
+        assert forbid(refusal, [key()]) == ["cams-a"]
 
+    def test_the_same_number_often_is_not_all_of_them(self) -> None:
+        refusal = watching(*keys(2))
+        assert forbid(refusal, [key()] * 10) == []
 
-def test_something_that_may_have_mended_it_is_probed_soon_but_not_within_ten_seconds() -> None:
-    refusal = refused()
-    refusal.probe_soon()
-    assert refusal.probe_at(3600.0) == 110.0
-    refusal.probed(120.0)
-    assert refusal.probe_at(3600.0) == 3720.0
+    @pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.THROTTLE, Kind.ACCOUNT])
+    def test_what_says_nothing_of_permission_changes_nothing(self, kind: Kind) -> None:
+        refusal = watching(*keys(2))
+        forbid(refusal, [key()])
+        refusal.heard(key(), error(kind), 100.0)
+        assert forbid(refusal, [key(1)]) == ["cams-a"]
+        refusal.heard(key(), error(kind), 110.0)
+        assert refusal.refused_spaces.keys() == {"cams-a"}
+
+    @pytest.mark.parametrize("answer", [None, Kind.NUMBER])
+    def test_one_number_that_is_let_in_restores_its_space(self, answer: Kind | None) -> None:
+        refusal = watching(*keys(3))
+        forbid(refusal, keys(3))
+        (space,) = refusal.heard(key(1), None if answer is None else error(answer), 200.0)
+        assert (space.space, space.is_open, list(space.turn)) == ("cams-a", False, [key(0), key(2)])
+        assert not refusal.refused_spaces
+        assert not any(refusal.is_held(each) for each in keys(3))
+
+    def test_the_account_is_refused_when_all_spaces_are(self) -> None:
+        refusal = watching(key(), key(0, "cams-b"))
+        forbid(refusal, [key()])
+        assert refusal.reason is None
+        forbid(refusal, [key(0, "cams-b")])
+        assert getattr(refusal.reason, "code", None) == "Forbidden"
+        refusal.heard(key(), None, 200.0)
+        assert getattr(refusal.reason, "code", None) is None
+
+    def test_an_account_without_numbers_is_not_refused(self) -> None:
+        assert watching().reason is None
+        assert watching().probe_at(60.0, PACE) == math.inf
+
+    def test_its_numbers_are_probed_in_turn_once_per_interval(self) -> None:
+        refusal = watching(*keys(3))
+        forbid(refusal, keys(3))
+        at = []
+        for _ in range(4):
+            now = refusal.probe_at(60.0, PACE)
+            found = probed(refusal, now)
+            assert found is not None
+            forbid(refusal, [found], now)
+            at.append((now, found))
+        assert at == [(160.0, key(0)), (220.0, key(1)), (280.0, key(2)), (340.0, key(0))]
+
+    def test_the_probes_of_all_spaces_take_a_tenth_of_the_budget_and_none_is_left_out(self) -> None:
+        spaces = [key(0, f"cams-{index}") for index in range(200)]
+        refusal = watching(*spaces)
+        forbid(refusal, spaces)
+        asked, now = [], 0.0
+        for _ in range(200):
+            now = max(now, refusal.probe_at(60.0, PACE))
+            asked.append((now, probed(refusal, now)))
+        assert {found for _, found in asked} == set(spaces)
+        assert all(after - before >= 10 / PACE - 1e-9 for (before, _), (after, _) in itertools.pairwise(asked))
+
+    def test_another_credential_is_a_reason_to_probe_all_of_them_soon(self) -> None:
+        refusal = watching(key(), key(0, "cams-b"))
+        forbid(refusal, [key(), key(0, "cams-b")])
+        refusal.probe_soon()
+        assert refusal.probe_at(3600.0, PACE) == 110.0
+        probed(refusal, 110.0)
+        assert refusal.probe_at(3600.0, PACE) == 112.0
+
+    def test_a_refused_account_is_probed_before_its_spaces(self) -> None:
+        refusal = watching(*keys(2), key(0, "cams-b"))
+        forbid(refusal, keys(2), now=50.0)
+        for _ in range(3):
+            refusal.heard(key(0, "cams-b"), error(Kind.ACCOUNT), 100.0)
+        assert refusal.probe_at(60.0, PACE) == 160.0
+        assert probed(refusal, 160.0) == key(0)
+        assert refusal.probe_at(60.0, PACE) == 220.0
+
+    def test_a_number_that_joins_a_refused_space_is_not_held_and_does_not_restore_it(self) -> None:
+        refusal = watching(*keys(2))
+        forbid(refusal, keys(2))
+        refusal.configure(dict.fromkeys(keys(3)).keys())
+        assert refusal.refused_spaces
+        assert not refusal.is_held(key(2))
+        forbid(refusal, [key(2)])
+        assert refusal.is_held(key(2))
+
+    def test_a_space_that_leaves_is_forgotten(self) -> None:
+        refusal = watching(*keys(2), key(0, "cams-b"))
+        forbid(refusal, keys(2))
+        refusal.configure(dict.fromkeys([key(0, "cams-b")]).keys())
+        assert not refusal.refused_spaces
+        assert refusal.spaces == ("cams-b",)
+        assert refusal.probe_at(60.0, PACE) == math.inf

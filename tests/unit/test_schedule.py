@@ -223,20 +223,85 @@ def test_polls_refused_with_the_account_are_made_up_for_once_it_is_let_in() -> N
     for owed in (True, False, True):
         made.done(taken(made, 0.0), owed=owed)
     assert made.take(10.0) is None
-    made.make_up(10.0)
+    made.ask_again(10.0)
     first, second = taken(made, 10.0), taken(made, 10.0)
     assert made.take(10.0) is None
     made.done(first)
     made.done(second)
-    made.make_up(20.0)
+    made.ask_again(20.0)
     assert made.next_at() > 200
 
 
-def test_early_takes_a_number_ahead_of_its_time() -> None:
+def test_numbers_that_are_asked_again_give_way_to_those_that_are_due() -> None:
+    made = schedule(3, 600.0)
+    entries = [taken(made, 0.0) for _ in range(3)]
+    for entry in entries:
+        made.done(entry, owed=True)
+    first, second, third = sorted(entries, key=lambda entry: entry.due_at)
+    first.owed = False
+    made.ask_again(first.due_at)
+    assert [taken(made, first.due_at) for _ in range(3)] == [first, second, third]
+
+
+def test_where_a_pass_does_not_fit_they_are_due_like_the_others() -> None:
+    made = schedule(3, 10.0, pace=0.1)
+    for owed in (True, False, False):
+        made.done(taken(made, 0.0), owed=owed)
+    made.ask_again(5.0)
+    taken(made, 5.0)
+    assert made.next_at() == 10.0
+
+
+def test_a_poll_is_taken_ahead_of_its_time_by_its_key() -> None:
     made = schedule(3, 60.0)
     run(made, start=0, end=1, gap=0.2)
     assert made.take(1.0) is None
-    assert made.take(1.0, early=True) is not None
+    wanted = numbers(3)[1].key
+    assert made.is_free(wanted, 1.0)
+    entry = made.take_early(wanted, 1.0)
+    assert entry.number.key == wanted
+    assert not made.is_free(wanted, 1.0)
+    made.done(entry)
+    polls = run(made, start=1, end=200, gap=0.2)
+    assert len([phone for _, phone in polls if phone == wanted.phone_number]) == pytest.approx(3, abs=1)
+
+
+def test_a_number_that_is_held_goes_only_by_its_key_and_is_not_late() -> None:
+    made = schedule(3, 60.0)
+    run(made, start=0, end=1, gap=0.2)
+    held = numbers(3)[1].key
+    made.hold([held])
+    assert {phone for _, phone in run(made, start=1, end=300, gap=0.2)} == {
+        each.phone_number for each in numbers(3) if each.key != held
+    }
+    assert made.lag_seconds(300.0) == 0.0
+    assert made.next_poll_at(held) == math.inf
+    made.done(made.take_early(held, 300.0), held=True)
+    assert made.next_at() > 300.0
+
+
+def test_a_number_that_is_released_has_its_place_again_and_is_not_late() -> None:
+    made = schedule(3, 60.0)
+    for _ in range(3):
+        made.done(taken(made, 0.0), owed=True)
+    every = [each.key for each in numbers(3)]
+    made.hold(every)
+    assert made.next_at() == math.inf
+    made.release(every, 1000.0)
+    assert made.lag_seconds(1000.0) == 0.0
+    assert 1000.0 <= made.next_at() <= 1060.0
+    made.ask_again(1000.0, every)
+    assert len(run(made, start=1000, end=1001, gap=0.2)) == 3
+
+
+def test_no_poll_of_a_number_goes_before_the_instant_that_the_api_asked_for() -> None:
+    for pace in (1.0, 0.1):
+        made = schedule(1, 5.0, pace=pace)
+        entry = taken(made, 0.0)
+        made.done(entry, owed=True, not_before=40.0)
+        made.ask_again(20.0)
+        assert not made.is_free(entry.number.key, 20.0)
+        assert 40.0 <= made.next_at() <= 45.0
 
 
 def test_once_polls_each_number_once_and_is_then_done() -> None:
