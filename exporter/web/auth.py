@@ -1,6 +1,9 @@
-"""Basic authentication against bcrypt hashes: off the event loop, one hash at a time, results cached.
+"""Basic authentication against bcrypt hashes: off the event loop, several at a time, results cached.
 
-An unknown user costs as much as a known one, so that answers do not tell which names exist.  The cache is keyed by an
+A wrong login costs the same whichever user it names, so that answers do not tell which names exist: what its hash
+costs less than the dearest one is spent on top.  That ends at `MAX_EQUAL_COST`, or strangers could spend minutes;
+dearer hashes are checked on threads of their own, and take longer than a wrong name does.  Logins from different
+addresses take turns.  The cache is keyed by an
 HMAC under a salt of this process over length-prefixed parts: it holds no password, and no choice of names and
 passwords makes two keys alike (CVE-2022-46146 was a key without separators).
 
@@ -16,10 +19,11 @@ import hmac
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from exporter.web.offload import Offload
+from exporter.web.sharing import Shared
 
 CHALLENGE = 'Basic realm="cams_exporter", charset="UTF-8"'
 
@@ -29,8 +33,14 @@ MAX_PASSWORD_BYTES = 72
 MAX_CACHED = 256
 """Right and wrong answers each: wrong ones cannot push out the right ones."""
 
-MAX_WAITING = 32
-"""Checks that wait for their turn: about two seconds' worth at a cost of 10."""
+THREADS = 4
+"""For hashes up to `MAX_EQUAL_COST`, and again for dearer ones; bcrypt lets other threads run meanwhile."""
+
+MAX_EQUAL_COST = 14
+"""About a second of CPU time for each wrong login."""
+
+DEFAULT_COST = 10
+"""Of the hash for unknown users, where all known ones are dearer than `MAX_EQUAL_COST`."""
 
 MAX_HEADER_CHARACTERS = 2048
 
@@ -38,30 +48,29 @@ _FAKE_HASH = "$2b${:02d}$FvTuHqJbG0o3pQ9sWzXy1uDkR5mN8vC2xZ7aL4eS6fB1hK0iJ9wOe"
 """A hash that no password is known for; its cost is filled in."""
 
 
-class Busy(Exception):  # noqa: N818 - not a fault of the request: it may be tried again
-    """Too many passwords wait to be checked."""
-
-
 class BasicAuth:
     """Checks `Authorization` headers; `start` before use."""
 
     def __init__(self) -> None:
         self._salt = secrets.token_bytes(32)
-        self._offload = Offload(1, "bcrypt")
+        self._usual = Offload(THREADS, "bcrypt")
+        self._dear = Offload(THREADS, "bcrypt-dear")
         self._right = _Cache()
         self._wrong = _Cache()
-        self._waiting = 0
+        self._checks: Shared[bytes, bool] = Shared()
 
     def start(self) -> None:
-        """Start the thread that hashes."""
-        self._offload.start()
+        """Start the threads that hash."""
+        self._usual.start()
+        self._dear.start()
 
     def stop(self) -> None:
-        """End that thread."""
-        self._offload.stop()
+        """End those threads."""
+        self._usual.stop()
+        self._dear.stop()
 
-    async def admits(self, users: Mapping[str, str], header: str) -> bool:
-        """Whether `header` names one of `users` (name: hash) and has the password; raises Busy."""
+    async def admits(self, users: Mapping[str, str], header: str, source: object = None) -> bool:
+        """Whether `header`, which came from `source`, names one of `users` (name: hash) and has the password."""
         found = credentials(header)
         if found is None:
             return False
@@ -72,20 +81,9 @@ class BasicAuth:
             return True
         if key in self._wrong:
             return False
-        if self._waiting >= MAX_WAITING:
-            raise Busy
-        self._waiting += 1
-        try:
-            return await self._offload.run(partial(self._check, key, known, known or self._fake(users, user), password))
-        finally:
-            self._waiting -= 1
-
-    def _check(self, key: bytes, known: str | None, hashed: str, password: bytes) -> bool:
-        """Hash; runs on the thread.  What was asked several times at once is hashed once."""
-        if key in self._right or key in self._wrong:
-            return key in self._right
-        fits = _matches(password[:MAX_PASSWORD_BYTES], hashed)
-        admitted = fits and known is not None and len(password) <= MAX_PASSWORD_BYTES
+        threads = self._usual if known is None or _cost(known) <= MAX_EQUAL_COST else self._dear
+        check = partial(_check, known, password, _wrong_cost(users.values()))
+        admitted = await self._checks.run(key, lambda: threads.run(check, source))
         (self._right if admitted else self._wrong).add(key)
         return admitted
 
@@ -93,12 +91,6 @@ class BasicAuth:
         parts = (user.encode(), hashed.encode(), password)
         framed = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
         return hmac.digest(self._salt, framed, hashlib.sha256)
-
-    def _fake(self, users: Mapping[str, str], user: str) -> str:
-        """The hash to check an unknown user against: as dear as one of the known users', the same one each time."""
-        costs = sorted(int(hashed[4:6]) for hashed in users.values())
-        choice = int.from_bytes(hmac.digest(self._salt, user.encode(), hashlib.sha256)[:8], "big")
-        return _FAKE_HASH.format(costs[choice % len(costs)])
 
 
 class _Cache:
@@ -132,6 +124,27 @@ def credentials(header: str) -> tuple[str, bytes] | None:
         return (user.decode(), password) if colon else None
     except (binascii.Error, ValueError):  # a lone surrogate in the header, a name that is no UTF-8
         return None
+
+
+def _cost(hashed: str) -> int:
+    """The logarithm of what it takes to check a password against this."""
+    return int(hashed[4:6])
+
+
+def _wrong_cost(hashes: Iterable[str]) -> int:
+    """What each wrong login costs."""
+    return max((cost for cost in map(_cost, hashes) if cost <= MAX_EQUAL_COST), default=DEFAULT_COST)
+
+
+def _check(known: str | None, password: bytes, wrong_cost: int) -> bool:
+    """Whether the password belongs to the hash `known`; None for an unknown user.  Takes its time."""
+    fits = _matches(password[:MAX_PASSWORD_BYTES], known or _FAKE_HASH.format(wrong_cost))
+    if fits and known is not None and len(password) <= MAX_PASSWORD_BYTES:
+        return True
+    if known is not None:
+        for cost in range(_cost(known), wrong_cost):  # 2**c + 2**c + 2**(c+1) + … + 2**(n-1) is 2**n
+            _matches(b"", _FAKE_HASH.format(cost))
+    return False
 
 
 def _matches(password: bytes, hashed: str) -> bool:

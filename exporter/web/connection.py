@@ -143,10 +143,13 @@ class Connection(asyncio.BufferedProtocol):
         if self._dropped > MAX_DROPPED_BYTES and self._transport is not None:
             self._transport.abort()
 
+    def began(self) -> None:
+        """A request was seen in the head, and its answer is under way."""
+        self._clear_deadline()
+
     def answered(self) -> None:
         """The answer is written; what waits behind it is looked at now."""
         self._asked = False
-        self._clear_deadline()
         if self._transport is not None:
             self._transport.resume_reading()
             self._proceed()
@@ -226,6 +229,5 @@ class Connection(asyncio.BufferedProtocol):
     def _out_of_time(self) -> None:
         """The head has not come in time."""
         self._deadline = None
-        if not self.peer.answering:
-            logger.debug("a request took too long to arrive")
-            self.peer.cut()
+        logger.debug("a request took too long to arrive")
+        self.peer.cut()

@@ -58,13 +58,12 @@ def max_connections() -> int:
 class Peer:
     """One connection, from accept to close."""
 
-    __slots__ = ("_door", "_transport", "answering", "greeting")
+    __slots__ = ("_door", "_transport", "greeting")
 
     def __init__(self, door: Door) -> None:
         self._door = door
         self._transport: asyncio.Transport | None = None
         self.greeting: asyncio.Task[None] | None = None
-        self.answering = False
 
     @property
     def is_connected(self) -> bool:
@@ -78,12 +77,10 @@ class Peer:
     @contextmanager
     def answered(self) -> Iterator[None]:
         """While the block lasts the peer is not idle; after it, it is the youngest of the idle ones."""
-        self.answering = True
         self._door.left_idle(self)
         try:
             yield
         finally:
-            self.answering = False
             self._door.became_idle(self)
 
     def cut(self) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections.abc import Callable
 
 from aiohttp import web
 
 from exporter.web.answers import plain
-from exporter.web.auth import CHALLENGE, BasicAuth, Busy
+from exporter.web.auth import CHALLENGE, BasicAuth
 from exporter.web.ratelimit import RateLimiter
 from exporter.web.webconfig import WebConfig
 
@@ -35,10 +36,8 @@ class Guard:
             return plain(429, "429 Too Many Requests", {"Retry-After": "1"})
         if not config.users:
             return None
-        try:
-            admitted = await self._auth.admits(config.users, request.headers.get("Authorization", ""))
-        except Busy:
-            return plain(503, "too many passwords are being checked", {"Retry-After": "2"})
+        header = request.headers.get("Authorization", "")
+        admitted = await self._auth.admits(config.users, header, _network(request.remote))
         return None if admitted else plain(401, "401 Unauthorized", {"WWW-Authenticate": CHALLENGE})
 
     def _within_limit(self, config: WebConfig) -> bool:
@@ -49,3 +48,14 @@ class Guard:
         if self._limiter is None or self._limiter.limit != limit:
             self._limiter = RateLimiter(limit, self._monotonic())
         return self._limiter.allows(self._monotonic())
+
+
+def _network(address: str | None) -> str:
+    """What one subscriber has: an IPv4 address, the first half of an IPv6 address."""
+    try:
+        found = ipaddress.ip_address(address or "")
+    except ValueError:
+        return ""
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is None:
+        return found.exploded[:19]
+    return str(found)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import queue
+import threading
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
@@ -15,11 +16,13 @@ _Job = Callable[[], None]
 
 
 class Offload:
-    """`threads` daemon threads that run calls in the order given; what is still running at exit is abandoned."""
+    """`threads` daemon threads that run calls; what is still running at exit is abandoned."""
 
     def __init__(self, threads: int, name: str) -> None:
         self._names = [f"{name}-{number}" for number in range(1, threads + 1)]
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._changed = threading.Condition()
+        self._jobs: OrderedDict[object, deque[_Job]] = OrderedDict()  # whose turn is next stands first
+        self._stopping = False
 
     def start(self) -> None:
         """Start the threads; raises OSError, with a text for the user, where the machine has none left."""
@@ -27,17 +30,36 @@ class Offload:
             start_daemon(self._work, name)
 
     def stop(self) -> None:
-        """End each thread after the call it is running; waits for none."""
-        for _ in self._names:
-            self._jobs.put(None)
+        """End each thread once no call waits; waits for none."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
 
-    async def run(self, call: Callable[[], _T]) -> _T:
-        """What `call` returns or raises; a caller that is cancelled before its turn costs nothing."""
+    async def run(self, call: Callable[[], _T], whose: object = None) -> _T:
+        """What `call` returns or raises; a caller that is cancelled before its turn costs nothing.
+
+        Calls run in the order given, but those in different names (`whose`) take turns.
+        """
         future: Future[_T] = Future()
-        self._jobs.put(lambda: fulfil(future, call))
+        with self._changed:
+            self._jobs.setdefault(whose, deque()).append(lambda: fulfil(future, call))
+            self._changed.notify()
         return await asyncio.wrap_future(future)
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (job := self._next()) is not None:
             job()
             del job  # an idle thread must not hold the last scrape's bytes
+
+    def _next(self) -> _Job | None:
+        """Waits for a job; None when there will be none."""
+        with self._changed:
+            while not self._jobs:
+                if self._stopping:
+                    return None
+                self._changed.wait()
+            whose, jobs = self._jobs.popitem(last=False)
+            job = jobs.popleft()
+            if jobs:
+                self._jobs[whose] = jobs
+            return job

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -20,6 +19,7 @@ from exporter.logs import fields
 from exporter.web.answers import Pieces, Send, answer, plain
 from exporter.web.negotiation import accepts_gzip, negotiate_format
 from exporter.web.offload import Offload
+from exporter.web.sharing import Shared
 from exporter.web.unread import Unread
 
 logger = logging.getLogger(__name__)
@@ -31,12 +31,6 @@ RETRY_SECONDS = 0.02
 """Between two looks whether there is room in memory for one more answer."""
 
 _Asked = tuple[Format, bool, frozenset[str]]
-
-
-@dataclass(slots=True)
-class _Rendering:
-    bytes: asyncio.Future[bytes]
-    waiters: int = 0
 
 
 class Exposer(Protocol):
@@ -57,7 +51,7 @@ class Scrapes:
         self._limit = limit
         self._unread = unread
         self._under_way = 0
-        self._renderings: dict[_Asked, _Rendering] = {}
+        self._renderings: Shared[_Asked, bytes] = Shared()
         self._turn = asyncio.Lock()
         self._offload = Offload(THREADS, "scrape")
 
@@ -87,7 +81,8 @@ class Scrapes:
         gzip = accepts_gzip(",".join(request.headers.getall("Accept-Encoding", ())))
         names = frozenset(request.query.getall("name[]", ()))
         try:
-            body = await self._shared((fmt, gzip, names))
+            call = partial(self._exposer.scrape, fmt, gzip=gzip, names=names)
+            body = await self._renderings.run((fmt, gzip, names), lambda: self._in_turn(call))
         except Exception:  # whatever the exposer raises: the client learns that it failed, the log why
             logger.exception("scrape failed", extra=fields(path=request.path))
             return plain(500, "the scrape failed; the exporter's log says why"), None
@@ -97,34 +92,9 @@ class Scrapes:
         pieces = Pieces(body)
         return answer(200, pieces, fmt.content_type, headers), pieces
 
-    async def _shared(self, asked: _Asked) -> bytes:
-        """The bytes asked for, of a rendering that is under way if there is one.
-
-        A rendering that all who waited for it have left is given up, if it has not begun.
-        """
-        rendering = self._renderings.get(asked)
-        if rendering is None:
-            fmt, gzip, names = asked
-            call = partial(self._exposer.scrape, fmt, gzip=gzip, names=names)
-            rendering = self._renderings[asked] = _Rendering(asyncio.ensure_future(self._in_turn(call)))
-        rendering.waiters += 1
-        try:
-            return await asyncio.shield(rendering.bytes)
-        finally:
-            rendering.waiters -= 1
-            if not rendering.waiters:
-                del self._renderings[asked]
-                rendering.bytes.cancel()
-
     async def _in_turn(self, call: Callable[[], bytes]) -> bytes:
         """The bytes that `call` renders, once there is room for them; who waits for that holds nothing."""
         async with self._turn:
-            while not self._unread.make_room(self._rendered()):  # noqa: ASYNC110 - the time that passes changes it
+            while not self._unread.make_room(self._renderings.results()):  # noqa: ASYNC110 - time changes it
                 await asyncio.sleep(RETRY_SECONDS)
             return await self._offload.run(call)
-
-    def _rendered(self) -> Iterator[bytes]:
-        """What will be sent in a moment."""
-        for one in self._renderings.values():
-            if one.bytes.done() and not one.bytes.cancelled() and one.bytes.exception() is None:
-                yield one.bytes.result()

@@ -150,22 +150,19 @@ class WebServer:
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         await asyncio.sleep(0)  # among requests that are pipelined, others get their turn
         connection = cast("RequestHandler", request.protocol).connection
+        connection.began()
+        config = self._config()
+        send = partial(self._send, request, config.headers if config is not None else {})
+        public = request.path in {paths.HEALTHY, paths.READY}
+        # Not yet as one who is being answered: whoever waits for a password to be checked may have to make room.
+        refusal = None if public else await self._refusal(config, request)
         with connection.peer.answered():
-            response = await self._answer(request)
+            response = await (self._route(request, send) if refusal is None else send(refusal))
         if _is_last(request):
             await connection.drop_body()
         else:
             connection.answered()
         return response
-
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
-        config = self._config()
-        send = partial(self._send, request, config.headers if config is not None else {})
-        if request.path not in {paths.HEALTHY, paths.READY}:
-            refusal = await self._refusal(config, request)
-            if refusal is not None:
-                return await send(refusal)
-        return await self._route(request, send)
 
     def _config(self) -> WebConfig | None:
         """The web configuration in force; None while it is broken."""

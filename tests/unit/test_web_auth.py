@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 import bcrypt
@@ -13,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.web import auth
-from exporter.web.auth import MAX_CACHED, MAX_WAITING, BasicAuth, Busy, credentials
+from exporter.web.auth import DEFAULT_COST, MAX_CACHED, MAX_EQUAL_COST, THREADS, BasicAuth, credentials
+from tests.support.patience import PATIENCE_SECONDS
 
 T = TypeVar("T")
 
@@ -132,15 +134,130 @@ def test_an_unknown_user_costs_one_hash_as_a_known_one_does(hashing: CountedHash
     assert {hashed[:7] for hashed in hashing.hashes} == {b"$2b$04$"}
 
 
-def test_an_unknown_user_costs_what_one_of_the_known_ones_costs(hashing: CountedHashing) -> None:
-    users = {"cheap": HASHED, "dear": HASHED.replace("$04$", "$05$")}
+def at_cost(cost: int) -> str:
+    """A hash of this cost that no password fits."""
+    return HASHED.replace("$04$", f"${cost:02d}$")
+
+
+def spent(hashing: CountedHashing, users: Mapping[str, str], user: str, password: bytes = b"wrong") -> int:
+    """What a login costs, in units of the cheapest hash."""
+    before = len(hashing.hashes)
+    with_auth(lambda checks: checks.admits(users, basic(user, password)))
+    return sum(2 ** (int(hashed[4:6]) - 4) for hashed in hashing.hashes[before:])
+
+
+def test_each_wrong_login_costs_the_same_whichever_hash_its_user_has(hashing: CountedHashing) -> None:
+    """Else the time an answer takes tells which names exist, or how dear a hash they have."""
+    users = {"cheap": at_cost(4), "middle": at_cost(5), "dear": at_cost(7)}
+    costs = [spent(hashing, users, user) for user in ("cheap", "middle", "dear", "nobody", "cheap2", "x")]
+    assert costs == [8] * 6
+    assert spent(hashing, users, "cheap", PASSWORD) == 1  # who knows the password may know that
+
+
+class FakeHashing:
+    """`bcrypt.checkpw` that takes no time, but for the hashes in `gates`: those wait for theirs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.hashes: list[bytes] = []
+        self.passwords: list[bytes] = []
+        self.gates: dict[bytes, threading.Event] = {}
+        self.entered = threading.Semaphore(0)
+        monkeypatch.setattr(bcrypt, "checkpw", self._checkpw)
+
+    def _checkpw(self, password: bytes, hashed: bytes) -> bool:
+        self.hashes.append(hashed)
+        self.passwords.append(password)
+        gate = self.gates.get(password)
+        self.entered.release()
+        assert gate is None or gate.wait(PATIENCE_SECONDS)
+        return password == PASSWORD
+
+
+@pytest.fixture
+def fake_hashing(monkeypatch: pytest.MonkeyPatch) -> FakeHashing:
+    return FakeHashing(monkeypatch)
+
+
+def test_a_hash_dearer_than_all_measure_does_not_make_strangers_names_as_dear(fake_hashing: FakeHashing) -> None:
+    """One of cost 18 takes 22 s: nobody may have that spent for a name that does not exist."""
+    users = {"dear": at_cost(18)}
+    with_auth(lambda checks: checks.admits(users, basic("nobody", b"wrong")))
+    with_auth(lambda checks: checks.admits({**users, "usual": at_cost(11)}, basic("nobody", b"wrong")))
+    assert [int(hashed[4:6]) for hashed in fake_hashing.hashes] == [DEFAULT_COST, 11]
+    assert MAX_EQUAL_COST < 18
+
+
+def test_no_login_waits_for_one_whose_hash_is_dearer(fake_hashing: FakeHashing) -> None:
+    users = {"dear": at_cost(18), "usual": at_cost(10)}
+    gate = fake_hashing.gates[b"wrong"] = threading.Event()
 
     async def ask(checks: BasicAuth) -> None:
-        for index in range(40):
-            await checks.admits(users, basic(f"nobody-{index}", b"wrong"))
+        wrong = [asyncio.create_task(checks.admits(users, basic("dear", b"wrong"), index)) for index in range(9)]
+        assert await checks.admits(users, basic("usual", PASSWORD))
+        assert not any(task.done() for task in wrong)
+        gate.set()
+        assert not any(await asyncio.gather(*wrong))
 
     with_auth(ask)
-    assert {hashed[:7] for hashed in hashing.hashes} == {b"$2b$04$", b"$2b$05$"}
+
+
+def test_logins_are_checked_side_by_side(fake_hashing: FakeHashing) -> None:
+    """One that is being checked keeps no other from it."""
+    gate = fake_hashing.gates[b"wrong"] = threading.Event()
+
+    async def ask(checks: BasicAuth) -> None:
+        wrong = [
+            asyncio.create_task(checks.admits(USERS, basic(f"user-{index}", b"wrong"))) for index in range(THREADS - 1)
+        ]
+        assert await checks.admits(USERS, basic("alice", PASSWORD))
+        assert not any(task.done() for task in wrong)
+        gate.set()
+        await asyncio.gather(*wrong)
+
+    with_auth(ask)
+
+
+def test_however_many_wait_nobody_is_refused_and_addresses_take_turns(fake_hashing: FakeHashing) -> None:
+    """Of 500 logins from one address only those that are being checked come before the one from another."""
+    for index in range(THREADS):
+        fake_hashing.gates[b"%d" % index] = threading.Event()
+
+    async def ask(checks: BasicAuth) -> None:
+        flood = [
+            asyncio.create_task(checks.admits(USERS, basic("alice", b"%d" % index), "stranger")) for index in range(500)
+        ]
+        while len(fake_hashing.hashes) < THREADS:  # noqa: ASYNC110 - a list has no event to await
+            await asyncio.sleep(0)
+        right = asyncio.create_task(checks.admits(USERS, basic("alice", PASSWORD), "friend"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for gate in fake_hashing.gates.values():
+            gate.set()
+        assert await right
+        assert not any(await asyncio.gather(*flood))
+        before = fake_hashing.passwords.index(PASSWORD)
+        assert before <= 2 * THREADS
+
+    with_auth(ask)
+
+
+def test_who_leaves_before_its_turn_costs_nothing(fake_hashing: FakeHashing) -> None:
+    for index in range(THREADS):
+        fake_hashing.gates[b"%d" % index] = threading.Event()
+
+    async def ask(checks: BasicAuth) -> None:
+        flood = [asyncio.create_task(checks.admits(USERS, basic("alice", b"%d" % index))) for index in range(100)]
+        while len(fake_hashing.hashes) < THREADS:  # noqa: ASYNC110 - a list has no event to await
+            await asyncio.sleep(0)
+        for task in flood:
+            task.cancel()
+        await asyncio.wait(flood)
+        for gate in fake_hashing.gates.values():
+            gate.set()
+        assert await checks.admits(USERS, basic("alice", PASSWORD))
+        assert len(fake_hashing.hashes) == THREADS + 1
+
+    with_auth(ask)
 
 
 def test_a_password_longer_than_72_bytes_costs_one_hash_too(hashing: CountedHashing) -> None:
@@ -236,21 +353,3 @@ def test_the_same_question_asked_many_times_at_once_is_hashed_once(hashing: Coun
 
     assert with_auth(ask) == [True] * 20
     assert len(hashing.hashes) == 1
-
-
-def test_beyond_a_bound_nobody_waits_and_who_is_known_passes_all_the_same() -> None:
-    """A flood of wrong passwords takes one thread, and neither memory nor the event loop."""
-
-    async def ask(checks: BasicAuth) -> list[object]:
-        assert await checks.admits(USERS, basic("alice", PASSWORD))
-        flood = [checks.admits(USERS, basic("alice", b"%d" % index)) for index in range(MAX_WAITING + 5)]
-        answers = asyncio.gather(*flood, return_exceptions=True)
-        await asyncio.sleep(0)
-        assert await checks.admits(USERS, basic("alice", PASSWORD))
-        results: list[object] = list(await answers)
-        assert not await checks.admits(USERS, basic("alice", b"after the flood"))
-        return results
-
-    results = with_auth(ask)
-    assert results[:MAX_WAITING] == [False] * MAX_WAITING
-    assert [type(result) for result in results[MAX_WAITING:]] == [Busy] * 5

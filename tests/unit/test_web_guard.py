@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import threading
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from hypothesis import strategies as st
 
 from exporter.web.ratelimit import RateLimiter
 from exporter.web.security import WebSecurity
+from exporter.web.server import Limits
 from exporter.web.webconfig import RateLimit
-from tests.support.webserver import FakeExposer, FakeHealth, Running, serving
+from tests.support.webserver import WAIT_SECONDS, FakeExposer, FakeHealth, Running, serving
 
 USER, PASSWORD = "alice", "correct horse"
 USERS = f"basic_auth_users: {{{USER}: {bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}}}\n"
@@ -70,19 +72,39 @@ class TestPasswords:
             server.get("/metrics")
         assert exposer.calls == []
 
-    def test_more_passwords_than_can_be_checked_get_503_and_the_probes_go_on(self, tmp_path: Path) -> None:
-        """Hashing takes one thread; who waits is counted, and told to come again."""
+    def test_many_wrong_passwords_keep_out_neither_the_right_one_nor_the_probes(self, tmp_path: Path) -> None:
+        """They wait for their turn; nobody is told to come again."""
         dear = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(7)).decode()
         users = security(tmp_path, f"basic_auth_users: {{{USER}: {dear}}}")
         with serving(security=users) as server, ExitStack() as stack:
-            peers = [stack.enter_context(server.connect()) for _ in range(50)]
+            peers = [stack.enter_context(server.connect()) for _ in range(100)]
             for index, peer in enumerate(peers):
                 guess = base64.b64encode(f"{USER}:{index}".encode())
                 peer.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Basic " + guess + b"\r\n\r\n")
             assert server.get("/-/healthy").status == 200
+            assert server.get("/metrics", Authorization=AUTHORIZATION).status == 200
             answers = [peer.recv(65536) for peer in peers]
-        assert {answer[9:12] for answer in answers} == {b"401", b"503"}
-        assert all(b"Retry-After: 2\r\n" in answer for answer in answers if answer[9:12] == b"503")
+        assert {answer[9:12] for answer in answers} == {b"401"}
+
+    def test_who_waits_for_a_password_to_be_checked_keeps_nobody_out(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Else strangers with wrong passwords could take every connection for as long as hashing takes."""
+        over = threading.Event()
+
+        def checkpw(password: bytes, hashed: bytes) -> bool:
+            assert over.wait(WAIT_SECONDS)
+            return False
+
+        monkeypatch.setattr(bcrypt, "checkpw", checkpw)
+        guess = base64.b64encode(f"{USER}:wrong".encode())
+        users = security(tmp_path, USERS)
+        with serving(security=users, limits=Limits(connections=5)) as server, ExitStack() as stack:
+            for _ in range(20):
+                peer = stack.enter_context(server.connect())
+                peer.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Basic " + guess + b"\r\n\r\n")
+            assert server.get("/-/healthy").status == 200
+            over.set()
 
     def test_no_password_reaches_the_log(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG)

@@ -84,6 +84,22 @@ def test_a_call_whose_caller_gave_up_before_its_turn_is_not_run() -> None:
     with_offload(1, work)
 
 
+def test_calls_in_different_names_take_turns() -> None:
+    async def work(offload: Offload) -> None:
+        gate = threading.Event()
+        ran: list[str] = []
+        first = asyncio.ensure_future(offload.run(lambda: gate.wait(WAIT_SECONDS), "many"))
+        calls = [asyncio.ensure_future(offload.run(lambda: ran.append("many"), "many")) for _ in range(50)]
+        calls += [asyncio.ensure_future(offload.run(lambda: ran.append("few"), "few")) for _ in range(2)]
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(first, *calls)
+        assert ran[:4] in (["many", "few"] * 2, ["few", "many"] * 2)
+        assert ran[4:] == ["many"] * 48
+
+    with_offload(1, work)
+
+
 def test_a_call_that_never_ends_does_not_keep_the_process_alive() -> None:
     program = (
         "import asyncio, threading\n"
