@@ -130,7 +130,7 @@ BUDGET_QPS = Metric("cams_api_budget_qps", "gauge", "Configured requests per sec
 EFFECTIVE_QPS = Metric(
     "cams_api_effective_qps",
     "gauge",
-    "Requests per second that flow control leaves of the configured qps now.",
+    "Requests per second that are left of the configured qps now, after throttles and for a path that jitters.",
     ("account",),
 )
 BUDGET_WAIT = Metric(

@@ -101,6 +101,7 @@ class AccountStatus:
 
     `refused` is why the API refuses the account as a whole, or each of its spaces; None while it does not.  `spaces`
     are all of its spaces, `refused_spaces` those that are refused.
+    `guard_seconds` is how much later than another one the path may make a request arrive, as throttles taught.
     """
 
     account: str
@@ -113,11 +114,17 @@ class AccountStatus:
     refused: Refused | None = None
     spaces: Sequence[str] = ()
     refused_spaces: Mapping[str, Refused] = field(default_factory=dict)
+    guard_seconds: float = 0.0
 
     @property
     def up(self) -> bool:
         """Whether the API lets the account in, as far as is known."""
         return self.refused is None
+
+    @property
+    def slowed(self) -> bool:
+        """Whether a lower rate is in force after throttles, beyond what the guard takes."""
+        return self.effective_qps < 0.999 * self.budget_qps / (1 + self.guard_seconds)
 
 
 class Clock(Protocol):

@@ -64,8 +64,8 @@ def budget(it: board.Board) -> None:
         graph(
             Text(
                 "Effective rate by account",
-                "What flow control leaves of the account's qps. It halves when the API throttles and climbs back "
-                "by a tenth of the budget for each 10 s without a throttle.",
+                "What is left of the account's qps. It halves when the API throttles and climbs back by a tenth of "
+                "the budget for each 10 s without a throttle; where the path jitters it stays a little lower.",
                 ("CamsApiThrottled",),
             ),
             over_time(queries.effective_share(), "{{account}}"),

@@ -174,6 +174,12 @@ class AccountPoller:
             self._budget.hold_until(self._clock.monotonic() + delay_seconds)
         self._loop.start()
 
+    def learn_path(self, guard_seconds: float) -> None:
+        """Take over what an earlier process learnt about the path, unless this one learnt more since."""
+        with self._lock:
+            now = self._clock.monotonic()
+            self._budget.remember(now, max(guard_seconds, self._budget.guard_seconds(now)))
+
     def stop(self) -> None:
         """Stop polling; requests under way are abandoned, not waited for."""
         with self._lock:
@@ -220,6 +226,7 @@ class AccountPoller:
                 refused=None if reason is None else _refused(reason),
                 spaces=self._refusal.spaces,
                 refused_spaces=refused_spaces,
+                guard_seconds=self._budget.guard_seconds(now),
             )
 
     def next_polls(self, keys: Sequence[NumberKey]) -> list[float | None]:

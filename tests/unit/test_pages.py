@@ -225,6 +225,23 @@ class TestNumbers:
         assert row["Budget"] == "2.5/s throttled, of 5/s"
         assert (row["Interval"], row["Lag"], row["In flight"]) == ("30 s", "1 min 15 s", "4")
 
+    @pytest.mark.parametrize(
+        ("effective_qps", "guard_seconds", "shown"),
+        [
+            (10.0, 0.0, "10/s of 10/s"),
+            (8.0, 0.25, "8/s path jitters by 250 ms, of 10/s"),
+            (4.0, 0.25, "4/s throttled, of 10/s"),
+            (5.0, 0.0, "5/s throttled, of 10/s"),
+        ],
+    )
+    def test_an_account_tells_a_path_that_jitters_from_throttling(
+        self, effective_qps: float, guard_seconds: float, shown: str
+    ) -> None:
+        fleet = ShownFleet(numbers(1))
+        fleet.accounts = [AccountStatus("main", 1, 30.0, 0.0, 10.0, effective_qps, 0, guard_seconds=guard_seconds)]
+        (row,) = [row for row in Reader(fleet.page().html).rows if "Budget" in row]
+        assert row["Budget"] == shown
+
     def test_a_refused_account_tells_why_and_what_to_do(self) -> None:
         one = number()
         fleet = ShownFleet([one])

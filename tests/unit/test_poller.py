@@ -334,6 +334,22 @@ class TestThrottling:
         assert bench.poller.status().effective_qps == 2.5
         assert bench.poller.status().budget_qps == 5.0
 
+    def test_what_an_earlier_process_learnt_about_the_path_widens_the_spacing_and_is_shown(self) -> None:
+        bench = Bench(polled=numbers(40), qps=10.0)
+        bench.poller.learn_path(0.25)
+        assert bench.poller.status().guard_seconds == 0.25
+        assert bench.poller.status().effective_qps == 8.0
+        instants = [at for at, _ in bench.run(3)]
+        assert len(instants) > 10
+        assert min(later - at for at, later in itertools.pairwise(instants)) == pytest.approx(1.25 / 9.8, rel=0.01)
+
+    def test_what_this_process_learnt_is_not_undone_by_less_from_an_earlier_one(self) -> None:
+        """The store may answer late."""
+        bench = Bench()
+        bench.poller.learn_path(0.25)
+        bench.poller.learn_path(0.1)
+        assert bench.poller.status().guard_seconds == 0.25
+
 
 class TestRefusal:
     """Three account errors in a row, and the account is only probed."""
