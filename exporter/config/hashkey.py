@@ -46,9 +46,16 @@ def _inline(text: str) -> bytes:
     return text.encode()
 
 
+def _stand_in(name: str) -> bytes:
+    """A key in the place of one that is not to be read."""
+    if not name:
+        raise ValueError("is empty; name a file")
+    return bytes(MIN_KEY_BYTES)
+
+
 def _from_file(root: Section) -> bytes | None:
     if not root.document.reads_files:
-        return root.text(HASH_KEY_FILE, lambda _: bytes(MIN_KEY_BYTES))  # stands in for the one in the file
+        return root.text(HASH_KEY_FILE, _stand_in, secret=True)
     content = root.content(HASH_KEY_FILE, MAX_KEY_BYTES + 1)
     if content is None:
         return None

@@ -63,7 +63,8 @@ def parse_endpoint(text: str) -> str:
         raise ValueError("holds a user name or password; remove it: credentials have their own place")
     host = parts.hostname or ""
     if parts.scheme not in {"http", "https"} or not _is_host(host, bracketed="[" in parts.netloc):
-        shown = f"{show(text)} " if re.fullmatch(r"[\w.:/\[\]-]*", text) else ""  # no query, which may hold a token
+        is_address = re.fullmatch(r"[\w/\[\]-]*[.:][\w.:/\[\]-]*", text)  # without a query, and no key in its place
+        shown = f"{show(text)} " if is_address else ""
         raise ValueError(f"{shown}is not the URL of a server; write https://HOST or https://HOST:PORT")
     if parts.path not in {"", "/"} or parts.query or parts.fragment:  # which may be a token: not shown
         raise ValueError(f"has more than scheme, host and port; write {parts.scheme}://{parts.netloc}")

@@ -35,9 +35,9 @@ def material(section: Section, key: str, files: list[Path], *, required: bool = 
             section.fault(name, "is empty; write it, or remove the line")
         return None
     if name == key:
-        text = section.text(key, str, secret=key == "key")
+        text = section.text(key, str, secret=True)
         return None if text is None else text.encode()
-    return section.text(file_key, lambda name: _content(section.document, name, files))
+    return section.text(file_key, lambda name: _content(section.document, name, files), secret=True)
 
 
 def given(section: Section, key: str) -> str:

@@ -19,7 +19,7 @@ from types import MappingProxyType
 from exporter.web.fields import go_duration, value_of
 from exporter.web.tls import KEYS as TLS_KEYS
 from exporter.web.tls import TlsServer, read_tls
-from exporter.yamlfile import Section, load, show
+from exporter.yamlfile import Section, is_word, load, show
 
 KEYS = ("tls_server_config", "http_server_config", "basic_auth_users", "rate_limit")
 MAX_BYTES = 1024 * 1024
@@ -135,7 +135,9 @@ def _read_headers(http: Section) -> Mapping[str, str]:
     headers = {}
     for name in section:
         if name not in HEADERS:
-            section.fault(name, f"HTTP header {show(name)} can not be configured; write one of {', '.join(HEADERS)}")
+            shown = f" {show(name)}" if is_word(name) else ""  # else it may be a secret
+            what = f"HTTP header{shown} can not be configured; write one of {', '.join(HEADERS)}"
+            http.document.fault(section.path, what, line=http.document.line_of((*section.path, name)))
             continue
         read = partial(_header_value, name)
         is_number = type(value_of(section, name)) is int and not HEADERS[name]  # X-XSS-Protection: 0 is text in Go

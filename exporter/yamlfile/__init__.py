@@ -16,7 +16,7 @@ come in instalments, and none of them can show a number as it was written.
 
 from __future__ import annotations
 
-from exporter.yamlfile.document import Document, KeyPath, Mapping, Sequence, show
+from exporter.yamlfile.document import Document, KeyPath, Mapping, Sequence, is_word, show
 from exporter.yamlfile.named import UNSHOWN, called, named, read_named
 from exporter.yamlfile.parse import load
 from exporter.yamlfile.section import Section, meant, one_of
@@ -29,6 +29,7 @@ __all__ = [
     "Section",
     "Sequence",
     "called",
+    "is_word",
     "load",
     "meant",
     "named",

@@ -163,11 +163,11 @@ class Section:
 
     def file(self, key: str, *, required: str = "") -> Path | None:
         """The absolute path of the non-empty, readable file named at `key`, from the document's folder on."""
-        return self.text(key, self._file, required=required)
+        return self.text(key, self._file, required=required, secret=True)
 
     def content(self, key: str, max_bytes: int) -> bytes | None:
         """The first `max_bytes` of the file named at `key`, which is found as by `file`."""
-        return self.text(key, lambda name: read_named(self.document.folder, name, max_bytes)[1])
+        return self.text(key, lambda name: read_named(self.document.folder, name, max_bytes)[1], secret=True)
 
     def file_for_later(self, key: str, look: Callable[[Path, str], object], *, required: str = "") -> Path | None:
         """The absolute path of a file that is read when it is needed, and may come until then.

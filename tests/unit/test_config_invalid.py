@@ -64,7 +64,7 @@ BAD_PORT = "is not a URL; check its host and port"
         ("https://a..b", '"https://a..b"' + NO_URL),
         ("https://-a.example", '"https://-a.example"' + NO_URL),
         ("https://[example.com]", None),
-        ("", '""' + NO_URL),
+        ("", NO_URL.strip()),
         ("https://cams.example.com/api", TOO_MUCH),
         ("https://cams.example.com?x=1", TOO_MUCH),
         ("https://cams.example.com#x", TOO_MUCH),
