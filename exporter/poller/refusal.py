@@ -2,9 +2,9 @@
 
 Pure: time is an argument.  Both kinds of scope have a circuit breaker, which opens on different evidence:
 
-- The account's opens after three account-kind errors in a row (key, subscription, clock, no credential).  A status, an
-  error about the number and an error of permission each show that the key was accepted: they close it, and start the
-  count anew.  A code that nobody knows shows nothing.
+- The account's opens after three account-kind errors in a row (key, subscription, clock), and at once where there is no
+  credential.  A status, an error about the number and an error of permission each show that the key was accepted: they
+  close it, and start the count anew.  A code that nobody knows shows nothing.
 - A space's opens when the last telling answer of each of its numbers was an error of permission.  A status, or an error
   about the number itself, closes it.  What says nothing of permission (time-outs, throttles, the account's errors)
   leaves it as it is, and so does a number that was not asked yet.
@@ -176,7 +176,8 @@ class Refusal:
     def _rejected(self, error: ApiError, now: float) -> Breaker | None:
         """An error of the account."""
         self._errors_in_a_row += 1
-        if self._errors_in_a_row < ERRORS_TO_REFUSE or not self.account.refuse(error, now):
+        is_certain = self._errors_in_a_row >= ERRORS_TO_REFUSE or not error.sent  # there is no credential to send with
+        if not is_certain or not self.account.refuse(error, now):
             return None
         self.account.turn = OrderedDict.fromkeys(self._keys)
         if self._last_success is not None and self._last_success in self.account.turn:

@@ -65,6 +65,15 @@ class TestAccount:
         assert refusal.reason is not None
         assert refusal.reason.code == "InvalidAccessKeyId.NotFound"
 
+    def test_an_account_without_a_credential_is_refused_at_once(self) -> None:
+        """Nothing was sent, and another number would fail alike: with one number an hour nobody must wait for hours."""
+        refusal = watching(key())
+        missing = ApiError("credentials_error", Kind.ACCOUNT, sent=False)
+        assert refusal.heard(key(), missing, 100.0) == [refusal.account]
+        assert refusal.reason is missing
+        assert refusal.heard(key(), None, 200.0) == [refusal.account]
+        assert not refusal.account.is_open
+
     @pytest.mark.parametrize("between", [None, Kind.NUMBER, Kind.PERMISSION])
     def test_whatever_shows_that_the_key_is_accepted_starts_the_count_anew(self, between: Kind | None) -> None:
         refusal = watching(*keys(3))
