@@ -49,6 +49,7 @@ FOREIGN_METRICS = {
     "up": {"job", "instance"},
     "process_start_time_seconds": {"job", "instance"},
     "node_textfile_mtime_seconds": {"file"},
+    "node_time_seconds": set(),
 }
 """Prometheus's, prometheus_client's and node_exporter's, beside the catalogue."""
 CONFIGURED_LABELS = {"name", "team", "env"}
