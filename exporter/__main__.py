@@ -12,7 +12,6 @@ import os
 import platform
 import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -191,7 +190,7 @@ def _run_with(args: argparse.Namespace, signals: EarlySignals, load_config: Call
         version=__version__,
         revision=_revision(),
         repeat=not args.once,
-        own_process=not args.once,  # node_exporter has process metrics of its own and refuses a second set
+        about_exporter=not args.once,  # node_exporter refuses a second set, its own or another file's
         storage_path=args.storage_path,
     )
     if args.once:
@@ -212,10 +211,7 @@ def _check(read_config: Callable[[], Reading], args: argparse.Namespace) -> int:
 def _once(app: App, args: argparse.Namespace) -> int:
     from exporter.once import run_once  # noqa: PLC0415 - only --once needs it
 
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
-    return run_once(app, args.once_output, stopped)
+    return run_once(app, args.once_output)
 
 
 async def _serve(

@@ -19,7 +19,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from exporter import memory, poller, storage
+from exporter import memory, poller
 from exporter.budget import Budget
 from exporter.cams.client import Client
 from exporter.cams.codes import DOCUMENTED_CODES, advice
@@ -53,7 +53,8 @@ class _Account:
 class App:
     """The running exporter without its web server.
 
-    `repeat=False` polls each number once (`--once`); `own_process` adds the `process_*` and `python_info` metrics;
+    `repeat=False` polls each number once (`--once`); `about_exporter` adds what is about the exporter itself, not
+    the numbers: the `cams_exporter_*`, `process_*` and `python_info` metrics;
     `storage_path` is the folder that keeps answers over a restart.  Raises ConfigError or OSError.
     """
 
@@ -65,7 +66,7 @@ class App:
         version: str,
         revision: str,
         repeat: bool = True,
-        own_process: bool = True,
+        about_exporter: bool = True,
         storage_path: Path | None = None,
     ) -> None:
         # Prometheus would store a second series for every counter.
@@ -90,22 +91,22 @@ class App:
             reload_status=self.reload_status,
             version=version,
             revision=revision,
+            storage_up=self._storage_up if self._storage is not None else None,
+            about_exporter=about_exporter,
         )
         process = CollectorRegistry()
-        if own_process:
+        if about_exporter:
             ProcessCollector(registry=process)
             PlatformCollector(registry=process)
         self.exposition = Exposition(collector, process)
 
-    def start(self) -> None:
-        """Start polling."""
+    def start(self) -> tuple[str, ...]:
+        """Start polling; returns the accounts that can't be polled, since the machine has no thread left."""
         with self._reloading:
             self._started = True
             memory.tune()
             memory.spare_what_stays()
-            if self._storage is not None:
-                self._storage.start()
-            self._start_pollers()
+            return self._start_pollers()
 
     def stop(self) -> None:
         """Stop polling; requests under way are abandoned, and so is a reload: nothing of it is started any more."""
@@ -166,8 +167,6 @@ class App:
             (f"the poller of account {name}", account.poller.seconds_without_beat(), poller.DEAD_SECONDS)
             for name, account in list(self._accounts.items())
         ]
-        if self._storage is not None:
-            loops.append(("the storage", self._storage.seconds_without_beat(), storage.DEAD_SECONDS))
         return tuple(f"{name} has not moved for {silent:.0f} s" for name, silent, limit in loops if silent > limit)
 
     def not_ready(self) -> tuple[str, ...]:
@@ -182,11 +181,18 @@ class App:
         """Whether every number had its poll (`repeat=False`)."""
         return all(account.poller.finished() for account in self._accounts.values())
 
+    def stuck(self, seconds: float) -> tuple[str, ...]:
+        """The accounts whose loop did nothing but fail for that long."""
+        return tuple(name for name, account in self._accounts.items() if account.poller.seconds_failing() >= seconds)
+
+    def _storage_up(self) -> bool:
+        return self._storage is not None and self._storage.up
+
     def _restored(self, path: Path | None) -> Storage | None:
         if path is None:
             return None
         kept = Storage(path, self._state, self._clock)
-        logger.info("answers restored", extra=fields(path=path, numbers=kept.restore()))
+        kept.open()
         return kept
 
     def _apply(self, config: Config) -> None:
@@ -212,15 +218,18 @@ class App:
             self._start_pollers()
             memory.spare_what_stays()
 
-    def _start_pollers(self) -> None:
-        """Start those that do not run yet; one that cannot be started is said here, by its health, and tried again."""
+    def _start_pollers(self) -> tuple[str, ...]:
+        """Start those that do not run yet; one that cannot be is said here, by its health, and returned."""
+        if self._storage is not None:
+            self._storage.start()
+        failed = []
         for name, account in self._accounts.items():
             try:
                 account.poller.start()
             except RuntimeError as error:  # no thread to be had
-                logger.error(  # noqa: TRY400 - the text says it all
-                    "an account cannot be polled; the next reload tries again", extra=fields(account=name, error=error)
-                )
+                logger.error("an account cannot be polled", extra=fields(account=name, error=error))  # noqa: TRY400 - says all
+                failed.append(name)
+        return tuple(failed)
 
     def _built(self, account: AccountConfig, config: Config) -> _Account:
         connections = max_in_flight(account.pace_qps, config.api.timeout_seconds, len(config.accounts))

@@ -22,6 +22,9 @@ from exporter.state import NumberState, Snapshot
 Labelled = tuple[dict[str, str], float]
 
 
+_ABOUT_EXPORTER = "cams_exporter_"
+
+
 class ReloadStatus:
     """Whether the configuration was last loaded successfully, and when that last was (Unix seconds)."""
 
@@ -31,7 +34,12 @@ class ReloadStatus:
 
 
 class CamsCollector(Collector):
-    """Collects every `cams_*` family afresh at each scrape, so that what left the configuration leaves no series."""
+    """Collects every `cams_*` family afresh at each scrape, so that what left the configuration leaves no series.
+
+    `storage_up` tells whether answers are stored; None where they are not to be.  Without `about_exporter` the
+    families about the exporter itself are left out: they carry no label of the configuration, so that two files in one
+    folder of a textfile collector would collide.
+    """
 
     def __init__(
         self,
@@ -41,8 +49,12 @@ class CamsCollector(Collector):
         reload_status: ReloadStatus,
         version: str,
         revision: str,
+        storage_up: Callable[[], bool] | None = None,
+        about_exporter: bool = True,
     ) -> None:
         self.view = view
+        self._storage_up = storage_up
+        self._metrics = tuple(m for m in metrics.CATALOGUE if about_exporter or not m.name.startswith(_ABOUT_EXPORTER))
         self._counters = counters
         self._reload_status = reload_status
         build = {"version": version, "revision": revision, "python_version": platform.python_version()}
@@ -65,7 +77,9 @@ class CamsCollector(Collector):
             metrics.RELOAD_TIMESTAMP: [(_RELOAD_TIMESTAMP, self._reload_status.success_unix)],
             metrics.TIME: [(_TIME, snapshot.unix)],
         }
-        return [(metric, found[metric]) for metric in metrics.CATALOGUE if metric in found]
+        if self._storage_up is not None:
+            found[metrics.STORAGE_UP] = [(_STORAGE_UP, float(self._storage_up()))]
+        return [(metric, found[metric]) for metric in self._metrics if metric in found]
 
 
 def number_families(snapshot: Snapshot) -> Iterator[Family]:
@@ -83,6 +97,7 @@ def number_families(snapshot: Snapshot) -> Iterator[Family]:
 
 _RELOAD_SUCCESSFUL = Series(metrics.RELOAD_SUCCESSFUL.name)
 _RELOAD_TIMESTAMP = Series(metrics.RELOAD_TIMESTAMP.name)
+_STORAGE_UP = Series(metrics.STORAGE_UP.name)
 _TIME = Series(metrics.TIME.name)
 
 _ACCOUNT_VALUES: tuple[tuple[Metric, Callable[[AccountStatus], float]], ...] = (

@@ -156,6 +156,11 @@ RELOAD_TIMESTAMP = Metric(
     "gauge",
     "Unix time at which the configuration was last loaded successfully.",
 )
+STORAGE_UP = Metric(
+    "cams_exporter_storage_up",
+    "gauge",
+    "1 if answers outlive a restart: the last save to --storage.path went well; else 0. Absent without --storage.path.",
+)
 TIME = Metric(
     "cams_exporter_time_seconds",
     "gauge",
@@ -183,6 +188,7 @@ CATALOGUE: tuple[Metric, ...] = (
     BUILD_INFO,
     RELOAD_SUCCESSFUL,
     RELOAD_TIMESTAMP,
+    STORAGE_UP,
     TIME,
 )
 """Every metric of ours, in the order of the exposition; `process_*` and `python_info` are prometheus_client's own."""

@@ -1,36 +1,56 @@
 """Each number's last answer on disk, so that a restart has no blind spot (`--storage.path`).
 
 SQLite, one transaction a save: a crash loses what came since the last save, never the store.  A restored status keeps
-its true success time, hence goes stale when it should.  A store that cannot be read is set aside, not fatal.
+its true success time, hence goes stale when it should.  What is read is checked and bounded as an answer of the API is.
+
+All of it happens on a thread: no disk, and no mount that hangs, holds up a poll, a scrape or the end.  A store that is
+damaged, replaced or removed is made anew from memory; what stood in its place is renamed, never deleted.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
+import itertools
 import json
 import logging
+import math
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, wait
 from pathlib import Path
 
+from exporter.cams.answers import MAX_TEXT, Redaction
 from exporter.logs import fields
-from exporter.model import Clock, NumberKey
-from exporter.state import NumberState, Remembered, State
+from exporter.model import KNOWN_STATUSES, Clock, NumberKey, PhoneNumber
+from exporter.state import MAX_EXTRA_STATUSES, NumberState, Remembered, State
+from exporter.storefolder import Folder
+from exporter.threads import begin, start_daemon
 
 logger = logging.getLogger(__name__)
 
 SAVE_SECONDS = 5.0
-"""The most that a crash loses, and the time a save takes."""
+"""The most that a crash loses, and the time until a store that was harmed is made anew."""
 
-STOP_SECONDS = 3.0
-"""How long a stop waits for the last save: a disk that hangs must not keep the process."""
+OPEN_SECONDS = 5.0
+"""How long a start waits for the stored answers; on a mount that hangs they come later, or never."""
 
-DEAD_SECONDS = 60.0
+STOP_SECONDS = 2.5
+"""How long a stop waits for the last save."""
 
-_FILE = "answers.sqlite3"
+HANG_SECONDS = 10.0
+"""A save that takes longer counts as failed until it ends."""
+
+BUSY_SECONDS = 2.0
+"""How long a save waits for another program that has the store locked, before it is left for the next one."""
+
+FILE = "answers.sqlite3"
+
+_SIDE_FILES = ("-journal", "-wal", "-shm")
+"""What SQLite keeps beside a store and applies to whatever has its name."""
+
 _COLUMNS = (
     "account",
     "cust_space_id",
@@ -42,129 +62,262 @@ _COLUMNS = (
     "success_unix",
     "status_since_unix",
 )
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS answers (
+_SCHEMA = """CREATE TABLE answers (
     account TEXT NOT NULL, cust_space_id TEXT NOT NULL, phone_number TEXT NOT NULL,
     status TEXT NOT NULL, extra_statuses TEXT NOT NULL, phone_number_id TEXT NOT NULL, request_id TEXT NOT NULL,
     success_unix REAL NOT NULL, status_since_unix REAL NOT NULL,
     PRIMARY KEY (account, cust_space_id, phone_number)
-) WITHOUT ROWID
-"""
+) WITHOUT ROWID"""
+
+_MAX_VALUE_BYTES = 64 << 10
+"""More than a row of ours ever has."""
+
+_PASSING = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+)
+"""SQLite's codes for trouble around a store that says nothing against the store itself."""
+
+_HELPLESS = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT}
+"""A start that meets one of these was given a folder that it can't use; anything else may pass."""
+
+_Stamp = tuple[int, ...] | None
+
+
+class _Harmed(Exception):  # noqa: N818 - a state of the store, not of this program
+    """What has the store's name is not what this exporter wrote: it is set aside."""
 
 
 class Storage:
-    """The store in `folder`, which is made if need be; files are readable by their owner only.
+    """The store in `folder`, which is made if need be; its files are closed to others."""
 
-    Raises OSError, with a text for the user, where the folder is of no use or another exporter has it.
-    """
-
-    def __init__(self, folder: Path, state: State, clock: Clock) -> None:
+    def __init__(self, folder: Path, state: State, clock: Clock, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._busy_seconds = busy_seconds
         self._state = state
         self._clock = clock
-        self._path = folder / _FILE
-        self._saved: dict[NumberKey, float | None] = {}
+        self._folder = Folder(folder)
+        self._path = folder / FILE
+        self._is_restored = False
+        self._saved: dict[NumberKey, float | None] | None = None  # None: nobody knows what the store holds
+        self._stamp: _Stamp = None
+        self._well = False
         self._failing = False
+        self._began_at: float | None = None  # what is under way now; None while nothing is
         self._stopped = threading.Event()
-        self._beat_at = clock.monotonic()
-        self._thread = threading.Thread(target=self._run, name="storage", daemon=True)
+        self._opening: Future[int] | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def up(self) -> bool:
+        """Whether answers outlive a restart: the last save went well, and none takes too long."""
+        began_at = self._began_at
+        return self._well and (began_at is None or self._clock.monotonic() - began_at < HANG_SECONDS)
+
+    def open(self, seconds: float = OPEN_SECONDS) -> None:
+        """Restore, waiting for at most `seconds`.
+
+        Raises OSError, with a text for the user, where the folder is of no use or another exporter has it.
+        """
+        self._opening = begin(self.restore, "storage-opening")
+        if wait([self._opening], seconds).not_done:
+            logger.error("the store does not answer, going on without it", extra=fields(path=self._path))
+        else:
+            self._opening.result()
+
+    def restore(self) -> int:
+        """Give what is stored to the state; returns for how many numbers.  Raises OSError as `open` does."""
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = _locked(folder / "lock")
+            with self._under_way():
+                self._folder.hold()
+                restored = self._restore()
         except OSError as error:
             if error.errno is None:
                 raise
-            why = (error.strerror or "unusable").lower()
-            raise OSError(f"--storage.path={folder}: {why}; name a folder that this user may write to") from None
-
-    def restore(self) -> int:
-        """Give what is stored to the state; returns for how many numbers."""
-        if not self._path.exists() or (self._path.is_file() and not self._path.stat().st_size):
-            return 0  # a full disk leaves an empty file
-        try:
-            with self._connected() as store:
-                rows = store.execute(f"SELECT {', '.join(_COLUMNS)} FROM answers").fetchall()  # noqa: S608 - constants
-            remembered = {NumberKey(*row[:3]): _remembered(row) for row in rows}
-        except (sqlite3.Error, OSError, ValueError, TypeError) as error:
-            self._set_aside(error)
-            return 0
-        self._saved = {key: known.success_unix for key, known in remembered.items()}
-        return self._state.restore(remembered)
+            if error.errno in _HELPLESS:
+                why = (error.strerror or "unusable").lower()
+                raise OSError(
+                    f"--storage.path={self._folder.path}: {why}; name a folder that this user may write to"
+                ) from None
+            self._failed(error)
+        except sqlite3.Error as error:
+            self._failed(error)
+        else:
+            self._well = True
+            return restored
+        return 0
 
     def start(self) -> None:
-        """Save now and then from now on."""
-        self._thread.start()
+        """Save now and then from now on; without a thread to be had it is said, and tried again by the next call."""
+        if self._thread is not None:
+            return
+        try:
+            self._thread = start_daemon(self._run, "storage")
+        except OSError as error:
+            self._failed(error)
 
     def stop(self) -> None:
-        """Save once more and let the store go."""
+        """Save once more and let the store go; one that hangs is abandoned."""
         self._stopped.set()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join(STOP_SECONDS)
-        os.close(self._lock)
-
-    def seconds_without_beat(self) -> float:
-        """How long the saving loop has been silent."""
-        return self._clock.monotonic() - self._beat_at
+        if self._thread is None or not self._thread.is_alive():
+            self._folder.release()
 
     def save(self) -> None:
         """Write what changed since the last save; a failure is logged, and what it concerns tried again next time."""
-        records = {record.number.key: record for record in self._state.snapshot().numbers if record.success_unix}
-        changed = {key: record for key, record in records.items() if self._saved.get(key) != record.success_unix}
-        gone = self._saved.keys() - records.keys()
-        if not changed and not gone:
-            return
         try:
-            with self._connected() as store:
-                store.executemany("DELETE FROM answers WHERE (account, cust_space_id, phone_number) = (?, ?, ?)", gone)
-                store.executemany(
-                    "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                    (_row(key, record) for key, record in changed.items()),
-                )
-        except (sqlite3.Error, OSError) as error:
-            if not self._failing:
-                logger.error("answers cannot be stored", extra=fields(path=self._path, error=error))  # noqa: TRY400 - says all
-            self._failing = True
+            with self._under_way():
+                self._folder.hold()
+                self._restore()
+                self._save()
+        except (sqlite3.Error, OSError, _Harmed) as error:
+            self._failed(error)
             return
         if self._failing:
             logger.info("answers are stored again", extra=fields(path=self._path))
-        self._failing = False
-        self._saved = {key: record.success_unix for key, record in records.items()}
+        self._well, self._failing = True, False
 
     def _run(self) -> None:
+        if self._opening is not None:
+            wait([self._opening])
         while not self._stopped.wait(SAVE_SECONDS):
-            self._beat_at = self._clock.monotonic()
-            try:
-                self.save()
-            except Exception:  # a dead loop would lose what comes: say it and go on
-                logger.exception("storing failed")
-        self.save()
+            self._save_surely()
+        self._save_surely()
+
+    def _save_surely(self) -> None:
+        try:
+            self.save()
+        except Exception:  # a dead loop would lose what comes: say it and go on
+            self._well = False
+            logger.exception("storing failed")
 
     @contextlib.contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
-        """A connection whose changes are committed at the end, or not at all."""
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite itself would make it readable by all
-        with contextlib.closing(sqlite3.connect(self._path)) as store, store:
-            store.execute(_SCHEMA)
-            yield store
-
-    def _set_aside(self, error: Exception) -> None:
-        aside = self._path.with_name(f"{_FILE}.unreadable-{self._clock.unix():.0f}")
+    def _under_way(self) -> Iterator[None]:
+        self._began_at = self._clock.monotonic()
         try:
-            self._path.replace(aside)
-            self._path.with_name(f"{_FILE}-journal").unlink(missing_ok=True)
-        except OSError:  # saving will say what is wrong, for as long as it is
-            logger.warning("the store cannot be read", extra=fields(path=self._path, error=error))
-        else:
-            logger.warning("the store cannot be read and is set aside", extra=fields(moved_to=aside, error=error))
+            yield
+        finally:
+            self._began_at = None
+
+    def _failed(self, error: Exception) -> None:
+        if not self._failing:
+            logger.error("answers cannot be stored", extra=fields(path=self._path, error=error))
+        self._well, self._failing = False, True
+
+    def _restore(self) -> int:
+        """Once: a store that could not be read before must be, before anything is written to it."""
+        if self._is_restored:
+            return 0
+        remembered: dict[NumberKey, Remembered] = {}
+        if _stamp(self._path) is not None:
+            numbers = {record.number.key: record.number for record in self._state.snapshot().numbers}
+            try:
+                with self._connected() as store:
+                    remembered = _rows(store, numbers)
+            except _Harmed as error:
+                self._set_aside(error)
+        restored = self._state.restore(remembered)
+        self._is_restored = True
+        logger.info("answers restored", extra=fields(path=self._folder.path, numbers=restored))
+        return restored
+
+    def _save(self) -> None:
+        records = {record.number.key: record for record in self._state.snapshot().numbers if record.success_unix}
+        if _stamp(self._path) != self._stamp:  # somebody else wrote to it, or took it away
+            self._saved = None
+        if self._saved == {key: record.success_unix for key, record in records.items()}:
+            return
+        try:
+            self._write(records)
+        except _Harmed as error:
+            self._set_aside(error)
+            self._write(records)
+        self._saved = {key: record.success_unix for key, record in records.items()}
+        self._stamp = _stamp(self._path)
+
+    def _write(self, records: Mapping[NumberKey, NumberState]) -> None:
+        saved = self._saved
+        with self._connected(check=saved is None) as store:
+            if saved is None:
+                saved = {}
+                store.execute("DELETE FROM answers")
+            store.executemany(
+                "DELETE FROM answers WHERE (account, cust_space_id, phone_number) = (?, ?, ?)",
+                saved.keys() - records.keys(),
+            )
+            changed = (item for item in records.items() if saved.get(item[0]) != item[1].success_unix)
+            store.executemany(
+                "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (_row(key, record) for key, record in changed),
+            )
+
+    @contextlib.contextmanager
+    def _connected(self, *, check: bool = True) -> Iterator[sqlite3.Connection]:
+        """A connection whose changes are committed at the end, or not at all.  Raises _Harmed besides."""
+        try:
+            self._folder.open(FILE)
+            with contextlib.closing(sqlite3.connect(self._path, timeout=self._busy_seconds)) as store, store:
+                store.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
+                store.execute("PRAGMA journal_mode = DELETE")  # another program may have chosen WAL
+                _check_schema(store)
+                if check and (found := store.execute("PRAGMA quick_check(1)").fetchone()) != ("ok",):
+                    raise _Harmed(f"it is damaged: {found}")
+                yield store
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", None)  # an extended one: the plain one is its last byte
+            if code is not None and code & 0xFF in _PASSING:
+                raise
+            raise _Harmed(str(error)) from None
+        except (PermissionError, IsADirectoryError, ValueError, TypeError, RecursionError) as error:
+            raise _Harmed(str(error)) from None
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            raise _Harmed("it is a symbolic link") from None
+
+    def _set_aside(self, harm: _Harmed) -> None:
+        """Rename what has the store's name, and what SQLite keeps beside it; raises OSError."""
+        first = f".unreadable-{self._clock.unix():.0f}"
+        endings = itertools.chain([first], (f"{first}.{count}" for count in itertools.count(1)))
+        ending = next(ending for ending in endings if not os.path.lexists(f"{self._path}{ending}"))
+        moved_to = f"{self._path}{ending}"
+        self._path.replace(moved_to)
+        for side in _SIDE_FILES:
+            with contextlib.suppress(FileNotFoundError):
+                Path(f"{self._path}{side}").replace(f"{self._path}{ending}{side}")
+        self._saved = self._stamp = None
+        logger.warning(
+            "the store cannot be used: it is set aside and made anew from memory",
+            extra=fields(moved_to=moved_to, error=harm),
+        )
 
 
-def _locked(path: Path) -> int:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+def _stamp(path: Path) -> _Stamp:
+    """Changes whenever somebody writes to the file or replaces it; None where there is nothing."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise OSError(f"{path.parent}: another exporter stores its answers there; give each a folder") from None
-    return handle
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _check_schema(store: sqlite3.Connection) -> None:
+    """Make the table in an empty store; raises _Harmed where something else is there, be it a trigger."""
+    found = store.execute("SELECT sql FROM sqlite_master").fetchall()
+    if not found:
+        store.execute(_SCHEMA)
+    elif found != [(_SCHEMA,)]:
+        raise _Harmed("it has another schema: another version of this exporter wrote it, or another program")
 
 
 def _row(key: NumberKey, record: NumberState) -> tuple[object, ...]:
@@ -179,18 +332,48 @@ def _row(key: NumberKey, record: NumberState) -> tuple[object, ...]:
     )
 
 
-def _remembered(row: tuple[object, ...]) -> Remembered:
-    """A row as it was saved; raises ValueError or TypeError for anything else."""
-    _, _, _, status, extra, phone_number_id, request_id, success_unix, since_unix = row
-    extra_statuses = json.loads(str(extra))
-    texts = (status, phone_number_id, request_id, *extra_statuses)
-    if not all(isinstance(text, str) for text in texts):
-        raise TypeError("a text was expected")
+def _rows(store: sqlite3.Connection, numbers: Mapping[NumberKey, PhoneNumber]) -> dict[NumberKey, Remembered]:
+    """What is stored of `numbers`; raises ValueError or TypeError for what was not saved so."""
+    found: dict[NumberKey, Remembered] = {}
+    for row in store.execute(f"SELECT {', '.join(_COLUMNS)} FROM answers"):  # noqa: S608 - constants
+        key = NumberKey(*row[:3])
+        number = numbers.get(key)
+        if number is not None:
+            found[key] = _remembered(row[3:], Redaction(number))
+    return found
+
+
+def _remembered(values: tuple[object, ...], redaction: Redaction) -> Remembered:
+    status, extra, phone_number_id, request_id, success_unix, since_unix = values
+    extra_statuses = json.loads(_text(extra))
+    if not isinstance(extra_statuses, list):
+        raise TypeError("a list of statuses was expected")
+    known = redaction.verbatim(_status(status))
+    more = dict.fromkeys(redaction.verbatim(_status(text)) for text in (*extra_statuses, known))
     return Remembered(
-        status=str(status),
-        extra_statuses=tuple(extra_statuses),
-        phone_number_id=str(phone_number_id),
-        request_id=str(request_id),
-        success_unix=float(str(success_unix)),
-        status_since_unix=float(str(since_unix)),
+        status=known,
+        extra_statuses=tuple(text for text in more if text not in KNOWN_STATUSES)[-MAX_EXTRA_STATUSES:],
+        phone_number_id=redaction.verbatim(_text(phone_number_id)),
+        request_id=redaction.line(_text(request_id), MAX_TEXT),
+        success_unix=_time(success_unix),
+        status_since_unix=min(_time(since_unix), _time(success_unix)),
     )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text was expected")
+    return value
+
+
+def _status(value: object) -> str:
+    text = _text(value)
+    if not text.strip():
+        raise ValueError("a status was expected")
+    return text
+
+
+def _time(value: object) -> float:
+    if not isinstance(value, float) or not 0 < value < math.inf:
+        raise TypeError("a time was expected")
+    return value

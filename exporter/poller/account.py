@@ -250,6 +250,10 @@ class AccountPoller:
         with self._lock:
             return self._loop.seconds_without_beat()
 
+    def seconds_failing(self) -> float:
+        """For how long the loop has done nothing but fail."""
+        return self._loop.seconds_failing()
+
     def finished(self) -> bool:
         """Whether every number had its poll, or the account is refused (`repeat=False`)."""
         with self._lock:

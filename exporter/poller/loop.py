@@ -41,6 +41,7 @@ class Loop:
         self._nudged = False  # something changed while the loop was not waiting
         self._stopped = False
         self._beat_at = clock.monotonic()
+        self._failing_since: float | None = None
         self._thread = threading.Thread(target=self.run, name=name, daemon=True)
 
     @property
@@ -71,6 +72,11 @@ class Loop:
         """How long no step has begun.  The lock is held."""
         return self._clock.monotonic() - self._beat_at
 
+    def seconds_failing(self) -> float:
+        """For how long every step has failed; 0 while they do not."""
+        since = self._failing_since
+        return 0.0 if since is None else self._clock.monotonic() - since
+
     def run(self) -> None:
         """What the thread does: step after step, until stopped."""
         while True:
@@ -78,7 +84,12 @@ class Loop:
                 at = self._step()
             except Exception:  # a dead loop looks healthy: say it and go on
                 logger.exception("a loop's step failed", extra=fields(loop=self._name))
-                at = self._clock.monotonic() + ERROR_SECONDS
+                now = self._clock.monotonic()
+                at = now + ERROR_SECONDS
+                if self._failing_since is None:
+                    self._failing_since = now
+            else:
+                self._failing_since = None
             with self._lock:
                 if self._stopped:
                     return

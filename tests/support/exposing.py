@@ -34,6 +34,7 @@ class Exposed:
             reload_status=ReloadStatus(1_764_000_000.0),
             version="1.2.3",
             revision="abc",
+            storage_up=lambda: True,
         )
         self.others = CollectorRegistry()
         Gauge("process_things", 'a "gauge"\nwith a \\', ["who"], registry=self.others).labels('a"b\\c\nd').set(1)

@@ -15,8 +15,8 @@ _ATTEMPTS = 8
 
 
 @contextmanager
-def node_exporter(web_config: Path, log: Path) -> Iterator[str]:
-    """Serves for the length of the block with this web configuration; gives ``host:port``."""
+def node_exporter(web_config: Path, log: Path, *flags: str) -> Iterator[str]:
+    """Serves for the length of the block with this web configuration and `flags`; gives ``host:port``."""
     binary = require_binary("prometheus-node-exporter")
     for _ in range(_ATTEMPTS):
         address = f"127.0.0.1:{free_port()}"
@@ -27,6 +27,7 @@ def node_exporter(web_config: Path, log: Path) -> Iterator[str]:
                     f"--web.listen-address={address}",
                     f"--web.config.file={web_config}",
                     "--collector.disable-defaults",
+                    *flags,
                 ],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from prometheus_client import disable_created_metrics
 from prometheus_client.core import Metric as Family
@@ -41,6 +41,7 @@ class Scraped:
             reload_status=ReloadStatus(1_764_000_000.0),
             version="1.2.3",
             revision="abc",
+            storage_up=lambda: True,
         )
         self.families: list[Family] = list(collector.collect())
 
@@ -163,3 +164,27 @@ def test_families_come_in_the_order_of_the_catalogue_each_once_with_its_help_typ
         assert (family.documentation, family.type) == (metric.help, metric.type)
         for sample in family.samples:
             assert set(sample.labels) - {"le"} == set(metric.labels)
+
+
+def test_storage_is_shown_where_there_is_one_and_what_is_about_the_exporter_can_be_left_out() -> None:
+    """Two files of two configurations in one textfile folder must not collide."""
+
+    def names(*, storage_up: Callable[[], bool] | None, about_exporter: bool) -> dict[str, list[float]]:
+        state = state_of("VERIFIED")
+        collector = CamsCollector(
+            view=lambda: (state.snapshot(), [ACCOUNT]),
+            counters=Counters(["timeout"]),
+            reload_status=ReloadStatus(1.0),
+            version="1",
+            revision="a",
+            storage_up=storage_up,
+            about_exporter=about_exporter,
+        )
+        return {family.name: [sample.value for sample in family.samples] for family in collector.collect()}
+
+    assert "cams_exporter_storage_up" not in names(storage_up=None, about_exporter=True)
+    assert names(storage_up=lambda: True, about_exporter=True)["cams_exporter_storage_up"] == [1.0]
+    assert names(storage_up=lambda: False, about_exporter=True)["cams_exporter_storage_up"] == [0.0]
+    left = names(storage_up=lambda: True, about_exporter=False)
+    assert {"cams_phone_number_verification_status", "cams_account_up"} <= left.keys()
+    assert not [name for name in left if name.startswith("cams_exporter_")]

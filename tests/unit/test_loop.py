@@ -94,3 +94,18 @@ def test_a_stopped_loop_ends() -> None:
         steps.loop.stop()
     steps.run(1)
     assert steps.time.alive == 0
+
+
+def test_a_loop_that_does_nothing_but_fail_says_for_how_long() -> None:
+    """As where the machine has no thread left: one pass over all numbers must not wait for that for ever."""
+    steps = Steps(pause=100.0)
+
+    def fail() -> None:
+        raise RuntimeError("can't start new thread")
+
+    steps.in_step = fail
+    steps.run(5.5)
+    assert steps.loop.seconds_failing() == pytest.approx(5.5)
+    steps.in_step = lambda: None
+    steps.run(1)
+    assert steps.loop.seconds_failing() == 0.0

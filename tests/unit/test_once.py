@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from exporter.once import Progress, checked_output
+from exporter.once import Output, Progress, checked_output
 
 
 class Terminal(io.StringIO):
@@ -44,9 +46,38 @@ def test_an_output_that_cannot_be_written_is_said_before_anything_is_asked(tmp_p
         ("none/x.prom", "there is no folder"),
     ):
         with pytest.raises(OSError, match=f"^--once.output=.*{why}"):
-            checked_output(tmp_path / path)
+            checked_output(tmp_path / path, b"sample")
 
 
 def test_an_output_that_is_a_link_is_written_where_it_leads(tmp_path: Path) -> None:
     (tmp_path / "link.prom").symlink_to(tmp_path / "real.prom")
-    assert checked_output(tmp_path / "link.prom") == tmp_path / "real.prom"
+    assert checked_output(tmp_path / "link.prom", b"sample") == Output(tmp_path / "real.prom", in_place=False)
+    assert not (tmp_path / "real.prom").exists()
+    assert len(list(tmp_path.iterdir())) == 1  # nothing of the check is left
+
+
+def test_a_file_in_a_folder_that_takes_no_other_is_written_in_place() -> None:
+    """The kernel's own folder takes none, not even root's."""
+    comm = Path(f"/proc/{os.getpid()}/comm")
+    assert checked_output(comm, b"sample") == Output(comm, in_place=True)
+
+
+def test_writing_in_place_leaves_nothing_of_a_longer_file(tmp_path: Path) -> None:
+    path = tmp_path / "cams.prom"
+    path.write_bytes(b"a longer one")
+    inode = path.stat().st_ino
+    Output(path, in_place=True).write(b"short")
+    assert path.read_bytes() == b"short"
+    assert path.stat().st_ino == inode
+
+
+def test_a_full_file_system_is_said_before_anything_is_asked(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk's: what was there before stays whole."""
+    (tmp_path / "cams.prom").write_text("old")
+    script = (
+        "from pathlib import Path; from exporter.once import checked_output; checked_output(Path({!r}), bytes(50_000))"
+    )
+    command = ["prlimit", "--fsize=20000", sys.executable, "-c", script.format(str(tmp_path / "cams.prom"))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert "cannot be written: file too large" in done.stderr
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
