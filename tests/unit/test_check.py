@@ -41,7 +41,7 @@ def started(path: Path) -> list[str]:
     """What keeps a start with this file, or the first poll of one of its accounts, from going well."""
     try:
         config = load(path)
-        App(config, FakeClock(), version="0", revision="0", own_process=False).stop()
+        App(config, FakeClock(), version="0", revision="0", about_exporter=False).stop()
     except ConfigError as error:
         return list(error.faults)
     faults = []
