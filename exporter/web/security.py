@@ -1,8 +1,11 @@
 """The web configuration in force: read again when one of its files changes, without a restart.
 
-Looks at the files' stamps (a few microseconds) whenever a connection or a request asks.  Fails closed: while the file
-or a certificate is broken nothing is in force, and who asks gets ConfigError; mending the file is enough.  Protection
-that was there at the start cannot be edited away while running: a file caught half written must not open the doors.
+Looks at the files' stamps (a few microseconds) whenever a connection or a request asks.
+
+- Files that were changed just now do not count yet, for they may be half written: what was in force stays so.
+- While the file or a certificate is broken nothing is in force, and who asks gets ConfigError; fixing it is enough.
+- Protection that a valid file once put in force cannot be edited away while running, not by an empty file either: a
+  file may stay half written, as on a full disk.
 """
 
 from __future__ import annotations
@@ -23,8 +26,8 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0
 """A broken configuration is read again this often, changed or not: what failed may have been the reading."""
 
-SETTLE_SECONDS = 0.05
-"""A file read sooner after its last change is read once more: two writes within a tick leave the same stamp."""
+SETTLE_SECONDS = 1.0
+"""Files count when their last change is this long ago, or when they were found equal for this long."""
 
 _Stamp = tuple[int, int, int, int] | None
 
@@ -46,13 +49,17 @@ class WebSecurity:
         self._unix_ns = unix_ns
         self._lock = threading.Lock()
         self._files: list[Path] = []
-        self._stamps: tuple[_Stamp, ...] = ()
-        self._read_again_at = monotonic()
+        self._stamps: tuple[_Stamp, ...] = ()  # of what was read last; empty: it is to be read again
+        self._logged: tuple[_Stamp, ...] = ()
+        self._seen: tuple[_Stamp, ...] = ()
+        self._seen_at = monotonic()
+        self._read_again_at = float("inf")
         self._fault: ConfigError | None = None
         self._config = WebConfig()
         if path is not None:
-            self._first = self._config = self._read(path)
-            if self._first.tls is None and not self._first.users:
+            self._config = self._read(path)
+            self._logged = self._seen
+            if self._config.tls is None and not self._config.users:
                 logger.warning("web configuration has neither TLS nor users: anyone may ask", extra=fields(file=path))
 
     @property
@@ -75,34 +82,49 @@ class WebSecurity:
         return self._monotonic() >= self._read_again_at or self._stamp_all() != self._stamps
 
     def _refresh(self, path: Path) -> None:
-        before = self._stamps
+        if not self._are_settled(self._stamp_all()):
+            return
         try:
             config = self._read(path)
-            _check_kept(path, self._first, config)
+            _check_kept(path, self._config, config)
         except ConfigError as error:
-            self._read_again_at = self._monotonic() + RETRY_SECONDS
-            if self._fault is None or self._fault.faults != error.faults:
-                for fault in error.faults:
-                    logger.error(  # noqa: TRY400 - no traceback for a typo
-                        "web configuration refused, nobody is let in until it is mended", extra=fields(error=fault)
-                    )
-            self._fault = error
+            if self._stamps:
+                self._refuse(error)
         else:
-            if self._fault is not None or before != self._stamps:
+            if not self._stamps:
+                return
+            if self._fault is not None or self._logged != self._stamps:
                 logger.info("web configuration read again", extra=fields(file=path))
-            self._config, self._fault = config, None
+            self._config, self._fault, self._logged = config, None, self._stamps
+
+    def _refuse(self, error: ConfigError) -> None:
+        self._read_again_at = self._monotonic() + RETRY_SECONDS
+        if self._fault is None or self._fault.faults != error.faults:
+            for fault in error.faults:
+                logger.error("web configuration refused, nobody is let in until it is fixed", extra=fields(error=fault))
+        self._fault = error
 
     def _read(self, path: Path) -> WebConfig:
-        """Read the file and what it names, and note when to do so again."""
+        """Read the file and what it names; no stamps are kept where one of them was changed just now."""
         self._files = [path]
         try:
             return load_web_config(path, self._files)
         finally:
-            self._stamps = self._stamp_all()
-            now_unix_ns = self._unix_ns()
-            changed_ns = max((stamp[1] for stamp in self._stamps if stamp is not None), default=0)
-            settled = not 0 <= now_unix_ns - changed_ns < SETTLE_SECONDS * 1e9
-            self._read_again_at = float("inf") if settled else self._monotonic() + SETTLE_SECONDS
+            stamps = self._stamp_all()
+            self._stamps = stamps if self._are_settled(stamps) else ()
+            self._read_again_at = float("inf")
+
+    def _are_settled(self, stamps: tuple[_Stamp, ...]) -> bool:
+        """Whether files with these stamps count.  A clock that was set tells nothing: then they must be seen twice."""
+        now = self._monotonic()
+        if stamps != self._seen:
+            self._seen, self._seen_at = stamps, now
+        if now - self._seen_at >= SETTLE_SECONDS:
+            return True
+        if None in stamps:
+            return False
+        changed_ns = max(stamp[1] for stamp in stamps if stamp is not None)
+        return self._unix_ns() - changed_ns >= SETTLE_SECONDS * 1e9
 
     def _stamp_all(self) -> tuple[_Stamp, ...]:
         return tuple(_stamp(file) for file in self._files)
@@ -116,22 +138,24 @@ def _stamp(file: Path) -> _Stamp:
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
-def _check_kept(path: Path, first: WebConfig, now: WebConfig) -> None:
-    """Raise ConfigError where a protection of the start is gone, or TLS is new."""
+def _check_kept(path: Path, before: WebConfig, now: WebConfig) -> None:
+    """Raise ConfigError where a protection is gone, or TLS is new."""
     faults = []
-    if (first.tls is None) != (now.tls is None):
-        change = "added" if first.tls is None else "removed"
+    if (before.tls is None) != (now.tls is None):
+        change = "added" if before.tls is None else "removed"
         faults.append(f"tls_server_config: was {change} while running; restart the exporter, or undo it")
-    if first.tls is not None and first.tls.requires_client and now.tls is not None and not now.tls.requires_client:
+    if before.tls is not None and before.tls.requires_client and now.tls is not None and not now.tls.requires_client:
         faults.append(
-            "tls_server_config.client_auth_type: client certificates were required at the start and no longer are; "
+            "tls_server_config.client_auth_type: client certificates were required and no longer are; "
             "restart the exporter, or undo it"
         )
-    if first.tls is not None and first.tls.allowed_sans and now.tls is not None and not now.tls.allowed_sans:
+    if before.tls is not None and before.tls.allowed_sans and now.tls is not None and not now.tls.allowed_sans:
         faults.append(
             "tls_server_config.client_allowed_sans: was removed while running; restart the exporter, or undo it"
         )
-    if first.users and not now.users:
+    if before.users and not now.users:
         faults.append("basic_auth_users: was removed while running; restart the exporter, or undo it")
+    if before.protects and not now.protects and not faults:
+        faults.append("nothing is left of what it protected with; restart the exporter, or undo it")
     if faults:
         raise ConfigError([f"{path}:1: {fault}" for fault in faults])

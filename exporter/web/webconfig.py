@@ -61,6 +61,11 @@ class WebConfig:
     rate_limit: RateLimit | None = None
     files: tuple[Path, ...] = ()
 
+    @property
+    def protects(self) -> bool:
+        """Whether there is anything in it."""
+        return self.tls is not None or bool(self.users or self.headers or self.rate_limit)
+
     def summary(self) -> str:
         """What protects the server, in words."""
         tls = "no TLS" if self.tls is None else "TLS"

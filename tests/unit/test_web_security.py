@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import resource
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -37,15 +38,23 @@ def written(path: Path, text: str) -> Path:
     return path
 
 
+def settle(security: WebSecurity, clock: FakeClock) -> None:
+    """Let it see the file, then those that the file names, and each once more some time later."""
+    for _ in range(2):
+        with suppress(ConfigError):
+            security.current()
+        clock.advance(SETTLE_SECONDS)
+
+
 def in_force(security: WebSecurity, clock: FakeClock) -> list[str]:
     """The users in force, once what was written has settled."""
-    clock.advance(SETTLE_SECONDS)
+    settle(security, clock)
     return sorted(security.current().users)
 
 
 def broken(security: WebSecurity, clock: FakeClock) -> str:
     """What is wrong while nothing is in force."""
-    clock.advance(SETTLE_SECONDS)
+    settle(security, clock)
     with pytest.raises(ConfigError) as refused:
         security.current()
     return str(refused.value)
@@ -90,7 +99,7 @@ def test_an_unchanged_file_is_not_read_again(path: Path, clock: FakeClock) -> No
 
 
 def test_what_was_read_right_after_it_was_written_is_read_once_more(path: Path, clock: FakeClock) -> None:
-    """Two writes within a tick of the file system's clock leave the same stamp: the second would go unnoticed."""
+    """It may have been half written, and two writes within a tick of the clock leave the same stamp."""
     changed_ns = written(path, ALICE).stat().st_ctime_ns
     now_ns = [changed_ns + 1_000_000]
     security = WebSecurity(path, clock.monotonic, lambda: now_ns[0])
@@ -98,11 +107,43 @@ def test_what_was_read_right_after_it_was_written_is_read_once_more(path: Path, 
     clock.advance(SETTLE_SECONDS / 2)
     assert security.current() is first
     clock.advance(SETTLE_SECONDS)
-    now_ns[0] += 100_000_000
     second = security.current()
     assert second is not first
     clock.advance(3600)
     assert security.current() is second
+
+
+@pytest.mark.parametrize("then", ["", "basic_auth_users: {", "rate_limit: {burst: 1}", BOB, None])
+def test_what_was_changed_just_now_does_not_count(path: Path, clock: FakeClock, then: str | None) -> None:
+    """It may be half written: until it is left alone, what was in force stays so, however often one looks."""
+    security = WebSecurity(written(path, ALICE), clock.monotonic)
+    for _ in range(100):
+        if then is None:
+            path.unlink(missing_ok=True)
+        else:
+            written(path, then)
+        assert sorted(security.current().users) == ["alice"]
+        clock.advance(SETTLE_SECONDS * 0.9)
+        assert sorted(security.current().users) == ["alice"]
+        written(path, ALICE)
+        assert sorted(security.current().users) == ["alice"]
+
+
+def test_what_was_changed_long_ago_counts_at_the_first_look(path: Path, clock: FakeClock) -> None:
+    """Nobody asked meanwhile: a user that was taken out must not get in once more."""
+    now_ns = [written(path, ALICE).stat().st_ctime_ns + 2_000_000_000]
+    security = WebSecurity(path, clock.monotonic, lambda: now_ns[0])
+    now_ns[0] = written(path, BOB).stat().st_ctime_ns + int(SETTLE_SECONDS * 1e9)
+    assert sorted(security.current().users) == ["bob"]
+
+
+def test_where_the_clock_was_set_back_a_file_counts_when_it_was_seen_twice(path: Path, clock: FakeClock) -> None:
+    security = WebSecurity(written(path, ALICE), clock.monotonic, lambda: 0)
+    assert in_force(security, clock) == ["alice"]
+    written(path, BOB)
+    assert sorted(security.current().users) == ["alice"]
+    clock.advance(SETTLE_SECONDS)
+    assert sorted(security.current().users) == ["bob"]
 
 
 @pytest.mark.parametrize("name", ["server.crt", "server.key", "ca.crt"])
@@ -110,7 +151,7 @@ def test_a_changed_certificate_key_or_authority_is_in_force_at_once(path: Path, 
     security = WebSecurity(written(path, f"tls_server_config: {{{MTLS}}}"), clock.monotonic)
     before = security.current().tls
     server_files(path.parent, trustme.CA())
-    clock.advance(SETTLE_SECONDS)
+    settle(security, clock)
     after = security.current().tls
     assert before is not None
     assert after is not None
@@ -140,7 +181,7 @@ def test_a_file_broken_later_lets_nobody_in_and_is_logged_once(
         assert fault in broken(security, clock) or "is a string" in broken(security, clock)
         clock.advance(RETRY_SECONDS)
     assert len(messages(caplog)) == 1
-    assert "nobody is let in until it is mended" in caplog.messages[0]
+    assert "nobody is let in until it is fixed" in caplog.messages[0]
     assert HASH not in caplog.text
     assert "secret" not in caplog.text
 
@@ -149,17 +190,40 @@ def test_a_file_broken_later_lets_nobody_in_and_is_logged_once(
     ("first", "then", "fault"),
     [
         (TLS_FILES, None, "tls_server_config: was removed while running"),
-        (MTLS, TLS_FILES, "client_auth_type: client certificates were required at the start and no longer are"),
+        (MTLS, TLS_FILES, "client_auth_type: client certificates were required and no longer are"),
         (f"{MTLS}, client_allowed_sans: [a]", MTLS, "client_allowed_sans: was removed while running"),
     ],
 )
-def test_protection_that_was_there_at_the_start_cannot_be_edited_away(
+def test_protection_that_was_once_in_force_cannot_be_edited_away(
     path: Path, clock: FakeClock, first: str, then: str | None, fault: str
 ) -> None:
     security = WebSecurity(written(path, f"tls_server_config: {{{first}}}"), clock.monotonic)
     written(path, "" if then is None else f"tls_server_config: {{{then}}}")
     assert fault in broken(security, clock)
     assert security.tls
+
+
+@pytest.mark.parametrize("then", ["", "# nothing", "basic_auth_users: {}", "rate_limit: {interval: 1s, burst: 9}"])
+def test_users_that_were_added_while_running_cannot_be_edited_away_either(
+    path: Path, clock: FakeClock, then: str
+) -> None:
+    """A file may stay half written, as on a full disk."""
+    security = WebSecurity(written(path, ""), clock.monotonic)
+    written(path, ALICE)
+    assert in_force(security, clock) == ["alice"]
+    written(path, then)
+    assert "basic_auth_users: was removed while running" in broken(security, clock)
+    written(path, BOB)
+    assert in_force(security, clock) == ["bob"]
+
+
+@pytest.mark.parametrize(
+    "text", ["rate_limit: {interval: 1s, burst: 9}", "http_server_config: {headers: {X-Frame-Options: deny}}"]
+)
+def test_an_empty_file_takes_nothing_away(path: Path, clock: FakeClock, text: str) -> None:
+    security = WebSecurity(written(path, text), clock.monotonic)
+    written(path, "")
+    assert "nothing is left of what it protected with" in broken(security, clock)
 
 
 def test_what_is_mended_is_in_force_again(path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
