@@ -93,6 +93,8 @@ def _tls_context(path: str, _version: tuple[int, int, int]) -> ssl.SSLContext:
     """One context for all accounts: a bundle costs 20 ms and a megabyte to load.  A changed file is loaded anew."""
     is_folder = Path(path).is_dir()
     context = ssl.create_default_context(cafile=None if is_folder else path, capath=path if is_folder else None)
+    if not is_folder and not context.cert_store_stats()["x509"]:  # revocation lists alone
+        raise ssl.SSLError("no certificate")
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.sslsocket_class = BoundedTLSSocket
     return context

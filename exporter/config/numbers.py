@@ -94,7 +94,7 @@ def parse_space_id(text: str) -> str:
     parse_text(text)
     if text != text.strip():
         raise ValueError(f"{show(text)} has a space at its beginning or end; remove it")
-    if not text.isprintable() or any(character.isspace() for character in text):
+    if " " in text or not text.isprintable():  # of all white space only this one prints
         raise ValueError(f"{show(text)} holds a space or an invisible character; remove it")
     if _EXAMPLE.search(text):
         raise ValueError(f"{show(text)} is an example; write the whole ID, as the console shows it")

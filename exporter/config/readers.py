@@ -5,6 +5,7 @@ Each takes a string and raises ValueError whose text is ``what is wrong; what to
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 import ssl
@@ -111,9 +112,10 @@ def certificates(section: Section, key: str) -> Path | None:
     path = section.file(key)
     if path is None or not section.document.reads_files:
         return path
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-    except (OSError, ValueError):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with contextlib.suppress(OSError, ValueError):  # where it holds none: said below
+        context.load_verify_locations(path)
+    if not context.cert_store_stats()["x509"]:  # revocation lists are loaded without complaint
         section.fault(key, f"{show(str(path))} holds no certificate in PEM form; name one that does")
         return None
     return path

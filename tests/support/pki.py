@@ -36,6 +36,14 @@ def client_file(folder: Path, authority: trustme.CA, name: str = "client", *iden
     return path
 
 
+def revocations() -> bytes:
+    """A list of revoked certificates: OpenSSL loads it where it expects authorities, and trusts nobody by it."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority")])
+    made = x509.CertificateRevocationListBuilder(name, now, now + timedelta(days=1)).sign(key, hashes.SHA256())
+    return made.public_bytes(serialization.Encoding.PEM)
+
+
 def issue(
     authority: trustme.CA,
     *names: x509.GeneralName,

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trustme
 
 from exporter.app import App
 from exporter.cams.keyfiles import KeyFiles
 from exporter.check import check
 from exporter.config import load, read
+from exporter.config.credentials import CREDENTIALS_KEYS
+from exporter.config.loader import ACCOUNT_KEYS, API_KEYS, CONFIG_KEYS
+from exporter.config.numbers import NUMBER_KEYS
 from exporter.errors import ConfigError, CredentialsError
 from tests.support.clock import FakeClock
 from tests.support.configs import ACCOUNTS, NUMBER, written
@@ -19,6 +26,7 @@ from tests.support.configs import ACCOUNTS, NUMBER, written
 INVALID = sorted((Path(__file__).parents[1] / "data" / "config" / "invalid").glob("*.yml"))
 ENVIRONMENT = ("HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 KEY = "ALIBABA_CLOUD_ACCESS_KEY"
+KEY_FILE = "_file: "
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +113,107 @@ def test_a_key_file_is_of_use_to_the_check_where_it_is_to_the_first_poll(
         assert "; " in fault
         assert "cr3t" not in fault + reason
     assert checked(path, syntax_only=True) == []
+
+
+EVERYTHING: dict[str, Any] = {
+    "scrape_interval": "60s",
+    "stale_after": "15m",
+    "phone_number_label": "hashed",
+    "phone_number_hash_key_file": "key",
+    "api": {"endpoint": "https://cams.example.com", "timeout": "10s", "ca_file": "ca.pem"},
+    "accounts": [
+        {
+            "name": "one",
+            "qps": 1,
+            "quota": 10,
+            "credentials": {"type": "access_key", "access_key_id": "i", "access_key_secret_file": "key"},
+            "numbers": [{"phone_number": "86138001", "cust_space_id": "c", "name": "n", "labels": {"team": "care"}}],
+        },
+        {
+            "name": "two",
+            "credentials": {
+                "type": "ram_role_arn",
+                "access_key_id_file": "key",
+                "access_key_secret": "s",
+                "security_token_file": "key",
+                "role_arn": "acs:ram::1:role/r",
+                "role_session_name": "name",
+                "role_session_expiration": "1h",
+                "external_id": "word",
+                "policy": "{}",
+                "sts_endpoint": "sts.example.com",
+            },
+            "numbers": [{"phone_number": "86138002", "cust_space_id": "c"}],
+        },
+        {
+            "name": "three",
+            "credentials": {
+                "type": "oidc_role_arn",
+                "role_arn": "acs:ram::2:role/r",
+                "oidc_provider_arn": "acs:ram::2:oidc-provider/p",
+                "oidc_token_file_path": "key",
+            },
+            "numbers": [{"phone_number": "86138003", "cust_space_id": "c"}],
+        },
+        {
+            "name": "four",
+            "credentials": {"type": "ecs_ram_role", "role_name": "r", "disable_imds_v1": True},
+            "numbers": [{"phone_number": "86138004", "cust_space_id": "c"}],
+        },
+        {
+            "name": "five",
+            "credentials": {"type": "credentials_uri", "credentials_uri": "http://127.0.0.1:1/"},
+            "numbers": [{"phone_number": "86138005", "cust_space_id": "c"}],
+        },
+    ],
+}
+"""Every key there is (but for those that exclude these), all with values of use."""
+
+WRONG: tuple[Any, ...] = (
+    *(None, True, 0, -1, 10**30, "", " ", "x", "two\nlines", "<x>", "${X}", "YourX", "nowhere", "empty", "blank", "."),
+    *([], ["x"], {}, {"x": "x"}, "csv", "/", "~", "é", "\u200b", "1", "10s", "86138001"),
+)
+
+
+def places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Each value of a configuration, by its path."""
+    for step, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        yield (*path, step)
+        yield from places(value, (*path, step))
+
+
+def test_the_configuration_with_everything_has_every_key() -> None:
+    steps = {step for path in places(EVERYTHING) for step in path}
+    others = {"phone_number_hash_key", "access_key_id", "access_key_secret_file", "access_key_secret", "security_token"}
+    assert {*CONFIG_KEYS, *API_KEYS, *ACCOUNT_KEYS, *NUMBER_KEYS, *CREDENTIALS_KEYS} - steps <= others
+
+
+@pytest.mark.parametrize("place", list(places(EVERYTHING)), ids=lambda place: ".".join(map(str, place)))
+def test_whatever_is_wrong_with_a_key_the_check_says_what_a_start_says(tmp_path: Path, place: tuple[Any, ...]) -> None:
+    """Every key, with every kind of wrong value and of file."""
+    for name, content in (("key", "a-key-of-some-length"), ("empty", ""), ("blank", "\n"), ("csv", "LTAI5t,s3cr3t")):
+        (tmp_path / name).write_text(content)
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    path = tmp_path / "config.yml"
+    path.write_text(json.dumps(EVERYTHING))
+    assert checked(path) == started(path) == []
+    refused = 0
+    for value in WRONG:
+        changed = copy.deepcopy(EVERYTHING)
+        node: Any = changed
+        for step in place[:-1]:
+            node = node[step]
+        node[place[-1]] = value
+        path.write_text(json.dumps(changed))
+        said, why = checked(path), started(path)
+        is_key = len(said) == len(why) and all(
+            KEY_FILE in fault for fault in said
+        )  # each has the words of its own place
+        is_for_later = "oidc_token_file_path" in place  # the library reads it when it is asked
+        assert said == why or is_key or is_for_later, value
+        assert all(fault.startswith(f"{path}:1: ") and "; " in fault for fault in said), said
+        refused += bool(said)
+    assert refused >= len(WRONG) / 3 or place[-1] in {"labels", "team", "name"}
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import trustme
 from exporter.config import load, read
 from exporter.errors import ConfigError
 from tests.support.configs import ACCOUNT, NUMBER, faults, loaded, written
+from tests.support.pki import revocations
 
 INVALID = Path(__file__).parents[1] / "data" / "config" / "invalid"
 
@@ -87,8 +88,9 @@ def test_an_endpoint_that_is_refused(tmp_path: Path, endpoint: str, fault: str |
     assert fault is None or said == f"1: api.endpoint: {fault}"
 
 
-def test_a_ca_file_must_hold_certificates(tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").write_text("not a certificate")
+@pytest.mark.parametrize("content", [b"not a certificate", revocations()], ids=["text", "revocations"])
+def test_a_ca_file_must_hold_certificates(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "ca.pem").write_bytes(content)
     assert faults(tmp_path, f"api: {{ca_file: ca.pem}}\naccounts: [{ACCOUNT}]") == [
         f'1: api.ca_file: "{tmp_path}/ca.pem" holds no certificate in PEM form; name one that does'
     ]

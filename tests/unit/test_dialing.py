@@ -21,6 +21,7 @@ from exporter.errors import ConfigError
 from tests.support.clients import client_of, error_of, gated
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
+from tests.support.pki import revocations
 from tests.support.rawserver import SOON, Peer, RawServer, Script, answering, authority, ok, tls_context
 
 TIMEOUT = 0.4
@@ -238,11 +239,19 @@ def test_tls_is_modern_and_verified(ca_file: Path) -> None:
     assert context.check_hostname
 
 
-@pytest.mark.parametrize(("content", "reason"), [(None, "No such file or directory"), ("x", "no certificate in it")])
-def test_an_authority_that_is_none_is_refused_at_once(content: str | None, reason: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "No such file or directory"),
+        (b"x", "no certificate in it"),
+        (revocations(), "no certificate in it"),
+    ],
+    ids=["absent", "text", "revocations"],
+)
+def test_an_authority_that_is_none_is_refused_at_once(content: bytes | None, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "ca.pem"
     if content is not None:
-        path.write_text(content)
+        path.write_bytes(content)
     with pytest.raises(ConfigError) as caught:
         endpoint_of("https://a.example", path)
     assert caught.value.faults == (f"api.ca_file: {path}: {reason}; name a file of PEM certificates",)
