@@ -85,21 +85,20 @@ class Budget:
         self._throttled_at = -math.inf
         self._guard, self._guard_at = 0.0, -math.inf  # seconds, and when it was that
         self._guard_before = math.inf  # what is not in doubt
-        self._in_a_row = 0
+        self._widening = WIDENING_SECONDS
         self._edge_since = math.inf  # every release since was at the edge
         self._rate = math.inf  # requests per second at `_climbs_from`; infinite: never throttled, or recovered
         self._climbs_from = -math.inf
         self._ceiling = math.inf  # the rate at which the last throttle came
         self._ceiling_since = -math.inf
         self._hold_seconds = 0.0
-        self._recent: deque[float] = deque()
+        self._recent: deque[float] = deque()  # releases of the last second and the largest guard
         self.configure(qps, quota)
 
     def configure(self, qps: float, quota: float) -> None:
         """Take over new limits; they count from the next slot on, and what throttles taught is kept."""
         self.qps = qps
         self.quota = quota
-        self._recent = deque(self._recent, maxlen=math.ceil(quota * EDGE_SHARE))
 
     def hold_until(self, instant: float) -> None:
         """Let no request go before `instant`."""
@@ -117,8 +116,11 @@ class Budget:
         """A request may leave at `now`: the slot is taken."""
         self._last_release = now
         self._recent.append(now)
-        at_edge = len(self._recent) == self._recent.maxlen and now - self._recent[0] <= 1 + MAX_GUARD_SECONDS
-        self._edge_since = min(self._edge_since, now) if at_edge and self._is_at_quota(now) else math.inf
+        while now - self._recent[0] > 1 + MAX_GUARD_SECONDS:
+            self._recent.popleft()
+        sent_so_many = len(self._recent) >= self.quota * EDGE_SHARE
+        as_fast = self._climbed(now) >= self.quota / (1 + self.guard_seconds(now)) * EDGE_SHARE
+        self._edge_since = min(self._edge_since, now) if sent_so_many and as_fast else math.inf
 
     def left(self, now: float) -> None:
         """What was released last had left at `now`.
@@ -144,10 +146,9 @@ class Budget:
             guard = self.guard_seconds(now)
             if now - self._guard_at > DOUBT_SECONDS:
                 self._guard_before = guard
-            self._in_a_row = self._in_a_row + 1 if follows_at_once else 1
+            self._widening = min(self._widening * 2, MAX_WIDENING_SECONDS) if follows_at_once else WIDENING_SECONDS
             if widens:
-                widening = min(WIDENING_SECONDS * 2.0 ** (self._in_a_row - 1), MAX_WIDENING_SECONDS)
-                self.remember(now, guard + widening)
+                self.remember(now, guard + self._widening)
             else:
                 if at_edge or now - self._climbs_from <= DOUBT_SECONDS:
                     self.remember(now, min(guard, self._guard_before))
@@ -165,15 +166,12 @@ class Budget:
         self._guard, self._guard_at = min(max(0.0, guard_seconds), MAX_GUARD_SECONDS), now
 
     def effective_qps(self, now: float) -> float:
-        """What flow control leaves of `qps` now: all of it, unless throttles taught a lower rate or a guard."""
+        """What is left of `qps` now: all of it, unless throttles taught a lower rate or a guard."""
         return min(self._climbed(now), self.quota / (1 + self.guard_seconds(now)))
 
     def pace(self, now: float) -> float:
         """Requests per second at which slots follow each other now."""
         return min(self._climbed(now) * QPS_SHARE, self.quota / (1 + self.guard_seconds(now)) * QUOTA_SHARE)
-
-    def _is_at_quota(self, now: float) -> bool:
-        return self._climbed(now) >= self.quota / (1 + self.guard_seconds(now)) * EDGE_SHARE
 
     def _halve(self, now: float) -> None:
         rate = self.effective_qps(now)

@@ -362,6 +362,17 @@ def test_an_absurd_guard_is_bounded(guard: float) -> None:
     assert 0 <= budget.guard_seconds(100.0) <= MAX_GUARD_SECONDS
 
 
+def test_a_throttle_that_never_ends_is_borne() -> None:
+    """Every request for months: nothing grows, nothing overflows."""
+    budget, now = Budget(10, 10), 100.0
+    for _ in range(5000):
+        now = max(now, budget.ready_at(now))
+        budget.released(now)
+        budget.throttled(now, released_at=now, pause_seconds=60.0)
+    assert budget.effective_qps(now) == pytest.approx(0.1)
+    assert len(budget._recent) == 1
+
+
 def test_a_budget_with_a_guard_is_not_idle() -> None:
     """An account that leaves the configuration and returns finds what its path is like."""
     budget = Budget(10, 10)
