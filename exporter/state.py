@@ -109,6 +109,7 @@ class State:
         self._clock = clock
         self._lock = threading.Lock()
         self._ahead_seconds = clock.unix() - clock.monotonic()
+        self._stepped_seconds = 0  # in all; histories keep the times of a clock that was not stepped
         self._records: dict[NumberKey, NumberState] = {}
         self._stale_after: dict[str, float] = {}
         self._histories: dict[str, History] = {}
@@ -176,7 +177,8 @@ class State:
             record = self._records.get(number.key)
             if record is None:  # the number left the configuration while its poll was under way
                 return None
-            poll = Poll(int(now_unix), True, status, answer.elapsed_seconds, answer.request_id)
+            at = int(now_unix) - self._stepped_seconds
+            poll = Poll(at, True, status, answer.elapsed_seconds, answer.request_id)
             same_id = answer.phone_number_id == record.phone_number_id
             polls, failures = self._histories[number.account].with_poll(record.polls, record.failures, poll)
             self._records[number.key] = replace(
@@ -209,7 +211,8 @@ class State:
             # by what the number is called now: the request may have left before a reload
             message = record.number.redacted(error.message)
             history = self._histories[number.account]
-            poll = Poll(int(now_unix), False, code, error.elapsed_seconds, request_id, http_status, message)
+            at = int(now_unix) - self._stepped_seconds
+            poll = Poll(at, False, code, error.elapsed_seconds, request_id, http_status, message)
             polls, failures = history.with_poll(record.polls, record.failures, poll)
             self._records[number.key] = replace(
                 record,
@@ -246,8 +249,13 @@ class State:
                 return None
             history = self._histories[key.account]
             polls, failures = history.polls(record.polls), history.failures(record.polls, record.failures)
+            stepped = self._stepped_seconds
         redacted = record.number.redacted  # they may have come when the number was still shown in full
-        return Details(record, polls, tuple(replace(poll, message=redacted(poll.message)) for poll in failures))
+        return Details(
+            record,
+            tuple(replace(poll, unix=poll.unix + stepped) for poll in polls),
+            tuple(replace(poll, unix=poll.unix + stepped, message=redacted(poll.message)) for poll in failures),
+        )
 
     def snapshot(self) -> Snapshot:
         """All records as they stand now, in the order of the configuration."""
@@ -269,6 +277,7 @@ class State:
             step_seconds = now_unix - now - self._ahead_seconds
             self._ahead_seconds = now_unix - now
             if abs(step_seconds) >= CLOCK_STEP_SECONDS:
+                self._stepped_seconds += round(step_seconds)
                 self._records = {key: _moved(record, step_seconds) for key, record in self._records.items()}
         return now, now_unix
 

@@ -160,6 +160,13 @@ def test_times_move_along_when_the_wall_clock_is_stepped(step_seconds: float) ->
     assert first.last_error is not None
     assert first.last_error.unix == snapshot.unix - 10
     assert second.success_unix == snapshot.unix
+    details = made.details(number(0).key)
+    assert details is not None
+    assert [poll.unix for poll in details.polls] == [snapshot.unix - 10, snapshot.unix - 30]
+    assert [poll.unix for poll in details.failures] == [snapshot.unix - 10]
+    other = made.details(number(1).key)
+    assert other is not None
+    assert [poll.unix for poll in other.polls] == [snapshot.unix]
 
 
 def test_a_clock_that_drifts_moves_no_times() -> None:
