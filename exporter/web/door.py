@@ -83,6 +83,15 @@ class Peer:
         finally:
             self._door.became_idle(self)
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """While the block, in `answered`, lasts the peer may have to make room after all."""
+        self._door.became_idle(self)
+        try:
+            yield
+        finally:
+            self._door.left_idle(self)
+
     def cut(self) -> None:
         """End the connection without a word."""
         if self._transport is not None:

@@ -149,20 +149,24 @@ class WebServer:
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         await asyncio.sleep(0)  # among requests that are pipelined, others get their turn
-        connection = cast("RequestHandler", request.protocol).connection
+        connection = _connection_of(request)
         connection.began()
-        config = self._config()
-        send = partial(self._send, request, config.headers if config is not None else {})
-        public = request.path in {paths.HEALTHY, paths.READY}
-        # Not yet as one who is being answered: whoever waits for a password to be checked may have to make room.
-        refusal = None if public else await self._refusal(config, request)
         with connection.peer.answered():
-            response = await (self._route(request, send) if refusal is None else send(refusal))
+            response = await self._answer(request)
         if _is_last(request):
             await connection.drop_body()
         else:
             connection.answered()
         return response
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        config = self._config()
+        send = partial(self._send, request, config.headers if config is not None else {})
+        if request.path not in {paths.HEALTHY, paths.READY}:
+            refusal = await self._refusal(config, request)
+            if refusal is not None:
+                return await send(refusal)
+        return await self._route(request, send)
 
     def _config(self) -> WebConfig | None:
         """The web configuration in force; None while it is broken."""
@@ -174,7 +178,8 @@ class WebServer:
     async def _refusal(self, config: WebConfig | None, request: web.BaseRequest) -> web.Response | None:
         if config is None:
             return plain(500, "the web configuration is broken; the exporter's log says how")
-        return await self._guard.refusal(config, request)
+        with _connection_of(request).peer.waiting():  # strangers' passwords must not take every place while hashing
+            return await self._guard.refusal(config, request)
 
     async def _route(self, request: web.BaseRequest, send: Send) -> web.Response:
         methods, handler = self._routes.get(request.path, ("", None))
@@ -201,19 +206,31 @@ class WebServer:
             raise
         return response
 
-    async def _serve_healthy(self, _request: web.BaseRequest, send: Send) -> web.Response:
-        return await send(_probe("healthy", "unhealthy", self._health.unhealthy()))
+    async def _serve_healthy(self, request: web.BaseRequest, send: Send) -> web.Response:
+        return await send(await self._probe(request, "healthy", "unhealthy", self._health.unhealthy()))
 
-    async def _serve_ready(self, _request: web.BaseRequest, send: Send) -> web.Response:
-        return await send(_probe("ready", "not ready", self._health.not_ready()))
+    async def _serve_ready(self, request: web.BaseRequest, send: Send) -> web.Response:
+        return await send(await self._probe(request, "ready", "not ready", self._health.not_ready()))
+
+    async def _probe(self, request: web.BaseRequest, well: str, unwell: str, reasons: tuple[str, ...]) -> web.Response:
+        """The answer of a probe, which anyone gets; the reasons name accounts, and are for those who may see them."""
+        if not reasons:
+            return plain(200, well)
+        if await self._may_see_all(request):
+            return plain(503, "\n".join((unwell, *reasons)))
+        return plain(503, f"{unwell}\nthe reasons are shown to those who give a password")
+
+    async def _may_see_all(self, request: web.BaseRequest) -> bool:
+        config = self._config()
+        if config is None or (config.users and "Authorization" not in request.headers):
+            return False
+        return not config.users or await self._refusal(config, request) is None
+
+
+def _connection_of(request: web.BaseRequest) -> Connection:
+    return cast("RequestHandler", request.protocol).connection
 
 
 def _is_last(request: web.BaseRequest) -> bool:
     """Whether the connection ends with this request: what follows its head is no request, and is not looked at."""
     return request.body_exists or "Upgrade" in request.headers
-
-
-def _probe(well: str, unwell: str, reasons: tuple[str, ...]) -> web.Response:
-    if reasons:
-        return plain(503, "\n".join((unwell, *reasons)))
-    return plain(200, well)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import re
 import threading
 import time
 from contextlib import ExitStack
@@ -87,8 +88,9 @@ class TestPasswords:
             answers = [peer.recv(65536) for peer in peers]
         assert {answer[9:12] for answer in answers} == {b"401"}
 
+    @pytest.mark.parametrize("path", ["/metrics", "/-/ready"])
     def test_who_waits_for_a_password_to_be_checked_keeps_nobody_out(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
     ) -> None:
         """Else strangers with wrong passwords could take every connection for as long as hashing takes."""
         over = threading.Event()
@@ -99,11 +101,11 @@ class TestPasswords:
 
         monkeypatch.setattr(bcrypt, "checkpw", checkpw)
         guess = base64.b64encode(f"{USER}:wrong".encode())
-        users = security(tmp_path, USERS)
-        with serving(security=users, limits=Limits(connections=5)) as server, ExitStack() as stack:
+        users, health = security(tmp_path, USERS), FakeHealth(missing=("a number",))
+        request = f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic ".encode() + guess + b"\r\n\r\n"
+        with serving(health=health, security=users, limits=Limits(connections=5)) as server, ExitStack() as stack:
             for _ in range(20):
-                peer = stack.enter_context(server.connect())
-                peer.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Basic " + guess + b"\r\n\r\n")
+                stack.enter_context(server.connect()).sendall(request)
             assert server.get("/-/healthy").status == 200
             over.set()
 
@@ -114,6 +116,39 @@ class TestPasswords:
             server.get("/metrics", Authorization=AUTHORIZATION[:-4])
         for secret in (PASSWORD, AUTHORIZATION, AUTHORIZATION[6:-4]):
             assert secret not in caplog.text
+
+
+class TestProbes:
+    """They answer anyone, but names and numbers are for those who may see them."""
+
+    ILL = FakeHealth(ill=("the poller of account secret-name",), missing=("account secret-name: 17 numbers",))
+
+    @pytest.mark.parametrize("path", PROBES)
+    @pytest.mark.parametrize("authorization", ["", "Basic " + base64.b64encode(b"alice:wrong").decode(), "Bearer x"])
+    def test_strangers_learn_no_more_than_the_status(self, tmp_path: Path, path: str, authorization: str) -> None:
+        with serving(health=self.ILL, security=security(tmp_path, USERS)) as server:
+            headers = {"Authorization": authorization} if authorization else {}
+            reply = server.get(path, **headers)
+        assert reply.status == 503
+        assert reply.text.startswith(("unhealthy\n", "not ready\n"))
+        assert not re.search(r"secret-name|\d", reply.text)
+
+    @pytest.mark.parametrize("path", PROBES)
+    def test_the_reasons_are_for_those_with_a_password(self, tmp_path: Path, path: str) -> None:
+        with serving(health=self.ILL, security=security(tmp_path, USERS)) as server:
+            assert "secret-name" in server.get(path, Authorization=AUTHORIZATION).text
+
+    @pytest.mark.parametrize("path", PROBES)
+    def test_where_there_is_no_password_anyone_sees_them(self, path: str) -> None:
+        with serving(health=self.ILL) as server:
+            assert "secret-name" in server.get(path).text
+
+    @pytest.mark.parametrize("path", PROBES)
+    def test_guessing_at_probes_is_limited_as_everywhere(self, tmp_path: Path, path: str) -> None:
+        text = f"{USERS}rate_limit: {{interval: 1h, burst: 1}}\n"
+        with serving(health=self.ILL, security=security(tmp_path, text)) as server:
+            texts = [server.get(path, Authorization=AUTHORIZATION).text for _ in range(2)]
+        assert ["secret-name" in text for text in texts] == [True, False]
 
 
 class TestBrokenLater:
