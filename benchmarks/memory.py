@@ -1,15 +1,16 @@
-"""Memory, start-up time, and the check of a configuration, by the number of numbers.
+"""Memory, times to start and to stop, and the check of a configuration, by the number of numbers.
 
 Start-up is from the exec of `python -m exporter` to the last byte of a first scrape, over a connection that is
-tried again every 2 ms; static keys, ten polls a second an account meanwhile, the median of several starts.  The check
-is `--config.check` from exec to exit.  Memory is the resident set after every number was asked at 1,000 polls a
-second, the threads that took have gone, and three scrapes were served.  1 number stands for none: a configuration
-without numbers is refused.
+tried again every 2 ms; static keys, ten polls a second an account meanwhile, the median of several starts.  Each is
+then stopped: from SIGTERM to exit.  The check is `--config.check` from exec to exit.  Memory is the resident set after
+every number was asked at 1,000 polls a second, the threads that took have gone, and three scrapes were served.  1
+number stands for none: a configuration without numbers is refused.
 """
 
 from __future__ import annotations
 
 import http.client
+import signal
 import socket
 import subprocess
 import sys
@@ -43,6 +44,7 @@ class Measured:
 
     numbers: int
     start_seconds: float
+    stop_seconds: float
     check_seconds: float
     rss_mib: float
     scrape_seconds: float
@@ -52,9 +54,16 @@ def run(options: Options, progress: Progress) -> Result:
     """Measure all sizes."""
     found = measure((1, 100) if options.quick else SIZES, options, progress)
     table = Table(
-        ("numbers", "exec to first scrape, s", "--config.check, s", "RSS, MiB"),
+        ("numbers", "exec to first scrape, s", "SIGTERM to exit, s", "--config.check, s", "RSS, MiB"),
         tuple(
-            (f"{m.numbers:,}", f"{m.start_seconds:.2f}", f"{m.check_seconds:.2f}", f"{m.rss_mib:.1f}") for m in found
+            (
+                f"{m.numbers:,}",
+                f"{m.start_seconds:.2f}",
+                f"{m.stop_seconds:.2f}",
+                f"{m.check_seconds:.2f}",
+                f"{m.rss_mib:.1f}",
+            )
+            for m in found
         ),
     )
     return Result((table,), tuple(_targets(found)))
@@ -74,7 +83,10 @@ def _measured(numbers: int, options: Options, progress: Progress) -> Measured:
         fleet = Fleet(numbers, endpoint.wait_for(r"serving (\S+)")[1], interval="1h")
         config = folder / "config.yml"
         fleet.write(config, fleet.accounts * ACCOUNT_RATE)
-        starts = [_start_seconds(config) for _ in range(int(options.pick(5 if numbers < 50_000 else 3, 1)))]
+        starts, stops = zip(
+            *(_start_and_stop_seconds(config) for _ in range(int(options.pick(5 if numbers < 50_000 else 3, 1)))),
+            strict=True,
+        )
         fleet.write(config, FILL_RATE)
         served = stack.enter_context(exporter(config))
         wait_ready(served.url)
@@ -90,7 +102,7 @@ def _measured(numbers: int, options: Options, progress: Progress) -> Measured:
         scrape_seconds = (served.cpu_seconds() - before) / times
         scraper.close()
     with _written(fleet) as path:
-        return Measured(numbers, median(starts), _check_seconds(path), rss, scrape_seconds)
+        return Measured(numbers, median(starts), median(stops), _check_seconds(path), rss, scrape_seconds)
 
 
 @contextmanager
@@ -101,7 +113,7 @@ def _written(fleet: Fleet) -> Iterator[Path]:
         yield path
 
 
-def _start_seconds(config: Path) -> float:
+def _start_and_stop_seconds(config: Path) -> tuple[float, float]:
     port = _free_port()
     with Child("exporter", f"--config.file={config}", f"--web.listen-address=127.0.0.1:{port}") as child:
 
@@ -113,7 +125,10 @@ def _start_seconds(config: Path) -> float:
             return False
 
         until(answers, "the exporter answers a scrape", every_seconds=RETRY_SECONDS)
-        return time.monotonic() - child.began
+        started_at = time.monotonic()
+        child.signal(signal.SIGTERM)
+        child.output()
+        return started_at - child.began, time.monotonic() - started_at
 
 
 def _check_seconds(config: Path) -> float:
@@ -141,5 +156,7 @@ def _targets(found: tuple[Measured, ...]) -> Iterator[Target]:
         start = by_size[numbers].start_seconds
         what = f"exec to first scrape, {numbers:,} number{'s' if numbers > 1 else ''}"
         yield Target(what, "≤ 0.6 s", f"{start:.2f} s", start <= 0.6)
+    stop = by_size[50_000].stop_seconds
+    yield Target("SIGTERM to exit, 50,000 numbers", "≤ 5 s", f"{stop:.2f} s", stop <= 5)
     check = by_size[50_000].check_seconds
     yield Target("check of a configuration of 50,000 numbers", "≤ 6 s", f"{check:.2f} s", check <= 6)
