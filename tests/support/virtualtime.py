@@ -12,11 +12,18 @@ from exporter.poller.workers import Job, Workers
 from tests.support.patience import PATIENCE_SECONDS
 
 
+def _held() -> threading.Lock:
+    """A lock for one thread to wait for until another releases it; a semaphore takes several times as long."""
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
 @dataclass(eq=False)
 class _Sleeper:
     """A thread that waits for its time to come, or for a notice."""
 
-    turn: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    turn: threading.Lock = field(default_factory=_held)
     wakes_at: float = 0.0
 
 
@@ -34,7 +41,7 @@ class VirtualTime:
         self.failures: list[BaseException] = []
         self._tie = itertools.count()
         self._sleepers: list[tuple[float, int, _Sleeper]] = []
-        self._yielded = threading.Semaphore(0)
+        self._yielded = _held()
         self._current: _Sleeper | None = None
 
     def monotonic(self) -> float:

@@ -15,6 +15,7 @@ from exporter.cams.library import connect_with
 from exporter.config import CredentialsConfig
 from exporter.errors import CredentialsError
 from exporter.model import Credential
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rawserver import Peer, RawServer, answering, authority, http, tls_context
 
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utc:DeprecationWarning")  # the library's own
@@ -160,7 +161,7 @@ def in_a_network_of_its_own(home: Path, **environment: str) -> list[object]:
         env={"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
         check=True,
     )
     found: list[object] = json.loads(done.stdout)
