@@ -23,7 +23,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"state"}),
     frozenset({"config"}),
     frozenset({"budget", "schedule", "history", "metrics", "yamlfile", "logs"}),
-    frozenset({"model", "errors", "spelling", "memory", "deflate", "signals", "streams", "threads"}),
+    frozenset({"model", "errors", "spelling", "memory", "deflate", "signals", "storefolder", "streams", "threads"}),
 )
 """From the roof to the ground; a part imports what stands below it."""
 
