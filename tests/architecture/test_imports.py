@@ -18,12 +18,12 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"check", "demo", "once", "reloads"}),
     frozenset({"app"}),
     frozenset({"web", "poller"}),
-    frozenset({"exposition"}),
-    frozenset({"collector", "cams", "storage"}),
+    frozenset({"exposition", "storage"}),
+    frozenset({"collector", "cams"}),
     frozenset({"state"}),
-    frozenset({"config"}),
+    frozenset({"config", "storefolder"}),
     frozenset({"budget", "schedule", "history", "metrics", "yamlfile", "logs"}),
-    frozenset({"model", "errors", "spelling", "memory", "deflate", "signals", "storefolder", "streams", "threads"}),
+    frozenset({"model", "errors", "spelling", "memory", "deflate", "signals", "streams", "threads"}),
 )
 """From the roof to the ground; a part imports what stands below it."""
 
