@@ -276,7 +276,9 @@ def _warned(config: Config) -> Config:
     for warning in config.warnings:
         logger.warning("configuration", extra=fields(warning=warning))
     for fault in config.key_faults:
-        logger.error("a key cannot be used, its account is refused until it can", extra=fields(error=fault))
+        logger.error(
+            "key file of no use: an account that has no key yet is refused until it has one", extra=fields(error=fault)
+        )
     return config
 
 

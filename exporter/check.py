@@ -58,7 +58,7 @@ def _environment_faults(config: Config) -> list[str]:
     looks: list[Callable[[], object]] = [partial(endpoint_of, config.api.endpoint, config.api.ca_file)]
     looks += [partial(proxy_for, url) for url in _urls(config)]
     if any(account.credentials.type == "default" for account in config.accounts):
-        looks += [partial(_look_at_key, name) for name in _KEY_VARIABLES if name in os.environ]
+        looks += [partial(_look_at_key, name) for name in _KEY_VARIABLES if os.environ.get(name)]
     faults: dict[str, None] = {}
     for look in looks:
         try:

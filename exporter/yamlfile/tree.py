@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 import yaml
 
 from exporter.errors import ConfigError
-from exporter.yamlfile.document import DATE, Document, KeyPath, Mapping, Sequence, cut, is_word, show
+from exporter.yamlfile.document import DATE, Document, KeyPath, Mapping, Sequence, is_word, show
 
 MAX_DEPTH = 32
 MAX_VALUES = 1_500_000
@@ -20,6 +20,9 @@ MAX_VALUES = 1_500_000
 
 MAX_NUMBER_CHARACTERS = 100
 """A longer number is infinite: Python refuses to read 4300 digits, and base 60 takes quadratic time."""
+
+MAX_SHOWN_NUMBER = 17
+"""Characters of a number that stands where a key should, as people write phone numbers and dates."""
 
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_TAGS = {None, _TAG + "str", _TAG + "map", _TAG + "seq"}
@@ -191,9 +194,7 @@ class Tree:
         if text == "<<":
             self._document.fault(path, "merge keys (<<) are not supported; write the keys out", line=line)
         elif not isinstance(value, str):
-            what = f"{cut(text) or 'nothing'}" if text is not None else "a list or mapping"
-            cure = f"quote it: {show(text)}" if text else "write KEY: VALUE"
-            self._document.fault(path, f"{what} is no string, as a key has to be; {cure}", line=line)
+            self._document.fault(path, _no_key(text), line=line)
         else:
             first = (*path, value)
             what = "is given twice, first in line {first}; keep one"
@@ -213,3 +214,12 @@ class Tree:
 
     def _fault(self, message: str) -> None:
         self._document.fault(self._path(), message, line=self._line)
+
+
+def _no_key(text: str | None) -> str:
+    """What is wrong with a key that is no string, written as `text`; a long number is not shown, it may be a secret."""
+    what = "a list or mapping" if text is None else text or "nothing"
+    cure = f"quote it: {show(text)}" if text else "write KEY: VALUE"
+    if text and len(text) > MAX_SHOWN_NUMBER:
+        what, cure = "a number", "quote it"
+    return f"{what} is no string, as a key has to be; {cure}"

@@ -232,13 +232,17 @@ LINES = [
     "? SECRET",
     "SECRET",
     "<<: SECRET",
+    "SECRET: x",
+    "{SECRET: x}",
     "access_key_secret: \tSECRET",
 ]
 """Slips of the pen: what YAML makes of them is seldom what was meant."""
 
 
 @pytest.mark.parametrize("line", LINES)
-@pytest.mark.parametrize("secret", ["wJalrXUtnFEMIK7MDENGbPxRfiCYEX", "CAISgQJ1q6Ft5B2yf+d/DhqtU2rWfVUyCjEk/Pud=="])
+@pytest.mark.parametrize(
+    "secret", ["wJalrXUtnFEMIK7MDENGbPxRfiCYEX", "CAISgQJ1q6Ft5B2yf+d/DhqtU2rWfVUyCjEk/Pud==", "73019458201947362810"]
+)
 def test_no_slip_of_the_pen_shows_a_secret(tmp_path: Path, line: str, secret: str) -> None:
     block = f"      type: access_key\n      {line}\n" if not line.startswith("{") else f"      {line}\n"
     path = tmp_path / "config.yml"

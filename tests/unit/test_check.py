@@ -251,7 +251,7 @@ def test_a_proxy_of_no_use_to_sts_is_a_fault_too(tmp_path: Path, monkeypatch: py
     assert "add sts.aliyuncs.com to NO_PROXY" in fault
 
 
-@pytest.mark.parametrize("value", ["YourAccessKeyId", "LTAI5t,s3cr3t", '"LTAI5t"', "<id>", ""])
+@pytest.mark.parametrize("value", ["YourAccessKeyId", "LTAI5t,s3cr3t", '"LTAI5t"', "<id>", "LTAI5t\n"])
 def test_a_key_of_the_environment_that_is_none_is_a_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
@@ -259,6 +259,9 @@ def test_a_key_of_the_environment_that_is_none_is_a_fault(
     monkeypatch.setenv(f"{KEY}_ID", value)
     (fault,) = checked(written(tmp_path, ACCOUNTS))
     assert fault.startswith(f"{KEY}_ID: ")
+    monkeypatch.setenv(f"{KEY}_ID", "")  # as if it were not there: the chain goes on
+    assert checked(written(tmp_path, ACCOUNTS)) == []
+    monkeypatch.setenv(f"{KEY}_ID", value)
     key = "credentials: {type: access_key, access_key_id: i, access_key_secret: s}"
     assert checked(written(tmp_path, f"accounts: [{{name: main, {key}, numbers: [{NUMBER}]}}]")) == []
 
