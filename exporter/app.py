@@ -191,9 +191,16 @@ class App:
     def _restored(self, path: Path | None) -> Storage | None:
         if path is None:
             return None
-        kept = Storage(path, self._state, self._clock)
+        kept = Storage(path, self._state, self._clock, guards=self._guards, learn=self._learn)
         kept.open()
         return kept
+
+    def _guards(self) -> Mapping[str, float]:
+        return {name: account.poller.status().guard_seconds for name, account in list(self._accounts.items())}
+
+    def _learn(self, guards: Mapping[str, float]) -> None:
+        for name, account in list(self._accounts.items()):
+            account.poller.learn_path(guards.get(name, 0.0))
 
     def _apply(self, config: Config) -> None:
         """Build what is new, which may fail; then swap it in, which may not."""

@@ -1,5 +1,7 @@
 """Each number's last answer on disk, so that a restart has no blind spot (`--storage.path`).
 
+Beside them each account's guard: what throttles taught about its path (see `budget`).
+
 SQLite, one transaction a save: a crash loses what came since the last save, never the store.  A restored status keeps
 its true success time, hence goes stale when it should.  What is read is checked and bounded as an answer of the API is.
 
@@ -18,10 +20,11 @@ import math
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, wait
 from pathlib import Path
 
+from exporter.budget import MAX_GUARD_SECONDS
 from exporter.cams.answers import MAX_TEXT, Redaction
 from exporter.logs import fields
 from exporter.model import KNOWN_STATUSES, Clock, NumberKey, PhoneNumber
@@ -62,12 +65,16 @@ _COLUMNS = (
     "success_unix",
     "status_since_unix",
 )
-_SCHEMA = """CREATE TABLE answers (
+_ANSWERS = """CREATE TABLE answers (
     account TEXT NOT NULL, cust_space_id TEXT NOT NULL, phone_number TEXT NOT NULL,
     status TEXT NOT NULL, extra_statuses TEXT NOT NULL, phone_number_id TEXT NOT NULL, request_id TEXT NOT NULL,
     success_unix REAL NOT NULL, status_since_unix REAL NOT NULL,
     PRIMARY KEY (account, cust_space_id, phone_number)
 ) WITHOUT ROWID"""
+_GUARDS = "CREATE TABLE guards (account TEXT NOT NULL PRIMARY KEY, seconds REAL NOT NULL) WITHOUT ROWID"
+
+Guards = Mapping[str, float]
+"""Accounts and their guards in seconds."""
 
 _MAX_VALUE_BYTES = 64 << 10
 """More than a row of ours ever has."""
@@ -99,16 +106,31 @@ class _Harmed(Exception):  # noqa: N818 - a state of the store, not of this prog
 
 
 class Storage:
-    """The store in `folder`, which is made if need be; its files are closed to others."""
+    """The store in `folder`, which is made if need be; its files are closed to others.
 
-    def __init__(self, folder: Path, state: State, clock: Clock, busy_seconds: float = BUSY_SECONDS) -> None:
+    `guards` tells the guards to be saved; `learn` takes over those that were.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        state: State,
+        clock: Clock,
+        *,
+        guards: Callable[[], Guards] = dict,
+        learn: Callable[[Guards], None] = lambda _: None,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> None:
         self._busy_seconds = busy_seconds
+        self._guards = guards
+        self._learn = learn
         self._state = state
         self._clock = clock
         self._folder = Folder(folder)
         self._path = folder / FILE
         self._is_restored = False
         self._saved: dict[NumberKey, float | None] | None = None  # None: nobody knows what the store holds
+        self._saved_guards: Guards = {}
         self._stamp: _Stamp = None
         self._well = False
         self._failing = False
@@ -219,14 +241,17 @@ class Storage:
         if self._is_restored:
             return 0
         remembered: dict[NumberKey, Remembered] = {}
+        guards: Guards = {}
         if _stamp(self._path) is not None:
             numbers = {record.number.key: record.number for record in self._state.snapshot().numbers}
             try:
                 with self._connected() as store:
                     remembered = _rows(store, numbers)
+                    guards = _stored_guards(store, self._guards().keys())
             except _Harmed as error:
                 self._set_aside(error)
         restored = self._state.restore(remembered)
+        self._learn(guards)
         self._is_restored = True
         logger.info("answers restored", extra=fields(path=self._folder.path, numbers=restored))
         return restored
@@ -235,17 +260,19 @@ class Storage:
         records = {record.number.key: record for record in self._state.snapshot().numbers if record.success_unix}
         if _stamp(self._path) != self._stamp:  # somebody else wrote to it, or took it away
             self._saved = None
-        if self._saved == {key: record.success_unix for key, record in records.items()}:
+        guards = {account: milli for account, seconds in self._guards().items() if (milli := round(seconds, 3))}
+        times = {key: record.success_unix for key, record in records.items()}
+        if self._saved == times and self._saved_guards == guards:
             return
         try:
-            self._write(records)
+            self._write(records, guards)
         except _Harmed as error:
             self._set_aside(error)
-            self._write(records)
-        self._saved = {key: record.success_unix for key, record in records.items()}
+            self._write(records, guards)
+        self._saved, self._saved_guards = times, guards
         self._stamp = _stamp(self._path)
 
-    def _write(self, records: Mapping[NumberKey, NumberState]) -> None:
+    def _write(self, records: Mapping[NumberKey, NumberState], guards: Guards) -> None:
         saved = self._saved
         with self._connected(check=saved is None) as store:
             if saved is None:
@@ -260,6 +287,8 @@ class Storage:
                 "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (_row(key, record) for key, record in changed),
             )
+            store.execute("DELETE FROM guards")
+            store.executemany("INSERT INTO guards VALUES (?, ?)", guards.items())
 
     @contextlib.contextmanager
     def _connected(self, *, check: bool = True) -> Iterator[sqlite3.Connection]:
@@ -312,12 +341,13 @@ def _stamp(path: Path) -> _Stamp:
 
 
 def _check_schema(store: sqlite3.Connection) -> None:
-    """Make the table in an empty store; raises _Harmed where something else is there, be it a trigger."""
-    found = store.execute("SELECT sql FROM sqlite_master").fetchall()
-    if not found:
-        store.execute(_SCHEMA)
-    elif found != [(_SCHEMA,)]:
+    """Make the tables that are not there; raises _Harmed where something else is, be it a trigger."""
+    found = {sql for (sql,) in store.execute("SELECT sql FROM sqlite_master")}
+    if found - {_ANSWERS, _GUARDS}:
         raise _Harmed("it has another schema: another version of this exporter wrote it, or another program")
+    for table in (_ANSWERS, _GUARDS):
+        if table not in found:
+            store.execute(table)
 
 
 def _row(key: NumberKey, record: NumberState) -> tuple[object, ...]:
@@ -341,6 +371,15 @@ def _rows(store: sqlite3.Connection, numbers: Mapping[NumberKey, PhoneNumber]) -
         if number is not None:
             found[key] = _remembered(row[3:], Redaction(number))
     return found
+
+
+def _stored_guards(store: sqlite3.Connection, accounts: Collection[str]) -> Guards:
+    """What is stored of `accounts`, but for what no account ever learns."""
+    return {
+        account: seconds
+        for account, seconds in store.execute("SELECT account, seconds FROM guards")
+        if account in accounts and isinstance(seconds, float) and 0 < seconds <= MAX_GUARD_SECONDS
+    }
 
 
 def _remembered(values: tuple[object, ...], redaction: Redaction) -> Remembered:

@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from exporter.model import SystemClock
 from exporter.simulator import Simulator, World
 from exporter.state import State
@@ -38,6 +40,27 @@ def test_a_restart_has_no_blind_spot(tmp_path: Path) -> None:
             assert set(statuses(after).values()) == {"VERIFIED"}
             for phone in phones(5):
                 assert value(after, SUCCESS_TIME, phone_number=phone) == value(before, SUCCESS_TIME, phone_number=phone)
+
+
+def test_what_the_path_taught_outlives_a_restart(tmp_path: Path) -> None:
+    """Requests take up to 0.4 s longer than others to the API: at the quota's pace that throttles within seconds."""
+    world = World()
+    world.jitter_seconds = 0.4
+    section = fleet(world, 300, qps=10)
+    folder = f"--storage.path={tmp_path}/state"
+    effective = "cams_api_effective_qps"
+    with Simulator(world) as simulator:
+        settings = config(simulator.url, [section], scrape_interval="10s")
+        with ExporterProcess(settings, folder) as exporter:
+            until(lambda: world.outcomes()["Throttling.User"] >= 3, "the path teaches")
+        simulator.stop()
+        with contextlib.closing(sqlite3.connect(tmp_path / "state" / "answers.sqlite3")) as store:
+            ((guard_seconds,),) = store.execute("SELECT seconds FROM guards")
+        with ExporterProcess(settings, folder) as exporter:
+            after = value(exporter.scrape(), effective)
+    assert after is not None
+    assert guard_seconds > 0
+    assert after == pytest.approx(10 / (1 + guard_seconds), rel=0.01)
 
 
 def stored(folder: Path) -> dict[str, float]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import shutil
 import sqlite3
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -613,3 +614,61 @@ def test_a_number_that_is_shown_masked_is_not_restored_in_full(tmp_path: Path) -
     storage.stop()
     (record,) = made.snapshot().numbers
     assert record.phone_number_id == "id of 44***00"
+
+
+def guarded(folder: Path, guards: Mapping[str, float], learnt: dict[str, float]) -> Storage:
+    """A store that keeps `guards` and gives those that it kept to `learnt`."""
+    made = State(FakeClock())
+    return Storage(folder, made, FakeClock(), guards=lambda: guards, learn=learnt.update)
+
+
+def test_what_accounts_learnt_about_their_paths_is_kept(tmp_path: Path) -> None:
+    """To the millisecond, and for accounts that are there."""
+    storage = guarded(tmp_path, {"care": 0.17649, "shop": 0.0, "gone": 0.2}, {})
+    storage.save()
+    storage.stop()
+    learnt: dict[str, float] = {}
+    storage = guarded(tmp_path, {"care": 0.0, "shop": 0.0}, learnt)
+    assert storage.restore() == 0
+    storage.stop()
+    assert learnt == {"care": 0.176}
+
+
+def test_a_guard_that_changed_is_saved_though_no_answer_did(tmp_path: Path) -> None:
+    guards = {"main": 0.1}
+    storage = guarded(tmp_path, guards, {})
+    storage.save()
+    first = (tmp_path / STORE).stat().st_mtime_ns
+    storage.save()
+    assert (tmp_path / STORE).stat().st_mtime_ns == first, "nothing changed"
+    guards["main"] = 0.15
+    storage.save()
+    storage.stop()
+    learnt: dict[str, float] = {}
+    storage = guarded(tmp_path, guards, learnt)
+    storage.restore()
+    storage.stop()
+    assert learnt == {"main": 0.15}
+
+
+@pytest.mark.parametrize("absurd", [-0.1, 0.0, 0.36, 1e300, math.inf, "much", b"\0"])
+def test_an_absurd_guard_in_the_store_is_ignored(tmp_path: Path, absurd: object) -> None:
+    storage = guarded(tmp_path, {"main": 0.1, "other": 0.2}, {})
+    storage.save()
+    storage.stop()
+    with contextlib.closing(sqlite3.connect(tmp_path / STORE)) as store, store:
+        store.execute("UPDATE guards SET seconds = ? WHERE account = 'main'", (absurd,))
+    learnt: dict[str, float] = {}
+    storage = guarded(tmp_path, {"main": 0.0, "other": 0.0}, learnt)
+    storage.restore()
+    storage.stop()
+    assert learnt == {"other": 0.2}
+
+
+def test_a_store_from_before_guards_were_kept_keeps_its_answers(tmp_path: Path) -> None:
+    clock = FakeClock()
+    saved(tmp_path, clock, "VERIFIED")
+    with contextlib.closing(sqlite3.connect(tmp_path / STORE)) as store, store:
+        store.execute("DROP TABLE guards")
+    made, found = restored(tmp_path, clock, 1)
+    assert (found, shown(made)) == (1, ["VERIFIED"])
