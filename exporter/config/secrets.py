@@ -16,7 +16,8 @@ MAX_BYTES = 64 << 10
 """STS tokens have about a thousand."""
 
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
-_ASSIGNED = re.compile(r"(?:export\s+)?[A-Za-z_]*(?:key|secret|token|id)[A-Za-z_]*\s*[=:]\s*[^=\s].*", re.IGNORECASE)
+_ASSIGNED = re.compile(r"(?:export\s+)?[A-Za-z_]*(?:key|secret|token|id)[A-Za-z_]*\s*[=:]\s*[^=\s]", re.IGNORECASE)
+_MAX_NAME = 200
 _PLACEHOLDER = re.compile(
     r"<.*>|\[.*\]|\{\{.*\}\}|%[^%]*%|\$\(?\w+\)?|.*\$\{.*|(.)\1{3,}|.*(?:\.\.\.|\*\*\*).*|your.*"
     r"|(?:change|replace|fill|insert)[\W_]?(?:me|this|it|in|with|your).*|todo|tbd|placeholder|dummy|example",
@@ -30,14 +31,13 @@ def parse_key(text: str) -> str:
         raise ValueError("is empty; write the key")
     if is_placeholder(text):
         raise ValueError("is a placeholder; write the real key")
-    lines = text.splitlines()
     if text[0] == "{" and text[-1] == "}":
         raise ValueError("is JSON; write the value alone")
     if "," in text and "accesskey" in re.sub("[ _]", "", text).lower():
         raise ValueError("is the console's CSV file; write the ID alone to one file and the secret alone to another")
-    if len(lines) > 1:
-        raise ValueError(f"holds {len(lines)} lines; write the key alone, on one line")
-    if _ASSIGNED.fullmatch(text):
+    if (lines := len(text.splitlines())) > 1:
+        raise ValueError(f"holds {lines} lines; write the key alone, on one line")
+    if _ASSIGNED.match(text[:_MAX_NAME]):
         raise ValueError("holds a name and a value; write the value alone")
     if text[0] in "\"'" or text[-1] in "\"'":
         raise ValueError("is in quotes that would count as a part of it; write the key without them")
