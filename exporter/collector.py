@@ -58,6 +58,7 @@ class CamsCollector(Collector):
         self._counters = counters
         self._reload_status = reload_status
         build = {"version": version, "revision": revision, "python_version": platform.python_version()}
+        self._spaces: dict[str, tuple[Sequence[str], list[Series]]] = {}  # by account, as long as they are the same
         self._build = Series(metrics.BUILD_INFO.name, build.items())
 
     def collect(self) -> Iterator[Family]:
@@ -67,10 +68,24 @@ class CamsCollector(Collector):
         for metric, samples in self.own_samples(snapshot, accounts):
             yield _own_family(metric, samples)
 
+    def _space_samples(self, accounts: Sequence[AccountStatus]) -> list[Sample]:
+        """Whether each space is let in.  There may be as many spaces as numbers: their series are spelled once."""
+        old, self._spaces = self._spaces, {}
+        samples: list[Sample] = []
+        for account in accounts:
+            spaces, series = old.get(account.account, ((), []))
+            if spaces is not account.spaces:
+                spaces, series = account.spaces, _space_series(account.account, account.spaces)
+            self._spaces[account.account] = spaces, series
+            refused = account.refused_spaces
+            samples += [(one, float(space not in refused)) for space, one in zip(spaces, series, strict=True)]
+        return samples
+
     def own_samples(self, snapshot: Snapshot, accounts: Sequence[AccountStatus]) -> list[tuple[Metric, list[Sample]]]:
         """What is to be said about accounts and about the exporter itself, in the catalogue's order."""
         found = dict(self._counters.samples())
         found |= dict(_account_samples(accounts))
+        found[metrics.SPACE_UP] = self._space_samples(accounts)
         found |= {
             metrics.BUILD_INFO: [(self._build, 1.0)],
             metrics.RELOAD_SUCCESSFUL: [(_RELOAD_SUCCESSFUL, float(self._reload_status.successful))],
@@ -80,6 +95,11 @@ class CamsCollector(Collector):
         if self._storage_up is not None:
             found[metrics.STORAGE_UP] = [(_STORAGE_UP, float(self._storage_up()))]
         return [(metric, found[metric]) for metric in self._metrics if metric in found]
+
+
+def _space_series(account: str, spaces: Sequence[str]) -> list[Series]:
+    labels = metrics.SPACE_UP.labels
+    return [Series(metrics.SPACE_UP.name, zip(labels, (account, space), strict=True)) for space in spaces]
 
 
 def number_families(snapshot: Snapshot) -> Iterator[Family]:

@@ -82,9 +82,15 @@ STATUS_CHANGE = Metric(
 ACCOUNT_UP = Metric(
     "cams_account_up",
     "gauge",
-    "0 while the API refuses the account as a whole (key, permission, subscription, clock), else 1. "
+    "0 while the API refuses the account as a whole (key, subscription, clock), or each of its spaces, else 1. "
     f"{_CACHED.capitalize()}.",
     ("account",),
+)
+SPACE_UP = Metric(
+    "cams_account_space_up",
+    "gauge",
+    f"0 while the API forbids every number of the space, else 1. {_CACHED.capitalize()}.",
+    ("account", "cust_space_id"),
 )
 ACCOUNT_NUMBERS = Metric(
     "cams_account_phone_numbers", "gauge", "Phone numbers configured for the account.", ("account",)
@@ -174,6 +180,7 @@ CATALOGUE: tuple[Metric, ...] = (
     LAST_SUCCESS,
     STATUS_CHANGE,
     ACCOUNT_UP,
+    SPACE_UP,
     ACCOUNT_NUMBERS,
     ACCOUNT_INTERVAL,
     ACCOUNT_LAG,

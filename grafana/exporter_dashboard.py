@@ -72,7 +72,7 @@ def _summary(it: board.Board) -> None:
         (
             Text(
                 "Accounts refused",
-                "Accounts that the API refuses as a whole: key, permission, subscription or clock.",
+                "Accounts that the API refuses as a whole: key, subscription or clock, or permission for every space.",
                 ("CamsAccountRefused", "CamsCredentialsFailing"),
             ),
             f"sum(1 - min by (account) ({of_account(metrics.ACCOUNT_UP)}))",
@@ -128,6 +128,7 @@ def _summary(it: board.Board) -> None:
 
 def _accounts(it: board.Board) -> None:
     state = f"min by (account) ({of_account(metrics.ACCOUNT_UP)})"
+    spaces = f"min by (account, cust_space_id) ({of_account(metrics.SPACE_UP)})"
     it.add(
         states(
             Text(
@@ -146,21 +147,23 @@ def _accounts(it: board.Board) -> None:
     columns = (
         Column("account", "Account"),
         Column("Value #A", "State", colours=_ACCOUNT_STATE),
-        Column("Value #B", "Numbers", unit="short"),
-        Column("Value #C", "Interval", unit="s"),
-        Column("Value #D", "One pass takes", unit="s"),
-        Column("Value #E", "Budget", unit="reqps"),
-        Column("Value #F", "Effective", unit="reqps"),
-        Column("Value #G", "Lag", unit="s", steps=api_rows.LATE),
+        Column("Value #B", "Spaces refused", unit="short", steps=BAD_IF_ANY),
+        Column("Value #C", "Numbers", unit="short"),
+        Column("Value #D", "Interval", unit="s"),
+        Column("Value #E", "One pass takes", unit="s"),
+        Column("Value #F", "Budget", unit="reqps"),
+        Column("Value #G", "Effective", unit="reqps"),
+        Column("Value #H", "Lag", unit="s", steps=api_rows.LATE),
     )
     text = Text(
         "Accounts",
         "One pass takes: polling every number of the account once at its qps. Where that exceeds the interval, "
         "polling is continuous and all numbers lag alike. Budget and effective rate are sums over replicas.",
-        ("CamsAccountRefused", "CamsBudgetTooSmall"),
+        ("CamsAccountRefused", "CamsSpaceRefused", "CamsBudgetTooSmall"),
     )
     asked = rows(
         state,
+        f"sum by (account) (1 - {spaces})",
         f"max by (account) ({of_account(metrics.ACCOUNT_NUMBERS)})",
         f"max by (account) ({of_account(metrics.ACCOUNT_INTERVAL)})",
         queries.pass_seconds(),
@@ -169,6 +172,22 @@ def _accounts(it: board.Board) -> None:
         f"max by (account) ({of_account(metrics.ACCOUNT_LAG)})",
     )
     it.add(listing(text, asked, columns, empty="no data", sort="Account"), width=14, height=9)
+    text = Text(
+        "Refused spaces",
+        "Spaces all of whose numbers are forbidden, on one replica at least; their numbers are then probed in turn "
+        "until one is let in.",
+        ("CamsSpaceRefused",),
+    )
+    columns_of_spaces = (
+        Column("account", "Account"),
+        Column("cust_space_id", "Space"),
+        Column("Value #A", "State", colours={"0": ("refused", RED)}),
+        Column("Value #B", "Numbers", unit="short"),
+    )
+    refused = f"{spaces} == 0"
+    polled = f"count by (account, cust_space_id) (group by ({queries.NUMBER}) ({of_account(metrics.INFO)}))"
+    asked = rows(refused, f"{polled} and on (account, cust_space_id) {refused}")
+    it.add(listing(text, asked, columns_of_spaces, empty="none", sort="Account"), width=24, height=5)
 
 
 def _processes(it: board.Board) -> None:

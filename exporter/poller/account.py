@@ -20,7 +20,7 @@ from exporter.cams.codes import INTERNAL_ERROR
 from exporter.errors import ApiError, Kind, Stopped
 from exporter.logs import fields
 from exporter.metrics import Counters
-from exporter.model import AccountStatus, Answer, Clock, NumberKey, PhoneNumber, Refused, Slot, Wait
+from exporter.model import AccountStatus, Answer, Clock, NumberKey, PhoneNumber, Slot, Wait
 from exporter.poller.bounds import HAND_OUT_SECONDS, Places
 from exporter.poller.gate import Gate
 from exporter.poller.journal import Journal
@@ -213,8 +213,6 @@ class AccountPoller:
         """How polling goes now."""
         with self._lock:
             now = self._clock.monotonic()
-            reason = self._refusal.reason
-            refused_spaces = {space: _refused(error) for space, error in self._refusal.refused_spaces.items()}
             return AccountStatus(
                 account=self.account,
                 phone_numbers=self._numbers,
@@ -223,9 +221,9 @@ class AccountPoller:
                 budget_qps=self._budget.qps,
                 effective_qps=self._budget.effective_qps(now),
                 in_flight=self._places.in_flight,
-                refused=None if reason is None else _refused(reason),
+                refused=self._refusal.reason,
                 spaces=self._refusal.spaces,
-                refused_spaces=refused_spaces,
+                refused_spaces=self._refusal.refused_spaces,
                 guard_seconds=self._budget.guard_seconds(now),
             )
 
@@ -387,7 +385,3 @@ class AccountPoller:
             poll.client.renew_credentials()
         for breaker in changed:
             self._journal.changed(breaker.space, breaker.reason)
-
-
-def _refused(error: ApiError) -> Refused:
-    return Refused(error.code, error.message, error.request_id)

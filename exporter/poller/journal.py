@@ -7,7 +7,7 @@ import logging
 from exporter.errors import ApiError
 from exporter.logs import fields
 from exporter.metrics import Counters
-from exporter.model import Answer, PhoneNumber
+from exporter.model import Answer, PhoneNumber, Refused
 from exporter.state import State
 
 logger = logging.getLogger(__name__)
@@ -60,14 +60,18 @@ class Journal:
             extra=fields(**number.identity(), **_facts(error), error=number.redacted(error.message)),
         )
 
-    def changed(self, space: str | None, reason: ApiError | None) -> None:
+    def changed(self, space: str | None, reason: Refused | None) -> None:
         """A space, or the account where `space` is None, is refused from now on for `reason`, or let in again."""
         scope = "the account" if space is None else "a space"
         where = {"account": self._account} | ({} if space is None else {"cust_space_id": space})
         if reason is None:
             logger.info("%s is let in again", scope, extra=fields(**where))
         else:
-            logger.error("%s is refused, probing it from now on", scope, extra=fields(**where, **_facts(reason)))
+            logger.error(
+                "%s is refused, probing it from now on",
+                scope,
+                extra=fields(**where, code=reason.code, request_id=reason.request_id),
+            )
 
     def _count_request(self, elapsed_seconds: float, is_retry: bool) -> None:
         self._counters.request(self._account, elapsed_seconds)

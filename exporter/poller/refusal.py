@@ -19,7 +19,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, KeysView, Mapping
 
 from exporter.errors import ApiError, Kind
-from exporter.model import NumberKey
+from exporter.model import NumberKey, Refused
 
 ERRORS_TO_REFUSE = 3
 MIN_PROBE_SECONDS = 10.0
@@ -37,7 +37,7 @@ class Breaker:
 
     def __init__(self, space: str | None = None) -> None:
         self.space = space
-        self.reason: ApiError | None = None
+        self.reason: Refused | None = None
         """The error that opened it, or the last probe's; None while it is closed."""
         self.turn: OrderedDict[NumberKey, None] = OrderedDict()
         """Of a space, the numbers that are forbidden; of a refused account, all.  The first is probed next."""
@@ -49,13 +49,13 @@ class Breaker:
         """Whether the scope is refused now."""
         return self.reason is not None
 
-    def refuse(self, error: ApiError, now: float) -> bool:
+    def refuse(self, reason: Refused, now: float) -> bool:
         """The scope is refused; tells whether that is news."""
         is_news = not self.is_open
         if is_news:
             self._probed_at = now
             self._is_urgent = False
-        self.reason = error
+        self.reason = reason
         return is_news
 
     def restore(self) -> bool:
@@ -95,7 +95,7 @@ class Refusal:
         self._open: dict[str, Breaker] = {}  # refused spaces, the one that is probed next first
         self._errors_in_a_row = 0
         self._last_success: NumberKey | None = None
-        self._last_forbidden: ApiError | None = None
+        self._last_forbidden: Refused | None = None
         self._space_probed_at = -math.inf
 
     def configure(self, keys: KeysView[NumberKey]) -> None:
@@ -112,12 +112,12 @@ class Refusal:
             self._open.pop(space, None)
 
     @property
-    def refused_spaces(self) -> Mapping[str, ApiError]:
+    def refused_spaces(self) -> Mapping[str, Refused]:
         """The spaces that are refused, and why."""
         return {space: breaker.reason for space, breaker in self._open.items() if breaker.reason is not None}
 
     @property
-    def reason(self) -> ApiError | None:
+    def reason(self) -> Refused | None:
         """Why nothing of the account is let in: it is refused, or each of its spaces is; None where neither is so."""
         if self.spaces and len(self._open) == len(self.spaces):
             return self.account.reason or self._last_forbidden
@@ -133,7 +133,7 @@ class Refusal:
         elif error.kind is Kind.PERMISSION:
             changed = [self._accepted(), self._is_forbidden(key, error, now)]
         elif error.kind is Kind.ACCOUNT:
-            changed = [self._rejected(error, now)]
+            changed = [self._rejected(key, error, now)]
         return [breaker for breaker in changed if breaker is not None]
 
     def is_held(self, key: NumberKey) -> bool:
@@ -173,11 +173,11 @@ class Refusal:
         self._errors_in_a_row = 0
         return self.account if self.account.restore() else None
 
-    def _rejected(self, error: ApiError, now: float) -> Breaker | None:
+    def _rejected(self, key: NumberKey, error: ApiError, now: float) -> Breaker | None:
         """An error of the account."""
         self._errors_in_a_row += 1
         is_certain = self._errors_in_a_row >= ERRORS_TO_REFUSE or not error.sent  # there is no credential to send with
-        if not is_certain or not self.account.refuse(error, now):
+        if not is_certain or not self.account.refuse(_why(key, error), now):
             return None
         self.account.turn = OrderedDict.fromkeys(self._keys)
         if self._last_success is not None and self._last_success in self.account.turn:
@@ -201,8 +201,13 @@ class Refusal:
         name = key.cust_space_id
         space = self._forbidden.setdefault(name, Breaker(name))
         space.turn.setdefault(key)
-        self._last_forbidden = error
-        if (not space.is_open and len(space.turn) < self._counts[name]) or not space.refuse(error, now):
+        self._last_forbidden = reason = _why(key, error)
+        if (not space.is_open and len(space.turn) < self._counts[name]) or not space.refuse(reason, now):
             return None
         self._open[name] = space
         return space
+
+
+def _why(key: NumberKey, error: ApiError) -> Refused:
+    """Without the number, which is one of many here, and may be shown in another way by and by."""
+    return Refused(error.code, error.message.replace(key.phone_number, "…"), error.request_id)

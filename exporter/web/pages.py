@@ -17,7 +17,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from exporter.model import AccountStatus, PhoneNumber
+from exporter.model import AccountStatus, PhoneNumber, Refused
 from exporter.state import Details, Snapshot
 from exporter.web import listing, paths, wording
 from exporter.web.query import Query, Sort
@@ -31,7 +31,11 @@ Advice = Callable[[str], str]
 """From an error code to what to do about it."""
 
 _MAX_OPEN_ACCOUNTS = 6
-"""With more accounts than this their table is folded away, unless one of them is refused."""
+"""With more accounts than this their table is folded away, unless one of them or a space is refused."""
+
+
+_MAX_REFUSED_SPACES = 20
+"""Refused spaces of an account that the page names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +112,9 @@ def numbers_page(
         "accounts": accounts,
         "account_choices": _with_chosen([account.account for account in accounts], query.account),
         "status_choices": _with_chosen(counts.statuses, query.status),
-        "refused": {account.account for account in accounts if not account.up},
-        "open_accounts": len(accounts) <= _MAX_OPEN_ACCOUNTS or not all(account.up for account in accounts),
+        "by_name": {account.account: account for account in accounts},
+        "refused_spaces": {account.account: _first_refused(account) for account in accounts},
+        "open_accounts": len(accounts) <= _MAX_OPEN_ACCOUNTS or any(map(_is_in_trouble, accounts)),
         "Sort": Sort,
     }
     return site.page("numbers.html", values)
@@ -147,6 +152,15 @@ def number_address(number: PhoneNumber) -> str:
     """The address of a number's page, relative to ``/numbers``; names the number by its label."""
     parameters = {"account": number.account, "space": number.cust_space_id, "number": number.label}
     return f"{paths.NUMBER[1:]}?{urlencode(parameters, errors='replace')}"
+
+
+def _is_in_trouble(account: AccountStatus) -> bool:
+    return not account.up or bool(account.refused_spaces)
+
+
+def _first_refused(account: AccountStatus) -> Sequence[tuple[str, Refused]]:
+    """The refused spaces that the page names, in the order of their IDs."""
+    return sorted(account.refused_spaces.items(), key=lambda found: found[0])[:_MAX_REFUSED_SPACES]
 
 
 def _with_chosen(choices: Sequence[str], chosen: str) -> Sequence[str]:

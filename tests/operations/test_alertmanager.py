@@ -95,8 +95,23 @@ def test_one_notification_an_account() -> None:
 def test_a_refused_account_mutes_what_follows_from_it() -> None:
     """Every alert on its numbers, its requests and its budget; not what says why it is refused."""
     muted = {name for name, _ in muted_by(of("CamsAccountRefused", "critical"))}
-    assert muted >= NUMBERS | {"CamsFleetUnverifiedDrop", "CamsApiErrorRatioHigh", "CamsApiThrottled"}
+    assert muted >= NUMBERS | {
+        "CamsSpaceRefused",
+        "CamsFleetUnverifiedDrop",
+        "CamsApiErrorRatioHigh",
+        "CamsApiThrottled",
+    }
     assert muted.isdisjoint({"CamsCredentialsFailing", "CamsExporterDown", "CamsExporterAbsent"})
+
+
+def test_a_refused_space_mutes_the_alerts_on_its_numbers_and_nothing_else() -> None:
+    assert {name for name, _ in muted_by(of("CamsSpaceRefused", "critical"))} == NUMBERS
+    (rule,) = [
+        one
+        for one in rulebook.load(FILE)["inhibit_rules"]
+        if one["source_matchers"] == ['alertname="CamsSpaceRefused"']
+    ]
+    assert "cust_space_id" in rule["equal"]
 
 
 def test_a_replica_that_is_refused_mutes_nothing() -> None:

@@ -280,5 +280,6 @@ def test_the_series_counted_in_the_sizing_page_are_those_exposed() -> None:
         until(lambda: exporter.get("/-/ready")[0] == 200, "ready")
         labels = [{label for label, _ in has} for _, has in exporter.scrape()]
     numbers = sum("phone_number" in one for one in labels)
-    accounts = sum("account" in one for one in labels) - numbers
-    assert [numbers / 3, accounts, len(labels) - numbers - accounts] == said
+    accounts = sum("account" in one and "cust_space_id" not in one for one in labels)
+    spaces = sum("cust_space_id" in one for one in labels) - numbers
+    assert [numbers / 3, accounts, spaces, len(labels) - numbers - accounts - spaces] == said

@@ -94,7 +94,9 @@ STEPS = st.lists(
 @given(FLEETS, STEPS, st.sampled_from(Format))
 def test_every_scrape_equals_the_reference(fleet: list[PhoneNumber], steps: list[Step], fmt: Format) -> None:
     """Scraped after each step, so that whatever is kept from the scrape before is put to the test."""
-    exposed = Exposed([AccountStatus(account, 3, 60.0, 0.1, 5.0, 2.5, 3) for account in ACCOUNTS], ["time\nout"])
+    exposed = Exposed(
+        [AccountStatus(account, 3, 60.0, 0.1, 5.0, 2.5, 3, None, ACCOUNTS) for account in ACCOUNTS], ["time\nout"]
+    )
     for step in (configured(fleet), *steps):
         step(exposed)
         shown = exposed.exposition.scrape(fmt)

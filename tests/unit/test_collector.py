@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from prometheus_client import disable_created_metrics
 from prometheus_client.core import Metric as Family
 
 from exporter.collector import CamsCollector, ReloadStatus
 from exporter.errors import ApiError, Kind
+from exporter.exposition import Format
 from exporter.metrics import CATALOGUE, Counters
 from exporter.model import AccountStatus, Answer, Refused
 from exporter.state import State
 from tests.support.clock import FakeClock
+from tests.support.exposing import Exposed
 from tests.support.numbers import number
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
@@ -155,6 +158,28 @@ def test_the_exporters_clock_is_that_of_the_timestamps_beside_it() -> None:
 def test_a_refused_account_is_not_up() -> None:
     refused = AccountStatus("main", 1, 60.0, 0.0, 5.0, 5.0, 0, refused=Refused("InvalidAccessKeyId.NotFound"))
     assert Scraped(state_of("VERIFIED"), [refused]).values("cams_account_up") == {(): 0.0}
+
+
+def test_each_space_is_up_unless_it_is_refused() -> None:
+    account = replace(ACCOUNT, spaces=("cams-1", "cams-2"), refused_spaces={"cams-2": Refused("Forbidden.RAM")})
+    (family,) = [
+        one for one in Scraped(state_of("VERIFIED"), [account]).families if one.name == "cams_account_space_up"
+    ]
+    shown = {sample.labels["cust_space_id"]: sample.value for sample in family.samples}
+    assert shown == {"cams-1": 1.0, "cams-2": 0.0}
+
+
+def test_spaces_and_accounts_that_leave_are_shown_no_more() -> None:
+    exposed = Exposed([replace(ACCOUNT, spaces=("cams-1", "cams-2"))])
+
+    def shown() -> int:
+        return exposed.exposition.scrape(Format.TEXT).count(b"\ncams_account_space_up{")
+
+    assert shown() == 2
+    exposed.accounts = [replace(ACCOUNT, spaces=("cams-2",))]
+    assert shown() == 1
+    exposed.accounts = []
+    assert shown() == 0
 
 
 def test_families_come_in_the_order_of_the_catalogue_each_once_with_its_help_type_and_labels() -> None:

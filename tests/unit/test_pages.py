@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 from dataclasses import replace
 from urllib.parse import parse_qs, urljoin, urlsplit
@@ -135,7 +136,8 @@ def hostile(value: str) -> ShownFleet:
     fleet.succeed(one, value, request_id=value)
     fleet.fail(one, code=value, message=value)
     (account,) = fleet.accounts
-    fleet.accounts = [replace(account, refused=Refused(value, value, value))]
+    why = Refused(value, value, value)
+    fleet.accounts = [replace(account, refused=why, spaces=(value,), refused_spaces={value: why})]
     return fleet
 
 
@@ -259,6 +261,33 @@ class TestNumbers:
         assert shown["Next poll"] == "held back the account is refused"
         assert "The account is refused" in Reader(number_page_of(fleet, one).html).text
 
+    def test_a_refused_space_tells_why_and_what_to_do(self) -> None:
+        one, other = number(1, space="cams-1"), number(2, space="cams-2")
+        fleet = ShownFleet([one, other])
+        fleet.due = {one.key: math.inf, other.key: fleet.clock.now_unix + 5}
+        why = Refused("Forbidden.RAM", "You may not.", REQUEST_ID)
+        fleet.accounts = [replace(fleet.accounts[0], spaces=("cams-1", "cams-2"), refused_spaces={"cams-1": why})]
+        page = Reader(fleet.page(sort="number", order="asc").html)
+        (row,) = [row for row in page.rows if "Budget" in row]
+        assert row["Access"] == (f"up 1 of 2 spaces refused cams-1 Forbidden.RAM You may not. RequestId {REQUEST_ID}")
+        assert next(shown["Next poll"] for shown in page.numbers) == "held back the space is refused"
+        assert "held back" not in [shown["Next poll"] for shown in page.numbers][1]
+        text = Reader(number_page_of(fleet, one).html).text
+        assert "The space is refused" in text
+        assert advice("Forbidden.RAM") in text
+        assert "The space is refused" not in Reader(number_page_of(fleet, other).html).text
+
+    def test_a_page_names_twenty_refused_spaces_and_says_that_there_are_more(self) -> None:
+        spaces = tuple(f"cams-{index:03}" for index in range(500))
+        fleet = ShownFleet([number()])
+        refused = {space: Refused("Forbidden.RAM") for space in spaces}
+        fleet.accounts = [replace(fleet.accounts[0], spaces=spaces, refused_spaces=refused)]
+        page = Reader(fleet.page().html)
+        (row,) = [row for row in page.rows if "Budget" in row]
+        assert "500 of 500 spaces refused" in row["Access"]
+        assert row["Access"].count("Forbidden.RAM") == 20
+        assert row["Access"].endswith("and others; the metric cams_account_space_up names all")
+
     def test_a_head_links_the_order_it_makes_and_tells_the_one_in_force(self) -> None:
         fleet = ShownFleet([number()])
         page = Reader(fleet.page(sort="since", q="86", page="1").html)
@@ -295,6 +324,11 @@ class TestNumbers:
         fleet = ShownFleet([number(account=f"account {index}") for index in range(7)])
         assert b'<details class="accounts">' in fleet.page().html
         fleet.accounts = [replace(fleet.accounts[0], refused=Refused("Forbidden.RAM")), *fleet.accounts[1:]]
+        assert b'<details class="accounts" open>' in fleet.page().html
+        fleet.accounts = [
+            replace(fleet.accounts[0], refused=None, refused_spaces={"cams-1": Refused("Forbidden.RAM")}),
+            *fleet.accounts[1:],
+        ]
         assert b'<details class="accounts" open>' in fleet.page().html
 
 

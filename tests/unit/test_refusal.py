@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import pytest
 
 from exporter.errors import ApiError, Kind
-from exporter.model import NumberKey
+from exporter.model import NumberKey, Refused
 from exporter.poller.refusal import Refusal
 
 PACE = 5.0
@@ -70,7 +70,7 @@ class TestAccount:
         refusal = watching(key())
         missing = ApiError("credentials_error", Kind.ACCOUNT, sent=False)
         assert refusal.heard(key(), missing, 100.0) == [refusal.account]
-        assert refusal.reason is missing
+        assert refusal.reason == Refused("credentials_error")
         assert refusal.heard(key(), None, 200.0) == [refusal.account]
         assert not refusal.account.is_open
 
@@ -201,6 +201,12 @@ class TestSpaces:
         assert getattr(refusal.reason, "code", None) == "Forbidden"
         refusal.heard(key(), None, 200.0)
         assert getattr(refusal.reason, "code", None) is None
+
+    def test_the_reason_names_no_number(self) -> None:
+        """It may be shown masked after a reload, and what is refused is more than that number."""
+        refusal = watching(key())
+        refusal.heard(key(), ApiError("Forbidden", Kind.PERMISSION, message=f"{key().phone_number}: no"), 100.0)
+        assert refusal.refused_spaces == {"cams-a": Refused("Forbidden", "…: no")}
 
     def test_an_account_without_numbers_is_not_refused(self) -> None:
         assert watching().reason is None
