@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TypeVar
 
 _T = TypeVar("_T")
@@ -46,3 +46,32 @@ def begin(call: Callable[[], _T], name: str) -> Future[_T]:
 def run_apart(call: Callable[[], _T], name: str) -> _T:
     """What `call` returns or raises; a signal ends the wait for it, whatever `call` hangs in."""
     return begin(call, name).result()
+
+
+class Bounded:
+    """Makes one call again and again, each on a thread of its own, and waits for it for at most `seconds`.
+
+    For what looks at files: their mount may hang.  While one call hangs no other is begun and nobody waits.  `run` is
+    for one caller at a time.
+    """
+
+    def __init__(self, call: Callable[[], None], name: str, seconds: float) -> None:
+        self._call = call
+        self._name = name
+        self._seconds = seconds
+        self._running: Future[None] | None = None
+
+    def run(self) -> bool:
+        """Whether the call ended, by now or in time; raises what it raised."""
+        if self._running is None:
+            try:
+                self._running = begin(self._call, self._name)
+            except OSError:  # the machine has no thread left: better here than not at all
+                self._call()
+                return True
+            wait([self._running], self._seconds)
+        if not self._running.done():
+            return False
+        ended, self._running = self._running, None
+        ended.result()
+        return True

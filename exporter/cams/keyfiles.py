@@ -16,8 +16,12 @@ from exporter.config import Secret, parse_key, read_key
 from exporter.errors import CredentialsError
 from exporter.logs import fields
 from exporter.model import Clock
+from exporter.threads import Bounded
 
 logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+"""How long who asks waits for a look at the files: a mount that hangs holds up nobody for longer, and only once."""
 
 CHECK_SECONDS = 1.0
 """A file is looked at no more often."""
@@ -29,7 +33,11 @@ _Stamp = tuple[int, int, int]
 class KeyFiles:
     """The values of `secrets` by name; thread-safe.  `owner` is the account, for the log."""
 
-    def __init__(self, secrets: Mapping[str, Secret], clock: Clock, owner: str) -> None:
+    def __init__(
+        self, secrets: Mapping[str, Secret], clock: Clock, owner: str, look_seconds: float = LOOK_SECONDS
+    ) -> None:
+        self._has_files = any(secret.file is not None for secret in secrets.values())
+        self._looking = Bounded(self._check, f"key-files-{owner}", look_seconds)
         self._secrets = secrets
         self._clock = clock
         self._owner = owner
@@ -64,7 +72,11 @@ class KeyFiles:
         now = self._clock.monotonic()
         if now >= self._check_at:
             self._check_at = now + CHECK_SECONDS
-            self._check()
+            if not self._has_files:
+                self._check()
+            elif not self._looking.run():
+                files = ", ".join(str(secret.file) for secret in self._secrets.values() if secret.file is not None)
+                self._say(f"{files}: no answer, the mount hangs")
 
     def _check(self) -> None:
         try:

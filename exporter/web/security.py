@@ -6,6 +6,7 @@ Looks at the files' stamps (a few microseconds) whenever a connection or a reque
 - While the file or a certificate is broken nothing is in force, and who asks gets ConfigError; fixing it is enough.
 - Protection that a valid file once put in force cannot be edited away while running, not by an empty file either: a
   file may stay half written, as on a full disk.
+- While a look does not end, since the files' mount hangs, what was in force stays so.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from exporter.errors import ConfigError
 from exporter.logs import fields
+from exporter.threads import Bounded
 from exporter.web.webconfig import WebConfig, load_web_config
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,9 @@ RETRY_SECONDS = 1.0
 
 SETTLE_SECONDS = 1.0
 """Files count when their last change is this long ago, or when they were found equal for this long."""
+
+LOOK_SECONDS = 1.0
+"""How long who asks waits for a look at the files."""
 
 _Stamp = tuple[int, int, int, int] | None
 
@@ -43,7 +48,10 @@ class WebSecurity:
         path: Path | None,
         monotonic: Callable[[], float] = time.monotonic,
         unix_ns: Callable[[], int] = time.time_ns,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
+        self._looking = Bounded(self._look, "web-configuration", look_seconds)
+        self._hangs = False
         self._path = path
         self._monotonic = monotonic
         self._unix_ns = unix_ns
@@ -72,11 +80,17 @@ class WebSecurity:
         if self._path is None:
             return self._config
         with self._lock:
-            if self._is_due():
-                self._refresh(self._path)
+            hangs = not self._looking.run()
+            if hangs and not self._hangs:
+                logger.error("no look at the web configuration, it stays as it was: its mount hangs")
+            self._hangs = hangs
             if self._fault is not None:
                 raise ConfigError(self._fault.faults)
             return self._config
+
+    def _look(self) -> None:
+        if self._path is not None and self._is_due():
+            self._refresh(self._path)
 
     def _is_due(self) -> bool:
         return self._monotonic() >= self._read_again_at or self._stamp_all() != self._stamps

@@ -1,0 +1,71 @@
+"""Calls on threads of their own: who waits for one that does not end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from exporter.threads import Bounded, run_apart
+
+WAIT_SECONDS = 60.0
+
+
+class Look:
+    """A look at a file that ends when it may."""
+
+    def __init__(self) -> None:
+        self.began = threading.Semaphore(0)
+        self.may_end = threading.Semaphore(0)
+        self.calls = 0
+
+    def __call__(self) -> None:
+        self.calls += 1
+        self.began.release()
+        assert self.may_end.acquire(timeout=WAIT_SECONDS)
+
+
+def test_a_look_that_hangs_is_waited_for_once_and_no_other_is_begun_until_it_ends() -> None:
+    look = Look()
+    bounded = Bounded(look, "look", 0.0)
+    assert not bounded.run()
+    assert look.began.acquire(timeout=WAIT_SECONDS)
+    assert [bounded.run() for _ in range(10)] == [False] * 10
+    assert look.calls == 1
+    look.may_end.release()
+    while not bounded.run():
+        pass
+    assert look.calls == 1
+    look.may_end.release()
+    while not bounded.run():
+        pass
+    assert look.calls == 2
+
+
+def test_a_look_that_ends_in_time_is_done_when_run_returns_and_its_error_is_raised() -> None:
+    seen: list[threading.Thread] = []
+    assert Bounded(lambda: seen.append(threading.current_thread()), "look", WAIT_SECONDS).run()
+    assert seen[0] is not threading.current_thread()
+
+    def fail() -> None:
+        raise TimeoutError("of the file itself")
+
+    with pytest.raises(TimeoutError, match="of the file itself"):
+        Bounded(fail, "look", WAIT_SECONDS).run()
+
+
+def test_what_a_call_returns_or_raises_comes_back() -> None:
+    assert run_apart(threading.current_thread, "x").name == "x"
+    with pytest.raises(ZeroDivisionError):
+        run_apart(lambda: 1 / 0, "x")
+
+
+def test_a_signal_ends_the_wait_for_a_call_and_the_process_ends_without_it() -> None:
+    script = (
+        "import os, signal, sys, threading, time; from exporter.threads import run_apart\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))\n"
+        "run_apart(lambda: (os.kill(os.getpid(), signal.SIGTERM), threading.Event().wait()), 'x')"
+    )
+    assert subprocess.run([sys.executable, "-c", script], timeout=WAIT_SECONDS, check=False).returncode == 3
