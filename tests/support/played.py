@@ -68,8 +68,7 @@ class Played:
             accounts=1,
         )
         self.time.spawn(self.poller._loop.run)
-        self._stopped = False
-        self.time.spawn(self._sample)
+        self._samples = False
 
     @property
     def now(self) -> float:
@@ -112,7 +111,7 @@ class Played:
 
     def stop(self) -> None:
         """End every thread."""
-        self._stopped = True
+        self._samples = False
         self.poller.stop()
         self.run(60.0)
         assert self.time.alive == 0
@@ -123,15 +122,18 @@ class Played:
         return {record.number.key: snapshot.status(record) for record in snapshot.numbers}
 
     def start_sampling(self) -> None:
-        """Count the shares anew."""
+        """Count the shares from now on."""
         self.samples, self.verified = 0, {}
+        if not self._samples:
+            self._samples = True
+            self.time.spawn(self._sample)
 
     def share(self, keys: Sequence[NumberKey]) -> float:
         """Share of the samples in which these numbers were VERIFIED."""
         return sum(self.verified.get(key, 0) for key in keys) / (self.samples * len(keys))
 
     def _sample(self) -> None:
-        while not self._stopped:
+        while self._samples:
             self.time.sleep(1.0)
             self.samples += 1
             for key, status in self.statuses().items():
