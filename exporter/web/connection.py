@@ -91,7 +91,7 @@ class Connection(asyncio.BufferedProtocol):
     """One connection, between its transport and `handler`."""
 
     def __init__(self, handler: RequestHandler, peer: Peer, door: Door, head_seconds: float) -> None:
-        self._handler = handler
+        self._handler: RequestHandler | None = handler
         handler.connection = self
         self.peer = peer
         self._door = door
@@ -108,7 +108,8 @@ class Connection(asyncio.BufferedProtocol):
         """The peer is there."""
         self._transport = cast("asyncio.Transport", transport)
         self.peer.connected(self._transport)
-        self._handler.connection_made(transport)
+        if self._handler is not None:
+            self._handler.connection_made(transport)
         self._set_deadline()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -117,15 +118,19 @@ class Connection(asyncio.BufferedProtocol):
         self._transport = None
         self._received = bytearray()
         self._door.left(self.peer)
-        self._handler.connection_lost(exc)
+        handler, self._handler = self._handler, None  # each knows the other: a cycle, and memory until a collector runs
+        if handler is not None:
+            handler.connection_lost(exc)
 
     def pause_writing(self) -> None:
         """The peer does not read as fast as it is written to."""
-        self._handler.pause_writing()
+        if self._handler is not None:
+            self._handler.pause_writing()
 
     def resume_writing(self) -> None:
         """The peer has caught up."""
-        self._handler.resume_writing()
+        if self._handler is not None:
+            self._handler.resume_writing()
 
     def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - asyncio's signature
         """Where the next bytes go."""
@@ -202,7 +207,8 @@ class Connection(asyncio.BufferedProtocol):
         del self._received[:size]
         self._asked = True
         self._set_deadline()  # aiohttp may see no request in it; what it does with one has limits of its own
-        self._handler.data_received(head)
+        if self._handler is not None:
+            self._handler.data_received(head)
 
     def _refuse(self, status: HTTPStatus) -> None:
         """Answer in aiohttp's place, and close once the peer had time to read that."""

@@ -162,6 +162,8 @@ class Door:
         self._idle: OrderedDict[Peer, None] = OrderedDict()
         self._listeners: list[tuple[socket.socket, asyncio.Task[None]]] = []
         self._silent_until = 0.0
+        self.departures = 0
+        """Connections that have ended."""
 
     def open(self, listeners: Sequence[socket.socket]) -> None:
         """Begin to accept; the sockets are listening and non-blocking, and belong to the door from now on."""
@@ -192,6 +194,7 @@ class Door:
         """`peer` is gone."""
         self._peers.discard(peer)
         self._idle.pop(peer, None)
+        self.departures += 1
 
     async def _accept_all(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()

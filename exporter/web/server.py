@@ -15,6 +15,7 @@ from typing import Protocol, cast
 
 from aiohttp import web
 
+from exporter import memory
 from exporter.errors import ConfigError
 from exporter.logs import fields
 from exporter.web import paths
@@ -25,6 +26,7 @@ from exporter.web.frontend import Fleet, Frontend
 from exporter.web.guard import Guard
 from exporter.web.lifecycle import RELOAD_SECONDS, Lifecycle, Reload
 from exporter.web.listen import listen_all, parse_listen_address, url_of
+from exporter.web.offload import Offload
 from exporter.web.pages import LandingInfo
 from exporter.web.scrapes import Exposer, Scrapes
 from exporter.web.security import WebSecurity
@@ -35,6 +37,12 @@ logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 0.25
 """What requests under way get to finish in when the server stops; spent twice at worst."""
+
+TIDY_SECONDS = 15.0
+"""Between two looks whether there was a crowd."""
+
+CROWD = 50
+"""So many connections that ended between two looks leave memory behind that is worth giving back."""
 
 _READ = "GET, HEAD"
 
@@ -107,7 +115,9 @@ class WebServer:
             paths.RELOAD: ("POST", self._lifecycle.serve),
             telemetry_path: (_READ, self._scrapes.serve),  # last: at "/" the landing page gives way
         }
-        self._threads = (self._guard, self._scrapes, self._frontend)
+        self._tidying = Offload(1, "memory")
+        self._tidier: asyncio.Task[None] | None = None
+        self._threads = (self._guard, self._scrapes, self._frontend, self._tidying)
         self._door: Door | None = None
         self._server: web.Server | None = None
 
@@ -129,18 +139,28 @@ class WebServer:
         for threads in self._threads:
             threads.start()
         self._door.open(sockets)
+        self._tidier = asyncio.create_task(self._tidy(self._door))
         return [url_of(bound, "https" if self._security.tls else "http") for bound in sockets]
 
     async def stop(self) -> None:
         """Stop listening and close every connection, within twice `STOP_SECONDS`; a scrape that hangs is abandoned."""
         server, self._server = self._server, None
-        if server is None or self._door is None:
+        if server is None or self._door is None or self._tidier is None:
             return
+        self._tidier.cancel()
         await self._door.close()
         server.pre_shutdown()
         await server.shutdown(STOP_SECONDS)
         for threads in self._threads:
             threads.stop()
+
+    async def _tidy(self, door: Door) -> None:
+        """Give memory back after each crowd; a flood of connections would leave twice what is needed."""
+        while True:
+            before = door.departures
+            await asyncio.sleep(TIDY_SECONDS)
+            if door.departures - before >= CROWD:
+                await self._tidying.run(memory.give_back)
 
     def _connection(self, peer: Peer) -> asyncio.BufferedProtocol:
         if self._server is None or self._door is None:
@@ -233,4 +253,8 @@ def _connection_of(request: web.BaseRequest) -> Connection:
 
 def _is_last(request: web.BaseRequest) -> bool:
     """Whether the connection ends with this request: what follows its head is no request, and is not looked at."""
-    return request.body_exists or "Upgrade" in request.headers
+    headers = request.headers
+    has_body = (
+        headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
+    )  # whatever aiohttp makes of it
+    return has_body or request.body_exists or "Upgrade" in headers

@@ -265,6 +265,25 @@ def test_answers_that_nobody_reads_take_bounded_memory_which_is_given_back() -> 
         until(lambda: resident_mib(exporter) < before * 1.2, "the memory is given back")
 
 
+def test_a_crowd_of_stalled_heads_leaves_no_memory_behind() -> None:
+    """Sixty kilobytes each, as many at once as there are places."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        with ExporterProcess(None, "--demo") as exporter, ExitStack() as stack:
+            connect = dialer(exporter)
+            scrape(connect)
+            before = resident_mib(exporter)
+            for _ in range(1500):
+                with contextlib.suppress(ConnectionError):  # the oldest make room
+                    stack.enter_context(connect()).sendall(HALF_A_HEAD + b"y" * 60_000)
+            until(lambda: resident_mib(exporter) > before * 1.3, "they take memory, else nothing is shown")
+            stack.close()
+            until(lambda: resident_mib(exporter) < before * 1.2, "the memory is given back")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
 def test_scrapes_beyond_the_limit_are_refused_and_the_flag_is_named() -> None:
     with ExporterProcess(None, "--demo", "--web.max-requests=1") as exporter, ThreadPoolExecutor(10) as clients:
 

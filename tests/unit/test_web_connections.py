@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import resource
 import socket
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from exporter.web.connection import HEAD_SECONDS
+from exporter.web.connection import HEAD_SECONDS, Connection, RequestHandler
 from exporter.web.door import MAX_CONNECTIONS, MIN_CONNECTIONS, Door, Peer, max_connections
 from exporter.web.security import WebSecurity
 from exporter.web.server import Limits
@@ -227,6 +228,7 @@ class TestFloods:
         "headers",
         [
             b"Content-Length: 1000",
+            b"Content-Length: 18446744073709551615",  # the largest that the parser reads: it sees no body there
             b"Content-Length: 1000\r\nExpect: 100-continue",
             b"Transfer-Encoding: chunked\r\nTrailer: X",
             b"Content-Length: 1000\r\nConnection: upgrade\r\nUpgrade: websocket",
@@ -255,6 +257,37 @@ class TestFloods:
             assert peer.recv(65536).startswith(b"HTTP/1.1 405 ")
             assert cut_off_while(lambda: peer.sendall(b"400\r\n" + b"y" * 0x400 + b"\r\n"))
             assert server.get("/metrics").status == 200
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"",
+        HALF,
+        GET,
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 20_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: " + b"y" * 70_000,
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
+        b"\x16\x03\x01",
+    ],
+)
+def test_connections_that_have_ended_leave_nothing_behind(said: bytes) -> None:
+    """Not even garbage: a collector that comes late would let a flood of them take all the memory."""
+    gc.collect()
+    gc.disable()
+    try:
+        with serving() as server:
+            for _ in range(30):
+                with server.connect() as peer:
+                    peer.sendall(said)
+                    if said not in {b"", HALF}:
+                        peer.recv(65536)
+            for _ in range(3):  # the others are gone when these have been served
+                assert server.get("/metrics").status == 200
+            left = [type(found) for found in gc.get_objects()]
+            assert sum(issubclass(kind, (Connection, RequestHandler)) for kind in left) < 20
+    finally:
+        gc.enable()
 
 
 def arrives_whole(peer: socket.socket, size: int) -> bool:
