@@ -99,3 +99,34 @@ def test_a_guard_from_elsewhere_only_widens_the_spacing(
     budget.remember(0.0, guard)
     for before, after in itertools.pairwise(releases(budget, script)):
         assert after - before >= 1 / (qps * 0.98) - 1e-9
+
+
+bursts = st.lists(
+    st.tuples(
+        st.integers(1, 120),  # requests that go as soon as they may
+        st.one_of(st.none(), st.floats(0, 3)),  # then one of them is throttled, with that pause
+        st.integers(0, 12),  # the throttled one left so many requests before the last one
+        st.one_of(st.just(0.0), st.floats(0, 5000)),  # then nothing is to be asked for so long
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+@given(st.integers(1, 30), bursts)
+def test_whatever_throttles_at_the_edge_teach_no_sliding_second_holds_more_than_qps(
+    qps: int, script: list[tuple[int, float | None, int, float]]
+) -> None:
+    """The guard only widens the spacing, has its bounds, and is shown."""
+    budget, now, times = Budget(qps, qps), 0.0, []
+    for requests, pause, before_last, idle in script:
+        for _ in range(requests):
+            now = max(now, budget.ready_at(now))
+            budget.released(now)
+            times.append(now)
+        budget.throttled(now, times[max(0, len(times) - 1 - before_last)], pause)
+        assert 0 <= budget.guard_seconds(now) <= MAX_GUARD_SECONDS
+        assert budget.effective_qps(now) <= qps / (1 + budget.guard_seconds(now))
+        now += idle
+    for first, last in zip(times, times[qps:], strict=False):
+        assert last - first >= 1.02 - 1e-6
