@@ -28,7 +28,7 @@ from exporter.simulator import Simulator, World
 from exporter.web.webconfig import load_web_config
 from tests.operations import rulebook
 from tests.operations.rulebook import METRICS
-from tests.operations.tools import ROOT
+from tests.operations.tools import ROOT, system_tool
 from tests.support import promql
 from tests.support.exporter import ExporterProcess, until
 from tests.support.fleet import config, fleet
@@ -108,6 +108,9 @@ def test_commands_run_and_print_what_is_shown(block: Block, tmp_path: Path) -> N
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     ran = commands(block)
     assert ran
+    for command, _ in ran:
+        if command.startswith("openssl"):
+            system_tool("openssl", "openssl")
     for command, shown in ran:
         done = subprocess.run(
             ["/bin/bash", "-euo", "pipefail", "-c", command],
@@ -143,8 +146,9 @@ def read_web_config(file: Path) -> None:
     tls = document.get("tls_server_config", {})
     if tls:
         key, certificate = file.parent / tls["key_file"], file.parent / tls["cert_file"]
-        request = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost"
-        made = [*request.split(), "-keyout", str(key), "-out", str(certificate)]
+        request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost"
+        openssl = system_tool("openssl", "openssl")
+        made = [openssl, *request.split(), "-keyout", str(key), "-out", str(certificate)]
         subprocess.run(made, check=True, capture_output=True, timeout=PATIENCE_SECONDS)
         (file.parent / tls["client_ca_file"]).write_bytes(certificate.read_bytes())
     read = load_web_config(file)

@@ -6,6 +6,8 @@ file, in the form ``FILE:LINE: path.to[0].key: what is wrong; what to write``.
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -86,6 +88,13 @@ def test_an_endpoint_that_is_refused(tmp_path: Path, endpoint: str, fault: str |
     assert "secret" not in said
     assert said.startswith("1: api.endpoint: ")
     assert fault is None or said == f"1: api.endpoint: {fault}"
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A short one: what is said shortens long values, and how long pytest's own is depends on the machine."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="cams-") as folder:
+        yield Path(folder)
 
 
 @pytest.mark.parametrize("content", [b"not a certificate", revocations()], ids=["text", "revocations"])
