@@ -1,8 +1,8 @@
 """Whether a failed poll is tried again ahead of the number's next regular poll, and when.
 
 Pure: time and chance are arguments.  What may pass is retried twice an interval, with exponential backoff and full
-jitter; a number without a fresh status is asked on, in the end once a minute.  An error of the account is tried once
-more, since its credentials are fetched anew meanwhile; one of the number, or of permission, is not.
+jitter; a number without a fresh status is asked on, less and less often, in the end once a minute.  An error of the
+account is tried once more, since its credentials are fetched anew meanwhile; one of the number or of permission is not.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def retry_at(
     if error.kind in {Kind.NUMBER, Kind.PERMISSION}:
         return None
     longest = BASE_SECONDS * 2.0 ** min(failures, 10)
-    at = max(now, asked_at + CAP_SECONDS) if longest >= CAP_SECONDS else now + rng.uniform(0.0, longest)
+    shortest = 0.0 if failures <= MAX_RETRIES else longest / 2  # else chance might reach the end within seconds
+    at = max(now, asked_at + CAP_SECONDS) if longest >= CAP_SECONDS else now + rng.uniform(shortest, longest)
     if error.kind is Kind.ACCOUNT:
         return at if retries < 1 or error.cured else None
     return at if retries < MAX_RETRIES else max(at, fresh_until)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 from collections import Counter
 from collections.abc import Iterable
@@ -65,6 +66,25 @@ def test_forbidden_numbers_beside_as_many_good_ones_harm_only_themselves(spaces:
         assert total(exporter.scrape(), "cams_account_space_up") == len(set(spaces))
         assert ("a space is refused" in exporter.log) is is_refused
         assert "the account is refused" not in exporter.log
+
+
+@pytest.mark.parametrize("header", [b"Retry-After: 3", b"x-acs-retry-after: 3000"])
+def test_an_account_waits_as_long_as_a_failing_service_asks_and_keeps_its_rate(header: bytes) -> None:
+    """An HTTP 503 without a code, as a gateway answers: no throttle."""
+    world = World()
+    section = fleet(world, 40, qps=9)
+    head = b"HTTP/1.1 503 Service Unavailable\r\n" + header + b"\r\nContent-Length: 0\r\n\r\n"
+    with Simulator(world) as simulator, ExporterProcess(config(simulator.url, [section])) as exporter:
+        until(lambda: len(world.arrivals("main")) >= 10, "it polls")
+        world.inject(faults.raw(head), account="main")
+        until(lambda: errors(exporter.scrape()), "a poll failed")
+        failed = errors(exporter.scrape())
+        count = len(world.arrivals("main"))
+        until(lambda: len(world.arrivals("main")) >= count + 5, "it goes on")
+        instants = [arrival.at for arrival in world.arrivals("main")]
+        assert failed.keys() == {("main", "http_503")}
+        assert max(after - before for before, after in itertools.pairwise(instants)) >= 2.9
+        assert value(exporter.scrape(), "cams_api_effective_qps", account="main") == 9
 
 
 def test_an_endpoint_that_comes_up_late_is_asked_soon_whatever_the_interval() -> None:

@@ -56,6 +56,14 @@ def test_the_whole_of_the_backoff_is_jitter() -> None:
     assert found[450] > 1.7
 
 
+def test_further_tries_come_no_sooner_than_half_of_the_backoff() -> None:
+    """What was away for 20 s is asked again within half a minute: chance has not brought that to a minute by then."""
+    for failures, longest in ((3, 8.0), (4, 16.0), (5, 32.0)):
+        found = waits(failures=failures)
+        assert longest / 2 <= found[0] < 0.55 * longest
+        assert 0.95 * longest < found[-1] <= longest
+
+
 def test_in_an_outage_a_number_is_asked_once_a_minute_counted_from_request_to_request() -> None:
     assert set(waits(failures=6)) == set(waits(failures=1000)) == {CAP_SECONDS}
     assert tried(failures=6, asked_at=NOW - 10) == CAP_SECONDS - 10
