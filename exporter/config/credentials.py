@@ -21,7 +21,7 @@ from exporter.config.durations import HOUR, MINUTE, parse_duration
 from exporter.config.readers import is_loopback, parse_host, split_url
 from exporter.config.secrets import parse_key, read_key
 from exporter.config.settings import CredentialsConfig, Secret
-from exporter.yamlfile import UNSHOWN, Section, one_of, read_named
+from exporter.yamlfile import UNSHOWN, Section, look_in_time, one_of, read_named
 
 SECRETS = ("access_key_id", "access_key_secret", "security_token")
 """Each is given as KEY or as KEY_file."""
@@ -104,7 +104,7 @@ def identity(config: CredentialsConfig) -> Hashable:
     if key_id.file is None:
         return "key", key_id.value
     try:
-        return "key", read_key(key_id.file.parent, key_id.file.name)
+        return "key", look_in_time(key_id.file, partial(read_key, key_id.file.parent, key_id.file.name))
     except ValueError:
         return "file", key_id.file
 

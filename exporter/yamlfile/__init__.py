@@ -17,6 +17,7 @@ come in instalments, and none of them can show a number as it was written.
 from __future__ import annotations
 
 from exporter.yamlfile.document import Document, KeyPath, Mapping, Sequence, is_word, show
+from exporter.yamlfile.files import look_in_time
 from exporter.yamlfile.named import UNSHOWN, called, named, read_named
 from exporter.yamlfile.parse import load
 from exporter.yamlfile.section import Section, meant, one_of
@@ -31,6 +32,7 @@ __all__ = [
     "called",
     "is_word",
     "load",
+    "look_in_time",
     "meant",
     "named",
     "one_of",

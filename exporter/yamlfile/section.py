@@ -10,10 +10,12 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from exporter.yamlfile.document import Date, Document, KeyPath, Mapping, Sequence, cut, is_word, show
+from exporter.yamlfile.files import look_in_time
 from exporter.yamlfile.named import named, read_named
 
 T = TypeVar("T")
@@ -179,7 +181,7 @@ class Section:
             path = named(self.document.folder, name)
             if self.document.reads_files:
                 try:
-                    look(self.document.folder, name)
+                    look_in_time(path, partial(look, self.document.folder, name))
                 except ValueError as error:
                     self.fault(key, str(error), fatal=False)
             return path

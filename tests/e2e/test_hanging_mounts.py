@@ -145,6 +145,22 @@ def test_key_files_that_do_not_come_stop_no_account_that_had_its_key(tmp_path: P
         assert ends(exporter)
 
 
+def test_a_start_without_key_files_that_do_not_come_polls_the_other_accounts(tmp_path: Path, mount: Path) -> None:
+    world = World()
+    sections = [fleet(world, 2, name=name, start=start, qps=10) for name, start in (("filed", 0), ("plain", 100))]
+    credentials: dict[str, Any] = sections[0]["credentials"]
+    del credentials["access_key_secret"]
+    credentials["access_key_secret_file"] = str(mount / "secret")
+    with Simulator(world) as simulator, ExporterProcess(config(simulator.url, sections)) as exporter:
+        arrivals_grow(world, "plain")
+        assert "its mount gives no answer" in exporter.log
+        reloaded = exporter.log.count("configuration reloaded")
+        exporter.reload()
+        until(lambda: exporter.log.count("configuration reloaded") > reloaded, "a reload ends as well")
+        assert exporter.get("/-/healthy")[0] == 200
+        assert ends(exporter)
+
+
 def test_a_store_that_does_not_answer_is_told_by_its_metric(tmp_path: Path, mount: Path) -> None:
     """From the start on, and while running."""
     world, swapped = World(), Swapped(tmp_path, mount)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
 from exporter.threads import Bounded, run_apart
+from exporter.yamlfile import look_in_time
 
 WAIT_SECONDS = 60.0
 
@@ -69,3 +71,21 @@ def test_a_signal_ends_the_wait_for_a_call_and_the_process_ends_without_it() -> 
         "run_apart(lambda: (os.kill(os.getpid(), signal.SIGTERM), threading.Event().wait()), 'x')"
     )
     assert subprocess.run([sys.executable, "-c", script], timeout=WAIT_SECONDS, check=False).returncode == 3
+
+
+def test_a_look_at_a_file_that_does_not_end_is_a_fault_and_no_second_one_is_begun_in_that_folder() -> None:
+    """A hundred accounts' keys in one folder cost one wait, and a hundred reloads one thread."""
+    look = Look()
+    for _ in range(5):
+        with pytest.raises(ValueError, match="its mount gives no answer"):
+            look_in_time(Path("/hung/key"), look, seconds=0.0)
+    assert look_in_time(Path("/well/key"), lambda: 7, WAIT_SECONDS) == 7
+    assert look.calls <= 1
+    look.may_end.release(2)
+    while True:
+        try:
+            look_in_time(Path("/hung/other"), look, WAIT_SECONDS)
+        except ValueError:
+            continue
+        break
+    assert look.calls == 2
