@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Callable
 
@@ -11,6 +10,7 @@ from aiohttp import web
 from exporter.web.answers import plain
 from exporter.web.auth import CHALLENGE, BasicAuth
 from exporter.web.ratelimit import RateLimiter
+from exporter.web.sources import network_of
 from exporter.web.webconfig import WebConfig
 
 
@@ -37,7 +37,7 @@ class Guard:
         if not config.users:
             return None
         header = request.headers.get("Authorization", "")
-        admitted = await self._auth.admits(config.users, header, _network(request.remote))
+        admitted = await self._auth.admits(config.users, header, network_of(request.remote))
         return None if admitted else plain(401, "401 Unauthorized", {"WWW-Authenticate": CHALLENGE})
 
     def _within_limit(self, config: WebConfig) -> bool:
@@ -48,14 +48,3 @@ class Guard:
         if self._limiter is None or self._limiter.limit != limit:
             self._limiter = RateLimiter(limit, self._monotonic())
         return self._limiter.allows(self._monotonic())
-
-
-def _network(address: str | None) -> str:
-    """What one subscriber has: an IPv4 address, the first half of an IPv6 address."""
-    try:
-        found = ipaddress.ip_address(address or "")
-    except ValueError:
-        return ""
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is None:
-        return found.exploded[:19]
-    return str(found)

@@ -20,6 +20,7 @@ from exporter.web.answers import Pieces, Send, answer, plain
 from exporter.web.negotiation import accepts_gzip, negotiate_format
 from exporter.web.offload import Offload
 from exporter.web.sharing import Shared
+from exporter.web.sources import network_of
 from exporter.web.unread import Unread
 
 logger = logging.getLogger(__name__)
@@ -65,13 +66,14 @@ class Scrapes:
 
     async def serve(self, request: web.BaseRequest, send: Send) -> web.Response:
         """One scrape, sent by `send`."""
-        if 0 < self._limit <= self._under_way and not self._unread.give_one_up():
+        source = network_of(request.remote)
+        if 0 < self._limit <= self._under_way and not self._unread.give_one_up(source):
             text = f"{self._under_way} scrapes are being served already, the limit that --web.max-requests sets"
             return await send(plain(503, text))
         self._under_way += 1
         try:
             response, pieces = await self._render(request)
-            with self._unread.sending(request.transport, pieces):
+            with self._unread.sending(request.transport, pieces, source):
                 return await send(response)
         finally:
             self._under_way -= 1

@@ -7,6 +7,7 @@ place, and the memory of its answer, until the send deadline; forty of them woul
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ class _Sending:
     transport: asyncio.Transport
     since: float
     pieces: Pieces | None
+    source: str
 
     def pace(self, now: float) -> float:
         """Bytes a second, since it began; 0 where nobody counts."""
@@ -53,12 +55,14 @@ class Unread:
         self._all: list[_Sending] = []  # the longest first
 
     @contextmanager
-    def sending(self, transport: asyncio.Transport | None, pieces: Pieces | None = None) -> Iterator[None]:
-        """While the block lasts an answer is being sent on this connection (None: it is gone already)."""
+    def sending(
+        self, transport: asyncio.Transport | None, pieces: Pieces | None = None, source: str = ""
+    ) -> Iterator[None]:
+        """While the block lasts an answer is being sent to `source` on this connection (None: it is gone already)."""
         if transport is None:
             yield
             return
-        one = _Sending(transport, self._monotonic(), pieces)
+        one = _Sending(transport, self._monotonic(), pieces, source)
         self._all.append(one)
         try:
             yield
@@ -66,8 +70,17 @@ class Unread:
             if one in self._all:
                 self._all.remove(one)
 
-    def give_one_up(self) -> bool:
-        """Cut the connection that reads slowest; False where none has had its time."""
+    def give_one_up(self, asker: str | None = None) -> bool:
+        """Cut the connection that reads slowest; False where none has had its time.
+
+        A source with more answers than another would have with one more, `asker`, does not get that time: else whoever
+        opens connections fast enough keeps all others out.
+        """
+        if asker is not None:
+            held = Counter(one.source for one in self._all)
+            busiest, most = max(held.items(), key=lambda item: item[1], default=("", 0))
+            if most > held[asker] + 1 and self._cut_slowest(0.0, busiest):
+                return True
         return self._cut_slowest(self._patience_seconds)
 
     def make_room(self, others: Iterable[bytes]) -> bool:
@@ -87,9 +100,11 @@ class Unread:
         bodies = {**others, **sending}
         return len(bodies) > 1 and sum(bodies.values()) > self._max_bytes
 
-    def _cut_slowest(self, patience_seconds: float) -> bool:
+    def _cut_slowest(self, patience_seconds: float, source: str | None = None) -> bool:
         now = self._monotonic()
-        tried = [one for one in self._all if now - one.since >= patience_seconds]
+        tried = [
+            one for one in self._all if now - one.since >= patience_seconds and (source is None or one.source == source)
+        ]
         if not tried:
             return False
         slowest = min(tried, key=lambda one: one.pace(now))

@@ -55,6 +55,24 @@ def test_what_has_been_read_is_not_given_up() -> None:
     assert not transport.cut
 
 
+def test_a_source_with_most_of_the_places_gives_one_up_at_once_to_another_but_not_to_itself() -> None:
+    """Else whoever opens connections fast enough keeps all others out."""
+    unread = Unread(1.0, FakeClock().monotonic)
+    mine, theirs = FakeTransport(), [FakeTransport() for _ in range(3)]
+    with ExitStack() as stack:
+        stack.enter_context(unread.sending(mine, source="friend"))
+        for transport in theirs:
+            stack.enter_context(unread.sending(transport, source="stranger"))
+        assert not unread.give_one_up("stranger")
+        assert not unread.give_one_up()
+        assert unread.give_one_up("friend")
+        assert [transport.cut for transport in theirs] == [True, False, False]
+        assert not unread.give_one_up("friend")  # it would have as many
+        assert unread.give_one_up("newcomer")
+        assert not unread.give_one_up("newcomer")
+        assert not mine.cut
+
+
 class TestMemory:
     """The bytes of all answers that are being sent are bounded."""
 
