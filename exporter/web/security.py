@@ -1,6 +1,6 @@
 """The web configuration in force: read again when one of its files changes, without a restart.
 
-Looks at the files' stamps (a few microseconds) whenever a connection or a request asks.
+Looks at the files' stamps (a tenth of a millisecond, on a thread) whenever a connection or a request asks.
 
 - Files that were changed just now do not count yet, for they may be half written: what was in force stays so.
 - While the file or a certificate is broken nothing is in force, and who asks gets ConfigError; fixing it is enough.
