@@ -4,8 +4,9 @@ Looks at the files' stamps (a tenth of a millisecond, on a thread) whenever a co
 
 - Files that were changed just now do not count yet, for they may be half written: what was in force stays so.
 - While the file or a certificate is broken nothing is in force, and who asks gets ConfigError; fixing it is enough.
-- Protection that a valid file once put in force cannot be edited away while running, not by an empty file either: a
-  file may stay half written, as on a full disk.
+- A file that protects less than what is in force (no users any more, client certificates no longer required) counts
+  once it was seen unchanged for longer; the log says so.  A file without any protection never counts: it may be half
+  written and stay so, as on a full disk.  TLS itself begins and ends with the process.
 - While a look does not end, since the files' mount hangs, what was in force stays so.
 """
 
@@ -30,6 +31,9 @@ RETRY_SECONDS = 1.0
 
 SETTLE_SECONDS = 1.0
 """Files count when their last change is this long ago, or when they were found equal for this long."""
+
+WEAKER_SECONDS = 10.0
+"""A file that protects less counts when two looks this far apart found it equal."""
 
 LOOK_SECONDS = 1.0
 """How long who asks waits for a look at the files."""
@@ -101,12 +105,18 @@ class WebSecurity:
         try:
             config = self._read(path)
             _check_kept(path, self._config, config)
+            weaker = _weaker(self._config, config)
         except ConfigError as error:
             if self._stamps:
                 self._refuse(error)
         else:
             if not self._stamps:
                 return
+            if weaker and self._monotonic() - self._seen_at < WEAKER_SECONDS:
+                self._read_again_at = self._monotonic() + RETRY_SECONDS
+                return
+            for change in weaker:
+                logger.warning("web configuration protects less than before", extra=fields(file=path, change=change))
             if self._fault is not None or self._logged != self._stamps:
                 logger.info("web configuration read again", extra=fields(file=path))
             self._config, self._fault, self._logged = config, None, self._stamps
@@ -153,23 +163,25 @@ def _stamp(file: Path) -> _Stamp:
 
 
 def _check_kept(path: Path, before: WebConfig, now: WebConfig) -> None:
-    """Raise ConfigError where a protection is gone, or TLS is new."""
+    """Raise ConfigError where TLS came or went, or no protection is left."""
     faults = []
     if (before.tls is None) != (now.tls is None):
         change = "added" if before.tls is None else "removed"
         faults.append(f"tls_server_config: was {change} while running; restart the exporter, or undo it")
-    if before.tls is not None and before.tls.requires_client and now.tls is not None and not now.tls.requires_client:
-        faults.append(
-            "tls_server_config.client_auth_type: client certificates were required and no longer are; "
-            "restart the exporter, or undo it"
-        )
-    if before.tls is not None and before.tls.allowed_sans and now.tls is not None and not now.tls.allowed_sans:
-        faults.append(
-            "tls_server_config.client_allowed_sans: was removed while running; restart the exporter, or undo it"
-        )
-    if before.users and not now.users:
-        faults.append("basic_auth_users: was removed while running; restart the exporter, or undo it")
-    if before.protects and not now.protects and not faults:
+    elif before.protects and not now.protects:
         faults.append("nothing is left of what it protected with; restart the exporter, or undo it")
     if faults:
         raise ConfigError([f"{path}:1: {fault}" for fault in faults])
+
+
+def _weaker(before: WebConfig, now: WebConfig) -> list[str]:
+    """What of the protection of `before` is gone in `now`, in words."""
+    gone = []
+    if before.users and not now.users:
+        gone.append("basic_auth_users was removed: anyone may ask")
+    if before.tls is not None and now.tls is not None:
+        if before.tls.requires_client and not now.tls.requires_client:
+            gone.append("client_auth_type: client certificates are no longer required")
+        if before.tls.allowed_sans and not now.tls.allowed_sans:
+            gone.append("client_allowed_sans was removed: any name in a client certificate will do")
+    return gone
