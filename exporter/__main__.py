@@ -193,6 +193,7 @@ def _run_with(args: argparse.Namespace, signals: EarlySignals, load_config: Call
         about_exporter=not args.once,  # node_exporter refuses a second set, its own or another file's
         storage_path=args.storage_path,
     )
+    signals.end_if_asked()
     if args.once:
         return _once(app, args)
     security = run_apart(functools.partial(WebSecurity, args.web_config_file), "web-configuration")
@@ -233,6 +234,7 @@ async def _serve(
     reloads.start()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    signals.end_if_asked()
     server = WebServer(
         addresses=args.listen_addresses or [":10106"],
         telemetry_path=args.telemetry_path,

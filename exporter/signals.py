@@ -18,6 +18,9 @@ class EarlySignals:
 
     SIGTERM and SIGINT raise SystemExit wherever the main thread is, as soon as `end_with` has said with which status;
     SIGHUP is remembered in `reload_asked`.  Whoever can do better takes them over.
+
+    Python drops what is raised in a finalizer or a weak reference's callback, and C code may raise something else in
+    its place; imports run both.  `end_if_asked`, and leaving the block, then raise SystemExit after all.
     """
 
     def __init__(self) -> None:
@@ -37,17 +40,22 @@ class EarlySignals:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if not isinstance(error, SystemExit):
+            self.end_if_asked()
 
     def end_with(self, exit_status: int) -> None:
         """What an end means from now on; one that was asked for before comes now."""
         self._exit_status = exit_status
-        if self._end_asked:
-            raise SystemExit(exit_status)
+        self.end_if_asked()
+
+    def end_if_asked(self) -> None:
+        """Raise SystemExit if an end was asked for and it is known what that means."""
+        if self._end_asked and self._exit_status is not None:
+            raise SystemExit(self._exit_status)
 
     def _end(self, _number: int, _frame: FrameType | None) -> None:
         self._end_asked = True
-        if self._exit_status is not None:
-            raise SystemExit(self._exit_status)
+        self.end_if_asked()
 
     def _remember(self, _number: int, _frame: FrameType | None) -> None:
         self.reload_asked = True

@@ -3,31 +3,81 @@
 from __future__ import annotations
 
 import signal
+import weakref
+from collections.abc import Callable
 
 import pytest
 
 from exporter.signals import EarlySignals
 
+ENDS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 ALL = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def status_of(start: Callable[[EarlySignals], object]) -> object:
+    """The exit status with which a start ends, if a signal ends it."""
+
+    def begin() -> None:
+        with EarlySignals() as signals:
+            start(signals)
+
+    with pytest.raises(SystemExit) as ended:
+        begin()
+    return ended.value.code
+
+
+@ENDS
 def test_a_signal_to_end_ends_at_once_with_the_status_as_it_is_by_then(number: signal.Signals) -> None:
-    with EarlySignals() as signals:
+    def start(signals: EarlySignals) -> None:
         signals.end_with(1)
         signals.end_with(0)
-        with pytest.raises(SystemExit) as ended:
-            signal.raise_signal(number)
-    assert ended.value.code == 0
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_one_that_comes_before_it_is_known_what_it_means_ends_as_soon_as_it_is(number: signal.Signals) -> None:
-    with EarlySignals() as signals:
         signal.raise_signal(number)
-        with pytest.raises(SystemExit) as ended:
-            signals.end_with(0)
-    assert ended.value.code == 0
+        pytest.fail("it goes on")
+
+    assert status_of(start) == 0
+
+
+@ENDS
+def test_one_that_comes_before_it_is_known_what_it_means_ends_as_soon_as_it_is(number: signal.Signals) -> None:
+    def start(signals: EarlySignals) -> None:
+        signal.raise_signal(number)
+        signals.end_with(0)
+        pytest.fail("it goes on")
+
+    assert status_of(start) == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python says what it dropped
+@ENDS
+def test_an_end_that_python_dropped_comes_at_the_next_look(number: signal.Signals) -> None:
+    """What is raised in the callback of a weak reference is lost; each import runs some."""
+
+    class Module:
+        pass
+
+    def start(signals: EarlySignals) -> None:
+        signals.end_with(1)
+        signals.end_if_asked()
+        module = Module()
+        seen = weakref.ref(module, lambda _: signal.raise_signal(number))
+        del module
+        assert seen() is None
+        signals.end_if_asked()
+        pytest.fail("it goes on")
+
+    assert status_of(start) == 1
+
+
+@ENDS
+def test_an_end_for_which_c_code_raised_something_else_comes_when_the_block_is_left(number: signal.Signals) -> None:
+    def start(signals: EarlySignals) -> None:
+        signals.end_with(1)
+        try:
+            signal.raise_signal(number)
+        except SystemExit:
+            raise TypeError("expected a message argument") from None
+
+    assert status_of(start) == 1
 
 
 def test_a_reload_is_remembered_and_nothing_else() -> None:
