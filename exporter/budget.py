@@ -28,7 +28,12 @@ LATE_SECONDS = 0.01
 
 EDGE_SHARE = 0.9
 """A throttle is at the edge where this account's own requests were this share of `quota` in the second that the server
-saw, of which the path may have made 1.35 s, and where its rate was this share of what the guard leaves of `quota`."""
+saw, of which the path may have made 1.35 s, and where its rate was this share of `qps`, or of what the guard leaves of
+`quota` where that is less."""
+
+EDGE_JITTER_SECONDS = 0.2
+"""Nor is an account at the edge whose `qps` is too low for requests that come so much closer together to be too many:
+others call as well."""
 
 WIDENING_SECONDS = 0.008
 MAX_WIDENING_SECONDS = 0.04
@@ -119,8 +124,9 @@ class Budget:
         while now - self._recent[0] > 1 + MAX_GUARD_SECONDS:
             self._recent.popleft()
         sent_so_many = len(self._recent) >= self.quota * EDGE_SHARE
-        as_fast = self._climbed(now) >= self.quota / (1 + self.guard_seconds(now)) * EDGE_SHARE
-        self._edge_since = min(self._edge_since, now) if sent_so_many and as_fast else math.inf
+        as_fast = self._climbed(now) >= min(self.qps, self.quota / (1 + self.guard_seconds(now))) * EDGE_SHARE
+        may_be_path = self.qps * (1 + EDGE_JITTER_SECONDS) >= self.quota
+        self._edge_since = min(self._edge_since, now) if sent_so_many and as_fast and may_be_path else math.inf
 
     def left(self, now: float) -> None:
         """What was released last had left at `now`.
@@ -140,12 +146,12 @@ class Budget:
         follows_at_once = released_at <= self._paused_until + AT_ONCE_SECONDS
         self._paused_until = max(self._paused_until, now + pause)
         at_edge = released_at >= self._edge_since
-        widens = at_edge and self.guard_seconds(now) + WIDENING_SECONDS <= MAX_GUARD_SECONDS
+        guard = max(self.guard_seconds(now), self._slack_seconds)
+        widens = at_edge and guard + WIDENING_SECONDS <= MAX_GUARD_SECONDS
         if released_at > self._throttled_at:
             self._throttled_at = now
-            guard = self.guard_seconds(now)
             if now - self._guard_at > DOUBT_SECONDS:
-                self._guard_before = guard
+                self._guard_before = self.guard_seconds(now)
             self._widening = min(self._widening * 2, MAX_WIDENING_SECONDS) if follows_at_once else WIDENING_SECONDS
             if widens:
                 self.remember(now, guard + self._widening)
@@ -172,6 +178,11 @@ class Budget:
     def pace(self, now: float) -> float:
         """Requests per second at which slots follow each other now."""
         return min(self._climbed(now) * QPS_SHARE, self.quota / (1 + self.guard_seconds(now)) * QUOTA_SHARE)
+
+    @property
+    def _slack_seconds(self) -> float:
+        """The largest guard that does not slow `qps` down: an account throttled at that pace needs a larger one."""
+        return max(0.0, self.quota * QUOTA_SHARE / (self.qps * QPS_SHARE) - 1)
 
     def _halve(self, now: float) -> None:
         rate = self.effective_qps(now)

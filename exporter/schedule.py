@@ -203,19 +203,18 @@ class Schedule:
     def ask_again(self, now: float, keys: Iterable[NumberKey] | None = None) -> None:
         """Ask about the owed numbers of `keys`, or of all, as soon as nothing else is due.
 
-        Where a pass does not fit the interval something always is: they are due from now on, like the others.
+        Where a pass does not fit the interval something always is: they are due from now on, like the others.  One that
+        the API asked to leave alone is due when that time is over.
         """
         entries = self._entries.values() if keys is None else map(self._entries.__getitem__, keys)
         owed = [each for each in entries if each.owed and each.waiting and not each.held and each.due_at > now]
-        asked = [entry for entry in owed if entry.not_before <= now]
-        for entry in asked:
+        eager = [entry for entry in owed if self._fits and entry.not_before <= now]
+        for entry in owed:
             entry.owed = False
-        if self._fits:
-            self._add_eager(asked)
-            return
-        for entry in asked:
-            entry.due_at = now
-            self._push(entry)
+            if not self._fits or entry.not_before > now:
+                entry.due_at = min(entry.due_at, max(entry.not_before, now))
+                self._push(entry)
+        self._add_eager(eager)
 
     def lag_seconds(self, now: float) -> float:
         """How late the most overdue number is; 0 on schedule."""

@@ -296,7 +296,7 @@ class AccountPoller:
         return None if entry is None else self._handed_out(entry, max(entry.wanted_at, self._free_since))
 
     def _take_probe(self, now: float) -> _Poll | None:
-        key = self._refusal.probe(now, lambda each: self._schedule.is_free(each, now))
+        key = self._refusal.probe(now, self._interval, lambda each: self._schedule.is_free(each, now))
         if key is None:
             return None
         return self._handed_out(self._schedule.take_early(key, now), now, is_probe=True)
@@ -372,12 +372,15 @@ class AccountPoller:
                 now = self._clock.monotonic()
                 if outcome is None:
                     self._schedule.put_back(poll.entry, now)
+                    if poll.is_probe:
+                        self._refusal.probe_again(poll.entry.number.key)
                 else:
                     changed = self._reaction.ended(
                         poll.entry,
                         outcome if isinstance(outcome, ApiError) else None,
                         asked_at=now if poll.passed_at is None else poll.passed_at,
                         is_current=poll.credential == self._credential,
+                        is_probe=poll.is_probe,
                         now=now,
                     )
                     self._gate.look_again()

@@ -19,6 +19,9 @@ from exporter.schedule import Entry, Schedule
 _DEFINITE = frozenset({Kind.NUMBER, Kind.PERMISSION})
 """Errors about one number, which do not pass by themselves: they end a row of failures as a status does."""
 
+_SAYS_NOTHING = frozenset({Kind.THROTTLE, Kind.TRANSIENT})
+"""Errors that tell nothing of whether the API lets the account in."""
+
 _OWED = frozenset({Kind.ACCOUNT, Kind.PERMISSION})
 """After these another credential may bring a status."""
 
@@ -44,7 +47,7 @@ class Reaction:
         self._rng = rng
 
     def ended(
-        self, entry: Entry, error: ApiError | None, *, asked_at: float, is_current: bool, now: float
+        self, entry: Entry, error: ApiError | None, *, asked_at: float, is_current: bool, is_probe: bool, now: float
     ) -> list[Breaker]:
         """A poll of `entry`, whose request left at `asked_at`, brought a status or an error.
 
@@ -57,9 +60,12 @@ class Reaction:
             self._refusal.probe_soon()
         elif entry.scheduled and is_current:
             changed = self._refusal.heard(key, error, now)
+        if is_probe and error is not None and error.kind in _SAYS_NOTHING:
+            self._refusal.probe_again(key)
         entry.failures = 0 if error is None or error.kind in _DEFINITE else entry.failures + 1
         is_held = entry.scheduled and self._refusal.is_held(key)
-        is_owed = error is not None and error.kind in _OWED
+        is_refused = is_held or self._refusal.account.is_open  # what says nothing is then not retried by the number
+        is_owed = error is not None and error.kind in (_OWED | _SAYS_NOTHING if is_refused else _OWED)
         retry = None if error is None or is_held else self._retry_at(entry, error, asked_at, now)
         not_before = -math.inf if error is None else self._pause(error, asked_at, now)
         self._schedule.done(entry, retry, owed=is_owed, held=is_held, not_before=not_before)

@@ -9,7 +9,8 @@ Pure: time is an argument.  Both kinds of scope have a circuit breaker, which op
   about the number itself, closes it.  What says nothing of permission (time-outs, throttles, the account's errors)
   leaves it as it is, and so does a number that was not asked yet.
 
-An error of permission holds back nothing but a space that is refused altogether.
+An error of permission holds back nothing but a space that is refused altogether.  A probe that says nothing of what it
+asks for (a time-out, a throttle) is repeated with backoff, at least once a minute.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from exporter.model import NumberKey, Refused
 
 ERRORS_TO_REFUSE = 3
 MIN_PROBE_SECONDS = 10.0
+
+MAX_REPEAT_SECONDS = 60.0
+"""A probe that said nothing is repeated after so long at most, however long the scrape interval is."""
 
 PROBE_SHARE = 0.1
 """Share of the budget that the probes of all refused spaces take at most."""
@@ -42,7 +46,8 @@ class Breaker:
         self.turn: OrderedDict[NumberKey, None] = OrderedDict()
         """Of a space, the numbers that are forbidden; of a refused account, all.  The first is probed next."""
         self._probed_at = -math.inf
-        self._is_urgent = False
+        self._soon_seconds = math.inf  # from the last probe to the next, where that does not wait for the interval
+        self._unanswered = 0  # probes in a row that said nothing
 
     @property
     def is_open(self) -> bool:
@@ -54,7 +59,8 @@ class Breaker:
         is_news = not self.is_open
         if is_news:
             self._probed_at = now
-            self._is_urgent = False
+            self._soon_seconds = math.inf
+        self._unanswered = 0
         self.reason = reason
         return is_news
 
@@ -66,16 +72,22 @@ class Breaker:
 
     def probe_at(self, interval_seconds: float) -> float:
         """While open: the instant of the next probe, one per scrape interval and at most one in 10 s."""
-        return self._probed_at + (MIN_PROBE_SECONDS if self._is_urgent else max(interval_seconds, MIN_PROBE_SECONDS))
+        return self._probed_at + min(max(interval_seconds, MIN_PROBE_SECONDS), self._soon_seconds)
 
     def probe_soon(self) -> None:
         """Something changed that may have ended the refusal: the next probe does not wait for the interval."""
-        self._is_urgent = True
+        self._soon_seconds = MIN_PROBE_SECONDS
+        self._unanswered = 0
+
+    def probe_again(self) -> None:
+        """The last probe said nothing: the next does not wait for the interval, but longer each time."""
+        self._soon_seconds = min(MIN_PROBE_SECONDS * 2.0 ** min(self._unanswered, 10), MAX_REPEAT_SECONDS)
+        self._unanswered += 1
 
     def probe(self, now: float, is_free: Callable[[NumberKey], bool]) -> NumberKey | None:
         """The number to probe with at `now`: the next in turn that is free; None where none is."""
         self._probed_at = now
-        self._is_urgent = False
+        self._soon_seconds = math.inf
         found = next((key for key in self.turn if is_free(key)), None)
         if found is not None:
             self.turn.move_to_end(found)
@@ -92,7 +104,8 @@ class Refusal:
         self._keys: KeysView[NumberKey] = {}.keys()
         self._counts: Counter[str] = Counter()  # numbers, by space
         self._forbidden: dict[str, Breaker] = {}  # spaces of which a number is
-        self._open: dict[str, Breaker] = {}  # refused spaces, the one that is probed next first
+        self._open: dict[str, Breaker] = {}  # refused spaces, the one that was probed longest ago first
+        self._again: dict[str, Breaker] = {}  # those whose last probe said nothing: their next may come before others'
         self._errors_in_a_row = 0
         self._last_success: NumberKey | None = None
         self._last_forbidden: Refused | None = None
@@ -110,6 +123,7 @@ class Refusal:
         for space in self._forbidden.keys() - self._counts.keys():
             del self._forbidden[space]
             self._open.pop(space, None)
+            self._again.pop(space, None)
 
     @property
     def refused_spaces(self) -> Mapping[str, Refused]:
@@ -146,6 +160,15 @@ class Refusal:
         for breaker in (self.account, *self._open.values()):
             breaker.probe_soon()
 
+    def probe_again(self, key: NumberKey) -> None:
+        """A probe by this number said nothing of what is refused, or was not sent."""
+        space = self._open.get(key.cust_space_id)
+        if self.account.is_open:
+            self.account.probe_again()
+        elif space is not None:
+            space.probe_again()
+            self._again[key.cust_space_id] = space
+
     def probe_at(self, interval_seconds: float, pace: float) -> float:
         """The instant of the next probe, of the account if that is refused, else of a space; infinity for none.
 
@@ -153,20 +176,26 @@ class Refusal:
         """
         if self.account.is_open:
             return self.account.probe_at(interval_seconds)
-        for space in self._open.values():
-            return max(space.probe_at(interval_seconds), self._space_probed_at + 1 / (pace * PROBE_SHARE))
-        return math.inf
+        if not self._open:
+            return math.inf
+        name = self._next_space(interval_seconds)
+        return max(self._open[name].probe_at(interval_seconds), self._space_probed_at + 1 / (pace * PROBE_SHARE))
 
-    def probe(self, now: float, is_free: Callable[[NumberKey], bool]) -> NumberKey | None:
+    def probe(self, now: float, interval_seconds: float, is_free: Callable[[NumberKey], bool]) -> NumberKey | None:
         """The number to probe with at `now`; None where none is free."""
         if self.account.is_open:
             return self.account.probe(now, is_free)
-        name, space = next(iter(self._open.items()))
-        self._open[name] = self._open.pop(name)
+        name = self._next_space(interval_seconds)
+        space = self._open[name] = self._open.pop(name)
+        self._again.pop(name, None)
         found = space.probe(now, is_free)
         if found is not None:
             self._space_probed_at = now
         return found
+
+    def _next_space(self, interval_seconds: float) -> str:
+        """The refused space that is probed next; there is one."""
+        return min((next(iter(self._open)), *self._again), key=lambda name: self._open[name].probe_at(interval_seconds))
 
     def _accepted(self) -> Breaker | None:
         """The key was accepted."""
@@ -194,6 +223,7 @@ class Refusal:
         if not space.turn:
             del self._forbidden[name]
         self._open.pop(name, None)
+        self._again.pop(name, None)
         return space if space.restore() else None
 
     def _is_forbidden(self, key: NumberKey, error: ApiError, now: float) -> Breaker | None:

@@ -13,7 +13,7 @@ from exporter.budget import pace_qps
 from exporter.errors import ApiError, Kind
 from exporter.model import NumberKey, PhoneNumber
 from tests.support.numbers import numbers
-from tests.support.played import NO_CREDENTIAL, QUOTA, UNREACHABLE, Played
+from tests.support.played import FORBIDDEN, NO_CREDENTIAL, QUOTA, UNREACHABLE, Played
 
 TEN_MINUTES = 600.0
 UNSIGNED = ApiError("SignatureDoesNotMatch", Kind.ACCOUNT)
@@ -67,6 +67,55 @@ def test_a_credential_that_comes_late_is_used_within_ten_seconds_by_all_numbers(
     played.run(late)
     played.changes += 1
     all_known(played, 10.0 + 2.0 + count / pace_qps(played.qps, QUOTA))
+    played.stop()
+
+
+@pytest.mark.parametrize("count", [1, 20])
+@pytest.mark.parametrize(
+    "then", [UNREACHABLE, ApiError("http_503", Kind.TRANSIENT, retry_after_seconds=5), ApiError("x", Kind.THROTTLE)]
+)
+@pytest.mark.parametrize("first", [NO_CREDENTIAL, UNSIGNED, FORBIDDEN])
+def test_a_credential_that_comes_before_the_network_does_not_cost_the_interval(
+    first: ApiError, then: ApiError, count: int
+) -> None:
+    """What is refused is probed with the new credential, and that probe does not come through."""
+    played = Played(numbers(count), TEN_MINUTES)
+    began = played.now
+
+    def answer(_: PhoneNumber) -> ApiError | None:
+        return first if played.now < began + 10.0 else then if played.now < began + 40.0 else None
+
+    played.answer = answer
+    played.run(10.0)
+    played.changes += 1
+    played.run(30.0)
+    all_known(played, 60.0 + 2.0 + count / pace_qps(played.qps, QUOTA))
+    played.stop()
+
+
+def test_a_refused_account_out_of_reach_is_probed_once_a_minute() -> None:
+    """No more, for an hour; once it answers again the interval counts."""
+    played = Played(numbers(20), TEN_MINUTES)
+    played.answer = lambda _: UNSIGNED
+    played.run(30.0)
+    assert not played.poller.status().up
+    played.answer = lambda _: UNREACHABLE
+    played.changes += 1
+    assert 3600 / 60 <= len(played.run(3600.0)) <= 3600 / 60 + 4
+    played.answer = lambda _: UNSIGNED
+    assert 1 <= len(played.run(TEN_MINUTES)) <= 2
+    played.stop()
+
+
+def test_a_number_that_is_to_be_left_alone_is_asked_with_a_new_credential_after_that() -> None:
+    """An error of permission asks to wait for half a minute; the interval is ten."""
+    played = Played(numbers(2), TEN_MINUTES)
+    wait = ApiError("Forbidden.RAM", Kind.PERMISSION, retry_after_seconds=30.0)
+    played.answer = lambda number: wait if number == played.numbers[0] else None
+    played.run(10.0)
+    played.answer = lambda _: None
+    played.changes += 1
+    all_known(played, 30.0)
     played.stop()
 
 

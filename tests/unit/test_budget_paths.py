@@ -52,6 +52,16 @@ def test_a_late_request_now_and_then_costs_at_most_one_throttle_and_a_tenth_of_t
     assert settled.answered / (SECONDS - LEARNT_SECONDS) >= 0.9 * min(pace_qps(QPS, QUOTA), best(path))
 
 
+@pytest.mark.parametrize("qps", [8.4, 8.9, 9.5])
+@pytest.mark.parametrize("path", [Path(0.2), Path(0.2, exponential=True)], ids=str)
+def test_an_account_whose_own_limit_is_a_little_below_the_quota_learns_the_path_too(path: Path, qps: float) -> None:
+    """Its requests arrive closer together than they left, as those of one that may take all of the quota."""
+    sent = send(Budget(qps, QUOTA), path, sliding_second(QUOTA), seconds=SECONDS, seed=1)
+    settled = sent.between(LEARNT_SECONDS, SECONDS)
+    assert settled.throttled_share <= 0.001
+    assert settled.answered / (SECONDS - LEARNT_SECONDS) >= 0.95 * min(best(path), pace_qps(qps, QUOTA))
+
+
 SERVERS: dict[str, Callable[[], Admit]] = {
     "sliding second": lambda: sliding_second(QUOTA),
     "sliding second, throttled requests count": lambda: sliding_second(QUOTA, counts_throttled=True),

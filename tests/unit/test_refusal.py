@@ -48,8 +48,8 @@ def forbid(refusal: Refusal, numbers: Iterable[NumberKey], now: float = 100.0) -
     ]
 
 
-def probed(refusal: Refusal, now: float, busy: Iterable[NumberKey] = ()) -> NumberKey | None:
-    return refusal.probe(now, lambda each: each not in busy)
+def probed(refusal: Refusal, now: float, busy: Iterable[NumberKey] = (), *, interval: float = 60.0) -> NumberKey | None:
+    return refusal.probe(now, interval, lambda each: each not in busy)
 
 
 class TestAccount:
@@ -132,6 +132,26 @@ class TestAccount:
         assert refusal.probe_at(3600.0, PACE) == 110.0
         probed(refusal, 120.0)
         assert refusal.probe_at(3600.0, PACE) == 3720.0
+
+    def test_a_probe_that_says_nothing_is_repeated_less_and_less_often_but_once_a_minute(self) -> None:
+        """Until the next answer that says something; then the interval counts again."""
+        refusal = refused()
+        gaps, now = [], 3700.0
+        for _ in range(5):
+            asked = probed(refusal, now)
+            assert asked is not None
+            refusal.heard(asked, error(Kind.TRANSIENT), now + 1)
+            refusal.probe_again(asked)
+            gaps.append(refusal.probe_at(3600.0, PACE) - now)
+            now += gaps[-1]
+        assert gaps == [10.0, 20.0, 40.0, 60.0, 60.0]
+        assert refusal.probe_at(30.0, PACE) == now - 30.0, "no less often than it would be anyway"
+        probed(refusal, now)
+        refusal.heard(key(), error(Kind.ACCOUNT), now)
+        assert refusal.probe_at(3600.0, PACE) == now + 3600.0
+        probed(refusal, now + 3600.0)
+        refusal.probe_again(key())
+        assert refusal.probe_at(3600.0, PACE) == now + 3610.0
 
     def test_the_number_that_last_succeeded_is_probed_first_and_then_the_others_in_turn(self) -> None:
         """Whatever one number answers, the others are asked too."""
@@ -242,6 +262,29 @@ class TestSpaces:
         assert refusal.probe_at(3600.0, PACE) == 110.0
         probed(refusal, 110.0)
         assert refusal.probe_at(3600.0, PACE) == 112.0
+
+    def test_a_space_whose_probe_says_nothing_goes_before_those_that_wait_for_their_interval(self) -> None:
+        """And not before those that are due: a space that never answers keeps no other one from its probes."""
+        spaces = [key(0, f"cams-{index}") for index in range(3)]
+        refusal = watching(*spaces)
+        forbid(refusal, spaces)
+        asked: list[tuple[float, int]] = []
+        now = 3700.0
+        while len(asked) < 12:
+            found = probed(refusal, now, interval=3600.0)
+            assert found is not None
+            asked.append((now, spaces.index(found)))
+            if found == spaces[0]:
+                refusal.probe_again(found)
+            else:
+                forbid(refusal, [found], now)
+            now = refusal.probe_at(3600.0, PACE)
+        assert [place for at, place in asked[:4]] == [0, 1, 2, 0]
+        assert {place for at, place in asked[3:]} == {0}
+        assert asked[-1][0] - asked[-2][0] == 60.0
+        forbid(refusal, [spaces[0]], now)
+        refusal.heard(spaces[0], None, now)
+        assert probed(refusal, refusal.probe_at(3600.0, PACE), interval=3600.0) == spaces[1]
 
     def test_a_refused_account_is_probed_before_its_spaces(self) -> None:
         refusal = watching(*keys(2), key(0, "cams-b"))

@@ -304,6 +304,19 @@ def test_no_poll_of_a_number_goes_before_the_instant_that_the_api_asked_for() ->
         assert 40.0 <= made.next_at() <= 45.0
 
 
+def test_a_number_asked_again_while_it_is_to_be_left_alone_is_due_when_that_is_over() -> None:
+    """It does not wait for its next regular poll, which may be an hour away."""
+    for pace in (1.0, 0.0001):
+        made = schedule(1, 3600.0, pace=pace)
+        entry = taken(made, 0.0)
+        made.done(entry, owed=True, not_before=40.0)
+        made.ask_again(20.0)
+        assert made.next_at() == 40.0
+        assert taken(made, 40.0) is entry
+        made.done(entry, owed=True, not_before=-math.inf)
+        assert made.next_at() >= 1800.0
+
+
 def test_once_polls_each_number_once_and_is_then_done() -> None:
     made = schedule(3, 60.0, repeat=False)
     polls = run(made, start=0, end=10_000, gap=0.2)
