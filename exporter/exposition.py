@@ -39,15 +39,10 @@ _EOF = "# EOF\n"
 
 
 class Format(Enum):
-    """An exposition format; the value is its Content-Type."""
+    """An exposition format."""
 
-    TEXT = "text/plain; version=0.0.4; charset=utf-8"
-    OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
-
-    @property
-    def content_type(self) -> str:
-        """The Content-Type header of an answer in this format."""
-        return self.value
+    TEXT = "text"
+    OPENMETRICS = "openmetrics"
 
 
 class Exposition:
@@ -61,7 +56,11 @@ class Exposition:
         self._lock = threading.Lock()
 
     def scrape(self, fmt: Format, *, gzip: bool = False, names: frozenset[str] = NO_NAMES) -> bytes:
-        """One scrape; `names` keeps only the samples so named (all, when empty)."""
+        """One scrape; `names` keeps only the families so named (all, when empty), as client_golang's ``name[]`` does.
+
+        A family's name is the one that the text format has: ``cams_api_requests_total``,
+        ``cams_api_request_duration_seconds`` for the whole histogram.  A histogram's ``…_bucket`` names no family.
+        """
         with self._lock:
             snapshot, accounts = self.collector.view()
             self._respell(snapshot)
@@ -110,13 +109,12 @@ class Exposition:
         self, snapshot: Snapshot, accounts: Sequence[AccountStatus], fmt: Format, names: frozenset[str]
     ) -> Iterator[str]:
         for metric, samples in self.collector.own_samples(snapshot, accounts):
-            kept = [sample for sample in samples if sample[0].name in names] if names else samples
-            if kept or not names:
-                yield _family_text(metric, kept, fmt)
+            if not names or (metric.name in names and samples):
+                yield _family_text(metric, samples, fmt)
 
     def _last(self, fmt: Format, names: frozenset[str]) -> bytes:
         """What is said about the process, and the end."""
-        return reference(_Only(self.others.collect(), names), fmt)
+        return reference(_only(self.others.collect(), names), fmt)
 
 
 class _OwnFamily(NamedTuple):
@@ -311,7 +309,7 @@ _STATUS, _INFO, _LAST_POLL, _SUCCESS, _SINCE = range(len(_NUMBER_LINES))
 @lru_cache(maxsize=128)
 def _header(name: str, documentation: str, type_: str, fmt: Format) -> str:
     """The HELP and TYPE lines of a family, as the reference has them."""
-    return reference(_Only([Family(name, documentation, type_)]), fmt).decode().removesuffix(_EOF)
+    return reference(_Families([Family(name, documentation, type_)]), fmt).decode().removesuffix(_EOF)
 
 
 @lru_cache(maxsize=16)
@@ -319,23 +317,24 @@ def _header_part(name: str, documentation: str, type_: str, fmt: Format) -> Part
     return part(_header(name, documentation, type_, fmt).encode())
 
 
-class _Only(Collector):
-    """Families, cut down to the samples of some `names`: all, when there are none."""
-
-    def __init__(self, families: Iterable[Family], names: frozenset[str] = NO_NAMES) -> None:
+class _Families(Collector):
+    def __init__(self, families: Iterable[Family]) -> None:
         self._families = families
-        self._names = names
 
-    def collect(self) -> Iterator[Family]:
-        for family in self._families:
-            if not self._names:
-                yield family
-                continue
-            samples = [sample for sample in family.samples if sample.name in self._names]
-            if samples:
-                kept = Family(family.name, family.documentation, family.type)
-                kept.samples = samples
-                yield kept
+    def collect(self) -> Iterable[Family]:
+        return self._families
+
+
+def _only(families: Iterable[Family], names: frozenset[str]) -> Collector:
+    """Those families that have one of `names` and samples; all of them, when there are no names."""
+    kept = (family for family in families if family.samples and _text_name(family) in names)
+    return _Families(kept if names else families)
+
+
+def _text_name(family: Family) -> str:
+    """A family's name as the text format has it, and client_golang: OpenMetrics cuts off what its type says."""
+    suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
+    return f"{family.name}{suffix}"
 
 
 def reference(collector: Collector, fmt: Format) -> bytes:

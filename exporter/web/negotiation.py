@@ -3,14 +3,16 @@
 Never refuses: where a header is malformed, or asks only for what is not served, the answer is the plain text format
 without compression, which any client of this exporter can read.
 
-Source: RFC 9110, sections 12.4.2, 12.5.1 and 12.5.3; the headers that Prometheus 2.x and 3.x send.
+Source: RFC 9110, sections 12.4.2, 12.5.1 and 12.5.3; Prometheus's "Scrape protocol content negotiation" and "escaping
+schemes"; the headers that Prometheus 2.x and 3.x send.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from exporter.exposition import Format
 
@@ -22,10 +24,16 @@ _ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED})+')
 _PART = re.compile(rf'(?:[^;"]|{_QUOTED})+')
 _QUALITY = re.compile(r"0?\.[0-9]+|0\.?|1(?:\.0*)?", re.ASCII)
 
-_OPENMETRICS_VERSIONS = frozenset({"1.0.0", "0.0.1"})
-"""0.0.1 is what Prometheus before 2.31 asks for; it reads 1.0.0 as well."""
+_OPENMETRICS, _TEXT = "application/openmetrics-text", "text/plain"
 
-_TEXT_VERSIONS = frozenset({"0.0.4"})
+_VERSIONS: Mapping[str, tuple[str, ...]] = {_OPENMETRICS: ("1.0.0", "0.0.1"), _TEXT: ("0.0.4", "1.0.0")}
+"""The versions of each type, first the one for a client that names none.  They differ in the Content-Type alone."""
+
+_ESCAPED_VERSION = "1.0.0"
+"""The version in which the Content-Type says how names are escaped."""
+
+_ESCAPINGS = ("underscores", "allow-utf-8", "values")
+"""The schemes that leave this exporter's names as they are, first the default.  ``dots`` would double underscores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +45,46 @@ class _Element:
     quality: float
 
 
-def negotiate_format(accept: str) -> Format:
+@dataclass(frozen=True, slots=True)
+class _Rating:
+    """How much a client wants a type: its quality, whether it names more than ``*/*``, and what it says of the type."""
+
+    quality: float = 0.0
+    specificity: int = -1
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+class Negotiated(NamedTuple):
+    """What an Accept header brings: the format of the answer, and its Content-Type."""
+
+    format: Format
+    content_type: str
+
+
+def negotiate_format(accept: str) -> Negotiated:
     """The exposition format for an Accept header (several joined by commas; empty when there is none).
 
     OpenMetrics where the client rates it above text, or as high as text and names it (``*/*`` does not); else text.
     """
     elements = list(_elements(accept))
-    openmetrics, named = _rating(elements, "application/openmetrics-text", _OPENMETRICS_VERSIONS)
-    text, _ = _rating(elements, "text/plain", _TEXT_VERSIONS)
-    if openmetrics > text or (openmetrics == text > 0 and named):
-        return Format.OPENMETRICS
-    return Format.TEXT
+    openmetrics, text = _rating(elements, _OPENMETRICS), _rating(elements, _TEXT)
+    is_named = openmetrics.specificity > 0
+    if openmetrics.quality > text.quality or (openmetrics.quality == text.quality > 0 and is_named):
+        return Negotiated(Format.OPENMETRICS, _content_type(_OPENMETRICS, openmetrics))
+    return Negotiated(Format.TEXT, _content_type(_TEXT, text))
+
+
+def _content_type(media_type: str, rating: _Rating) -> str:
+    """The type in the version that the client named, with the escaping scheme where that version has one."""
+    versions = _VERSIONS[media_type]
+    version = rating.parameters.get("version", "") if rating.quality > 0 else ""
+    if version not in versions:
+        version = versions[0]
+    written = f"{media_type}; version={version}; charset=utf-8"
+    if version != _ESCAPED_VERSION:
+        return written
+    asked = rating.parameters.get("escaping")
+    return f"{written}; escaping={asked if asked in _ESCAPINGS else _ESCAPINGS[0]}"
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
@@ -61,25 +98,23 @@ def accepts_gzip(accept_encoding: str) -> bool:
     return gzip > 0 and gzip >= qualities.get("identity", others)
 
 
-def _rating(elements: Iterable[_Element], media_type: str, versions: frozenset[str]) -> tuple[float, bool]:
-    """The quality that the most specific matching elements give a type, and whether they name more than ``*/*``."""
-    quality, best = 0.0, -1
+def _rating(elements: Iterable[_Element], media_type: str) -> _Rating:
+    """What the most specific of the elements that mean a type say of it; of those, the one of highest quality."""
+    best = _Rating()
     for element in elements:
-        specificity = _specificity(element, media_type, versions)
-        if specificity > best:
-            quality, best = element.quality, specificity
-        elif specificity == best >= 0:
-            quality = max(quality, element.quality)
-    return quality, best > 0
+        specificity = _specificity(element, media_type)
+        if specificity >= 0 and (specificity, element.quality) > (best.specificity, best.quality):
+            best = _Rating(element.quality, specificity, element.parameters if element.value == media_type else {})
+    return best
 
 
-def _specificity(element: _Element, media_type: str, versions: frozenset[str]) -> int:
+def _specificity(element: _Element, media_type: str) -> int:
     """How closely an element means a type: 0 for ``*/*`` up to 3 for type and version; -1 where it means another."""
     if element.value == media_type:
         version = element.parameters.get("version")
         if version is None:
             return 2
-        return 3 if version in versions else -1
+        return 3 if version in _VERSIONS[media_type] else -1
     if element.value == media_type.partition("/")[0] + "/*":
         return 1
     return 0 if element.value == "*/*" else -1

@@ -38,7 +38,7 @@ class Exposer(Protocol):
     """Where a scrape comes from."""
 
     def scrape(self, fmt: Format, *, gzip: bool, names: frozenset[str]) -> bytes:
-        """The exposition, of the samples in `names` only unless that is empty.  May block; called on any thread."""
+        """The exposition, of the families in `names` only unless that is empty.  May block; called on any thread."""
 
 
 class Scrapes:
@@ -79,7 +79,7 @@ class Scrapes:
             self._under_way -= 1
 
     async def _render(self, request: web.BaseRequest) -> tuple[web.Response, Pieces | None]:
-        fmt = negotiate_format(",".join(request.headers.getall("Accept", ())))
+        fmt, content_type = negotiate_format(",".join(request.headers.getall("Accept", ())))
         gzip = accepts_gzip(",".join(request.headers.getall("Accept-Encoding", ())))
         names = frozenset(request.query.getall("name[]", ()))
         try:
@@ -92,7 +92,7 @@ class Scrapes:
         if gzip:
             headers["Content-Encoding"] = "gzip"
         pieces = Pieces(body)
-        return answer(200, pieces, fmt.content_type, headers), pieces
+        return answer(200, pieces, content_type, headers), pieces
 
     async def _in_turn(self, call: Callable[[], bytes]) -> bytes:
         """The bytes that `call` renders, once there is room for them; who waits for that holds nothing."""

@@ -21,20 +21,26 @@ CURRENT = "cams_phone_number_verification_status == 1"
 
 
 @contextmanager
-def asking_for_text(upstream: str) -> Iterator[str]:
-    """A proxy that asks `upstream` for the text format only: Prometheus 2.42 itself always prefers OpenMetrics."""
-    asked: list[str] = []
+def proxy(upstream: str, accept: str = "") -> Iterator[tuple[str, list[str]]]:
+    """The address of a proxy that asks `upstream` in place of a Prometheus, and the content types of the answers.
+
+    Asks for `accept`, or else for what Prometheus asks for.
+    """
+    answered: list[str] = []
 
     class Proxy(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            request = urllib.request.Request(upstream + self.path, headers={"Accept": "text/plain;version=0.0.4"})
+            request = urllib.request.Request(
+                upstream + self.path, headers={"Accept": accept or self.headers.get("Accept", "")}
+            )
             with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
                 request, timeout=PATIENCE_SECONDS
             ) as answer:
                 body = answer.read()
-                asked.append(answer.headers["Content-Type"])
+                content_type = answer.headers["Content-Type"]
+            answered.append(content_type)
             self.send_response(200)
-            self.send_header("Content-Type", asked[-1])
+            self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -44,16 +50,16 @@ def asking_for_text(upstream: str) -> Iterator[str]:
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"127.0.0.1:{server.server_address[1]}"
+        yield f"127.0.0.1:{server.server_address[1]}", answered
         server.shutdown()
-    assert set(asked) == {"text/plain; version=0.0.4; charset=utf-8"}
 
 
 @contextmanager
 def target(exporter: ExporterProcess, protocol: str) -> Iterator[str]:
-    if protocol == "text":
-        with asking_for_text(exporter.url) as proxied:
-            yield proxied
+    if protocol == "text":  # Prometheus 2.42 itself always prefers OpenMetrics
+        with proxy(exporter.url, accept="text/plain;version=0.0.4") as (address, answered):
+            yield address
+        assert set(answered) == {"text/plain; version=0.0.4; charset=utf-8"}
     else:
         yield exporter.target
 
@@ -89,6 +95,46 @@ def test_prometheus_knows_the_right_status_of_every_number_and_sees_changes(prot
         prometheus.wait_until(lambda: known() == expected, "the change is seen")
         assert prometheus.value("sum(increase(cams_api_requests_total[10m]))") > 0
         assert prometheus.query('{__name__=~".+_created"}') == []
+
+
+CONTENT_TYPES = {
+    "OpenMetricsText1.0.0": "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
+    "OpenMetricsText0.0.1": "application/openmetrics-text; version=0.0.1; charset=utf-8",
+    "PrometheusText1.0.0": "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8",
+    "PrometheusText0.0.4": "text/plain; version=0.0.4; charset=utf-8",
+}
+
+
+def test_prometheus_3_gets_each_protocol_it_asks_for_and_a_whole_histogram_by_its_name() -> None:
+    histogram = "cams_api_request_duration_seconds"
+    with (
+        ExporterProcess(None, "--demo") as exporter,
+        proxy(exporter.url) as (address, answered),
+        RealPrometheus(
+            config={
+                "scrape_configs": [
+                    {
+                        "job_name": protocol,
+                        "scrape_protocols": [protocol],
+                        "params": {"name[]": [histogram]},
+                        "static_configs": [{"targets": [address]}],
+                    }
+                    for protocol in CONTENT_TYPES
+                ]
+            },
+            release=PROMETHEUS_3,
+        ) as prometheus,
+    ):
+        until(lambda: exporter.get("/-/ready")[0] == 200, "ready")
+        wanted = {(job, f"{histogram}_{part}") for job in CONTENT_TYPES for part in ("bucket", "count", "sum")}
+
+        def stored() -> set[tuple[str, str]]:
+            found = prometheus.query(f'count by (job, __name__) ({{__name__=~"{histogram}_.+"}})')
+            return {(one.labels["job"], one.labels["__name__"]) for one in found}
+
+        prometheus.wait_until(lambda: stored() == wanted, "each job has the whole histogram")
+        assert set(answered) == {*CONTENT_TYPES.values()}
+        assert prometheus.query("cams_account_up") == []
 
 
 def test_removed_numbers_and_accounts_leave_no_series_behind() -> None:

@@ -40,20 +40,14 @@ class Exposed:
         Gauge("process_things", 'a "gauge"\nwith a \\', ["who"], registry=self.others).labels('a"b\\c\nd').set(1)
         self.exposition = Exposition(self.collector, self.others)
 
-    def reference(self, fmt: Format, names: frozenset[str] = frozenset()) -> bytes:
-        """The text that prometheus_client itself makes, of the samples in `names` only unless that is empty."""
-        return reference(_Named([*self.collector.collect(), *self.others.collect()], names), fmt)
+    def reference(self, fmt: Format) -> bytes:
+        """The text that prometheus_client itself makes."""
+        return reference(_Families([*self.collector.collect(), *self.others.collect()]), fmt)
 
 
-class _Named(Collector):
-    def __init__(self, families: Iterable[Family], names: frozenset[str]) -> None:
+class _Families(Collector):
+    def __init__(self, families: Iterable[Family]) -> None:
         self._families = families
-        self._names = names
 
     def collect(self) -> Iterable[Family]:
-        for family in self._families:
-            if self._names:
-                family.samples = [sample for sample in family.samples if sample.name in self._names]
-                if not family.samples:
-                    continue
-            yield family
+        return self._families

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -62,16 +63,40 @@ def test_gzip_holds_the_same_bytes(exposed: Exposed, fmt: Format) -> None:
     assert gzip.decompress(exposed.exposition.scrape(fmt, gzip=True)) == exposed.exposition.scrape(fmt)
 
 
-@pytest.mark.parametrize(
-    "names",
-    [{STATUS}, {"cams_api_requests_total", "process_things"}, {"cams_api_request_duration_seconds_count"}],
-    ids=["numbers", "others", "a histogram's count"],
-)
+HISTOGRAM = "cams_api_request_duration_seconds"
+FAMILIES = ["cams_phone_number_info", "cams_account_up", "cams_api_requests_total", HISTOGRAM, "process_things"]
+
+
+def families(text: bytes) -> list[bytes]:
+    """The HELP line of each family and what follows it, without the end of OpenMetrics."""
+    return re.split(rb"(?m)^(?=# HELP )", text.removesuffix(b"# EOF\n"))[1:]
+
+
+@pytest.mark.parametrize("names", [*([name] for name in FAMILIES), FAMILIES])
+@pytest.mark.parametrize("gzipped", [False, True])
 @pytest.mark.parametrize("fmt", list(Format))
-def test_names_keep_only_the_samples_so_named(exposed: Exposed, fmt: Format, names: set[str]) -> None:
-    text = exposed.exposition.scrape(fmt, names=frozenset({*names, "unheard_of"}))
-    assert text == exposed.reference(fmt, frozenset(names))
-    assert {line.split(b"{")[0].decode() for line in text.splitlines() if not line.startswith(b"#")} == names
+def test_names_keep_whole_families(exposed: Exposed, fmt: Format, gzipped: bool, names: list[str]) -> None:
+    """As client_golang does.  A counter's name is the text format's, in OpenMetrics too."""
+    helps = [f"# HELP {name if fmt is Format.TEXT else name.removesuffix('_total')} ".encode() for name in names]
+    kept = [family for family in families(exposed.reference(fmt)) if family.startswith(tuple(helps))]
+    text = exposed.exposition.scrape(fmt, gzip=gzipped, names=frozenset({*names, "unheard_of"}))
+    if gzipped:
+        text = gzip.decompress(text)
+    assert len(kept) == len(names)
+    assert text == b"".join(kept) + (b"# EOF\n" if fmt is Format.OPENMETRICS else b"")
+
+
+def test_a_histograms_name_brings_all_of_it(exposed: Exposed) -> None:
+    text = exposed.exposition.scrape(Format.OPENMETRICS, names=frozenset({HISTOGRAM})).decode()
+    (family,) = parse_openmetrics(text)  # type: ignore[no-untyped-call] # the library's
+    assert (family.name, family.type) == (HISTOGRAM, "histogram")
+    assert {sample.name.removeprefix(HISTOGRAM) for sample in family.samples} == {"_bucket", "_count", "_sum"}
+
+
+@pytest.mark.parametrize("name", [f"{HISTOGRAM}_bucket", f"{HISTOGRAM}_count", f"{HISTOGRAM}_sum", "cams_api_requests"])
+def test_the_name_of_a_series_within_a_family_brings_nothing(exposed: Exposed, name: str) -> None:
+    """Nor does it in client_golang: buckets without their count would be no valid OpenMetrics."""
+    assert exposed.exposition.scrape(Format.OPENMETRICS, names=frozenset({name})) == b"# EOF\n"
 
 
 def test_names_that_match_nothing_give_an_empty_exposition(exposed: Exposed) -> None:

@@ -48,7 +48,7 @@ JAVA = "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"
     ],
 )
 def test_openmetrics_is_served_to_a_client_that_rates_it_no_lower_than_text(accept: str) -> None:
-    assert negotiate_format(accept) is Format.OPENMETRICS
+    assert negotiate_format(accept).format is Format.OPENMETRICS
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_openmetrics_is_served_to_a_client_that_rates_it_no_lower_than_text(acce
     ],
 )
 def test_text_is_served_to_everyone_else(accept: str) -> None:
-    assert negotiate_format(accept) is Format.TEXT
+    assert negotiate_format(accept).format is Format.TEXT
 
 
 @pytest.mark.parametrize(
@@ -102,11 +102,50 @@ def test_text_is_served_to_everyone_else(accept: str) -> None:
 )
 def test_a_malformed_accept_header_brings_text(accept: str) -> None:
     """An element that cannot be read is as good as absent: never an error, never a guess."""
-    assert negotiate_format(accept) is Format.TEXT
+    assert negotiate_format(accept).format is Format.TEXT
 
 
 def test_a_malformed_element_does_not_spoil_its_neighbours() -> None:
-    assert negotiate_format(";;,text/plain;q=high,application/openmetrics-text;q=0.5,,") is Format.OPENMETRICS
+    assert negotiate_format(";;,text/plain;q=high,application/openmetrics-text;q=0.5,,").format is Format.OPENMETRICS
+
+
+OPENMETRICS_1 = "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping="
+TEXT_1 = "text/plain; version=1.0.0; charset=utf-8; escaping="
+TEXT_0 = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        (PROMETHEUS_3, f"{OPENMETRICS_1}allow-utf-8"),
+        (PROMETHEUS_3.replace("allow-utf-8", "underscores"), f"{OPENMETRICS_1}underscores"),
+        (PROMETHEUS_3.replace("allow-utf-8", "values"), f"{OPENMETRICS_1}values"),
+        (PROMETHEUS_3.replace("allow-utf-8", "Values"), f"{OPENMETRICS_1}values"),
+        # It doubles underscores, which our names have: not served.
+        (PROMETHEUS_3.replace("allow-utf-8", "dots"), f"{OPENMETRICS_1}underscores"),
+        (PROMETHEUS_3.replace("allow-utf-8", '"x\\r\\nSet-Cookie: a=b"'), f"{OPENMETRICS_1}underscores"),
+        (PROMETHEUS_2_42, f"{OPENMETRICS_1}underscores"),
+        ("application/openmetrics-text", f"{OPENMETRICS_1}underscores"),
+        ("application/*", f"{OPENMETRICS_1}underscores"),
+        ("application/openmetrics-text;version=0.0.1", "application/openmetrics-text; version=0.0.1; charset=utf-8"),
+        (
+            "application/openmetrics-text;version=0.0.1;q=0.9,application/openmetrics-text;version=1.0.0;q=0.8",
+            "application/openmetrics-text; version=0.0.1; charset=utf-8",
+        ),
+        ("text/plain;version=1.0.0;escaping=allow-utf-8;q=0.6,*/*;q=0.5", f"{TEXT_1}allow-utf-8"),
+        ("text/plain;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5", f"{TEXT_1}underscores"),
+        ("text/plain;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.6", TEXT_0),
+        ("text/plain;version=1.0.0;q=0", TEXT_0),
+        (PROMETHEUS_TEXT_ONLY, TEXT_0),
+        ("text/plain;escaping=allow-utf-8", TEXT_0),
+        ("", TEXT_0),
+        ("*/*;version=1.0.0;escaping=values", TEXT_0),
+        (FIREFOX, TEXT_0),
+    ],
+)
+def test_the_content_type_names_the_version_asked_for_and_from_1_0_the_escaping(accept: str, content_type: str) -> None:
+    """Prometheus's "Scrape protocol content negotiation"; what is no known scheme is not echoed."""
+    assert negotiate_format(accept).content_type == content_type
 
 
 @pytest.mark.parametrize(
@@ -159,7 +198,7 @@ HEADERS = st.lists(TOKENS, max_size=40).map("".join) | st.text(max_size=200)
 @given(HEADERS)
 def test_any_header_text_brings_some_format_and_encoding(header: str) -> None:
     """No header, however broken, may turn a scrape into an error."""
-    assert negotiate_format(header) in Format
+    assert negotiate_format(header).format in Format
     assert accepts_gzip(header) in {True, False}
 
 
@@ -169,7 +208,7 @@ def test_the_higher_quality_wins_whatever_the_order(openmetrics: int, text: int,
     ranges = [f"application/openmetrics-text;q={openmetrics / 1000:.3f}", f"text/plain;q={text / 1000:.3f}"]
     accept = ", ".join(ranges if openmetrics_first else reversed(ranges))
     wins = openmetrics > 0 and openmetrics >= text
-    assert negotiate_format(accept) is (Format.OPENMETRICS if wins else Format.TEXT)
+    assert negotiate_format(accept).format is (Format.OPENMETRICS if wins else Format.TEXT)
 
 
 @given(st.integers(0, 1000), st.integers(0, 1000))
@@ -181,5 +220,5 @@ def test_gzip_is_chosen_by_its_quality_against_identity(gzip: int, identity: int
 def test_what_lies_beyond_the_limit_of_a_header_is_not_read() -> None:
     """A megabyte of Accept must not hold up the event loop."""
     filler = "x/y," * (MAX_HEADER_CHARACTERS // 4)
-    assert negotiate_format("application/openmetrics-text," + filler) is Format.OPENMETRICS
-    assert negotiate_format(filler + "application/openmetrics-text") is Format.TEXT
+    assert negotiate_format("application/openmetrics-text," + filler).format is Format.OPENMETRICS
+    assert negotiate_format(filler + "application/openmetrics-text").format is Format.TEXT

@@ -37,7 +37,9 @@ def test_a_scrape_comes_in_the_format_and_encoding_asked_for() -> None:
     exposer = FakeExposer(b"not really gzip")
     with serving(exposer) as server:
         reply = server.get("/metrics", Accept=OPENMETRICS, Accept_Encoding="gzip")
-    assert reply.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert reply.headers["content-type"] == (
+        "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=underscores"
+    )
     assert reply.headers["content-encoding"] == "gzip"
     assert reply.body == b"not really gzip"
     assert exposer.calls == [(Format.OPENMETRICS, True, frozenset())]
