@@ -72,9 +72,10 @@ class Log:
             self.handler.setFormatter(formatter)
 
     def close(self, seconds: float = FLUSH_SECONDS) -> None:
-        """Let what waits go out, for at most `seconds`; what is logged later goes nowhere."""
+        """Let what waits go out, for at most `seconds`; what is logged later may go nowhere."""
         if self.handler is self._handler and self.flush(seconds):
-            self._listener.stop()
+            with contextlib.suppress(queue.Full):
+                self._listener.enqueue_sentinel()  # not `stop`: what was logged since may never get out
 
     def flush(self, seconds: float = FLUSH_SECONDS) -> bool:
         """Wait until all that was logged is written, for at most `seconds`; returns whether it is."""

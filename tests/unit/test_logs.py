@@ -138,6 +138,25 @@ def test_who_logs_never_waits_and_what_was_dropped_is_counted_and_said() -> None
     assert shown[6:] == ['"log lines were dropped, the reader was slow" lines=7']
 
 
+class Late(Log):
+    """Somebody logs between the last look at the queue and the end."""
+
+    def flush(self, seconds: float = 0.0) -> bool:
+        is_written = super().flush(seconds)
+        self.handler.handle(logging.makeLogRecord({"msg": "late"}))
+        return is_written
+
+
+def test_the_end_does_not_wait_for_what_is_logged_meanwhile() -> None:
+    pipe = Pipe()
+    closing = threading.Thread(target=Late(LogfmtFormatter(), pipe.write, max_lines=5).close, daemon=True)
+    closing.start()
+    closing.join(WAIT_SECONDS / 2)
+    is_over = not closing.is_alive()
+    pipe.is_read.set()
+    assert is_over
+
+
 def test_a_record_is_written_as_it_was_when_it_was_logged() -> None:
     pipe, facts = Pipe(), ["then"]
     log = Log(LogfmtFormatter(), pipe.write, max_lines=5)
