@@ -6,7 +6,6 @@ when the endpoint is: an environment that changes later changes nothing.
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import functools
 import os
@@ -15,6 +14,7 @@ import re
 import ssl
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from socket import AI_NUMERICHOST, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, gaierror, getaddrinfo
@@ -29,6 +29,7 @@ from exporter.cams.proxies import Proxy, proxy_for
 from exporter.cams.response import FinalResponse
 from exporter.errors import ConfigError
 from exporter.model import Clock
+from exporter.threads import begin
 
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 """Under such a name OpenSSL finds a certificate in a folder."""
@@ -198,7 +199,7 @@ class Resolver:
     def __init__(self, lookup: Lookup) -> None:
         self._lookup = lookup
         self._lock = threading.Lock()
-        self._under_way: dict[tuple[str, int], concurrent.futures.Future[list[Any]]] = {}
+        self._under_way: dict[tuple[str, int], Future[list[Any]]] = {}
 
     def resolve(self, host: str, port: int, attempt: Attempt) -> list[Any]:
         """The addresses of `host`, as `socket.getaddrinfo` gives them.  Raises OSError."""
@@ -208,27 +209,15 @@ class Resolver:
         with self._lock:
             found = self._under_way.get((host, port))
             if found is None:
-                found = self._under_way[host, port] = concurrent.futures.Future()
-                self._start(host, port, found)
+                found = self._under_way[host, port] = begin(functools.partial(self._look_up, host, port), "dns")
         try:
             return found.result(timeout=attempt.remaining())
         except UnicodeError:
             raise OSError("not a host name") from None
 
-    def _start(self, host: str, port: int, found: concurrent.futures.Future[list[Any]]) -> None:
+    def _look_up(self, host: str, port: int) -> list[Any]:
         try:
-            threading.Thread(target=self._run, args=(host, port, found), name="dns", daemon=True).start()
-        except RuntimeError:  # none to be had now: whoever asks next tries again
-            del self._under_way[host, port]
-            raise OSError("the machine has no thread left to look it up") from None
-
-    def _run(self, host: str, port: int, found: concurrent.futures.Future[list[Any]]) -> None:
-        try:
-            addresses = self._lookup(host, port, type=SOCK_STREAM)
-        except Exception as error:  # noqa: BLE001 - handed to those who wait, whatever it is
-            outcome = functools.partial(found.set_exception, error)
-        else:
-            outcome = functools.partial(found.set_result, addresses)
-        with self._lock:
-            del self._under_way[host, port]
-        outcome()
+            return self._lookup(host, port, type=SOCK_STREAM)
+        finally:
+            with self._lock:
+                del self._under_way[host, port]

@@ -316,7 +316,7 @@ def test_a_look_up_for_which_there_is_no_thread_is_tried_again(monkeypatch: pyte
         with monkeypatch.context() as patched:
             patched.setattr(threading.Thread, "start", no_thread)
             error = error_of(client)
-        assert (error.code, "no thread left" in error.message) == ("connection_error", True)
+        assert (error.code, "no thread can be started" in error.message) == ("connection_error", True)
         assert client.fetch(number()).status == "VERIFIED"
 
 
