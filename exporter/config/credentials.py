@@ -9,6 +9,7 @@ reference, AssumeRole and AssumeRoleWithOIDC, for the forms.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Hashable
@@ -91,7 +92,7 @@ def read_credentials(account: Section) -> CredentialsConfig | None:
     )
 
 
-def identity(config: CredentialsConfig) -> Hashable:
+def identity(config: CredentialsConfig, *, reads_files: bool) -> Hashable:
     """Equal for credentials that surely belong to one Alibaba Cloud account, hence share its quota.
 
     A key's value is compared, wherever it stands; not to be kept or shown.
@@ -103,10 +104,10 @@ def identity(config: CredentialsConfig) -> Hashable:
         return config.type, config.options.get("credentials_uri")
     if key_id.file is None:
         return "key", key_id.value
-    try:
-        return "key", look_in_time(key_id.file, partial(read_key, key_id.file.parent, key_id.file.name))
-    except ValueError:
-        return "file", key_id.file
+    if reads_files:
+        with contextlib.suppress(ValueError):
+            return "key", look_in_time(key_id.file, partial(read_key, key_id.file.parent, key_id.file.name))
+    return "file", key_id.file
 
 
 def _secret(section: Section, key: str, kind: _Type) -> Secret | None:

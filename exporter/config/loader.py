@@ -196,7 +196,9 @@ def _warn_of_shared_quotas(accounts: Sequence[tuple[Section, AccountConfig]]) ->
     """Warn where accounts of this file are one account of Alibaba Cloud, and spend more than it has."""
     groups: dict[Hashable, list[tuple[Section, AccountConfig]]] = {}
     for section, account in accounts:
-        groups.setdefault(identity(account.credentials), []).append((section, account))
+        groups.setdefault(identity(account.credentials, reads_files=section.document.reads_files), []).append(
+            (section, account)
+        )
     for group in groups.values():
         spent, quota = 0.0, math.inf
         owners: dict[str, tuple[str, KeyPath]] = {}

@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from exporter.budget import pace_qps
-from exporter.config import load
+from exporter.config import load, read
 from tests.support.configs import ACCOUNT, ANOTHER, NUMBER, loaded, written
 
 
@@ -195,6 +195,18 @@ def test_one_key_is_one_account_wherever_it_stands(tmp_path: Path, one: str, oth
     assert "accounts[1].credentials: are of the same Alibaba Cloud account" in quota
     assert "accounts[1].numbers: one of them is asked by account" in twice
     assert "theid" not in quota + twice
+
+
+def test_without_files_no_key_file_is_compared(tmp_path: Path) -> None:
+    (tmp_path / "one").write_text("theid")
+    (tmp_path / "two").write_text("theid")
+    credentials = "type: access_key, access_key_secret: b, access_key_id_file"
+    accounts = [
+        f"{{name: {name}, credentials: {{{credentials}: {name}}}, numbers: [{NUMBER}]}}" for name in ("one", "two")
+    ]
+    path = written(tmp_path, f"accounts: [{', '.join(accounts)}]")
+    counts = [len(read(path, files=files).config.warnings) for files in (True, False)]  # type: ignore[union-attr] # valid
+    assert counts == [2, 0]
 
 
 def test_a_number_asked_twice_from_one_budget_is_warned_about(tmp_path: Path) -> None:
