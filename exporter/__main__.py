@@ -184,7 +184,8 @@ def _run_with(args: argparse.Namespace, signals: EarlySignals, load_config: Call
     from exporter.app import App  # noqa: PLC0415 - likewise
     from exporter.web.security import WebSecurity  # noqa: PLC0415 - likewise
 
-    app = App(
+    build = functools.partial(
+        App,
         config,
         SystemClock(),
         version=__version__,
@@ -194,6 +195,7 @@ def _run_with(args: argparse.Namespace, signals: EarlySignals, load_config: Call
         storage_path=args.storage_path,
     )
     signals.end_if_asked()
+    app = run_apart(build, "start")
     if args.once:
         return _once(app, args)
     security = run_apart(functools.partial(WebSecurity, args.web_config_file), "web-configuration")

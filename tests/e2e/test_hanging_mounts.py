@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -62,18 +63,22 @@ def arrivals_grow(world: World, account: str) -> None:
         ("web.config.file", ["--config.check"]),
         ("storage.path", []),
         ("storage.path", ["--once"]),
+        ("REQUESTS_CA_BUNDLE", []),
+        ("REQUESTS_CA_BUNDLE", ["--once"]),
     ],
 )
 def test_an_end_comes_while_it_starts(tmp_path: Path, mount: Path, what: str, flags: list[str]) -> None:
     good = tmp_path / "config.yml"
-    good.write_text(json.dumps(config("http://127.0.0.1:9", [fleet(World(), 1)])))
+    good.write_text(json.dumps(config("https://127.0.0.1:9", [fleet(World(), 1)])))
     given = {"config.file": str(good), what: f"{mount}/x"}
+    variables = {name: given.pop(name) for name in list(given) if name.isupper()}
     process = subprocess.Popen(
         [
             *[sys.executable, "-m", "exporter", "--web.listen-address=127.0.0.1:0"],
             *[f"--{name}={path}" for name, path in given.items()],
             *flags,
         ],
+        env={**os.environ, **variables},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
