@@ -14,7 +14,8 @@ help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }  # half a venv would be taken for a whole one
 
 # Without --no-build-isolation pip would fetch what builds a package by itself, whatever is newest, without a hash.
 $(VENV)/runtime: $(BIN)/python requirements-build.txt requirements.txt pyproject.toml
