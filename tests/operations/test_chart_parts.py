@@ -118,7 +118,7 @@ def test_storage_is_a_claim_and_without_it_nothing_outlives_the_pod() -> None:
     assert claim["spec"]["resources"]["requests"]["storage"] == "1Gi"
     volumes = one(kept, "Deployment")["spec"]["template"]["spec"]["volumes"]
     assert {"claimName": claim["metadata"]["name"]} in [volume.get("persistentVolumeClaim") for volume in volumes]
-    assert "--storage.path=/var/lib/cams-exporter" in container(kept)["args"]
+    assert "--storage.path=/var/lib/cams-exporter/store" in container(kept)["args"]
     assert "storage" not in str(container(render({"demo": True}))["args"])
 
 
