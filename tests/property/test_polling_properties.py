@@ -22,6 +22,7 @@ from exporter.model import Answer, PhoneNumber, Slot
 from exporter.poller import AccountPoller
 from exporter.state import State
 from tests.support.numbers import numbers
+from tests.support.played import Keyed
 from tests.support.virtualtime import VirtualTime, VirtualWorkers
 
 TIMEOUT = 10.0
@@ -61,7 +62,7 @@ def _silence() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-class Client:
+class Client(Keyed):
     """Answers by chance, and notes when what left."""
 
     def __init__(self, show: Show) -> None:
@@ -69,18 +70,6 @@ class Client:
 
     def fetch(self, number: PhoneNumber, gate: Callable[[], Slot]) -> Answer:
         return self._show.play(self, number, gate)
-
-    def ready(self) -> bool:
-        return True
-
-    def credential_changes(self) -> int:
-        return 1
-
-    def renew_credentials(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 class Show:

@@ -24,12 +24,29 @@ UNREACHABLE = ApiError("connection_error", Kind.TRANSIENT)
 NO_CREDENTIAL = ApiError("credentials_error", Kind.ACCOUNT, sent=False)
 
 
+class Keyed:
+    """What a poller asks of a client beside polls; `changes` is how often the credential became another one."""
+
+    changes = 1
+
+    def ready(self) -> bool:
+        return True
+
+    def credential_changes(self) -> int:
+        return self.changes
+
+    def renew_credentials(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 @dataclass(eq=False)
-class Played:
+class Played(Keyed):
     """`answer` tells what a number is answered now, None for VERIFIED; `sent` holds (instant, number) of each request.
 
-    `changes` is how often the credential became another one.  `shares` counts, by number, how many of the samples, one
-    a second, found it VERIFIED.
+    `shares` counts, by number, how many of the samples, one a second, found it VERIFIED.
     """
 
     numbers: Sequence[PhoneNumber]
@@ -89,18 +106,6 @@ class Played:
                 retry_after_seconds=error.retry_after_seconds,
             )
         return Answer("VERIFIED", "1", "R")
-
-    def ready(self) -> bool:
-        return True
-
-    def credential_changes(self) -> int:
-        return self.changes
-
-    def renew_credentials(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
     def run(self, seconds: float) -> list[tuple[float, NumberKey]]:
         """Let time pass; returns what was sent meanwhile."""

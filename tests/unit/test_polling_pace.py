@@ -20,12 +20,13 @@ from exporter.poller import AccountPoller
 from exporter.poller.bounds import max_in_flight
 from exporter.state import State
 from tests.support.numbers import numbers
+from tests.support.played import Keyed
 from tests.support.virtualtime import VirtualTime, VirtualWorkers
 
 TIMEOUT = 10.0
 
 
-class Client:
+class Client(Keyed):
     """Answers after `seconds`, or hangs until the timeout; notes when which number was asked."""
 
     def __init__(self, time: VirtualTime, seconds: float, *, hangs: bool = False) -> None:
@@ -41,18 +42,6 @@ class Client:
         if self._hangs:
             raise ApiError("timeout", Kind.TRANSIENT)
         return Answer("VERIFIED", "1", "R")
-
-    def ready(self) -> bool:
-        return True
-
-    def credential_changes(self) -> int:
-        return 1
-
-    def renew_credentials(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
 
 
 class Fleet:
