@@ -50,7 +50,8 @@ def check(reading: Reading, web_config_file: Path | None, *, syntax_only: bool) 
 def _web_summary(path: Path, syntax_only: bool) -> str:
     from exporter.web.webconfig import load_web_config  # noqa: PLC0415 - only who has the file needs it
 
-    return f"{path}: valid: {load_web_config(path, look_into_files=not syntax_only).summary()}"
+    config = load_web_config(path, look_into_files=not syntax_only)
+    return "\n".join([f"{path}: valid: {config.summary()}", *(f"warning: {warning}" for warning in config.warnings)])
 
 
 def _environment_faults(config: Config) -> list[str]:

@@ -22,9 +22,14 @@ def value_of(section: Section, key: str) -> Any:
     return value
 
 
+def is_empty(section: Section, key: str) -> bool:
+    """Whether there is no such key, or nothing at it: ``key:``, which exporter-toolkit takes for no key."""
+    return key not in section or value_of(section, key) is None
+
+
 def strings(section: Section, key: str, read: Callable[[str], str]) -> tuple[str, ...] | None:
     """What `read` makes of each string of the list at `key`; empty where there is none, None where it has a fault."""
-    if key not in section:
+    if is_empty(section, key):
         return ()
     document, path = section.document, (*section.path, key)
     value = value_of(section, key)

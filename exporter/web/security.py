@@ -71,6 +71,7 @@ class WebSecurity:
         if path is not None:
             self._config = self._read(path)
             self._logged = self._seen
+            _log_warnings(self._config)
             if self._config.tls is None and not self._config.users:
                 logger.warning("web configuration has neither TLS nor users: anyone may ask", extra=fields(file=path))
 
@@ -119,6 +120,7 @@ class WebSecurity:
                 logger.warning("web configuration protects less than before", extra=fields(file=path, change=change))
             if self._fault is not None or self._logged != self._stamps:
                 logger.info("web configuration read again", extra=fields(file=path))
+                _log_warnings(config)
             self._config, self._fault, self._logged = config, None, self._stamps
 
     def _refuse(self, error: ConfigError) -> None:
@@ -154,6 +156,11 @@ class WebSecurity:
         return tuple(_stamp(file) for file in self._files)
 
 
+def _log_warnings(config: WebConfig) -> None:
+    for warning in config.warnings:
+        logger.warning("web configuration", extra=fields(warning=warning))
+
+
 def _stamp(file: Path) -> _Stamp:
     try:
         found = os.stat(file)  # noqa: PTH116 - on every connection: Path.stat costs twice as much
@@ -182,6 +189,8 @@ def _weaker(before: WebConfig, now: WebConfig) -> list[str]:
     if before.tls is not None and now.tls is not None:
         if before.tls.requires_client and not now.tls.requires_client:
             gone.append("client_auth_type: client certificates are no longer required")
+        elif before.tls.requires_client and not before.tls.trusts_system and now.tls.trusts_system:
+            gone.append("client_ca_file was removed: client certificates of the system's authorities will do")
         if before.tls.allowed_sans and not now.tls.allowed_sans:
             gone.append("client_allowed_sans was removed: any name in a client certificate will do")
     return gone

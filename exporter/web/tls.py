@@ -1,6 +1,7 @@
 """The `tls_server_config` of the web configuration: read, checked, and made into an SSLContext.
 
-What Python's `ssl` cannot honour is refused with the reason, never ignored.
+What Python's `ssl` cannot honour is refused with the reason; where it can only do more safely what was asked for, that
+is a warning.
 
 Source: exporter-toolkit, docs/web-configuration.md.
 """
@@ -14,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.web.fields import known, strings
+from exporter.web.fields import is_empty, known, strings
 from exporter.web.pem import as_file, certificates, given, material
 from exporter.web.tlsnames import CURVES, OLD_VERSIONS, TLS12_SUITES, TLS13_SUITES, VERSIONS
 from exporter.yamlfile import Section
@@ -37,6 +38,9 @@ KEYS = (
 
 _NONE, _IF_GIVEN, _REQUIRED = "NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"
 _VERIFY = {_NONE: ssl.CERT_NONE, _IF_GIVEN: ssl.CERT_OPTIONAL, _REQUIRED: ssl.CERT_REQUIRED}
+_MISMATCHES = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
+"""What OpenSSL says of a key that belongs to another certificate; the last: of an RSA key with an EC certificate."""
+
 _UNVERIFIED = ("RequestClientCert", "RequireAnyClientCert", "RequireClientCert")
 
 
@@ -45,12 +49,14 @@ class TlsServer:
     """How connections are encrypted, and whom they are for.
 
     `allowed_sans` are the subject alternative names of which a client's certificate must have one (empty: any).
-    `requires_client` tells whether a client without a certificate is turned away.
+    `requires_client` tells whether a client without a certificate is turned away, `trusts_system` whether the system's
+    authorities say whose certificates are good.
     """
 
     context: ssl.SSLContext = field(repr=False)
     allowed_sans: frozenset[str]
     requires_client: bool
+    trusts_system: bool
 
     def admits(self, certificate: Mapping[str, object] | None) -> bool:
         """Whether a client that has shown this verified certificate (as `SSLSocket.getpeercert` gives it) may stay."""
@@ -69,7 +75,8 @@ def read_tls(section: Section, files: list[Path]) -> TlsServer | None:
     if section.boolean("prefer_server_cipher_suites", default=True) is False:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols(["http/1.1"])
-    return TlsServer(context, allowed, policy == _REQUIRED)
+    asks_client = context.verify_mode is not ssl.CERT_NONE
+    return TlsServer(context, allowed, policy == _REQUIRED, asks_client and given(section, "client_ca") not in section)
 
 
 def _set_versions(section: Section, context: ssl.SSLContext) -> None:
@@ -78,7 +85,13 @@ def _set_versions(section: Section, context: ssl.SSLContext) -> None:
             raise ValueError(f"{text} is broken and OpenSSL no longer speaks it; write TLS12 or TLS13")
         return VERSIONS[known("unknown TLS version", text, VERSIONS)]
 
-    low = section.text("min_version", read, ssl.TLSVersion.TLSv1_2)
+    def read_low(text: str) -> ssl.TLSVersion:
+        if text in OLD_VERSIONS:
+            section.warn("min_version", f"{text} is broken and OpenSSL no longer speaks it: read as TLS12; write TLS12")
+            return ssl.TLSVersion.TLSv1_2
+        return read(text)
+
+    low = section.text("min_version", read_low, ssl.TLSVersion.TLSv1_2)
     high = section.text("max_version", read, ssl.TLSVersion.TLSv1_3)
     if low and high:
         context.minimum_version, context.maximum_version = low, high
@@ -94,14 +107,15 @@ def _set_ciphers(section: Section, context: ssl.SSLContext) -> None:
         return  # an empty list means the default, as in Go
     tls13, tls12 = set(TLS13_SUITES) & set(names), [TLS12_SUITES[name] for name in names if name in TLS12_SUITES]
     if 0 < len(tls13) < len(TLS13_SUITES) and context.maximum_version is ssl.TLSVersion.TLSv1_3:
-        section.fault(
-            "cipher_suites",
-            "names some of TLS 1.3's suites, but Python can only offer all three (Go does the same without saying so); "
-            f"write none or all of {', '.join(TLS13_SUITES)}",
-        )
-    if not tls12:
-        if context.minimum_version is ssl.TLSVersion.TLSv1_2:
-            section.fault("cipher_suites", "names no suite of TLS 1.2; write one, or min_version: TLS13")
+        what = "names some of TLS 1.3's suites, but all three are offered, as Go does; write none of them, or all"
+        section.warn("cipher_suites", what)
+    if not tls12:  # as in Go, a client that speaks no TLS 1.3 finds no suite
+        if context.maximum_version is ssl.TLSVersion.TLSv1_2:
+            section.fault("cipher_suites", "names no suite of TLS 1.2; write one, or raise max_version")
+        elif context.minimum_version is ssl.TLSVersion.TLSv1_2:
+            what = "names no suite of TLS 1.2: only TLS 1.3 is spoken; write one, or min_version: TLS13"
+            section.warn("cipher_suites", what)
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
         return
     with suppress(ssl.SSLError):  # where it has none of them: said below
         context.set_ciphers(":".join(tls12))
@@ -145,8 +159,8 @@ def _set_certificate(section: Section, context: ssl.SSLContext, files: list[Path
         reason = getattr(error, "reason", None) or ""
         if asked:
             section.fault(key_key, "holds an encrypted private key; decrypt it, and guard the file")
-        elif reason == "KEY_VALUES_MISMATCH":
-            section.fault(key_key, "holds the private key of another certificate; write the one that belongs to it")
+        elif reason in _MISMATCHES:
+            section.fault(key_key, "the private key does not match the certificate; write the one that belongs to it")
         elif b"-----BEGIN CERTIFICATE-----" not in cert:
             section.fault(cert_key, "holds no certificate in PEM form; write one")
         elif b"PRIVATE KEY-----" not in key:
@@ -165,17 +179,18 @@ def _set_client_authorities(section: Section, context: ssl.SSLContext, files: li
                 f"{text} accepts certificates that nobody has verified, which Python's ssl cannot do; "
                 f"write {_REQUIRED} or {_IF_GIVEN}"
             )
-        return known("invalid ClientAuth", text, _VERIFY)
+        return known("invalid ClientAuth", text, _VERIFY) if text else _NONE
 
-    policy = section.text("client_auth_type", read, _NONE)
+    policy = _NONE if is_empty(section, "client_auth_type") else section.text("client_auth_type", read)
     authorities = material(section, "client_ca", files)
     named = given(section, "client_ca")
     if policy == _NONE and named in section:
         section.fault(named, f"client CA's have been configured without a Client Auth Policy; add {_required()}")
-    if policy == _REQUIRED and named not in section:
-        section.fault("client_auth_type", f"{policy} needs to know whom to trust; write client_ca_file")
-    if policy == _IF_GIVEN and named not in section:
-        context.load_default_certs(ssl.Purpose.CLIENT_AUTH)  # as in Go, the system's authorities
+    if policy in {_IF_GIVEN, _REQUIRED} and named not in section:
+        context.load_default_certs(ssl.Purpose.CLIENT_AUTH)  # as in Go
+        if policy == _REQUIRED:
+            what = f"{policy} without client_ca_file trusts all of this system's authorities; write client_ca_file"
+            section.warn("client_auth_type", what)
     if authorities is not None:
         try:
             context.load_verify_locations(cadata=certificates(authorities))

@@ -1,7 +1,7 @@
 """The names that Prometheus's web configuration has for TLS versions, cipher suites and curves, and OpenSSL's for them.
 
 The names are Go's, since the file's schema comes from Go programs.  Suites that Go itself calls insecure are unknown
-there too.
+there too: since Go 1.22 those that exchange keys by RSA, without forward secrecy.
 
 Source: Go's crypto/tls (`CipherSuites`, `CurveID`), the IANA TLS registry, openssl-ciphers(1).
 """
@@ -19,10 +19,6 @@ TLS13_SUITES = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA2
 """OpenSSL's names are the same."""
 
 TLS12_SUITES = {
-    "TLS_RSA_WITH_AES_128_CBC_SHA": "AES128-SHA",
-    "TLS_RSA_WITH_AES_256_CBC_SHA": "AES256-SHA",
-    "TLS_RSA_WITH_AES_128_GCM_SHA256": "AES128-GCM-SHA256",
-    "TLS_RSA_WITH_AES_256_GCM_SHA384": "AES256-GCM-SHA384",
     "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA": "ECDHE-RSA-AES128-SHA",
     "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA": "ECDHE-RSA-AES256-SHA",
     "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",

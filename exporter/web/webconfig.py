@@ -1,7 +1,8 @@
 """The file of `--web.config.file`: TLS, basic authentication, headers and a rate limit, as Prometheus's exporters do.
 
 The schema is exporter-toolkit's, read strictly: what it would ignore or fail on later is a fault with its line here.
-An empty file is valid, as there, and protects nothing.  `http_server_config.http2` is accepted and changes nothing:
+An empty file is valid, as there, and protects nothing; so are empty sections, with a warning where that leaves out a
+protection.  `http_server_config.http2` is accepted and changes nothing:
 this server speaks HTTP/1.1, and says so in ALPN.
 
 Source: exporter-toolkit, docs/web-configuration.md and web/*.go (v0.8 to v0.14).
@@ -11,12 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from exporter.web.fields import go_duration, value_of
+from exporter.web.fields import go_duration, is_empty, value_of
 from exporter.web.tls import KEYS as TLS_KEYS
 from exporter.web.tls import TlsServer, read_tls
 from exporter.yamlfile import Section, is_word, load, show
@@ -53,13 +54,17 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:
-    """How the web server is protected.  `users` maps names to bcrypt hashes; `files` are those the file names."""
+    """How the web server is protected.  `users` maps names to bcrypt hashes; `files` are those the file names.
+
+    `warnings` name what is allowed but likely not meant.
+    """
 
     tls: TlsServer | None = None
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     rate_limit: RateLimit | None = None
     files: tuple[Path, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def protects(self) -> bool:
@@ -87,13 +92,13 @@ def load_web_config(path: Path, files: list[Path] | None = None, *, look_into_fi
     root = Section.root(document, KEYS) if document.data is not None else None
     config = _read(root, files) if root is not None else WebConfig()
     document.check()
-    return config
+    return replace(config, warnings=tuple(document.warnings()))
 
 
 def _read(root: Section, files: list[Path]) -> WebConfig:
-    tls = root.section("tls_server_config", TLS_KEYS)
-    http = root.section("http_server_config", ("http2", "headers"))
-    limit = root.section("rate_limit", ("interval", "burst"))
+    tls = _section(root, "tls_server_config", TLS_KEYS, "connections are not encrypted; write cert_file and key_file")
+    http = _section(root, "http_server_config", ("http2", "headers"))
+    limit = _section(root, "rate_limit", ("interval", "burst"))
     return WebConfig(
         tls=read_tls(tls, files) if tls is not None else None,
         users=_read_users(root),
@@ -103,8 +108,16 @@ def _read(root: Section, files: list[Path]) -> WebConfig:
     )
 
 
+def _section(section: Section, key: str, keys: tuple[str, ...] | None, missing: str = "") -> Section | None:
+    """The mapping at `key`, None where it is empty or absent; an empty one is warned about if `missing` says why."""
+    if missing and key in section and not value_of(section, key):
+        section.warn(key, f"is empty: {missing}, or remove the line")
+    found = None if is_empty(section, key) else section.section(key, keys)
+    return found if found is not None and list(found) else None
+
+
 def _read_users(root: Section) -> Mapping[str, str]:
-    section = root.section("basic_auth_users", None)
+    section = _section(root, "basic_auth_users", None, "nobody needs a password; write users")
     if section is None:
         return {}
     users = {}
@@ -134,7 +147,7 @@ def _bcrypt(text: str) -> str:
 
 def _read_headers(http: Section) -> Mapping[str, str]:
     http.boolean("http2")
-    section = http.section("headers", None)
+    section = _section(http, "headers", None)
     if section is None:
         return {}
     headers = {}

@@ -290,6 +290,9 @@ def test_syntax_only_looks_at_no_certificate(tmp_path: Path) -> None:
     assert len(checked(path, web=web)) == 2
     said = check(read(path, files=False), web, syntax_only=True)
     assert f"{web}: valid: TLS, no users" in said
+    web.write_text("tls_server_config:")
+    said = check(read(path, files=False), web, syntax_only=True)
+    assert f"{web}: valid: no TLS, no users, no rate limit\nwarning: {web}:1: tls_server_config: is empty" in said
     assert "not looked at: key," in said
     web.write_text("tls_server_config: {cert_file: server.crt}")
     (fault,) = checked(path, web=web, syntax_only=True)

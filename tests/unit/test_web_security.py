@@ -17,7 +17,11 @@ from tests.support.pki import TLS_FILES, server_files
 
 HASH = "$2b$04$CmdUBs.kZ9/6w6xoscTdV.XPX.ZJvOjNVo/fOtLtRWLda/f4fFxx2"
 ALICE, BOB = f"basic_auth_users: {{alice: {HASH}}}\n", f"basic_auth_users: {{bob: {HASH}}}\n"
+RATE = "rate_limit: {interval: 1s, burst: 9}\n"
 MTLS = f"{TLS_FILES}, client_ca_file: ca.crt, client_auth_type: RequireAndVerifyClientCert"
+
+SYSTEM = f"{TLS_FILES}, client_auth_type: RequireAndVerifyClientCert"
+OPTIONAL = f"{TLS_FILES}, client_ca_file: ca.crt, client_auth_type: VerifyClientCertIfGiven"
 
 
 @pytest.fixture
@@ -165,6 +169,8 @@ def test_a_changed_certificate_key_or_authority_is_in_force_at_once(path: Path, 
     [
         ("", "nothing is left of what it protected with"),
         ("basic_auth_users: {}", "nothing is left of what it protected with"),
+        ("basic_auth_users:", "nothing is left of what it protected with"),
+        ("tls_server_config:", "nothing is left of what it protected with"),
         ("basic_auth_users: {alice: secret}", "is not a bcrypt hash"),
         ("basic_auth_users:\n  ali", "has no value"),
         (f"{ALICE}tls_server_config: {{{TLS_FILES}}}", "tls_server_config: was added while running"),
@@ -185,8 +191,6 @@ def test_a_file_broken_later_lets_nobody_in_and_is_logged_once(
     assert "secret" not in caplog.text
 
 
-RATE = "rate_limit: {interval: 1s, burst: 9}\n"
-
 WEAKER = [
     (ALICE, RATE, "basic_auth_users was removed"),
     (f"tls_server_config: {{{MTLS}}}", f"tls_server_config: {{{TLS_FILES}}}", "no longer required"),
@@ -195,6 +199,10 @@ WEAKER = [
         f"tls_server_config: {{{MTLS}}}",
         "client_allowed_sans was removed",
     ),
+    (f"tls_server_config: {{{MTLS}}}", f"tls_server_config: {{{OPTIONAL}}}", "no longer required"),
+    (f"tls_server_config: {{{MTLS}}}", f"tls_server_config: {{{TLS_FILES}, client_auth_type: ''}}", "no longer"),
+    (f"tls_server_config: {{{MTLS}}}", f"tls_server_config: {{{SYSTEM}}}", "client_ca_file was removed"),
+    (f"{ALICE}{RATE}", f"basic_auth_users:\n{RATE}", "basic_auth_users was removed"),
 ]
 
 
@@ -223,7 +231,31 @@ def test_a_file_that_protects_less_counts_when_two_looks_far_apart_find_it_equal
     assert change in str(vars(record))
 
 
-@pytest.mark.parametrize(("first", "then"), [(TLS_FILES, ALICE), (TLS_FILES, "")])
+@pytest.mark.parametrize(("weak", "strong"), [(TLS_FILES, MTLS), (OPTIONAL, MTLS), (SYSTEM, MTLS)])
+def test_a_file_that_protects_more_counts_as_any_other(path: Path, clock: FakeClock, weak: str, strong: str) -> None:
+    security = WebSecurity(written(path, f"tls_server_config: {{{weak}}}"), clock.monotonic)
+    settle(security, clock)
+    written(path, f"tls_server_config: {{{strong}}}")
+    settle(security, clock)
+    tls = security.current().tls
+    assert tls is not None
+    assert (tls.requires_client, tls.trusts_system) == (True, False)
+
+
+def test_warnings_are_logged_when_the_file_is_read(
+    path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    security = WebSecurity(written(path, f"{ALICE}tls_server_config:\n"), clock.monotonic)
+    written(path, f"{BOB}tls_server_config: {{}}\n")
+    assert in_force(security, clock) == ["bob"]
+    warned = [str(vars(record)) for record in caplog.records if record.getMessage() == "web configuration"]
+    assert len(warned) == 2
+    assert all("connections are not encrypted" in record for record in warned)
+
+
+@pytest.mark.parametrize(
+    ("first", "then"), [(TLS_FILES, ALICE), (TLS_FILES, ""), (TLS_FILES, f"{ALICE}tls_server_config:")]
+)
 def test_tls_ends_with_the_process_only(path: Path, clock: FakeClock, first: str, then: str) -> None:
     security = WebSecurity(written(path, f"tls_server_config: {{{first}}}"), clock.monotonic)
     written(path, then)

@@ -121,6 +121,10 @@ V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
         ("", V12, "TLSv1.2"),
         ("", V13, "TLSv1.3"),
         ("", ssl.TLSVersion.TLSv1_1, None),
+        ("min_version: TLS10", ssl.TLSVersion.TLSv1_1, None),
+        ("min_version: TLS11", V12, "TLSv1.2"),
+        ("cipher_suites: [TLS_AES_128_GCM_SHA256]", V12, None),
+        ("cipher_suites: [TLS_AES_128_GCM_SHA256]", V13, "TLSv1.3"),
         ("min_version: TLS13", V12, None),
         ("min_version: TLS13", V13, "TLSv1.3"),
         ("max_version: TLS12", V13, None),
@@ -233,6 +237,17 @@ def test_client_certificates_are_asked_for_as_configured(
             context.minimum_version = context.maximum_version = version
             seen[client] = outcome(server, context)
     assert seen == clients
+
+
+def test_without_an_authority_of_its_own_the_systems_say_who_is_let_in(
+    folder: Path, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(folder / "ca.crt"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    with serving_tls(folder, f"{TLS_FILES}, client_auth_type: RequireAndVerifyClientCert") as server:
+        assert outcome(server, client_context(authority)) == 0
+        assert outcome(server, client_context(authority, client_file(tmp_path, authority, "good"))) == 200
+        assert outcome(server, client_context(authority, client_file(tmp_path, trustme.CA(), "stranger"))) == 0
 
 
 def test_a_client_certificate_is_no_password_and_probes_need_it_too(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,11 @@ def context_of(config: WebConfig) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in VALID.glob("*.yml")))
-def test_a_valid_file_is_accepted(folder: Path, name: str) -> None:
-    """Among them what the toolkit's own documentation and tests show."""
-    load_web_config(folder / f"{name}.yml")
+def test_a_valid_file_is_accepted_with_its_warnings(folder: Path, name: str) -> None:
+    """Among them what the toolkit's own documentation and tests show; the warnings are in the .txt beside the file."""
+    expected = VALID / f"{name}.txt"
+    shown = "".join(f"{warning}\n" for warning in load_web_config(folder / f"{name}.yml").warnings)
+    assert shown.replace(f"{folder}/", "") == (expected.read_text() if expected.exists() else "")
 
 
 def test_every_option_has_its_effect(folder: Path) -> None:
@@ -81,9 +84,36 @@ def test_the_defaults_are_the_toolkits(folder: Path) -> None:
     assert (config.users, config.headers, config.rate_limit) == ({}, {}, None)
 
 
-@pytest.mark.parametrize("name", ["empty", "only_comments"])
+@pytest.mark.parametrize("name", ["empty", "only_comments", "sections_without_value", "tls_empty"])
 def test_a_file_without_content_protects_nothing(folder: Path, name: str) -> None:
-    assert load_web_config(folder / f"{name}.yml") == WebConfig()
+    config = load_web_config(folder / f"{name}.yml")
+    assert replace(config, warnings=()) == WebConfig()
+    assert not config.protects
+
+
+@pytest.mark.parametrize("name", ["client_auth_type_empty", "lists_without_value"])
+def test_an_empty_value_is_as_good_as_none(folder: Path, name: str) -> None:
+    """As the toolkit reads it."""
+    context, usual = (context_of(load_web_config(folder / f"{one}.yml")) for one in (name, "tls"))
+    assert context.verify_mode is ssl.CERT_NONE
+    assert context.get_ciphers() == usual.get_ciphers()
+
+
+@pytest.mark.parametrize(
+    ("name", "versions"),
+    [
+        ("versions_old", (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)),
+        ("versions_old_1_1", (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)),
+        ("ciphers_some_of_tls13", (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)),
+        ("ciphers_none_of_tls12", (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_3)),
+    ],
+)
+def test_what_cannot_be_done_as_asked_is_done_more_safely(
+    folder: Path, name: str, versions: tuple[ssl.TLSVersion, ssl.TLSVersion]
+) -> None:
+    """With suites of TLS 1.3 alone, clients of TLS 1.2 find no suite in Go either."""
+    context = context_of(load_web_config(folder / f"{name}.yml"))
+    assert (context.minimum_version, context.maximum_version) == versions
 
 
 def test_a_blank_header_is_not_sent_and_a_bare_number_is_text(folder: Path) -> None:
@@ -139,19 +169,27 @@ def test_certificates_and_keys_may_stand_in_the_file(folder: Path, tmp_path: Pat
     assert len(context_of(config).get_ca_certs()) == 1
 
 
-def test_the_systems_authorities_are_trusted_where_optional_certificates_have_none_of_their_own(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("optional_client_certificates", ssl.CERT_OPTIONAL),
+        ("client_certificates_of_the_system", ssl.CERT_REQUIRED),
+    ],
+)
+def test_the_systems_authorities_are_trusted_where_none_are_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, mode: ssl.VerifyMode
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(folder / "ca.crt"))
     monkeypatch.setenv("SSL_CERT_DIR", str(folder))
-    context = context_of(load_web_config(folder / "optional_client_certificates.yml"))
-    assert context.verify_mode is ssl.CERT_OPTIONAL
+    context = context_of(load_web_config(folder / f"{name}.yml"))
+    assert context.verify_mode is mode
     assert len(context.get_ca_certs()) == 1
 
 
 def test_every_suite_that_go_calls_secure_is_offered(folder: Path) -> None:
     names = {str(suite["name"]) for suite in context_of(load_web_config(folder / "all_ciphers.yml")).get_ciphers()}
-    assert {"AES256-SHA", "ECDHE-ECDSA-CHACHA20-POLY1305", "TLS_AES_128_GCM_SHA256"} <= names
+    assert {"ECDHE-RSA-AES256-SHA", "ECDHE-ECDSA-CHACHA20-POLY1305", "TLS_AES_128_GCM_SHA256"} <= names
+    assert "AES256-SHA" not in names
 
 
 def test_neither_hashes_nor_keys_are_in_the_repr(folder: Path) -> None:

@@ -33,6 +33,7 @@ TOOLKIT_SAYS = {
     "versions_unknown": r"unknown TLS version",
     "ciphers_unknown": r"unknown cipher",
     "curves_unknown": r"unknown curve",
+    "tls_key_of_another_certificate": r"private key does not match",
     "headers": r'invalid value for X-Frame-Options|HTTP header "Server" can not be configured',
     "users": r"not a bcrypt hash",
 }
@@ -49,6 +50,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     key = cert.private_key_pem.bytes()
     (folder / "encrypted.key").write_bytes(encrypted(key, b"password"))
     (folder / "other.key").write_bytes(authority.issue_cert("other.example").private_key_pem.bytes())
+    rsa = authority.issue_cert("localhost", key_type=trustme.KeyType.RSA).private_key_pem.bytes()
+    (folder / "rsa.key").write_bytes(rsa)
     (folder / "text.pem").write_text("only text")
     (folder / "empty.pem").touch()
     (folder / "folder").mkdir()
@@ -81,6 +84,21 @@ def test_a_certificate_with_nul_bytes_is_refused(folder: Path) -> None:
     path = folder / "nul.yml"
     path.write_text("tls_server_config: {cert_file: nul.crt, key_file: server.key}")
     assert faults(path) == ["nul.yml:1: tls_server_config.cert_file: holds no certificate in PEM form; write one"]
+
+
+@pytest.mark.parametrize("key_type", ["RSA", "ECDSA"])
+def test_a_key_of_another_kind_than_the_certificates_is_said_not_to_match(folder: Path, key_type: str) -> None:
+    """OpenSSL says no more than that no certificate is assigned."""
+    other = {"RSA": trustme.KeyType.ECDSA, "ECDSA": trustme.KeyType.RSA}[key_type]
+    authority = trustme.CA()
+    (folder / "kind.crt").write_bytes(
+        authority.issue_cert("localhost", key_type=trustme.KeyType[key_type]).cert_chain_pems[0].bytes()
+    )
+    (folder / "kind.key").write_bytes(authority.issue_cert("localhost", key_type=other).private_key_pem.bytes())
+    path = folder / "kind.yml"
+    path.write_text("tls_server_config: {cert_file: kind.crt, key_file: kind.key}")
+    (fault,) = faults(path)
+    assert "tls_server_config.key_file: the private key does not match the certificate" in fault
 
 
 def test_every_expectation_has_its_file() -> None:
