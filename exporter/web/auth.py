@@ -28,7 +28,7 @@ from exporter.web.sharing import Shared
 CHALLENGE = 'Basic realm="cams_exporter", charset="UTF-8"'
 
 MAX_PASSWORD_BYTES = 72
-"""bcrypt reads no further: a longer password is never right."""
+"""bcrypt reads no further: of a longer password these count, as for whoever made the hash, and for exporter-toolkit."""
 
 MAX_CACHED = 256
 """Right and wrong answers each: wrong ones cannot push out the right ones."""
@@ -139,9 +139,9 @@ def _wrong_cost(hashes: Iterable[str]) -> int:
 def _check(known: str | None, password: bytes, wrong_cost: int) -> bool:
     """Whether the password belongs to the hash `known`; None for an unknown user.  Takes its time."""
     fits = _matches(password[:MAX_PASSWORD_BYTES], known or _FAKE_HASH.format(wrong_cost))
-    if fits and known is not None and len(password) <= MAX_PASSWORD_BYTES:
-        return True
     if known is not None:
+        if fits:
+            return True
         for cost in range(_cost(known), wrong_cost):  # 2**c + 2**c + 2**(c+1) + … + 2**(n-1) is 2**n
             _matches(b"", _FAKE_HASH.format(cost))
     return False

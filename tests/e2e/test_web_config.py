@@ -127,14 +127,72 @@ def test_what_is_broken_later_is_refused_alike_and_what_is_mended_is_served(
         until(lambda: statuses() == {401}, "the user is gone")
 
 
-def test_passwords_without_tls_are_asked_for_alike(authority: trustme.CA, tmp_path: Path) -> None:
+TLS = "cert_file: server.crt, key_file: server.key"
+HTTP_1 = "http_server_config: {http2: false}"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "text", "without", "own"),
+    [
+        ("http", "tls_server_config: {}\nbasic_auth_users:\nhttp_server_config:\n", 200, 200),
+        ("http", "tls_server_config:\nhttp_server_config: {headers: }\n", 200, 200),
+        ("https", f"tls_server_config: {{{TLS}, min_version: TLS10, client_auth_type: ''}}", 200, 200),
+        ("https", f"tls_server_config: {{{TLS}, client_auth_type: RequireAndVerifyClientCert}}", REFUSED, REFUSED),
+        (
+            "https",
+            f"{{tls_server_config: {{{TLS}, cipher_suites: [TLS_AES_128_GCM_SHA256]}}, {HTTP_1}}}",
+            200,
+            200,
+        ),
+    ],
+    ids=["empty sections", "null sections", "old version", "authorities of the system", "suites of TLS 1.3"],
+)
+def test_odd_files_are_taken_alike(
+    authority: trustme.CA, tmp_path: Path, scheme: str, text: str, without: int, own: int
+) -> None:
+    """Both serve, or turn away, a client without a certificate and one of an authority unknown to the system."""
+    server_files(tmp_path, authority)
     web_config = tmp_path / "web.yml"
-    web_config.write_text(users())
+    web_config.write_text(text)
+    client = client_file(tmp_path, authority)
+    with both(web_config, scheme) as urls:
+        for url in urls.values():
+            assert python(url, Credentials(tmp_path / "ca.crt")) == without
+            assert python(url, Credentials(tmp_path / "ca.crt", client)) == own
+
+
+def test_client_certificates_are_asked_for_and_no_longer_while_both_run(authority: trustme.CA, tmp_path: Path) -> None:
+    """This exporter takes its time to ask for less: two looks far apart must find the same file."""
+    web_config = tmp_path / "web.yml"
+    server_files(tmp_path, authority)
+    strict = f"tls_server_config: {{{TLS}, client_ca_file: ca.crt, client_auth_type: RequireAndVerifyClientCert}}"
+    web_config.write_text(strict)
+    nobody = Credentials(tmp_path / "ca.crt")
+    own = Credentials(tmp_path / "ca.crt", client_file(tmp_path, authority))
+    with both(web_config, "https") as urls:
+
+        def statuses(client: Credentials) -> set[int]:
+            return {python(url, client) for url in urls.values()}
+
+        assert (statuses(nobody), statuses(own)) == ({REFUSED}, {200})
+        web_config.write_text(f"tls_server_config: {{{TLS}}}")
+        until(lambda: statuses(nobody) == {200}, "both ask for no certificate")
+        web_config.write_text(strict)
+        until(lambda: statuses(nobody) == {REFUSED}, "both ask for one again")
+        assert statuses(own) == {200}
+
+
+def test_passwords_without_tls_are_asked_for_alike(authority: trustme.CA, tmp_path: Path) -> None:
+    """Of a long password the 72 bytes count that bcrypt reads."""
+    web_config = tmp_path / "web.yml"
+    web_config.write_text(f"{users()}  long: {bcrypt.hashpw(b'x' * 72, bcrypt.gensalt(4)).decode()}\n")
     nobody = Credentials(tmp_path / "unused")
     with both(web_config, "http") as urls:
         for url in urls.values():
             assert curl(url, nobody) == 401
             assert curl(url, Credentials(nobody.authority, user=USER)) == 200
+            assert curl(url, Credentials(nobody.authority, user=("long", "x" * 100))) == 200
+            assert curl(url, Credentials(nobody.authority, user=("long", "x" * 71))) == 401
         probes = [urls["cams_exporter"].replace("/metrics", path) for path in ("/-/healthy", "/-/ready")]
         assert curl(probes[0], nobody) == 200
         assert curl(probes[1], nobody) in {200, 503}  # ready once every number was polled
