@@ -39,6 +39,9 @@ REVISION_VARIABLE = "CAMS_EXPORTER_REVISION"
 
 OK, FAILED, MISUSED = 0, 1, 2
 
+_WORK = frozenset({"--once", "--config.check", "--help", "-h", "--version"})
+"""The flags that ask for something else than to serve; none may be abbreviated or takes a value."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status.
@@ -51,10 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _main(arguments: Sequence[str] | None, signals: EarlySignals) -> int:
+    # Where it would serve, it was told to end and nothing is lost; else what was asked for is not done.  Known before
+    # the flags are parsed: nobody may read the help that this prints.
+    given = sys.argv[1:] if arguments is None else arguments
+    signals.end_with(OK if _WORK.isdisjoint(given) else FAILED)
     parser = flags()
     args = parser.parse_args(arguments)
-    # Where it would serve, it was told to end and nothing is lost; else what was asked for is not done.
-    signals.end_with(FAILED if args.once or args.config_check else OK)
     if args.demo and args.config_file is not None:
         parser.error("--demo brings its own configuration; drop --config.file, or --demo")
     if args.once_output is not None and not args.once:

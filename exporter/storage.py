@@ -19,6 +19,7 @@ import logging
 import math
 import os
 import sqlite3
+import stat
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, wait
@@ -295,6 +296,7 @@ class Storage:
         """A connection whose changes are committed at the end, or not at all.  Raises _Harmed besides."""
         try:
             self._folder.open(FILE)
+            self._check_side_files()
             with contextlib.closing(sqlite3.connect(self._path, timeout=self._busy_seconds)) as store, store:
                 store.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
                 store.execute("PRAGMA journal_mode = DELETE")  # another program may have chosen WAL
@@ -313,6 +315,13 @@ class Storage:
             if error.errno != errno.ELOOP:
                 raise
             raise _Harmed("it is a symbolic link") from None
+
+    def _check_side_files(self) -> None:
+        """SQLite waits for ever for a pipe, and never gets past a folder or a link.  Raises _Harmed, or OSError."""
+        for side in _SIDE_FILES:
+            with contextlib.suppress(FileNotFoundError):
+                if not stat.S_ISREG(Path(f"{self._path}{side}").lstat().st_mode):
+                    raise _Harmed(f"{FILE}{side} is not a regular file")
 
     def _set_aside(self, harm: _Harmed) -> None:
         """Rename what has the store's name, and what SQLite keeps beside it; raises OSError."""

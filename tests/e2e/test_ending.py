@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -11,6 +12,8 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+
+import pytest
 
 from exporter.simulator import Simulator, World
 from tests.support.exporter import WAIT_SECONDS, ExporterProcess, series, statuses, until
@@ -65,4 +68,33 @@ def test_a_log_that_nobody_reads_stops_neither_polls_nor_scrapes_nor_the_end(tmp
         assert list(statuses(scraped).values()).count("VERIFIED") == 20
         process.send_signal(signal.SIGTERM)
         assert process.wait(WAIT_SECONDS) == 0
+        os.close(reading)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("flag", "stream", "status"), [("--help", "stdout", 1), ("--version", "stdout", 1), ("--unknown", "stderr", 0)]
+)
+def test_a_text_about_flags_that_nobody_reads_does_not_stop_the_end(
+    flag: str, stream: str, status: int, number: signal.Signals
+) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 4096)
+    os.set_blocking(writing, True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "exporter", flag],
+        stdout=writing if stream == "stdout" else subprocess.DEVNULL,
+        stderr=writing if stream == "stderr" else subprocess.DEVNULL,
+    )
+    os.close(writing)
+    try:
+        until(lambda: "pipe" in Path(f"/proc/{process.pid}/wchan").read_text(), "it waits for the pipe's reader")
+        process.send_signal(number)
+        assert process.wait(WAIT_SECONDS) == status
+    finally:
+        process.kill()
+        process.wait()
         os.close(reading)

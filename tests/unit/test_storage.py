@@ -20,11 +20,13 @@ import pytest
 from exporter.model import UNKNOWN, Answer
 from exporter.state import Snapshot, State
 from exporter.storage import Storage
+from exporter.threads import begin
 from tests.support.clock import FakeClock
 from tests.support.numbers import number, numbers
 
 STALE_AFTER = 900.0
 STORE = "answers.sqlite3"
+HANGING_SECONDS = 60.0
 
 
 def state(clock: FakeClock, count: int = 3) -> State:
@@ -419,6 +421,27 @@ def test_a_store_that_is_harmed_while_running_is_made_anew_from_memory_by_the_ne
     if harm is put_a_link:
         assert (folder / "victim").read_text() == "precious"
         assert asides[0].is_symlink()
+
+
+@pytest.mark.parametrize("side", ["-journal", "-wal", "-shm"])
+@pytest.mark.parametrize("put", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path.with_name("victim"))])
+def test_what_is_no_file_in_the_place_of_a_journal_goes_with_the_store(
+    tmp_path: Path, put: Callable[[Path], None], side: str
+) -> None:
+    """SQLite waits for ever for a pipe, and refuses a folder or a link at each save."""
+    clock, made = FakeClock(), state(FakeClock())
+    storage = Storage(tmp_path, made, clock)
+    storage.restore()
+    made.succeeded(number(0), Answer("VERIFIED", "id-0", "R"))
+    storage.save()
+    put(tmp_path / f"{STORE}{side}")
+    made.succeeded(number(1), Answer("VERIFIED", "id-1", "R"))
+    begin(storage.save, "saving").result(HANGING_SECONDS)
+    assert is_up(storage)
+    storage.stop()
+    assert os.path.lexists(next(tmp_path.glob(f"*.unreadable-*{side}")))
+    assert not (tmp_path / "victim").exists()
+    assert restored(tmp_path, clock)[1] == 2
 
 
 def test_two_stores_that_are_set_aside_in_one_second_are_both_kept(tmp_path: Path) -> None:
