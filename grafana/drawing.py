@@ -1,258 +1,147 @@
-"""Panels as a picture for the README: a simple drawing of real query results, no screenshot of Grafana.
+"""Panels as a picture for the README: drawn by matplotlib from real query results, no screenshot of Grafana.
 
-Pure: takes a panel's JSON and what its queries returned, gives SVG.  Colours, names and columns come from the panel; of
-the lines and rows for which there is no room, those stay that are least VERIFIED, or first in the table.
+Takes a panel's JSON and what its queries returned.  Names, columns, and the colours of states come from the panel.
+If there are too many rows, it draws the first ones of a table, and the least VERIFIED ones of a timeline.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import itertools
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from itertools import chain, cycle, groupby
+from operator import itemgetter
+from pathlib import Path
+from time import gmtime, strftime
+from typing import Any, NamedTuple, TypeAlias
 from xml.sax.saxutils import escape
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from exporter.model import VERIFIED
 
-COLOURS = {
-    "green": "#56a64b", "red": "#e02f44", "yellow": "#e0b400", "orange": "#ff780a", "blue": "#3274d9",
-    "purple": "#a352cc", "text": "#8e8e8e",
+COLOURS = {"blue": "#3274d9", "orange": "#ff780a", "red": "#e02f44", "green": "#56a64b", "yellow": "#e0b400"}
+PAGE, CARD, TEXT, SOFT, LINE = "#f4f5f5", "#fefefe", "#24292e", "#6a737d", "#dcdfe3"
+DARK = {PAGE: "#111217", CARD: "#181b1f", TEXT: "#ccccdc", SOFT: "#8e8ea0", LINE: "#2c3235"}
+STYLE: dict[Any, Any] = {
+    "font.sans-serif": ["DejaVu Sans"], "font.size": 9, "text.color": TEXT, "axes.xmargin": 0, "figure.edgecolor": PAGE,
+    "figure.constrained_layout.w_pad": 0.12, "figure.constrained_layout.h_pad": 0.1,
+    "figure.titlesize": 9.5, "figure.titleweight": "bold", "svg.fonttype": "none", "svg.hashsalt": "same each time",
 }  # fmt: skip
-PALETTE = ("#3274d9", "#ff780a", "#56a64b", "#a352cc", "#e0b400", "#e02f44", "#37a2b4")
-STYLE = """
-  .page { fill: #f4f5f5 } .panel { fill: #ffffff; stroke: #dcdfe3 } text { fill: #24292e; font-size: 13px }
-  .soft { fill: #6a737d; font-size: 12px } .line { stroke: #e4e7ea } .bold { font-weight: 600 } .on { fill: #ffffff }
-  @media (prefers-color-scheme: dark) {
-    .page { fill: #111217 } .panel { fill: #181b1f; stroke: #2c3235 } text { fill: #ccccdc }
-    .soft { fill: #8e8ea0 } .line { stroke: #2c3235 } .on { fill: #ffffff }
-  }"""
-ROW, PAD, HEAD = 24, 12, 30
-"""Heights of a row and of a panel's title, and the space around, pixels."""
-MOST_SECONDS = 30.0
-"""How far a status is drawn on where no other follows: what is missing stays empty."""
+TABLE_ROWS, TIMELINE_ROWS = 6, 16
+STEP_SECONDS = 10.0  # between the points of a range query; where a point is missing, nothing is drawn
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(NamedTuple):
     """What a query returned: `labels`, and (Unix seconds, value) oldest first; an instant query has one point."""
 
     labels: Mapping[str, str]
     points: Sequence[tuple[float, float]]
+    legend: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle, pixels."""
-
-    x: float
-    y: float
-    width: float
-    height: float
+Panel: TypeAlias = Mapping[str, Any]
+Results: TypeAlias = Mapping[str, Sequence[Series]]  # by the query's refId
 
 
-Results: TypeAlias = Mapping[str, Sequence[Series]]
-"""By the query's refId."""
+def draw(path: Path, title: str, caption: str, rows: Sequence[tuple[float, Sequence[tuple[Panel, Results]]]]) -> None:
+    """Write an SVG file; a row has its height in inches and panels of one width; `caption` stands below the rows."""
+    kinds = {"stat": _stat, "table": _table, "state-timeline": _timeline, "timeseries": _graph}
+    heights = [*(height for height, _ in rows), 0.3]
+    with mpl.rc_context(STYLE):
+        figure = Figure((12, sum(heights)), layout="constrained", facecolor=PAGE)
+        grid = figure.add_gridspec(len(heights), 24, height_ratios=heights)
+        for y, (_, panels) in enumerate(rows):
+            width = 24 // len(panels)
+            for x, (panel, results) in enumerate(panels):
+                card = figure.add_subfigure(grid[y, x * width : (x + 1) * width], facecolor=CARD, linewidth=6)
+                colour = "white" if panel["type"] == "stat" else TEXT
+                card.suptitle(panel["title"], x=0.25 / width, ha="left", color=colour)
+                kinds[panel["type"]](card.subplots(subplot_kw={"frame_on": False}), panel, results)
+        figure.text(0.01, 0.01, caption, color=SOFT)
+        figure.savefig(path, metadata={"Title": title, "Date": None})
+    ways = ("fill", "stroke")
+    dark = "".join(f'[style*="{way}: {old}"]{{{way}:{new}!important}}' for old, new in DARK.items() for way in ways)
+    about = f"<desc>{escape(caption)}</desc><style>@media (prefers-color-scheme: dark) {{{dark}}}</style>"
+    path.write_text(path.read_text("utf-8").replace("<metadata>", f"{about}\n <metadata>", 1), "utf-8")
 
 
-def page(title: str, caption: str, panels: Sequence[tuple[Mapping[str, Any], Box, Results]]) -> str:
-    """The whole picture; `caption` stands below it and says what it is."""
-    width = max(box.x + box.width for _, box, _ in panels) + PAD
-    height = max(box.y + box.height for _, box, _ in panels) + PAD + ROW
-    body = "\n".join(_panel(panel, box, results) for panel, box, results in panels)
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img" '
-        "font-family=\"system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif\">\n"
-        f"<title>{escape(title)}</title>\n<desc>{escape(caption)}</desc>\n<style>{STYLE}\n</style>\n"
-        f'<rect class="page" width="{width:g}" height="{height:g}"/>\n{body}\n'
-        f"{_text(PAD, height - 14, caption, 'soft')}\n</svg>\n"
-    )
-
-
-def _panel(panel: Mapping[str, Any], box: Box, results: Results) -> str:
-    frame = f'<rect class="panel" x="{box.x:g}" y="{box.y:g}" width="{box.width:g}" height="{box.height:g}" rx="3"/>'
-    inner = Box(box.x + PAD, box.y + HEAD, box.width - 2 * PAD, box.height - HEAD - PAD)
-    if panel["type"] == "stat":
-        return _stat(panel, box, results)
-    kinds: dict[str, Callable[[Mapping[str, Any], Box, Results], str]] = {
-        "table": _table, "state-timeline": _timeline, "timeseries": _graph,
-    }  # fmt: skip
-    head = _text(box.x + PAD, box.y + 20, panel["title"], "bold")
-    return f"{frame}\n{head}\n{kinds[panel['type']](panel, inner, results)}"
-
-
-def _stat(panel: Mapping[str, Any], box: Box, results: Results) -> str:
-    value = results["A"][0].points[-1][1]
+def _stat(axes: Axes, panel: Panel, results: Results) -> None:
+    ((_, value),) = results["A"][0].points
     steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
     colour = [step["color"] for step in steps if step["value"] is None or value >= step["value"]][-1]
-    return (
-        f"{_rect(box, _paint(colour))}"
-        f"{_text(box.x + PAD, box.y + 20, panel['title'], 'on bold')}"
-        f'<text class="on" x="{box.x + box.width / 2:g}" y="{box.y + box.height - 18:g}" text-anchor="middle" '
-        f'style="font-size: 34px">{value:g}</text>'
-    )
+    axes.figure.set_facecolor(COLOURS.get(colour, colour))
+    axes.set(xticks=(), yticks=())
+    axes.text(0.5, 0.4, f"{value:g}", size=24, color="white", ha="center", va="center")
 
 
-def _table(panel: Mapping[str, Any], box: Box, results: Results) -> str:
-    steps = {step["id"]: step["options"] for step in panel["transformations"]}
-    fields = steps["filterFieldsByName"]["include"]["names"]
-    headings = steps["organize"]["renameByName"]
+def _table(axes: Axes, panel: Panel, results: Results) -> None:
+    _, filtered, organized = (step["options"] for step in panel["transformations"])
+    headings = {name: organized["renameByName"][name] for name in filtered["include"]["names"]}
     overrides = {
         one["matcher"]["options"]: {item["id"]: item["value"] for item in one["properties"]}
         for one in panel["fieldConfig"]["overrides"]
     }
-    step = box.width / len(fields)
-    places = [box.x + place * step for place in range(len(fields))]
-    parts = [_text(x, box.y + 14, headings[field], "soft bold") for x, field in zip(places, fields, strict=True)]
-    keys = ("account", "cust_space_id", "phone_number")
-    values = {
-        f"Value #{ref}": {tuple(one.labels.get(key) for key in keys): one.points[-1][1] for one in found}
-        for ref, found in results.items()
-    }
-    rows = sorted(results["A"], key=lambda one: (one.labels.get("status", ""), one.labels.get("phone_number", "")))
-    for line, row in enumerate(rows[: int(box.height // ROW) - 1], start=1):
-        y = box.y + 14 + line * ROW
-        parts.append(f'<path class="line" d="M{box.x:g} {y - 17:g}H{box.x + box.width:g}"/>')
-        key = tuple(row.labels.get(name) for name in keys)
-        for x, field in zip(places, fields, strict=True):
-            found = values[field].get(key) if field in values else row.labels.get(field)
-            text, colour = _cell(found, overrides.get(headings[field], {}))
-            parts.append(_text(x, y, text, "", colour))
-    return "\n".join(parts)
+    numbers: dict[Any, dict[str, Any]] = defaultdict(dict)
+    for ref, one in ((ref, one) for ref, found in results.items() for one in found):
+        number = itemgetter("account", "cust_space_id", "phone_number")(one.labels)
+        numbers[number] |= {**one.labels, f"Value #{ref}": one.points[-1][1]}
+    rows = sorted((row for row in numbers.values() if "status" in row), key=itemgetter("status", "phone_number"))
+    for y, row in enumerate([headings, *rows[:TABLE_ROWS]]):
+        axes.axhline(y + 0.5, color=LINE, linewidth=0.8)
+        for x, (name, heading) in enumerate(headings.items()):
+            text, colour = _cell(row.get(name), overrides.get(heading, {})) if y else (heading, SOFT)
+            axes.text(x, y, text, color=COLOURS.get(colour, colour), va="center")
+    axes.set(xlim=(0, len(headings)), ylim=(TABLE_ROWS + 0.5, -0.5), xticks=(), yticks=())
 
 
 def _cell(value: float | str | None, properties: Mapping[str, Any]) -> tuple[str, str]:
-    """(text, colour or nothing) of a cell."""
-    if value is None or value == "":
-        return str(properties.get("noValue", "–")), ""
     text = f"{value:g}" if isinstance(value, float) else value
     for mapping in properties.get("mappings", ()):
         if text in mapping["options"]:
-            return mapping["options"][text]["text"], _paint(mapping["options"][text]["color"])
-    if properties.get("unit") == "dateTimeAsIso":
-        return _clock(float(value) / 1000), ""
-    return (f"{float(value):.0f} s" if properties.get("unit") == "s" else text), ""
+            return mapping["options"][text]["text"], mapping["options"][text]["color"]
+    if value and properties.get("unit") == "dateTimeAsIso":
+        text = strftime("%H:%M:%S", gmtime(float(value) / 1000))
+    elif value and properties.get("unit") == "s":
+        text = f"{value:.0f} s"
+    return text or properties.get("noValue", "–"), TEXT
 
 
-def _timeline(panel: Mapping[str, Any], box: Box, results: Results) -> str:
+def _timeline(axes: Axes, panel: Panel, results: Results) -> None:
     meanings = panel["fieldConfig"]["defaults"]["mappings"][0]["options"]
-    height = ROW - 4
-    verified = next(float(value) for value, entry in meanings.items() if entry["text"] == VERIFIED)
-    worst = sorted(results["A"], key=lambda line: sum(value == verified for _, value in line.points))
-    lines = worst[: int((box.height - ROW) // height)]
-    first, last = _span(lines)
-    left = box.x + 290
-    scale = (box.x + box.width - left) / (last - first or 1)
-    parts = []
-    for place, line in enumerate(lines):
-        y = box.y + place * height
-        parts.append(_text(box.x, y + height / 2 + 4, _legend(panel, "A", line.labels), "soft"))
-        for at, until, value in _states(line.points, last):
-            state = Box(left + (at - first) * scale, y + 1, (until - at) * scale, height - 2)
-            parts.append(_rect(state, _paint(meanings[f"{value:g}"]["color"])))
-    bottom = box.y + len(lines) * height
-    parts += _times(left, box.x + box.width, bottom + 16, first, last)
-    used = {f"{value:g}" for line in lines for _, value in line.points}
-    names = [(entry["text"], _paint(entry["color"])) for value, entry in meanings.items() if value in used]
-    return "\n".join([*parts, _key(box.x, bottom + 16, names)])
+    verified = next(float(value) for value, meaning in meanings.items() if meaning["text"] == VERIFIED)
+    lines = sorted(results["A"], key=lambda line: sum(value == verified for _, value in line.points))[:TIMELINE_ROWS]
+    names = {}
+    for y, line in enumerate(lines):
+        for run in _runs(line, key=str):
+            meaning = meanings[f"{run[0][1]:g}"]
+            names[meaning["text"]] = colour = COLOURS.get(meaning["color"], meaning["color"])
+            axes.barh(y, len(run) * STEP_SECONDS, left=run[0][0], color=colour)
+    axes.set(yticks=range(len(lines)), yticklabels=[line.legend for line in lines], ylim=(len(lines) - 0.5, -0.5))
+    _times_and_names(axes, names, columns=6)
 
 
-def _graph(panel: Mapping[str, Any], box: Box, results: Results) -> str:
-    colours = {
-        one["matcher"]["options"]: item["value"]["fixedColor"]
-        for one in panel["fieldConfig"]["overrides"]
-        for item in one["properties"]
-        if item["id"] == "color"
-    }
-    lines = [(_legend(panel, ref, one.labels), one.points) for ref, found in results.items() for one in found]
-    plot = Box(box.x + 44, box.y, box.width - 44, box.height - 2 * ROW)
-    first, last = _span([Series({}, points) for _, points in lines])
-    top = max((value for _, points in lines for _, value in points), default=1.0) * 1.1 or 1.0
-    parts = []
-    for part in (0, 0.5, 1):
-        y = plot.y + plot.height * (1 - part)
-        parts.append(f'<path class="line" d="M{plot.x:g} {y:g}h{plot.width:g}"/>')
-        parts.append(_text(box.x, y + 4, f"{top * part:.3g}", "soft"))
-    names = []
-    for place, (name, points) in enumerate(lines):
-        colour = _paint(colours[name]) if name in colours else PALETTE[place % len(PALETTE)]
-        names.append((name, colour))
-        for piece in _pieces(points):
-            path = " ".join(
-                f"{plot.x + (at - first) / (last - first or 1) * plot.width:.1f},"
-                f"{plot.y + plot.height * (1 - value / top):.1f}"
-                for at, value in piece
-            )
-            parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="1.5" points="{path}"/>')
-    parts += _times(plot.x, plot.x + plot.width, plot.y + plot.height + 16, first, last)
-    return "\n".join([*parts, _key(box.x, box.y + box.height, names)])
+def _graph(axes: Axes, panel: Panel, results: Results) -> None:
+    lines = list(zip(chain(*results.values()), cycle(COLOURS.values()), strict=False))
+    for run, colour in ((run, colour) for line, colour in lines for run in _runs(line)):
+        axes.plot(*zip(*run, strict=True), color=colour)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter({"s": "{x:g} s", "reqps": "{x:g}/s"}[panel["fieldConfig"]["defaults"]["unit"]])
+    axes.grid(axis="y", color=LINE)
+    _times_and_names(axes, {line.legend: colour for line, colour in lines}, columns=2)
 
 
-def _pieces(points: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
-    """The points between gaps: no line is drawn where nothing was found."""
-    pieces: list[list[tuple[float, float]]] = []
-    for point in points:
-        if pieces and point[0] - pieces[-1][-1][0] <= MOST_SECONDS:
-            pieces[-1].append(point)
-        else:
-            pieces.append([point])
-    return pieces
+def _times_and_names(axes: Axes, colours: Mapping[str, str], columns: int) -> None:
+    axes.tick_params(length=0, labelcolor=SOFT)
+    axes.locator_params("x", nbins=4, steps=[1, 1.2, 1.8, 3, 6, 10])
+    axes.xaxis.set_major_formatter(lambda unix, _: strftime("%H:%M:%S", gmtime(unix)))
+    patches = [Patch(color=colour, label=name) for name, colour in colours.items()]
+    axes.figure.legend(handles=patches, loc="outside lower left", ncols=columns, frameon=False, handlelength=1)
 
 
-def _states(points: Sequence[tuple[float, float]], end: float) -> list[tuple[float, float, float]]:
-    """(from, until, value) of each stretch of one value; a stretch ends at the next point, or where nothing follows."""
-    states: list[tuple[float, float, float]] = []
-    for (at, value), (following, _) in itertools.pairwise([*points, (end, 0.0)]):
-        until = min(following, at + MOST_SECONDS)
-        if states and states[-1][1:] == (at, value):
-            states[-1] = (states[-1][0], until, value)
-        else:
-            states.append((at, until, value))
-    return states
-
-
-def _times(left: float, right: float, y: float, first: float, last: float) -> list[str]:
-    middle = (left + right) / 2
-    return [
-        f'<text class="soft" x="{right:g}" y="{y:g}" text-anchor="end">{_clock(last)}</text>',
-        f'<text class="soft" x="{middle:g}" y="{y:g}" text-anchor="middle">{_clock((first + last) / 2)}</text>',
-    ]
-
-
-def _rect(box: Box, colour: str) -> str:
-    place = f'x="{box.x:.1f}" y="{box.y:.1f}" width="{box.width:.1f}" height="{box.height:.1f}"'
-    return f'<rect {place} rx="1" fill="{colour}"/>'
-
-
-def _key(x: float, y: float, names: Sequence[tuple[str, str]]) -> str:
-    parts = []
-    for name, colour in names:
-        parts.append(f'<rect x="{x:g}" y="{y - 9:g}" width="10" height="10" rx="2" fill="{colour}"/>')
-        parts.append(_text(x + 15, y, name, "soft"))
-        x += 34 + 7.4 * len(name)
-    return "\n".join(parts)
-
-
-def _span(lines: Sequence[Series]) -> tuple[float, float]:
-    times = [at for line in lines for at, _ in line.points]
-    return (min(times), max(times)) if times else (0.0, 1.0)
-
-
-def _legend(panel: Mapping[str, Any], ref: str, labels: Mapping[str, str]) -> str:
-    (pattern,) = (target["legendFormat"] for target in panel["targets"] if target["refId"] == ref)
-    for name, value in {**dict.fromkeys(("account", "phone_number", "name", "status", "code"), ""), **labels}.items():
-        pattern = pattern.replace(f"{{{{{name}}}}}", value)
-    return " ".join(pattern.split())
-
-
-def _text(x: float, y: float, text: str, kind: str, colour: str = "") -> str:
-    fill = f' style="fill: {colour}"' if colour else ""
-    return f'<text class="{kind}" x="{x:g}" y="{y:g}"{fill}>{escape(text)}</text>'
-
-
-def _clock(unix: float) -> str:
-    return dt.datetime.fromtimestamp(unix, dt.UTC).strftime("%H:%M:%S")
-
-
-def _paint(colour: str) -> str:
-    return COLOURS.get(colour, colour)
+def _runs(line: Series, key: Callable[[float], Any] = lambda _: None) -> list[list[tuple[float, float]]]:
+    """The points in runs without a gap, and with one `key` of the value."""
+    runs = groupby(enumerate(line.points), lambda one: (round(one[1][0] - one[0] * STEP_SECONDS), key(one[1][1])))
+    return [[point for _, point in run] for _, run in runs]

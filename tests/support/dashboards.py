@@ -90,3 +90,8 @@ def used_variables(text: str) -> set[str]:
 def filled(expression: str, values: Mapping[str, str] = EVERYTHING) -> str:
     """An expression as Grafana sends it; KeyError for a variable without a value."""
     return _VARIABLE.sub(lambda found: values[found[1]], expression)
+
+
+def legend(pattern: str, labels: Mapping[str, str]) -> str:
+    """A line's name as Grafana writes it: the pattern with the line's labels."""
+    return " ".join(re.sub(r"{{(\w+)}}", lambda found: labels.get(found[1], ""), pattern).split())
