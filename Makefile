@@ -56,6 +56,10 @@ test: develop lint ## Install everything the suite needs, then lint, type-check 
 test-image: develop ## Build the container image and run it, with buildah and podman (root; installs them).
 	scripts/test-image
 
+.PHONY: test-python
+test-python: ## Run unit and property tests on the Pythons of Debian's releases (root; debootstrap); or on SUITES=testing.
+	scripts/test-python $(SUITES)
+
 .PHONY: bench
 bench: $(VENV)/development ## Measure and write benchmarks/RESULTS.md; ONLY=scrape,memory or QUICK=1 print instead.
 	$(BIN)/python -m benchmarks $(if $(QUICK),--quick) \
