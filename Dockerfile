@@ -49,7 +49,7 @@ EXPOSE 10106
 # this one from its first moment on: a stop in the first second would wait for SIGKILL otherwise.
 STOPSIGNAL SIGINT
 HEALTHCHECK --interval=30s --timeout=10s --start-period=10s --retries=3 \
-    CMD ["python3", "-m", "exporter.healthcheck"]
+    CMD ["python3", "-m", "exporter.cli.healthcheck"]
 ENTRYPOINT ["cams_exporter"]
 
 ARG VERSION=0.1.0

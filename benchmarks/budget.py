@@ -27,13 +27,13 @@ import throttled
 
 from benchmarks.harness import Options, Progress, Result, Table, Target
 from benchmarks.processes import Child
-from exporter.budget import Budget, pace_qps
-from exporter.metrics import Counters
+from exporter.metrics.catalogue import Counters
 from exporter.model import Answer, PhoneNumber, Slot, SystemClock
-from exporter.poller import AccountPoller
-from exporter.poller.workers import Workers
+from exporter.polling import AccountPoller
+from exporter.polling.budget import Budget, pace_qps
+from exporter.polling.workers import Workers
 from exporter.simulator.window import busiest_second
-from exporter.state import State
+from exporter.state.store import State
 
 QPS = QUOTA = 10
 WORKERS = 8

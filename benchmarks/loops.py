@@ -39,7 +39,7 @@ def _sdk(url: str, ca_file: str) -> Call:
 
 def _client(url: str, ca_file: str) -> Call:
     from exporter.cams.client import Client
-    from exporter.cams.dialing import endpoint_of
+    from exporter.cams.endpoint import endpoint_of
     from exporter.model import Credential, PhoneNumber, SystemClock
 
     class Static:

@@ -25,7 +25,7 @@ from pathlib import Path
 from benchmarks.fleet import Fleet
 from benchmarks.harness import Options, Progress, Result, Table, Target, median
 from benchmarks.processes import Child, Scraper, exporter, until, wait_ready
-from exporter.poller.workers import IDLE_SECONDS
+from exporter.polling.workers import IDLE_SECONDS
 
 SIZES = (1, 1_000, 10_000, 50_000)
 FILL_RATE = 1_000.0

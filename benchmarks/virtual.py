@@ -22,7 +22,7 @@ SPIKE_EVERY = 590
 
 
 class Pacer(Protocol):
-    """What decides when requests leave; `exporter.budget.Budget` is one."""
+    """What decides when requests leave; `exporter.polling.budget.Budget` is one."""
 
     def ready_at(self, now: float) -> float:
         """The instant of the next slot."""

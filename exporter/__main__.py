@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from exporter import __version__, streams
+from exporter.cli.signals import EarlySignals
 from exporter.errors import ConfigError
 from exporter.logs import LEVELS, configure, fields
 from exporter.model import SystemClock
-from exporter.signals import EarlySignals
 from exporter.threads import run_apart
-from exporter.web.listen import parse_listen_address
-from exporter.web.paths import parse_telemetry_path
+from exporter.web.connections.listen import parse_listen_address
+from exporter.web.routes import parse_telemetry_path
 
 if TYPE_CHECKING:
     from exporter.app import App
     from exporter.config import Config, Reading
-    from exporter.web.security import WebSecurity
+    from exporter.web.security.reloader import WebSecurity
 
 logger = logging.getLogger("exporter")  # not __name__: `python -m exporter` calls this module __main__
 
@@ -169,7 +169,7 @@ def _run(args: argparse.Namespace, signals: EarlySignals) -> int:
     from exporter.config import Reading, load, read  # noqa: PLC0415 - a tenth of a second, in which signals are handled
 
     if args.demo:
-        from exporter.demo import demo  # noqa: PLC0415 - only --demo needs the simulator
+        from exporter.cli.demo import demo  # noqa: PLC0415 - only --demo needs the simulator
 
         with demo() as config:
             logger.warning("demo: every number and status is simulated")
@@ -187,7 +187,7 @@ def _run_with(args: argparse.Namespace, signals: EarlySignals, load_config: Call
     import asyncio  # noqa: PLC0415 - --config.check and --version need none of the machinery
 
     from exporter.app import App  # noqa: PLC0415 - likewise
-    from exporter.web.security import WebSecurity  # noqa: PLC0415 - likewise
+    from exporter.web.security.reloader import WebSecurity  # noqa: PLC0415 - likewise
 
     build = functools.partial(
         App,
@@ -209,7 +209,7 @@ def _run_with(args: argparse.Namespace, signals: EarlySignals, load_config: Call
 
 def _check(read_config: Callable[[], Reading], args: argparse.Namespace) -> int:
     """Print what the files say; raises ConfigError with the faults of all of them."""
-    from exporter.check import check  # noqa: PLC0415 - only --config.check needs it
+    from exporter.cli.check import check  # noqa: PLC0415 - only --config.check needs it
 
     said = run_apart(lambda: check(read_config(), args.web_config_file, syntax_only=args.syntax_only), "check")
     streams.write_out(f"{said}\n".encode("utf-8", "backslashreplace"))
@@ -217,7 +217,7 @@ def _check(read_config: Callable[[], Reading], args: argparse.Namespace) -> int:
 
 
 def _once(app: App, args: argparse.Namespace) -> int:
-    from exporter.once import run_once  # noqa: PLC0415 - only --once needs it
+    from exporter.cli.once import run_once  # noqa: PLC0415 - only --once needs it
 
     return run_once(app, args.once_output)
 
@@ -232,8 +232,8 @@ async def _serve(
     import asyncio  # noqa: PLC0415 - imported by now, but not above
 
     from exporter.reloads import Reloads  # noqa: PLC0415 - likewise
-    from exporter.web.pages import LandingInfo  # noqa: PLC0415 - likewise
     from exporter.web.server import WebServer  # noqa: PLC0415 - aiohttp takes 0.15 s to import
+    from exporter.web.ui.views import LandingInfo  # noqa: PLC0415 - likewise
 
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()

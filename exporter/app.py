@@ -19,23 +19,23 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from exporter import memory, poller
-from exporter.budget import Budget
+from exporter import memory, polling
 from exporter.cams.client import Client
-from exporter.cams.codes import DOCUMENTED_CODES, advice
-from exporter.cams.credentials import CredentialSource, credential_source
-from exporter.cams.dialing import Endpoint, endpoint_of
-from exporter.collector import CamsCollector, ReloadStatus
+from exporter.cams.credentials.source import CredentialSource, credential_source
+from exporter.cams.endpoint import Endpoint, endpoint_of
+from exporter.cams.error_codes import DOCUMENTED_CODES, advice
 from exporter.config import AccountConfig, ApiConfig, Config, CredentialsConfig
-from exporter.exposition import Exposition
 from exporter.logs import fields
-from exporter.metrics import Counters
+from exporter.metrics.catalogue import Counters
+from exporter.metrics.collector import CamsCollector, ReloadStatus
+from exporter.metrics.exposition import Exposition
 from exporter.model import AccountStatus, Clock, NumberKey
-from exporter.poller import AccountPoller
-from exporter.poller.bounds import max_in_flight
-from exporter.poller.workers import Workers
-from exporter.state import Details, Snapshot, State
-from exporter.storage import Storage
+from exporter.polling import AccountPoller
+from exporter.polling.budget import Budget
+from exporter.polling.in_flight import max_in_flight
+from exporter.polling.workers import Workers
+from exporter.state.storage import Storage
+from exporter.state.store import Details, Snapshot, State
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +164,7 @@ class App:
     def unhealthy(self) -> tuple[str, ...]:
         """The loops that do not beat, in words; empty when all do."""
         loops = [
-            (f"the poller of account {name}", account.poller.seconds_without_beat(), poller.DEAD_SECONDS)
+            (f"the poller of account {name}", account.poller.seconds_without_beat(), polling.DEAD_SECONDS)
             for name, account in list(self._accounts.items())
         ]
         return tuple(f"{name} has not moved for {silent:.0f} s" for name, silent, limit in loops if silent > limit)

@@ -2,6 +2,6 @@
 
 ::
 
-    numbers_dashboard, exporter_dashboard  ->  panels, board, queries  ->  exporter.metrics (the names)
+    numbers_dashboard, exporter_dashboard  ->  panels, board, queries  ->  exporter.metrics.catalogue (the names)
                                 build      ->  dashboards/*.json
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter import metrics
+from exporter.metrics import catalogue
 from grafana import queries
 from grafana.panels import (
     BLUE,
@@ -39,9 +39,9 @@ def budget(it: board.Board) -> None:
             "moment, and configured (qps). Replicas add up. Choose one account to compare it with its own limit.",
             ("CamsApiThrottled", "CamsBudgetTooSmall"),
         ),
-        over_time(queries.rate(metrics.REQUESTS, by=""), "sent", "A"),
-        over_time(f"sum({of_account(metrics.EFFECTIVE_QPS)})", "effective", "B"),
-        over_time(f"sum({of_account(metrics.BUDGET_QPS)})", "budget", "C"),
+        over_time(queries.rate(catalogue.REQUESTS, by=""), "sent", "A"),
+        over_time(f"sum({of_account(catalogue.EFFECTIVE_QPS)})", "effective", "B"),
+        over_time(f"sum({of_account(catalogue.BUDGET_QPS)})", "budget", "C"),
         unit="reqps",
     )
     limits = dash_series(limits, "effective", "budget")
@@ -84,7 +84,7 @@ def budget(it: board.Board) -> None:
                 "over all numbers does not fit the interval.",
                 ("CamsBudgetTooSmall",),
             ),
-            over_time(f"max by (account) ({of_account(metrics.ACCOUNT_LAG)})", "{{account}}"),
+            over_time(f"max by (account) ({of_account(catalogue.ACCOUNT_LAG)})", "{{account}}"),
             unit="s",
             steps=LATE,
         ),
@@ -98,7 +98,7 @@ def budget(it: board.Board) -> None:
                 "How many due polls were waiting for a slot of the budget, on average, by account.",
                 ("CamsBudgetTooSmall",),
             ),
-            over_time(queries.rate(metrics.BUDGET_WAIT), "{{account}}"),
+            over_time(queries.rate(catalogue.BUDGET_WAIT), "{{account}}"),
         ),
         width=8,
         height=8,
@@ -107,7 +107,7 @@ def budget(it: board.Board) -> None:
 
 def errors(it: board.Board) -> None:
     """Which attempts fail."""
-    code = queries.rate(metrics.ERRORS, by="code")
+    code = queries.rate(catalogue.ERRORS, by="code")
     it.add(
         graph(
             Text(
@@ -148,7 +148,7 @@ def errors(it: board.Board) -> None:
                 "and number.",
                 ("CamsApiErrorRatioHigh",),
             ),
-            over_time(queries.rate(metrics.RETRIES), "{{account}}"),
+            over_time(queries.rate(catalogue.RETRIES), "{{account}}"),
             unit="reqps",
         ),
         width=7,
@@ -190,7 +190,7 @@ def latency(it: board.Board) -> None:
     it.add(
         graph(
             Text("Requests in flight", "API requests under way, by account."),
-            over_time(f"sum by (account) ({of_account(metrics.IN_FLIGHT)})", "{{account}}"),
+            over_time(f"sum by (account) ({of_account(catalogue.IN_FLIGHT)})", "{{account}}"),
         ),
         width=4,
         height=9,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from grafana_foundation_sdk.builders import dashboard as kit
 from grafana_foundation_sdk.models import dashboard
 
-from exporter import metrics
+from exporter.metrics import catalogue
 from grafana import queries
 from grafana.panels import BLUE, DATASOURCE, PURPLE, RUNBOOKS
 
@@ -146,10 +146,10 @@ def account_variables() -> list[dashboard.VariableModel]:
 
     All of `job` is the list of the exporters' jobs and not ``.*``: `process_*` and `up` exist for every job.
     """
-    accounts = f"label_values({queries.of_job(metrics.ACCOUNT_UP.name)}, account)"
+    accounts = f"label_values({queries.of_job(catalogue.ACCOUNT_UP.name)}, account)"
     return [
         kit.DatasourceVariable("datasource").label("Data source").type("prometheus").build(),
-        _choice("job", "Job", f"label_values({metrics.BUILD_INFO.name}, job)"),
+        _choice("job", "Job", f"label_values({catalogue.BUILD_INFO.name}, job)"),
         _choice("account", "Account", accounts, everything=".*"),
         kit.TextBoxVariable("exporter_url")
         .label("Exporter URL")
@@ -166,9 +166,9 @@ def number_variables() -> list[dashboard.VariableModel]:
     A number is chosen by itself and its name: a label that holds both is made for the list and taken apart again.
     """
     *account, exporter_url = account_variables()
-    status = queries.of_account(metrics.STATUS)
+    status = queries.of_account(catalogue.STATUS)
     space = 'cust_space_id=~"$space"'
-    info = queries.of_account(metrics.INFO, space)
+    info = queries.of_account(catalogue.INFO, space)
     shown = f'label_join({info}, "shown", " ", "phone_number", "name")'
     number = _choice(
         "number",

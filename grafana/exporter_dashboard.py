@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from exporter import metrics
+from exporter.metrics import catalogue
 from grafana import api_rows, board, queries
 from grafana.panels import (
     BAD_IF_ANY,
@@ -75,7 +75,7 @@ def _summary(it: board.Board) -> None:
                 "Accounts that the API refuses as a whole: key, subscription or clock, or permission for every space.",
                 ("CamsAccountRefused", "CamsCredentialsFailing"),
             ),
-            f"sum(1 - min by (account) ({of_account(metrics.ACCOUNT_UP)}))",
+            f"sum(1 - min by (account) ({of_account(catalogue.ACCOUNT_UP)}))",
             "short",
             BAD_IF_ANY,
         ),
@@ -85,7 +85,7 @@ def _summary(it: board.Board) -> None:
                 "Exporters that refused their last configuration and go on with the one before.",
                 ("CamsExporterConfigReloadFailed",),
             ),
-            f"sum(1 - min by ({_INSTANCE}) ({of_job(metrics.RELOAD_SUCCESSFUL.name)}))",
+            f"sum(1 - min by ({_INSTANCE}) ({of_job(catalogue.RELOAD_SUCCESSFUL.name)}))",
             "short",
             BAD_IF_ANY,
         ),
@@ -116,7 +116,7 @@ def _summary(it: board.Board) -> None:
                 "How late the most overdue number is.",
                 ("CamsBudgetTooSmall",),
             ),
-            f"max({of_account(metrics.ACCOUNT_LAG)})",
+            f"max({of_account(catalogue.ACCOUNT_LAG)})",
             "s",
             api_rows.LATE,
         ),
@@ -127,8 +127,8 @@ def _summary(it: board.Board) -> None:
 
 
 def _accounts(it: board.Board) -> None:
-    state = f"min by (account) ({of_account(metrics.ACCOUNT_UP)})"
-    spaces = f"min by (account, cust_space_id) ({of_account(metrics.SPACE_UP)})"
+    state = f"min by (account) ({of_account(catalogue.ACCOUNT_UP)})"
+    spaces = f"min by (account, cust_space_id) ({of_account(catalogue.SPACE_UP)})"
     it.add(
         states(
             Text(
@@ -164,12 +164,12 @@ def _accounts(it: board.Board) -> None:
     asked = rows(
         state,
         f"sum by (account) (1 - {spaces})",
-        f"max by (account) ({of_account(metrics.ACCOUNT_NUMBERS)})",
-        f"max by (account) ({of_account(metrics.ACCOUNT_INTERVAL)})",
+        f"max by (account) ({of_account(catalogue.ACCOUNT_NUMBERS)})",
+        f"max by (account) ({of_account(catalogue.ACCOUNT_INTERVAL)})",
         queries.pass_seconds(),
-        f"sum by (account) ({of_account(metrics.BUDGET_QPS)})",
-        f"sum by (account) ({of_account(metrics.EFFECTIVE_QPS)})",
-        f"max by (account) ({of_account(metrics.ACCOUNT_LAG)})",
+        f"sum by (account) ({of_account(catalogue.BUDGET_QPS)})",
+        f"sum by (account) ({of_account(catalogue.EFFECTIVE_QPS)})",
+        f"max by (account) ({of_account(catalogue.ACCOUNT_LAG)})",
     )
     it.add(listing(text, asked, columns, empty="no data", sort="Account"), width=14, height=9)
     text = Text(
@@ -185,7 +185,7 @@ def _accounts(it: board.Board) -> None:
         Column("Value #B", "Numbers", unit="short"),
     )
     refused = f"{spaces} == 0"
-    polled = f"count by (account, cust_space_id) (group by ({queries.NUMBER}) ({of_account(metrics.INFO)}))"
+    polled = f"count by (account, cust_space_id) (group by ({queries.NUMBER}) ({of_account(catalogue.INFO)}))"
     asked = rows(refused, f"{polled} and on (account, cust_space_id) {refused}")
     it.add(listing(text, asked, columns_of_spaces, empty="none", sort="Account"), width=24, height=5)
 
@@ -212,9 +212,9 @@ def _processes(it: board.Board) -> None:
         each_exporter("up"),
         each_exporter("scrape_duration_seconds"),
         f"1000 * {each_exporter('process_start_time_seconds')}",
-        each_exporter(metrics.RELOAD_SUCCESSFUL.name),
+        each_exporter(catalogue.RELOAD_SUCCESSFUL.name),
         queries.loads(),
-        f"max by ({_INSTANCE}, version, revision, python_version) ({of_job(metrics.BUILD_INFO.name)})",
+        f"max by ({_INSTANCE}, version, revision, python_version) ({of_job(catalogue.BUILD_INFO.name)})",
     )
     it.add(listing(text, asked, columns, empty="no data", sort="Instance"), width=24, height=6)
     it.add(

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Never
 
-from exporter.cams import codes
+from exporter.cams import error_codes
 from exporter.cams.retry_after import http_date, retry_after
 from exporter.errors import ApiError, Kind
 from exporter.model import Answer, PhoneNumber
@@ -112,10 +112,10 @@ class _Facts:
     def refuse(self, why: str) -> Never:
         """Not the API speaking: our own code."""
         status = self._reply.status
-        self.fail(codes.INVALID_RESPONSE if 200 <= status < 300 else codes.http_code(status), why)
+        self.fail(error_codes.INVALID_RESPONSE if 200 <= status < 300 else error_codes.http_code(status), why)
 
     def fail(self, code: str, message: str) -> Never:
-        kind, headers = codes.kind_of(code, self._reply.status), self._reply.headers
+        kind, headers = error_codes.kind_of(code, self._reply.status), self._reply.headers
         raise ApiError(
             code,
             kind,
@@ -125,7 +125,7 @@ class _Facts:
             retry_after_seconds=retry_after(headers, self._now_unix, throttled=kind is Kind.THROTTLE),
             server_unix=http_date(headers.get("date", "")),
             elapsed_seconds=self._elapsed_seconds,
-            guessed=not codes.is_known(code),
+            guessed=not error_codes.is_known(code),
         )
 
 

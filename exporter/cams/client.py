@@ -19,12 +19,12 @@ from urllib.parse import quote
 from requests import PreparedRequest, Request
 
 from exporter import __version__
+from exporter.cams.adapter import Transport
 from exporter.cams.answers import Redaction, Reply, read_answer
 from exporter.cams.attempt import Attempt
-from exporter.cams.dialing import Connection, Dialer, Endpoint, Lookup
+from exporter.cams.endpoint import Connection, Dialer, Endpoint, Lookup
 from exporter.cams.failures import FAILURES, api_error
 from exporter.cams.signing import Acs3Auth
-from exporter.cams.transport import Transport
 from exporter.errors import ApiError, CredentialsError, Kind
 from exporter.logs import fields
 from exporter.model import OPERATION, Answer, Clock, Credential, PhoneNumber, Slot

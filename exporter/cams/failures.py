@@ -8,7 +8,7 @@ from __future__ import annotations
 import http.client
 import ssl
 
-from exporter.cams import codes
+from exporter.cams import error_codes
 from exporter.cams.attempt import Attempt
 from exporter.errors import ApiError, CredentialsError
 
@@ -22,36 +22,36 @@ _CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 def api_error(error: Exception, attempt: Attempt) -> ApiError:
     """`error`, one of `FAILURES`, as what the poller understands."""
     if isinstance(error, CredentialsError):
-        code, message = codes.CREDENTIALS_ERROR, str(error)
+        code, message = error_codes.CREDENTIALS_ERROR, str(error)
     elif isinstance(error, TimeoutError):
-        code, message = codes.TIMEOUT, f"timed out while {attempt.doing}"
+        code, message = error_codes.TIMEOUT, f"timed out while {attempt.doing}"
     else:
         code, reason = _code_and_reason(error)
         message = f"{attempt.doing}: {reason}"
     return ApiError(
         code,
-        codes.kind_of(code, None),
+        error_codes.kind_of(code, None),
         message=message,
         elapsed_seconds=attempt.elapsed_seconds,
-        sent=code != codes.CREDENTIALS_ERROR,
+        sent=code != error_codes.CREDENTIALS_ERROR,
     )
 
 
 def _code_and_reason(error: Exception) -> tuple[str, str]:
     match error:
         case http.client.RemoteDisconnected():
-            return codes.CONNECTION_ERROR, "the server closed the connection without an answer"
+            return error_codes.CONNECTION_ERROR, "the server closed the connection without an answer"
         case http.client.IncompleteRead():
-            return codes.CONNECTION_ERROR, "the answer was cut off"
+            return error_codes.CONNECTION_ERROR, "the answer was cut off"
         case http.client.HTTPException() | ValueError() if not isinstance(error, OSError):
-            return codes.INVALID_RESPONSE, "the answer is not HTTP"
+            return error_codes.INVALID_RESPONSE, "the answer is not HTTP"
         case ssl.SSLCertVerificationError():
-            return codes.TLS_ERROR, error.verify_message
+            return error_codes.TLS_ERROR, error.verify_message
         case ssl.SSLError() if not isinstance(error, _CUT_OFF):
-            return codes.TLS_ERROR, (error.reason or "failed").replace("_", " ").lower()
+            return error_codes.TLS_ERROR, (error.reason or "failed").replace("_", " ").lower()
         case ssl.SSLError():
-            return codes.CONNECTION_ERROR, "the server closed the connection"
+            return error_codes.CONNECTION_ERROR, "the server closed the connection"
         case OSError():
-            return codes.CONNECTION_ERROR, error.strerror or str(error) or type(error).__name__
+            return error_codes.CONNECTION_ERROR, error.strerror or str(error) or type(error).__name__
         case _:
             raise AssertionError("not one of FAILURES")

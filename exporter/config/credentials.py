@@ -22,7 +22,7 @@ from exporter.config.durations import HOUR, MINUTE, parse_duration
 from exporter.config.readers import is_loopback, parse_host, split_url
 from exporter.config.secrets import parse_key, read_key
 from exporter.config.settings import CredentialsConfig, Secret
-from exporter.yamlfile import UNSHOWN, Section, look_in_time, one_of, read_named
+from exporter.config.strict_yaml import UNSHOWN, Section, look_in_time, one_of, read_named
 
 SECRETS = ("access_key_id", "access_key_secret", "security_token")
 """Each is given as KEY or as KEY_file."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from exporter.yamlfile import show
+from exporter.config.strict_yaml import show
 
 MINUTE: float = 60.0
 HOUR = 60 * MINUTE

@@ -13,10 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from exporter.budget import QUOTA_SHARE, pace_qps
 from exporter.config.credentials import DEFAULT_CREDENTIALS, identity, read_credentials
 from exporter.config.durations import MINUTE, YEAR, format_duration
-from exporter.config.hashkey import HASH_KEY, HASH_KEY_FILE, read_hash_key
+from exporter.config.hash_key import HASH_KEY, HASH_KEY_FILE, read_hash_key
 from exporter.config.numbers import NUMBER_KEYS, Labeller, NumberReader, hashed, masked, parse_text, redact
 from exporter.config.plan import approximately
 from exporter.config.readers import certificates, duration, parse_endpoint
@@ -31,10 +30,11 @@ from exporter.config.settings import (
     Config,
     default_stale_after_seconds,
 )
+from exporter.config.strict_yaml import KeyPath, Section, one_of, show
+from exporter.config.strict_yaml import load as load_yaml
 from exporter.errors import ConfigError
 from exporter.model import PhoneNumber
-from exporter.yamlfile import KeyPath, Section, one_of, show
-from exporter.yamlfile import load as load_yaml
+from exporter.polling.budget import QUOTA_SHARE, pace_qps
 
 CONFIG_KEYS = (
     "scrape_interval",

@@ -11,9 +11,9 @@ import re
 import sys
 from collections.abc import Callable
 
-from exporter.metrics import RESERVED_LABELS
+from exporter.config.strict_yaml import KeyPath, Section, show
+from exporter.metrics.catalogue import RESERVED_LABELS
 from exporter.model import PhoneNumber
-from exporter.yamlfile import KeyPath, Section, show
 
 NUMBER_KEYS = ("phone_number", "cust_space_id", "name", "labels")
 

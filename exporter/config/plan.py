@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from exporter.config.durations import format_duration
 from exporter.config.settings import AccountConfig, Config
-from exporter.yamlfile import show
+from exporter.config.strict_yaml import show
 
 _HEADER = ("account", "numbers", "qps", "quota", "pace", "one pass", "each number", "stale after")
 

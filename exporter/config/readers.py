@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from exporter.config.durations import format_duration, parse_duration
-from exporter.yamlfile import Section, show
+from exporter.config.strict_yaml import Section, show
 
 _LABEL = "[A-Za-z0-9_][A-Za-z0-9_-]{0,62}"
 _HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*")

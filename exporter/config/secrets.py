@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from exporter.yamlfile import called, read_named
+from exporter.config.strict_yaml import called, read_named
 
 MAX_BYTES = 64 << 10
 """STS tokens have about a thousand."""

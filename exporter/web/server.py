@@ -18,20 +18,20 @@ from aiohttp import web
 from exporter import memory
 from exporter.errors import ConfigError
 from exporter.logs import fields
-from exporter.web import paths
-from exporter.web.answers import Send, not_allowed, plain
-from exporter.web.connection import HEAD_SECONDS, Connection, RequestHandler
-from exporter.web.door import HANDSHAKE_SECONDS, Door, Peer, max_connections
-from exporter.web.frontend import Fleet, Frontend
-from exporter.web.guard import Guard
-from exporter.web.lifecycle import RELOAD_SECONDS, Lifecycle, Reload
-from exporter.web.listen import listen_all, parse_listen_address, url_of
-from exporter.web.offload import Offload
-from exporter.web.pages import LandingInfo
-from exporter.web.scrapes import Exposer, Scrapes
-from exporter.web.security import WebSecurity
-from exporter.web.unread import PATIENCE_SECONDS, Unread
-from exporter.web.webconfig import WebConfig
+from exporter.web import routes
+from exporter.web.connections.acceptor import HANDSHAKE_SECONDS, Door, Peer, max_connections
+from exporter.web.connections.listen import listen_all, parse_listen_address, url_of
+from exporter.web.connections.protocol import HEAD_SECONDS, Connection, RequestHandler
+from exporter.web.connections.slow_clients import PATIENCE_SECONDS, Unread
+from exporter.web.handlers.metrics import Exposer, Scrapes
+from exporter.web.handlers.pages import Fleet, Frontend
+from exporter.web.handlers.reload import RELOAD_SECONDS, Lifecycle, Reload
+from exporter.web.responses import Send, not_allowed, plain
+from exporter.web.security.access_control import Guard
+from exporter.web.security.config import WebConfig
+from exporter.web.security.reloader import WebSecurity
+from exporter.web.ui.views import LandingInfo
+from exporter.web.worker_thread import Offload
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Limits:
 
 
 class WebServer:
-    """Serves `exposer` at `telemetry_path`, and the rest, `fleet` for people, at the paths of `exporter.web.paths`.
+    """Serves `exposer` at `telemetry_path`, and the rest, `fleet` for people, at the paths of `exporter.web.routes`.
 
     `addresses` are listen addresses (``HOST:PORT``); `max_requests` scrapes are served at once, any number if it is 0.
     `reload` serves ``POST /-/reload``, which is forbidden without it.  Raises ValueError for a bad address or path.
@@ -105,14 +105,14 @@ class WebServer:
         self._unread = Unread(self._limits.patience_seconds)
         self._scrapes = Scrapes(exposer, max_requests, Unread(self._limits.patience_seconds))
         self._lifecycle = Lifecycle(reload, self._limits.reload_seconds)
-        self._frontend = Frontend(landing, paths.parse_telemetry_path(telemetry_path), fleet)
+        self._frontend = Frontend(landing, routes.parse_telemetry_path(telemetry_path), fleet)
         self._routes: dict[str, tuple[str, _Handler]] = {
-            paths.LANDING: (_READ, self._frontend.serve_landing),
-            paths.NUMBERS: (_READ, self._frontend.serve_numbers),
-            paths.NUMBER: (_READ, self._frontend.serve_number),
-            paths.HEALTHY: (_READ, self._serve_healthy),
-            paths.READY: (_READ, self._serve_ready),
-            paths.RELOAD: ("POST", self._lifecycle.serve),
+            routes.LANDING: (_READ, self._frontend.serve_landing),
+            routes.NUMBERS: (_READ, self._frontend.serve_numbers),
+            routes.NUMBER: (_READ, self._frontend.serve_number),
+            routes.HEALTHY: (_READ, self._serve_healthy),
+            routes.READY: (_READ, self._serve_ready),
+            routes.RELOAD: ("POST", self._lifecycle.serve),
             telemetry_path: (_READ, self._scrapes.serve),  # last: at "/" the landing page gives way
         }
         self._tidying = Offload(1, "memory")
@@ -182,7 +182,7 @@ class WebServer:
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         config = self._config()
         send = partial(self._send, request, config.headers if config is not None else {})
-        if request.path not in {paths.HEALTHY, paths.READY}:
+        if request.path not in {routes.HEALTHY, routes.READY}:
             refusal = await self._refusal(config, request)
             if refusal is not None:
                 return await send(refusal)

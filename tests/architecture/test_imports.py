@@ -101,7 +101,7 @@ def test_imports_run_one_way(path: Path) -> None:
 def test_the_poller_is_built_from_parts_that_do_not_know_each_other(path: Path) -> None:
     (level,) = (index for index, names in enumerate(POLLER_FLOORS) if path.stem in names)
     below = frozenset[str]().union(*POLLER_FLOORS[level + 1 :])
-    prefix = "exporter.poller."
+    prefix = "exporter.polling."
     assert {m.removeprefix(prefix).partition(".")[0] for m in imported(path) if m.startswith(prefix)} <= below
 
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from exporter.model import AccountStatus, PhoneNumber, Refused
-from exporter.web.pages import LandingInfo
+from exporter.web.ui.views import LandingInfo
 from tests.support.browser import NARROW, WIDE, Scheme, chromium, tab
 from tests.support.numbers import number
 from tests.support.shown import REQUEST_ID, ShownFleet

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from exporter.poller.bounds import MAX_POLLS_UNDER_WAY
+from exporter.polling.in_flight import MAX_POLLS_UNDER_WAY
 from exporter.simulator import Key, Refusal, Simulator, Throttle, World, faults
 from exporter.simulator.world import Arrival
 from tests.support.exporter import ExporterProcess, errors, total, until, value

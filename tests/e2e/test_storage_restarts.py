@@ -16,8 +16,8 @@ import pytest
 
 from exporter.model import SystemClock
 from exporter.simulator import Simulator, World
-from exporter.state import State
-from exporter.storage import Storage
+from exporter.state.storage import Storage
+from exporter.state.store import State
 from tests.support.exporter import ExporterProcess, run_exporter, statuses, until, value
 from tests.support.fleet import config, fleet, phones
 from tests.support.numbers import numbers
@@ -88,8 +88,8 @@ SAVE_FOR_EVER = """
 import itertools, sys
 from pathlib import Path
 from exporter.model import Answer, SystemClock
-from exporter.state import State
-from exporter.storage import Storage
+from exporter.state.store import State
+from exporter.state.storage import Storage
 from tests.support.numbers import numbers
 from tests.support.patience import PATIENCE_SECONDS
 state = State(SystemClock())

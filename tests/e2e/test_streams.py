@@ -99,7 +99,7 @@ def test_the_healthcheck_tells_by_its_status_alone(redirection: str) -> None:
 
     with serving() as server:
         target = f"{server.host}:{server.port}"
-        done = run(redirection, sys.executable, "-m", "exporter.healthcheck", target)
+        done = run(redirection, sys.executable, "-m", "exporter.cli.healthcheck", target)
     assert (done.returncode, done.stderr) == (0, b"")
 
 

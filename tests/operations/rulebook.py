@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from exporter.metrics import CATALOGUE
+from exporter.metrics.catalogue import CATALOGUE
 from tests.operations.tools import ROOT
 from tests.support import promql
 

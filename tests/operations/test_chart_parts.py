@@ -81,7 +81,7 @@ def test_under_mutual_tls_the_pod_probes_itself(web: Values) -> None:
     rendered = render({"demo": True, "web": web})
     for probe, path in (("livenessProbe", "/-/healthy"), ("readinessProbe", "/-/ready")):
         command = container(rendered)[probe]["exec"]["command"]
-        assert command == ["python3", "-m", "exporter.healthcheck", f"https://127.0.0.1:10106{path}"]
+        assert command == ["python3", "-m", "exporter.cli.healthcheck", f"https://127.0.0.1:10106{path}"]
 
 
 def test_one_replica_is_replaced_and_several_are_never_more_than_asked_for() -> None:

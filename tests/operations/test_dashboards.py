@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.metrics import CATALOGUE
+from exporter.metrics.catalogue import CATALOGUE
 from grafana import build
 from tests.support.dashboards import (
     BUILT_IN,

@@ -22,10 +22,10 @@ import yaml
 
 from exporter.__main__ import flags
 from exporter.config import load
-from exporter.metrics import CATALOGUE
+from exporter.metrics.catalogue import CATALOGUE
 from exporter.model import OPERATION
 from exporter.simulator import Simulator, World
-from exporter.web.webconfig import load_web_config
+from exporter.web.security.config import load_web_config
 from tests.operations import rulebook
 from tests.operations.rulebook import METRICS
 from tests.operations.tools import ROOT, system_tool

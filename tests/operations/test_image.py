@@ -184,7 +184,7 @@ def web_config(tmp_path: Path) -> Path:
 
 
 WEB = "/etc/cams-exporter/web"
-HEALTHCHECK = ("python3", "-m", "exporter.healthcheck")
+HEALTHCHECK = ("python3", "-m", "exporter.cli.healthcheck")
 
 
 def test_the_health_check_works_under_tls_and_basic_auth(podman: Podman, web_config: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exporter.cams import codes
+from exporter.cams import error_codes
 from exporter.errors import Kind
 from tests.operations import rulebook
 from tests.operations.rulebook import CASE_FILES, METRICS, PROMETHEUS, RULE_FILES, RUNBOOKS, Rule
@@ -161,11 +161,11 @@ def test_the_error_ratio_counts_what_concerns_the_account() -> None:
     (ratio,) = [rule for name, rule in rulebook.recordings().items() if ":ratio_" in name]
     (left_out,) = re.findall(r'code!~"([^"]*)"', ratio.expr)
     pattern = re.compile(left_out)
-    for code in (*codes.DOCUMENTED_CODES, "http_429"):
+    for code in (*error_codes.DOCUMENTED_CODES, "http_429"):
         elsewhere = (
-            codes.kind_of(code, 400) in {Kind.THROTTLE, Kind.NUMBER}
+            error_codes.kind_of(code, 400) in {Kind.THROTTLE, Kind.NUMBER}
             or code in PERMISSIONS
-            or code == codes.CREDENTIALS_ERROR
+            or code == error_codes.CREDENTIALS_ERROR
         )
         assert bool(pattern.fullmatch(code)) == elsewhere, code
 
@@ -173,8 +173,8 @@ def test_the_error_ratio_counts_what_concerns_the_account() -> None:
 def test_the_throttling_alert_counts_every_throttle() -> None:
     throttled = next(alert for alert in ALERTS if alert.name == "CamsApiThrottled")
     (counted,) = re.findall(r'code=~"([^"]*)"', throttled.expr)
-    for code in (*codes.DOCUMENTED_CODES, "http_429"):
-        assert bool(re.fullmatch(counted, code)) == (codes.kind_of(code, 400) is Kind.THROTTLE), code
+    for code in (*error_codes.DOCUMENTED_CODES, "http_429"):
+        assert bool(re.fullmatch(counted, code)) == (error_codes.kind_of(code, 400) is Kind.THROTTLE), code
 
 
 def test_the_example_scrape_job_is_one_that_the_down_alert_finds() -> None:

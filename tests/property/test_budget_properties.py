@@ -8,7 +8,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.budget import MAX_GUARD_SECONDS, Budget
+from exporter.polling.budget import MAX_GUARD_SECONDS, Budget
 
 qps_values = st.floats(0.05, 100)
 steps = st.lists(

@@ -9,7 +9,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.deflate import member, part
+from exporter.metrics.gzip_parts import member, part
 
 CONTENTS = st.lists(
     st.one_of(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.errors import ApiError, Kind
-from exporter.exposition import Format
+from exporter.metrics.exposition import Format
 from exporter.model import AccountStatus, Answer, PhoneNumber
 from tests.support.exposing import Exposed
 

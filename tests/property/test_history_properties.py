@@ -8,7 +8,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.history import MAX_FAILURES, MAX_POLLS, NO_FAILURES, History, Poll
+from exporter.state.history import MAX_FAILURES, MAX_POLLS, NO_FAILURES, History, Poll
 
 REQUEST_IDS = st.one_of(
     st.just(""),

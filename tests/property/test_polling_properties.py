@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.budget import LATE_SECONDS, Budget, pace_qps
 from exporter.errors import ApiError, Kind
-from exporter.metrics import Counters
+from exporter.metrics.catalogue import Counters
 from exporter.model import Answer, PhoneNumber, Slot
-from exporter.poller import AccountPoller
-from exporter.state import State
+from exporter.polling import AccountPoller
+from exporter.polling.budget import LATE_SECONDS, Budget, pace_qps
+from exporter.state.store import State
 from tests.support.numbers import numbers
 from tests.support.played import Keyed
 from tests.support.virtualtime import VirtualTime, VirtualWorkers

@@ -9,7 +9,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.schedule import Schedule, gap_fillers
+from exporter.polling.schedule import Schedule, gap_fillers
 from tests.support.numbers import numbers
 
 

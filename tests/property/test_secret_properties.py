@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.cams.keyfiles import KeyFiles
-from exporter.check import check
+from exporter.cams.credentials.key_files import KeyFiles
+from exporter.cli.check import check
 from exporter.config import Config, read
 from exporter.errors import ConfigError, CredentialsError
-from exporter.web.webconfig import load_web_config
+from exporter.web.security.config import load_web_config
 from tests.support.clock import FakeClock
 
 NUMBERS = [{"phone_number": "8613800001234", "cust_space_id": "cams-1"}]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from exporter.cams.client import Client
-from exporter.cams.dialing import Lookup, endpoint_of
+from exporter.cams.endpoint import Lookup, endpoint_of
 from exporter.errors import ApiError, CredentialsError
 from exporter.model import Clock, Credential, PhoneNumber, Slot, SystemClock
 from tests.support.numbers import number

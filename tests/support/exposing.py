@@ -8,11 +8,11 @@ from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
-from exporter.collector import CamsCollector, ReloadStatus
-from exporter.exposition import Exposition, Format, reference
-from exporter.metrics import Counters
+from exporter.metrics.catalogue import Counters
+from exporter.metrics.collector import CamsCollector, ReloadStatus
+from exporter.metrics.exposition import Exposition, Format, reference
 from exporter.model import AccountStatus
-from exporter.state import State
+from exporter.state.store import State
 from tests.support.clock import FakeClock
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # the library's

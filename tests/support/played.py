@@ -6,12 +6,12 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from exporter.budget import Budget
 from exporter.errors import ApiError, Kind
-from exporter.metrics import Counters
+from exporter.metrics.catalogue import Counters
 from exporter.model import Answer, NumberKey, PhoneNumber, Slot
-from exporter.poller import AccountPoller
-from exporter.state import State
+from exporter.polling import AccountPoller
+from exporter.polling.budget import Budget
+from exporter.state.store import State
 from tests.support.virtualtime import VirtualTime, VirtualWorkers
 
 QUOTA = 10.0

@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from html.parser import HTMLParser
 
-from exporter.cams.codes import advice
+from exporter.cams.error_codes import advice
 from exporter.errors import ApiError, Kind
 from exporter.model import AccountStatus, Answer, NumberKey, PhoneNumber
-from exporter.state import Details, Snapshot, State
-from exporter.web.pages import LandingInfo, Page, Site, numbers_page
-from exporter.web.query import Query
+from exporter.state.store import Details, Snapshot, State
+from exporter.web.ui.filters import Query
+from exporter.web.ui.views import LandingInfo, Page, Site, numbers_page
 from tests.support.clock import FakeClock
 
 STALE_AFTER = 900.0
@@ -19,7 +19,7 @@ REQUEST_ID = "744C4B5C-79C9-4324-97A0-75BDFCA36BF5"
 
 
 class ShownFleet:
-    """Implements `exporter.web.frontend.Fleet`."""
+    """Implements `exporter.web.handlers.pages.Fleet`."""
 
     def __init__(self, numbers: Iterable[PhoneNumber]) -> None:
         configured = list(numbers)

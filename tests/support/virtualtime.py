@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from exporter.poller.workers import Job, Workers
+from exporter.polling.workers import Job, Workers
 from tests.support.patience import PATIENCE_SECONDS
 
 

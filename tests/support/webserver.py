@@ -13,12 +13,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from exporter.exposition import Format
+from exporter.metrics.exposition import Format
 from exporter.reloads import Reloads
-from exporter.web.frontend import Fleet
-from exporter.web.pages import LandingInfo
-from exporter.web.security import WebSecurity
+from exporter.web.handlers.pages import Fleet
+from exporter.web.security.reloader import WebSecurity
 from exporter.web.server import Limits, WebServer
+from exporter.web.ui.views import LandingInfo
 from tests.support.numbers import number
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.shown import ShownFleet

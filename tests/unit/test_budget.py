@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks.virtual import Admit, Path, fixed_second, send, sliding_second, token_bucket
-from exporter.budget import (
+from exporter.polling.budget import (
     DOUBT_SECONDS,
     FORGET_SECONDS,
     LATE_SECONDS,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from benchmarks.virtual import Admit, Path, best_fixed_pace, fixed_second, send, sliding_second, token_bucket
-from exporter.budget import Budget, pace_qps
+from exporter.polling.budget import Budget, pace_qps
 
 QPS = QUOTA = 10
 SECONDS = 1800.0

@@ -13,8 +13,8 @@ import pytest
 import trustme
 
 from exporter.app import App
-from exporter.cams.keyfiles import KeyFiles
-from exporter.check import check
+from exporter.cams.credentials.key_files import KeyFiles
+from exporter.cli.check import check
 from exporter.config import load, read
 from exporter.config.credentials import CREDENTIALS_KEYS
 from exporter.config.loader import ACCOUNT_KEYS, API_KEYS, CONFIG_KEYS

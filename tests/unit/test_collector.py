@@ -8,12 +8,12 @@ from dataclasses import replace
 from prometheus_client import disable_created_metrics
 from prometheus_client.core import Metric as Family
 
-from exporter.collector import CamsCollector, ReloadStatus
 from exporter.errors import ApiError, Kind
-from exporter.exposition import Format
-from exporter.metrics import CATALOGUE, Counters
+from exporter.metrics.catalogue import CATALOGUE, Counters
+from exporter.metrics.collector import CamsCollector, ReloadStatus
+from exporter.metrics.exposition import Format
 from exporter.model import AccountStatus, Answer, Refused
-from exporter.state import State
+from exporter.state.store import State
 from tests.support.clock import FakeClock
 from tests.support.exposing import Exposed
 from tests.support.numbers import number

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from exporter.budget import pace_qps
 from exporter.config import load, read
+from exporter.polling.budget import pace_qps
 from tests.support.configs import ACCOUNT, ANOTHER, NUMBER, loaded, written
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from exporter.config.strict_yaml import Document, KeyPath, Section, load, show
+from exporter.config.strict_yaml.document import DATE
+from exporter.config.strict_yaml.parse import LOADER, parse
 from exporter.errors import ConfigError
-from exporter.yamlfile import Document, KeyPath, Section, load, show
-from exporter.yamlfile.document import DATE
-from exporter.yamlfile.parse import LOADER, parse
 
 LOADERS = [yaml.SafeLoader, yaml.CSafeLoader]
 

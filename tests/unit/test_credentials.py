@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cams.credentials import (
+from exporter.cams.credentials.key_files import KeyFiles, Values
+from exporter.cams.credentials.source import (
     FETCH_SECONDS,
     MIN_FETCH_SECONDS,
     CredentialSource,
@@ -17,7 +18,6 @@ from exporter.cams.credentials import (
     KeySource,
     credential_source,
 )
-from exporter.cams.keyfiles import KeyFiles, Values
 from exporter.config import CredentialsConfig, Secret
 from exporter.errors import CredentialsError
 from exporter.model import Credential

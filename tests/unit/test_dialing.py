@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import trustme
 
-from exporter.cams.dialing import PASSED_OVER_SECONDS, Endpoint, Lookup, endpoint_of
+from exporter.cams.adapter import TRUSTED_SECONDS
+from exporter.cams.endpoint import PASSED_OVER_SECONDS, Endpoint, Lookup, endpoint_of
 from exporter.cams.proxies import Proxy
-from exporter.cams.transport import TRUSTED_SECONDS
 from exporter.errors import ConfigError
 from tests.support.clients import client_of, error_of, gated
 from tests.support.clock import FakeClock

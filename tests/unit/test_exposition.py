@@ -10,7 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.errors import ApiError, Kind
-from exporter.exposition import CHUNK_NUMBERS, Format
+from exporter.metrics.exposition import CHUNK_NUMBERS, Format
 from exporter.model import AccountStatus, Answer
 from tests.support.exposing import Exposed
 from tests.support.numbers import number, numbers

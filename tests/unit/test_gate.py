@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
-from exporter.budget import LATE_SECONDS, Budget, pace_qps
 from exporter.errors import Stopped
-from exporter.poller.gate import Gate
+from exporter.polling.budget import LATE_SECONDS, Budget, pace_qps
+from exporter.polling.gate import Gate
 from tests.support.virtualtime import VirtualTime
 
 GAP = 1 / pace_qps(1.0, 10.0)

@@ -19,8 +19,8 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.healthcheck import CERT_VARIABLE, DEFAULT_URL, URL_VARIABLE, Verdict, check, judge, main, parse
-from exporter.web.security import WebSecurity
+from exporter.cli.healthcheck import CERT_VARIABLE, DEFAULT_URL, URL_VARIABLE, Verdict, check, judge, main, parse
+from exporter.web.security.reloader import WebSecurity
 from tests.support import webserver
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.pki import TLS_FILES, server_files
@@ -288,7 +288,7 @@ def test_it_runs_as_a_module_and_loads_nothing_it_does_not_need() -> None:
     """The check starts every few seconds beside the exporter: it must cost little and depend on nothing installed."""
     with serving(HEALTHY) as address:
         done = subprocess.run(
-            [sys.executable, "-S", "-X", "importtime", "-m", "exporter.healthcheck"],
+            [sys.executable, "-S", "-X", "importtime", "-m", "exporter.cli.healthcheck"],
             env={**os.environ, URL_VARIABLE: address, "PYTHONPATH": str(Path(__file__).parents[2])},
             capture_output=True,
             text=True,

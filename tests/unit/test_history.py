@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from exporter.history import (
+from exporter.state.history import (
     MAX_FAILURES,
     MAX_IDS,
     MAX_MESSAGES,

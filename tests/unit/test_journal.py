@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from exporter.errors import ApiError, Kind
-from exporter.metrics import Counters
+from exporter.metrics.catalogue import Counters
 from exporter.model import Answer
-from exporter.poller.journal import Journal
-from exporter.state import State
+from exporter.polling.recorder import Journal
+from exporter.state.store import State
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cams.keyfiles import KeyFiles
+from exporter.cams.credentials.key_files import KeyFiles
 from exporter.config import Secret
 from exporter.errors import CredentialsError
 from tests.support.clock import FakeClock

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cams.library import connect_with, reason_of
+from exporter.cams.credentials.sdk import connect_with, reason_of
 from exporter.config import CredentialsConfig
 from exporter.errors import CredentialsError
 from exporter.model import Credential
@@ -153,7 +153,7 @@ def test_the_library_takes_every_type(kind: str, values: dict[str, str], options
 
 CHAIN = """
 import threading
-from exporter.cams.credentials import credential_source
+from exporter.cams.credentials.source import credential_source
 from exporter.config import CredentialsConfig
 from exporter.model import SystemClock
 
@@ -215,7 +215,7 @@ def test_a_default_chain_that_finds_nothing_says_where_it_looked(tmp_path: Path)
 def test_the_library_is_not_imported_for_plain_keys() -> None:
     """It costs 0.3 s and 30 MB."""
     code = (
-        "import sys, exporter.cams.client, exporter.cams.credentials\n"
+        "import sys, exporter.cams.client, exporter.cams.credentials.source\n"
         "sys.exit(any(name.startswith(('alibabacloud', 'Tea', 'aiohttp')) for name in sys.modules))"
     )
     root = Path(__file__).parents[2]

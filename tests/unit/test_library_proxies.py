@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cams.library import connect_with
+from exporter.cams.credentials.sdk import connect_with
 from exporter.config import CredentialsConfig
 from exporter.errors import CredentialsError
 from exporter.model import Credential
@@ -102,7 +102,7 @@ METADATA = "100.100.100.200"
 
 NETWORK = f"""
 import json, os, sys
-from exporter.cams.library import connect_with
+from exporter.cams.credentials.sdk import connect_with
 from exporter.config import CredentialsConfig
 from tests.support.rawserver import Peer, RawServer
 from tests.unit.test_library_proxies import KEY, instance, role, uri

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.poller.loop import BEAT_SECONDS, ERROR_SECONDS, Loop
+from exporter.polling.loop import BEAT_SECONDS, ERROR_SECONDS, Loop
 from tests.support.virtualtime import VirtualTime
 
 

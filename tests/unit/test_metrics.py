@@ -6,7 +6,7 @@ import re
 
 from prometheus_client import Histogram, disable_created_metrics
 
-from exporter.metrics import CATALOGUE, DURATION, LATENCY_BUCKETS, MAX_CODES, RESERVED_LABELS, Counters
+from exporter.metrics.catalogue import CATALOGUE, DURATION, LATENCY_BUCKETS, MAX_CODES, RESERVED_LABELS, Counters
 from exporter.model import OPERATION
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # the library's

@@ -6,7 +6,7 @@ import time
 from types import SimpleNamespace
 
 from exporter.model import Answer, SystemClock
-from exporter.state import State
+from exporter.state.store import State
 from tests.support.numbers import number
 
 

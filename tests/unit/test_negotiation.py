@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.exposition import Format
-from exporter.web.negotiation import MAX_HEADER_CHARACTERS, accepts_gzip, negotiate_format
+from exporter.metrics.exposition import Format
+from exporter.web.handlers.negotiation import MAX_HEADER_CHARACTERS, accepts_gzip, negotiate_format
 
 PROMETHEUS_2_42 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"

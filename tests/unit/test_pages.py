@@ -13,9 +13,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from exporter.cams.codes import advice
+from exporter.cams.error_codes import advice
 from exporter.model import KNOWN_STATUSES, AccountStatus, PhoneNumber, Refused
-from exporter.web.pages import LandingInfo, Page, Site, landing_page, missing_page, number_page
+from exporter.web.ui.views import LandingInfo, Page, Site, landing_page, missing_page, number_page
 from tests.support.numbers import number, numbers
 from tests.support.shown import REQUEST_ID, STALE_AFTER, Reader, ShownFleet
 

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from exporter.budget import Budget, pace_qps
 from exporter.errors import ApiError, Kind
-from exporter.metrics import Counters
+from exporter.metrics.catalogue import Counters
 from exporter.model import OPERATION, Answer, PhoneNumber, Refused, Slot
-from exporter.poller import MAX_KEYS_LOCKED, AccountPoller
-from exporter.poller.bounds import HAND_OUT_SECONDS, MAX_POLLS_UNDER_WAY, Places, connect_ahead, max_in_flight
-from exporter.poller.workers import Job, Workers
-from exporter.state import NumberState, State
+from exporter.polling import MAX_KEYS_LOCKED, AccountPoller
+from exporter.polling.budget import Budget, pace_qps
+from exporter.polling.in_flight import HAND_OUT_SECONDS, MAX_POLLS_UNDER_WAY, Places, connect_ahead, max_in_flight
+from exporter.polling.workers import Job, Workers
+from exporter.state.store import NumberState, State
 from tests.support.clock import FakeClock
 from tests.support.numbers import number, numbers
 from tests.support.patience import PATIENCE_SECONDS

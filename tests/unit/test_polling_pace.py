@@ -12,13 +12,13 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.budget import Budget
 from exporter.errors import ApiError, Kind
-from exporter.metrics import Counters
+from exporter.metrics.catalogue import Counters
 from exporter.model import Answer, PhoneNumber, Slot
-from exporter.poller import AccountPoller
-from exporter.poller.bounds import max_in_flight
-from exporter.state import State
+from exporter.polling import AccountPoller
+from exporter.polling.budget import Budget
+from exporter.polling.in_flight import max_in_flight
+from exporter.state.store import State
 from tests.support.numbers import numbers
 from tests.support.played import Keyed
 from tests.support.virtualtime import VirtualTime, VirtualWorkers

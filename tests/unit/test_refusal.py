@@ -10,7 +10,7 @@ import pytest
 
 from exporter.errors import ApiError, Kind
 from exporter.model import NumberKey, Refused
-from exporter.poller.refusal import Refusal
+from exporter.polling.circuit_breaker import Refusal
 
 PACE = 5.0
 

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from exporter.errors import ApiError, Kind
-from exporter.poller.retries import CAP_SECONDS, retry_at
+from exporter.polling.retries import CAP_SECONDS, retry_at
 
 NOW = 100.0
 

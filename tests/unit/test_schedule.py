@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from exporter.model import PhoneNumber
-from exporter.schedule import Entry, Schedule
+from exporter.polling.schedule import Entry, Schedule
 from tests.support.numbers import number, numbers
 
 UNIX_MINUS_MONOTONIC = 1_764_000_000.0

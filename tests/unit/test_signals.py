@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.signals import EarlySignals
+from exporter.cli.signals import EarlySignals
 
 ENDS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 ALL = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

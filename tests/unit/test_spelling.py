@@ -7,7 +7,7 @@ import math
 import pytest
 from prometheus_client.utils import floatToGoString
 
-from exporter.spelling import Series, escaped, spelled_around, spelled_labels
+from exporter.metrics.text_format import Series, escaped, spelled_around, spelled_labels
 
 VALUES = (0.0, -0.0, 1.0, 0.1 + 0.2, 1e-9, 999_999.9, 1e6, 1_764_000_000.25, 1e21, -5.0, -1e9, math.inf, math.nan)
 

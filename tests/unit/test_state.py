@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from exporter.errors import ApiError, Kind
-from exporter.history import MAX_POLLS
 from exporter.model import UNKNOWN, Answer, PhoneNumber
-from exporter.state import MAX_EXTRA_STATUSES, NumberState, State
+from exporter.state.history import MAX_POLLS
+from exporter.state.store import MAX_EXTRA_STATUSES, NumberState, State
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from exporter.model import UNKNOWN, Answer
-from exporter.state import Snapshot, State
-from exporter.storage import Storage
+from exporter.state.storage import Storage
+from exporter.state.store import Snapshot, State
 from exporter.threads import begin
 from tests.support.clock import FakeClock
 from tests.support.numbers import number, numbers

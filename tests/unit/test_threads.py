@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from exporter.config.strict_yaml import look_in_time
 from exporter.threads import Bounded, run_apart
-from exporter.yamlfile import look_in_time
 
 WAIT_SECONDS = 60.0
 

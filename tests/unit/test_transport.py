@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from exporter.cams.adapter import MAX_IDLE_SECONDS, SUSPICION_SECONDS, TRUSTED_SECONDS
 from exporter.cams.answers import MAX_BODY_BYTES
 from exporter.cams.client import MAX_SLOTS, Client
-from exporter.cams.dialing import RENEW_SECONDS, Connection
+from exporter.cams.endpoint import RENEW_SECONDS, Connection
 from exporter.cams.response import MAX_INTERIM
-from exporter.cams.transport import MAX_IDLE_SECONDS, SUSPICION_SECONDS, TRUSTED_SECONDS
 from exporter.errors import ApiError
 from tests.support.clients import client_of, error_of, gated
 from tests.support.clock import FakeClock

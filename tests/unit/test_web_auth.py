@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web import auth
-from exporter.web.auth import DEFAULT_COST, MAX_CACHED, MAX_EQUAL_COST, THREADS, BasicAuth, credentials
+from exporter.web.security import basic_auth
+from exporter.web.security.basic_auth import DEFAULT_COST, MAX_CACHED, MAX_EQUAL_COST, THREADS, BasicAuth, credentials
 from tests.support.patience import PATIENCE_SECONDS
 
 T = TypeVar("T")
@@ -346,7 +346,7 @@ def test_a_removed_user_is_out_though_the_answer_was_remembered() -> None:
 
 def test_no_name_or_password_can_pass_for_another_in_the_cache() -> None:
     """CVE-2022-46146: a key without separators let who knew a hash, but no password, poison the cache and get in."""
-    fake = auth._FAKE_HASH.format(4)
+    fake = basic_auth._FAKE_HASH.format(4)
 
     async def ask(checks: BasicAuth) -> list[bool]:
         poison = [

@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 import trustme
 
-from exporter.web.connection import HEAD_SECONDS, Connection, RequestHandler
-from exporter.web.door import MAX_CONNECTIONS, MIN_CONNECTIONS, Door, Peer, max_connections
-from exporter.web.security import WebSecurity
+from exporter.web.connections.acceptor import MAX_CONNECTIONS, MIN_CONNECTIONS, Door, Peer, max_connections
+from exporter.web.connections.protocol import HEAD_SECONDS, Connection, RequestHandler
+from exporter.web.connections.slow_clients import Unread
+from exporter.web.security.reloader import WebSecurity
 from exporter.web.server import Limits
-from exporter.web.unread import Unread
 from tests.support.pki import TLS_FILES, client_context, server_files
 from tests.support.webserver import WAIT_SECONDS, FakeExposer, Running, drain, eventually_scraped, serving
 

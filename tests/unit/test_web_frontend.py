@@ -12,10 +12,10 @@ import bcrypt
 import pytest
 
 from exporter.model import AccountStatus
-from exporter.state import Snapshot
-from exporter.web.frontend import MAX_PAGES
-from exporter.web.pages import LandingInfo
-from exporter.web.security import WebSecurity
+from exporter.state.store import Snapshot
+from exporter.web.handlers.pages import MAX_PAGES
+from exporter.web.security.reloader import WebSecurity
+from exporter.web.ui.views import LandingInfo
 from tests.support.numbers import number, numbers
 from tests.support.shown import Reader, ShownFleet
 from tests.support.webserver import WAIT_SECONDS, serving

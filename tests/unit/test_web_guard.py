@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.ratelimit import RateLimiter
-from exporter.web.security import WebSecurity
+from exporter.web.security.config import RateLimit
+from exporter.web.security.rate_limit import RateLimiter
+from exporter.web.security.reloader import WebSecurity
 from exporter.web.server import Limits
-from exporter.web.webconfig import RateLimit
 from tests.support.webserver import WAIT_SECONDS, FakeExposer, FakeHealth, Running, serving
 
 USER, PASSWORD = "alice", "correct horse"

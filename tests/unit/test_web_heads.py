@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.web.connection import MAX_DROPPED_BYTES, MAX_HEAD_BYTES, READ_BYTES, Connection, RequestHandler
-from exporter.web.door import Door, Peer
-from exporter.web.security import WebSecurity
-from exporter.web.unread import Unread
+from exporter.web.connections.acceptor import Door, Peer
+from exporter.web.connections.protocol import MAX_DROPPED_BYTES, MAX_HEAD_BYTES, READ_BYTES, Connection, RequestHandler
+from exporter.web.connections.slow_clients import Unread
+from exporter.web.security.reloader import WebSecurity
 
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n"

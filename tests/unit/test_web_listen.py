@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.listen import ListenAddress, listen, listen_all, parse_listen_address, url_of
+from exporter.web.connections.listen import ListenAddress, listen, listen_all, parse_listen_address, url_of
 from tests.support.patience import PATIENCE_SECONDS
 
 
@@ -32,7 +32,7 @@ needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6
 
 LISTEN_EVERYWHERE = """
 import errno, fcntl, os, socket, struct, sys
-from exporter.web.listen import ListenAddress, listen, url_of
+from exporter.web.connections.listen import ListenAddress, listen, url_of
 with socket.socket() as any_socket:
     SIOCSIFFLAGS, IFF_UP = 0x8914, 1
     fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from exporter.model import PhoneNumber
-from exporter.web.listing import MAX_STATUSES, PAGE_NUMBERS, Listing, counts, entries, find, listing
-from exporter.web.query import Query, Sort
+from exporter.web.ui.filters import Query, Sort
+from exporter.web.ui.listing import MAX_STATUSES, PAGE_NUMBERS, Listing, counts, entries, find, listing
 from tests.support.numbers import number, numbers
 from tests.support.shown import STALE_AFTER, ShownFleet
 

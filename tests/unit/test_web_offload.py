@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from exporter.web.offload import Offload
+from exporter.web.worker_thread import Offload
 from tests.support.patience import PATIENCE_SECONDS
 
 WAIT_SECONDS = PATIENCE_SECONDS
@@ -103,7 +103,7 @@ def test_calls_in_different_names_take_turns() -> None:
 def test_a_call_that_never_ends_does_not_keep_the_process_alive() -> None:
     program = (
         "import asyncio, threading\n"
-        "from exporter.web.offload import Offload\n"
+        "from exporter.web.worker_thread import Offload\n"
         "offload = Offload(1, 'test')\n"
         "offload.start()\n"
         "running = threading.Event()\n"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.paths import HEALTHY, READY, parse_telemetry_path
+from exporter.web.routes import HEALTHY, READY, parse_telemetry_path
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/", "/a/b", "/metrics/", "/-metrics", "/numbers2", "/a:b", "/~x/$y(1)"])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.query import MAX_CHARACTERS, Query, Sort
+from exporter.web.ui.filters import MAX_CHARACTERS, Query, Sort
 
 
 def test_no_parameters_ask_for_the_first_page_of_all_numbers_worst_first() -> None:

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from exporter.web.answers import Pieces
-from exporter.web.scrapes import Scrapes
-from exporter.web.unread import TRIAL_SECONDS, Unread
+from exporter.web.connections.slow_clients import TRIAL_SECONDS, Unread
+from exporter.web.handlers.metrics import Scrapes
+from exporter.web.responses import Pieces
 from tests.support.clock import FakeClock
 from tests.support.webserver import FakeExposer
 

@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from exporter.errors import ConfigError
-from exporter.web.security import RETRY_SECONDS, SETTLE_SECONDS, WEAKER_SECONDS, WebSecurity
+from exporter.web.security.reloader import RETRY_SECONDS, SETTLE_SECONDS, WEAKER_SECONDS, WebSecurity
 from tests.support.clock import FakeClock
 from tests.support.pki import TLS_FILES, server_files
 

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from exporter.exposition import Format
-from exporter.web.pages import LandingInfo
+from exporter.metrics.exposition import Format
 from exporter.web.server import Limits, WebServer
+from exporter.web.ui.views import LandingInfo
 from tests.support.numbers import number
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.shown import ShownFleet
@@ -357,5 +357,5 @@ def test_a_start_does_not_wait_for_the_pages_templates() -> None:
 
 def test_the_command_lines_checks_load_no_web_library() -> None:
     """`--help` and `--config.check` must not pay for a server: aiohttp takes 0.13 s and 13 MiB to import."""
-    program = "import sys, exporter.web.paths, exporter.web.listen; sys.exit('aiohttp' in sys.modules)"
+    program = "import sys, exporter.web.routes, exporter.web.connections.listen; sys.exit('aiohttp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], timeout=PATIENCE_SECONDS, check=False).returncode == 0

@@ -19,9 +19,9 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from exporter.errors import ConfigError
-from exporter.web.connection import Connection
-from exporter.web.door import HANDSHAKE_SECONDS
-from exporter.web.security import WebSecurity
+from exporter.web.connections.acceptor import HANDSHAKE_SECONDS
+from exporter.web.connections.protocol import Connection
+from exporter.web.security.reloader import WebSecurity
 from exporter.web.server import Limits
 from tests.support.pki import TLS_FILES, client_context, client_file, issue, server_files
 from tests.support.webserver import FakeExposer, Running, drain, serving

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import ExitStack
 
-from exporter.web.answers import Pieces
-from exporter.web.unread import TRIAL_SECONDS, Unread
+from exporter.web.connections.slow_clients import TRIAL_SECONDS, Unread
+from exporter.web.responses import Pieces
 from tests.support.clock import FakeClock
 
 

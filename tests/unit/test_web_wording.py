@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from exporter.web.wording import iso, look, span, utc, utc_near
+from exporter.web.ui.formatting import iso, look, span, utc, utc_near
 
 
 @pytest.mark.parametrize(

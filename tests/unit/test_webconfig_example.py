@@ -9,9 +9,9 @@ import bcrypt
 import pytest
 import trustme
 
-from exporter.web.tls import KEYS as TLS_KEYS
-from exporter.web.tlsnames import CURVES
-from exporter.web.webconfig import HEADERS, KEYS, WebConfig, load_web_config
+from exporter.web.security.config import HEADERS, KEYS, WebConfig, load_web_config
+from exporter.web.security.tls import KEYS as TLS_KEYS
+from exporter.web.security.tls_names import CURVES
 from tests.support.pki import server_files
 
 EXAMPLE = Path(__file__).parents[2] / "web-config.example.yml"

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.errors import ConfigError
-from exporter.web.tls import KEYS as TLS_KEYS
-from exporter.web.webconfig import HEADERS, KEYS, load_web_config
+from exporter.web.security.config import HEADERS, KEYS, load_web_config
+from exporter.web.security.tls import KEYS as TLS_KEYS
 from tests.support.pki import encrypted, server_files
 
 INVALID = Path(__file__).parents[1] / "data" / "webconfig" / "invalid"

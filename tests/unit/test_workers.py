@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from exporter.poller.workers import Workers
+from exporter.polling.workers import Workers
 from tests.support.patience import PATIENCE_SECONDS
 
 SOON = PATIENCE_SECONDS

@@ -71,7 +71,7 @@ server
 {{- $tls := include "cams-exporter.tls" .root -}}
 {{- if eq $tls "mutual" -}}
 exec:
-  command: [python3, -m, exporter.healthcheck, "https://127.0.0.1:10106{{ .path }}"]
+  command: [python3, -m, exporter.cli.healthcheck, "https://127.0.0.1:10106{{ .path }}"]
 {{- else -}}
 httpGet:
   path: {{ .path }}

@@ -1,0 +1,128 @@
+"""Alibaba Cloud's own credentials library, tamed: imported late, silent, without threads that outlive their use.
+
+Its requests go through the proxies that `proxies` finds, not through those it would choose.  Its errors are not passed
+on: their texts hold the answers of STS and the URLs asked, hence tokens and signatures.
+
+Source: alibabacloud-credentials 1.0.12, alibabacloud-tea 0.4.3.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
+
+from exporter.cams.credentials.key_files import Values, is_sound
+from exporter.cams.endpoint import authorities_of_environment
+from exporter.cams.proxies import proxy_for
+from exporter.config import CredentialsConfig
+from exporter.errors import ConfigError, CredentialsError
+from exporter.model import Credential
+
+_LOGGERS = ("credentials", "alibabacloud-tea")
+"""Each carries StreamHandlers of its own; they log answers and URLs."""
+
+_HTTP_STATUS = re.compile(r"(?:http_code|HttpCode)\W{0,3}([0-9]{3})\b")
+_API_CODE = re.compile(r'"Code"\s*:\s*"([A-Za-z0-9_.]{1,64})"')
+
+_WHOLE = (
+    ("unable to load credentials from any", "nothing in environment, OIDC role, profile files, ECS metadata or URI"),
+    ("IMDS credentials is disabled", "ALIBABA_CLOUD_ECS_METADATA_DISABLED forbids it"),
+)
+_PARTS = (
+    ("timed out", "no answer in time"),
+    ("CERTIFICATE_VERIFY_FAILED", "the server's certificate is not trusted"),
+    ("resolve", "the host name is not found"),
+    ("refused", "the connection is refused"),
+    ("No such file", "a file it needs is missing"),
+    ("ECS metadata", "the ECS metadata service gave none"),
+)
+"""What an error's text may contain, and what to say of it; `_WHOLE` goes before the HTTP status, `_PARTS` after it."""
+
+
+class _NoScheduler:
+    """Stands in for APScheduler: its thread can't be stopped, and asking every minute is our own thread's work."""
+
+    def add_job(self, *_args: Any, **_kwargs: Any) -> None:
+        """Nothing is scheduled."""
+
+    def start(self) -> None:
+        """Nothing is started."""
+
+    def shutdown(self, **_kwargs: Any) -> None:
+        """Nothing is to be stopped."""
+
+
+class _Adapter(HTTPAdapter):
+    """Sends the library's requests: to where it asks and no further, through our proxy for it or none.
+
+    By itself the library sends plain HTTP, hence the keys that come back, through HTTP_PROXY, heeds no NO_PROXY, and
+    trusts no authority but the bundle of `requests`: not that of a proxy that opens TLS.
+    """
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,  # noqa: ARG002 - what the library chose
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> Response:
+        """As HTTPAdapter's; raises CredentialsError where the proxy is of no use."""
+        try:
+            proxy = proxy_for(request.url or "")
+        except ConfigError as error:
+            raise CredentialsError(str(error)) from None
+        _, authorities = authorities_of_environment()
+        proxies = {"https": proxy.url} if proxy else {}
+        response = super().send(request, stream, timeout, authorities, cert, proxies)
+        response.headers.pop("location", None)  # or it would be followed, in clear text as well
+        return response
+
+
+def connect_with(config: CredentialsConfig) -> Callable[[Values], Callable[[], Credential]]:
+    """What builds the library's client from the configuration's keys; the client fetches, and keeps what it has."""
+
+    def connect(values: Values) -> Callable[[], Credential]:
+        client = _client(config, values)
+        return lambda: _credential(client.get_credential())
+
+    return connect
+
+
+def _client(config: CredentialsConfig, values: Values) -> Any:
+    # late, and on the caller's thread: 0.3 s and 30 MB that accounts with plain keys do without
+    package = "alibabacloud_credentials"
+    names = (f"{package}.client", f"{package}.models", f"{package}.provider.ecs_ram_role", "Tea.core")
+    modules: list[Any] = [importlib.import_module(name) for name in names]
+    client, models, ecs_ram_role, tea = modules
+    for name in _LOGGERS:
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).disabled = True
+    ecs_ram_role.BackgroundScheduler = _NoScheduler
+    tea.TeaCore.get_adapter = staticmethod(lambda _protocol, _tls_version=None: _Adapter())
+    if config.type == "default":
+        return client.Client()
+    return client.Client(models.Config(type=config.type, **values, **config.options))
+
+
+def _credential(model: Any) -> Credential:
+    found: tuple[Any, ...] = (model.access_key_id, model.access_key_secret, model.security_token or "")
+    key_id, secret, token = found
+    if not all(isinstance(text, str) and is_sound(text) for text in found) or not (key_id and secret):
+        raise CredentialsError("what was fetched is not a credential")
+    return Credential(key_id, secret, token)
+
+
+def reason_of(error: Exception) -> str:
+    """Why the library failed, in words of ours: nothing of its text is shown but an HTTP status and an error code."""
+    text = str(error)
+    status, code = _HTTP_STATUS.search(text), _API_CODE.search(text)
+    http = [("", f"HTTP {status[1]} {code[1] if code else ''}".rstrip())] if status else []
+    return next(meaning for phrase, meaning in (*_WHOLE, *http, *_PARTS, ("", type(error).__name__)) if phrase in text)

@@ -1,0 +1,226 @@
+"""Where an account's credential comes from.  A look-up never waits: whatever takes time happens on another thread.
+
+Keys and STS tokens that the configuration gives, inline or in files, are used as they are; every other type is
+fetched through Alibaba Cloud's own library, by `library`, on a thread of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from exporter.cams.credentials.key_files import KeyFiles, Values
+from exporter.cams.credentials.sdk import connect_with, reason_of
+from exporter.config import CredentialsConfig
+from exporter.errors import CredentialsError
+from exporter.logs import fields
+from exporter.model import Clock, Credential
+
+logger = logging.getLogger(__name__)
+
+FETCH_SECONDS = 60.0
+"""How often the library is asked: it keeps what it has, and fetches anew 15 minutes before that expires."""
+
+MIN_FETCH_SECONDS = 10.0
+"""No refused key makes us ask more often."""
+
+FIRST_BACKOFF_SECONDS = 1.0
+
+Fetch = Callable[[], Credential]
+Connect = Callable[[Values], Fetch]
+"""Makes, from the keys of the configuration, what fetches a credential; both may take their time, and fail."""
+
+_CURES = {
+    "ram_role_arn": "check role_arn, its trust policy, and the key that assumes it",
+    "ecs_ram_role": "check that this is an ECS instance with a RAM role attached",
+    "oidc_role_arn": "check role_arn, oidc_provider_arn, and the token file",
+    "credentials_uri": "check that credentials_uri answers",
+    "default": "set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or configure credentials",
+}
+
+
+class CredentialSource(Protocol):
+    """A source of one account's credentials; thread-safe."""
+
+    def get(self) -> Credential:
+        """The credential to sign with now, without waiting.  Raises CredentialsError, which names the source."""
+
+    def ready(self) -> bool:
+        """False until the first look for a credential ended, well or badly."""
+
+    def changes(self) -> int:
+        """How often the credential became another one, the first included; looks at key files, and does not wait."""
+
+    def refresh(self) -> None:
+        """Have a fresh one fetched soon: the API refused the one at hand."""
+
+    def close(self) -> None:
+        """Fetch no more; what is at hand stays."""
+
+
+def credential_source(config: CredentialsConfig, clock: Clock, name: str) -> CredentialSource:
+    """The source that `config` describes, for the account `name`; does nothing yet."""
+    keys = KeyFiles(config.secrets, clock, name)
+    if config.type in {"access_key", "sts"}:
+        return KeySource(keys)
+    return FetchedSource(connect_with(config), keys, clock, name, config.type)
+
+
+class KeySource:
+    """The keys themselves, as they stand in the configuration or in files now."""
+
+    def __init__(self, keys: KeyFiles) -> None:
+        self._keys = keys
+        self._made: tuple[Values, Credential] | None = None
+
+    def get(self) -> Credential:
+        """See CredentialSource."""
+        values, made = self._keys.values(), self._made
+        if made is None or made[0] is not values:
+            made = self._made = values, Credential(**values)
+        return made[1]
+
+    def changes(self) -> int:
+        """See CredentialSource."""
+        return self._keys.changes()
+
+    def ready(self) -> bool:
+        """Always: reading a file is no wait."""
+        return True
+
+    def refresh(self) -> None:
+        """Look at the files again at the next call."""
+        self._keys.check_soon()
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+class FetchedSource:
+    """A credential fetched ahead by a thread, which starts when it is first asked about.
+
+    While fetching fails the last credential stays in use: the library gives up 15 minutes before it expires.
+    """
+
+    def __init__(self, connect: Connect, keys: KeyFiles, clock: Clock, owner: str, kind: str) -> None:
+        self._connect = connect
+        self._keys = keys
+        self._clock = clock
+        self._owner = owner
+        self._kind = kind
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._anew = False  # what was built may hold on to a key that is refused: build it anew
+        self._is_due = False  # a key file changed
+        self._key_changes: int | None = None  # of the files, as last seen
+        self._changes = 0
+        self._credential: Credential | None = None
+        self._fault = "no credential was fetched yet"
+        self._ended_once = False
+        # the rest is the thread's own
+        self._fetch: Fetch | None = None
+        self._built_with: Values | None = None
+        self._failures = 0
+        self._said = ""
+        self._fetch_at = self._last_at = clock.monotonic()
+
+    def get(self) -> Credential:
+        """See CredentialSource."""
+        with self._lock:
+            self._start()
+            if self._credential is None:
+                raise CredentialsError(self._fault)
+            return self._credential
+
+    def ready(self) -> bool:
+        """See CredentialSource."""
+        with self._lock:
+            self._start()
+            return self._ended_once
+
+    def changes(self) -> int:
+        """See CredentialSource; where a key file changed the next fetch comes at once."""
+        key_changes = self._keys.changes()
+        with self._lock:
+            if key_changes != self._key_changes:
+                self._is_due = self._key_changes is not None
+                self._key_changes = key_changes
+            changes, is_due = self._changes, self._is_due
+        if is_due:
+            self._wake.set()
+        return changes
+
+    def refresh(self) -> None:
+        """Build and fetch anew, unless that was done a moment ago."""
+        with self._lock:
+            self._anew = True
+        self._wake.set()
+
+    def close(self) -> None:
+        """End the thread, after the call it may be in."""
+        with self._lock:
+            self._closed = True
+        self._wake.set()
+
+    def step(self) -> float:
+        """Fetch if it is time to; returns the seconds until it is next."""
+        now = self._clock.monotonic()
+        with self._lock:
+            anew = self._anew
+            due_at = min(self._fetch_at, self._last_at + MIN_FETCH_SECONDS) if anew else self._fetch_at
+            if self._closed or (now < due_at and not self._is_due):
+                return due_at - now
+            self._anew = self._is_due = False
+        try:
+            credential = self._fetched(anew)
+        except Exception as error:  # noqa: BLE001 - the library raises what it likes: say it, keep the old, try later
+            wait = self._failed(error)
+        else:
+            wait = self._succeeded(credential)
+        self._last_at = self._clock.monotonic()
+        self._fetch_at = self._last_at + wait
+        return wait
+
+    def _fetched(self, anew: bool) -> Credential:
+        values = self._keys.values()
+        if anew or self._fetch is None or values is not self._built_with:
+            self._fetch, self._built_with = self._connect(values), values
+        return self._fetch()
+
+    def _succeeded(self, credential: Credential) -> float:
+        self._failures = 0
+        if self._said:
+            logger.info("credentials are fetched again", extra=fields(account=self._owner, type=self._kind))
+            self._said = ""
+        with self._lock:
+            self._changes += credential != self._credential
+            self._credential = credential
+            self._ended_once = True
+        return FETCH_SECONDS
+
+    def _failed(self, error: Exception) -> float:
+        self._fetch = None
+        reason = str(error) if isinstance(error, CredentialsError) else f"{reason_of(error)}; {_CURES[self._kind]}"
+        with self._lock:
+            self._fault = f"credentials of type {self._kind}: {reason}"
+            self._ended_once = True
+        if reason != self._said:
+            logger.warning("cannot fetch credentials", extra=fields(account=self._owner, type=self._kind, error=reason))
+            self._said = reason
+        self._failures += 1
+        return min(FETCH_SECONDS, FIRST_BACKOFF_SECONDS * 2.0 ** min(self._failures - 1, 10))
+
+    def _start(self) -> None:
+        if self._thread is None and not self._closed:
+            thread = threading.Thread(target=self._run, name=f"credentials-{self._owner}", daemon=True)
+            thread.start()  # RuntimeError where the machine has no thread left: whoever asks next tries again
+            self._thread = thread
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._wake.wait(max(0.0, self.step()))
+            self._wake.clear()

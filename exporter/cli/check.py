@@ -1,0 +1,87 @@
+"""What `--config.check` does: read what a start reads, and say all of its faults at once.  Asks no API.
+
+A start goes on without a key that is missing or malformed, for the sake of the other accounts; here that is a fault.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from exporter.cams.endpoint import endpoint_of
+from exporter.cams.proxies import proxy_for
+from exporter.config import Config, Reading, parse_key, plan
+from exporter.errors import ConfigError
+
+STS_HOST = "sts.aliyuncs.com"
+"""Where Alibaba Cloud's library assumes roles unless told otherwise."""
+
+_KEY_VARIABLES = ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN")
+"""What the default chain looks at first."""
+
+
+def check(reading: Reading, web_config_file: Path | None, *, syntax_only: bool) -> str:
+    """What the files say, for people; raises ConfigError with the faults of all of them.
+
+    With `syntax_only` neither the files that they name are looked at nor the environment.
+    """
+    config, faults = reading.config, list(reading.error.faults if reading.error else ())
+    said = []
+    if config is not None:
+        faults += config.key_faults
+        if not syntax_only:
+            faults += _environment_faults(config)
+    if config is not None and not faults:
+        said.append(plan(config))
+    if web_config_file is not None:
+        try:
+            said.append(_web_summary(web_config_file, syntax_only))
+        except ConfigError as error:
+            faults += error.faults
+    if faults:
+        raise ConfigError(faults)
+    if syntax_only:
+        said.append("not looked at: key, hash key, token, CA and certificate files, and the environment")
+    return "\n\n".join(said)
+
+
+def _web_summary(path: Path, syntax_only: bool) -> str:
+    from exporter.web.security.config import load_web_config  # noqa: PLC0415 - only who has the file needs it
+
+    config = load_web_config(path, look_into_files=not syntax_only)
+    return "\n".join([f"{path}: valid: {config.summary()}", *(f"warning: {warning}" for warning in config.warnings)])
+
+
+def _environment_faults(config: Config) -> list[str]:
+    """What in the environment would keep requests or keys from being of use."""
+    looks: list[Callable[[], object]] = [partial(endpoint_of, config.api.endpoint, config.api.ca_file)]
+    looks += [partial(proxy_for, url) for url in _urls(config)]
+    if any(account.credentials.type == "default" for account in config.accounts):
+        looks += [partial(_look_at_key, name) for name in _KEY_VARIABLES if os.environ.get(name)]
+    faults: dict[str, None] = {}
+    for look in looks:
+        try:
+            look()
+        except ConfigError as error:
+            faults |= dict.fromkeys(error.faults)
+    return list(faults)
+
+
+def _urls(config: Config) -> Iterator[str]:
+    """All that is asked: the API, and what gives out credentials."""
+    yield config.api.endpoint
+    for account in config.accounts:
+        options = account.credentials.options
+        if "role_arn" in options:
+            yield f"https://{options.get('sts_endpoint', STS_HOST)}"
+        if "credentials_uri" in options:
+            yield str(options["credentials_uri"])
+
+
+def _look_at_key(variable: str) -> None:
+    try:
+        parse_key(os.environ[variable])
+    except ValueError as error:
+        raise ConfigError([f"{variable}: {error}"]) from None

@@ -1,0 +1,219 @@
+"""Poll every number once within the budget and write one exposition (`--once`).
+
+For a first look, for cron and for node_exporter's textfile collector; serves nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import re
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from exporter.app import App
+from exporter.logs import fields
+from exporter.metrics.exposition import Format
+from exporter.streams import write_all, write_out
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 0.1
+BAR_WIDTH = 30
+
+_NOT_REPLACED = {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+STUCK_SECONDS = 10.0
+"""An account whose loop does nothing but fail for this long is given up: no thread is to be had, say."""
+
+
+def run_once(app: App, path: Path | None) -> int:
+    """Poll each number once and write the exposition to the file at `path`, or to stdout; returns the exit status.
+
+    1 if a number gave no status, or if not every number could be polled, in which case nothing is written.  A signal
+    may raise SystemExit out of it.
+    """
+    try:
+        return _run(app, path)
+    except SystemExit:
+        logger.error("interrupted, nothing is written")  # noqa: TRY400 - no traceback for a signal
+        raise
+    finally:
+        app.stop()
+
+
+def _run(app: App, path: Path | None) -> int:
+    # before the budget is spent; the metrics as they are now are about as long as they will be
+    output = checked_output(path, app.exposition.scrape(Format.TEXT)) if path is not None else None
+    if not _polled(app):
+        return 1
+    polled, failed, total = _counts(app)
+    text = app.exposition.scrape(Format.TEXT)
+    if output is None:
+        write_out(text)
+    else:
+        output.write(text)
+    missing = total - (polled - failed)
+    if missing:
+        logger.error("some numbers gave no status", extra=fields(numbers=total, without_status=missing))
+    return 1 if missing else 0
+
+
+def _polled(app: App) -> bool:
+    """Whether every number had its poll; why not is logged."""
+    progress = Progress(sys.stderr)
+    if app.start():
+        logger.error("nothing is written: not every account can be polled")
+        return False
+    while not app.finished():
+        if stuck := app.stuck(STUCK_SECONDS):
+            progress.end()
+            logger.error("nothing is written: polling does not get on", extra=fields(accounts=", ".join(stuck)))
+            return False
+        progress.show(*_counts(app))
+        time.sleep(LOOK_SECONDS)
+    progress.show(*_counts(app))
+    progress.end()
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A file to write; `in_place` where no other file can take its place: a reader may see half of it then."""
+
+    path: Path
+    in_place: bool
+
+    def write(self, content: bytes) -> None:
+        """Write all of it; raises OSError."""
+        if not self.in_place:
+            try:
+                replace_file(self.path, content)
+            except OSError as error:
+                if error.errno not in _NOT_REPLACED:
+                    raise
+            else:
+                return
+        logger.info("the file cannot be replaced and is written in place", extra=fields(file=self.path))
+        write_in_place(self.path, content)
+
+
+def checked_output(path: Path, sample: bytes) -> Output:
+    """How to write to where `path` leads, links followed; raises OSError, with a text for the user, where it can't be.
+
+    `sample` is as long as what will be written: it is tried whether that much can be.
+    """
+    target = Path(os.path.realpath(path))
+    is_there = target.exists()
+    if is_there and not target.is_file():
+        raise OSError(f"--once.output={path}: is not a regular file; name one, or leave the flag out for stdout")
+    if not target.parent.is_dir():
+        raise OSError(f"--once.output={path}: there is no folder {target.parent}; create it")
+    in_place = _is_mount_point(target)
+    try:
+        if not in_place:
+            try:
+                _try_beside(target, sample)
+            except OSError as error:
+                if not is_there or error.errno in _NO_ROOM:
+                    raise
+                in_place = True
+        if in_place:
+            os.close(os.open(target, os.O_WRONLY | os.O_CLOEXEC))
+    except OSError as error:
+        why = (error.strerror or "unusable").lower()
+        raise OSError(
+            f"--once.output={path}: cannot be written: {why}; name another file, or see to this one"
+        ) from None
+    return Output(target, in_place)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put `content` at `path` at once: a reader sees the old file or the new one, never half of it."""
+    temporary = _written_beside(path, content)
+    try:
+        temporary.chmod(0o644)  # node_exporter reads it as another user
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_in_place(path: Path, content: bytes) -> None:
+    """Overwrite the file at `path`."""
+    handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        write_all(handle, content)
+        os.ftruncate(handle, len(content))
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _try_beside(target: Path, sample: bytes) -> None:
+    """See whether a file can be put into the folder of `target`, and whether it has room."""
+    _written_beside(target, sample).unlink()
+
+
+def _written_beside(path: Path, content: bytes) -> Path:
+    """A new file in the folder of `path`, whose name no textfile collector reads."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".cams-exporter-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return Path(name)
+
+
+def _is_mount_point(path: Path) -> bool:
+    """Whether a file is mounted there, as containers do with a single file: it can't be replaced."""
+    try:
+        mounts = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except OSError:
+        return False
+    return os.fsencode(path) in {_unescaped(mount.split(b" ")[4]) for mount in mounts}
+
+
+def _unescaped(name: bytes) -> bytes:
+    return re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), name)
+
+
+def _counts(app: App) -> tuple[int, int, int]:
+    """(numbers polled, those of them that gave no status, numbers in all)."""
+    snapshot, _ = app.view()
+    outcomes = [record.last_poll_success for record in snapshot.numbers]
+    return len(outcomes) - outcomes.count(None), outcomes.count(False), len(outcomes)
+
+
+class Progress:
+    """A bar on a terminal; silent anywhere else."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._is_terminal = stream.isatty()
+
+    def show(self, polled: int, failed: int, total: int) -> None:
+        """Draw the bar anew."""
+        if not self._is_terminal:
+            return
+        filled = BAR_WIDTH * polled // max(1, total)
+        bar = "#" * filled + "." * (BAR_WIDTH - filled)
+        without = f", {failed} without a status" if failed else ""
+        self._stream.write(f"\r[{bar}] {polled}/{total} numbers{without}\x1b[K")
+        self._stream.flush()
+
+    def end(self) -> None:
+        """Leave the bar as it stands and go to the next line."""
+        if self._is_terminal:
+            self._stream.write("\n")
+            self._stream.flush()

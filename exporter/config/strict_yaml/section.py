@@ -1,0 +1,275 @@
+"""Read one mapping of a document key by key, strictly: every fault goes to the document, reading goes on.
+
+A method returns the default where the key is absent and None where its value is refused, so that checks that
+span keys can leave out what is already known to be wrong.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from exporter.config.strict_yaml.document import Date, Document, KeyPath, Mapping, Sequence, cut, is_word, show
+from exporter.config.strict_yaml.files import look_in_time
+from exporter.config.strict_yaml.named import named, read_named
+
+T = TypeVar("T")
+
+CLOSE_SPELLING = 0.85
+"""As difflib counts: one letter too few of four, two too many of nine."""
+
+_KINDS = {
+    Date: "a date",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    Mapping: "a mapping",
+    Sequence: "a list",
+}
+_MAPPING_CURE = "write a mapping: KEY: VALUE lines, indented below it"
+_LIST_CURE = 'write a list: entries that each begin with "- "'
+
+
+_VARIABLE = (
+    "holds ${...}, and variables are not expanded; write the value itself, or put a secret into a file "
+    "and name it with the key that ends in _file"
+)
+
+
+class Section:
+    """One mapping at `path`; `keys` are the ones it may have (None: any), others are faults at once."""
+
+    __slots__ = ("_data", "document", "path")
+
+    def __init__(
+        self,
+        document: Document,
+        path: KeyPath,
+        data: Mapping,
+        keys: Collection[str] | None,
+    ) -> None:
+        self.document = document
+        self.path = path
+        self._data = data
+        if keys is not None:
+            for key in data:
+                if key not in keys:
+                    self._refuse_key(key, keys)
+
+    @classmethod
+    def root(cls, document: Document, keys: Collection[str]) -> Section | None:
+        """The document's outermost mapping; None, and a fault, where it is none."""
+        if document.data is None:
+            document.fault((), "is empty; write KEY: VALUE lines")
+        elif not isinstance(document.data, Mapping):
+            document.fault((), f"the file is {_kind(document.data)}; {_MAPPING_CURE.partition(',')[0]}")
+        else:
+            return cls(document, (), document.data, keys)
+        return None
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._data
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._data)
+
+    def _refuse_key(self, key: str, keys: Collection[str]) -> None:
+        path = (*self.path, key)
+        if _may_be_shown(key, keys):
+            self.document.fault(path, lambda: f"unknown key; {meant(key, keys, 'the keys here are')}")
+        else:
+            what = f"holds an unknown key, not shown since it may be a secret; the keys here are {', '.join(keys)}"
+            self.document.fault(self.path, what, line=self.document.line_of(path))
+
+    def fault(self, key: str, message: str, first: KeyPath = (), *, fatal: bool = True) -> None:
+        """Note that the value of `key` is wrong: ``what is wrong; what to write``."""
+        self.document.fault((*self.path, key), message, first=first, fatal=fatal)
+
+    def warn(self, key: str, message: str) -> None:
+        """Note that the value of `key` is allowed but likely not meant."""
+        self.document.warn((*self.path, key), message)
+
+    def text(
+        self,
+        key: str,
+        read: Callable[[str], T],
+        default: T | None = None,
+        *,
+        required: str = "",
+        secret: bool = False,
+        unquoted: Callable[[str], str] | None = None,
+    ) -> T | None:
+        """What `read` makes of the string at `key`; a ValueError of it becomes a fault with its text.
+
+        `required` is the cure where the key is absent (empty: it may be).  A `secret`'s value is never shown.
+        `unquoted` words the fault for a number or boolean, which is shown as written.
+        """
+        value = self._data.get(key)
+        if isinstance(value, str):
+            if "${" in value and not self.document.takes_variables:
+                self.fault(key, _VARIABLE)
+                return None
+            try:
+                return read(value)
+            except ValueError as error:
+                self.fault(key, str(error))
+                return None
+        if key not in self._data:
+            return self._absent(key, default, required)
+        self._refuse(key, value, secret, unquoted)
+        return None
+
+    def _refuse(self, key: str, value: Any, secret: bool, unquoted: Callable[[str], str] | None) -> None:
+        """Say why what stands at `key` is no string."""
+        written = self.document.text_of((*self.path, key))
+        if value is None:
+            self.fault(key, f"{_is(value)}; write one, or remove the line")
+        elif isinstance(value, Mapping | Sequence):
+            self.fault(key, f"{_is(value)}; write a string")
+        elif secret:
+            self.fault(key, f"{_is(value)}; put it in double quotes")
+        elif unquoted is not None:
+            self.fault(key, unquoted(cut(written)))
+        else:
+            self.fault(key, f"{cut(written)} {_is(value)}; quote it: {show(written)}")
+
+    def number(self, key: str, low: float, high: float, default: float) -> float | None:
+        """The number at `key`, from `low` to `high`."""
+        if key not in self._data:
+            return default
+        value = self._data[key]
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.fault(key, f"{_is(value)}; write a number{_unquote(value)}")
+            return None
+        if not low <= value <= high or math.isnan(value):
+            written = self.document.text_of((*self.path, key))
+            self.fault(key, f"{cut(written)} is out of range; write a number from {low:g} to {high:g}")
+            return None
+        return float(value)
+
+    def boolean(self, key: str, default: bool | None = None) -> bool | None:
+        """The boolean at `key`."""
+        if key not in self._data:
+            return default
+        value = self._data[key]
+        if not isinstance(value, bool):
+            self.fault(key, f"{_is(value)}; write true or false{_unquote(value)}")
+            return None
+        return value
+
+    def file(self, key: str, *, required: str = "") -> Path | None:
+        """The absolute path of the non-empty, readable file named at `key`, from the document's folder on."""
+        return self.text(key, self._file, required=required, secret=True)
+
+    def content(self, key: str, max_bytes: int) -> bytes | None:
+        """The first `max_bytes` of the file named at `key`, which is found as by `file`."""
+        return self.text(key, lambda name: read_named(self.document.folder, name, max_bytes)[1], secret=True)
+
+    def file_for_later(self, key: str, look: Callable[[Path, str], object], *, required: str = "") -> Path | None:
+        """The absolute path of a file that is read when it is needed, and may come until then.
+
+        What `look` has against the file now, given the document's folder and its name, is a fault that is not fatal.
+        """
+
+        def read(name: str) -> Path:
+            path = named(self.document.folder, name)
+            if self.document.reads_files:
+                try:
+                    look_in_time(path, partial(look, self.document.folder, name))
+                except ValueError as error:
+                    self.fault(key, str(error), fatal=False)
+            return path
+
+        return self.text(key, read, required=required, secret=True)
+
+    def section(self, key: str, keys: Collection[str] | None) -> Section | None:
+        """The mapping at `key`, if there is one."""
+        if key not in self._data:
+            return None
+        value = self._data[key]
+        if not isinstance(value, Mapping):
+            self.fault(key, f"{_is(value)}; {_MAPPING_CURE}")
+            return None
+        return Section(self.document, (*self.path, key), value, keys)
+
+    def sections(self, key: str, keys: Collection[str], *, required: str) -> Iterator[Section | None]:
+        """The mappings of the list at `key`, which must hold one or more; None in place of anything else."""
+        value = self._data.get(key)
+        if key not in self._data:
+            self._absent(key, None, required)
+        elif not isinstance(value, Sequence):
+            self.fault(key, f"{_is(value)}; {_LIST_CURE}")
+        elif not value:
+            self.fault(key, f"is empty; {required}")
+        else:
+            for index, item in enumerate(value):
+                path = (*self.path, key, index)
+                if isinstance(item, Mapping):
+                    yield Section(self.document, path, item, keys)
+                else:
+                    self.document.fault(path, f"{_is(item)}; {_MAPPING_CURE.partition(',')[0]}")
+                    yield None
+
+    def _file(self, name: str) -> Path:
+        folder = self.document.folder
+        return read_named(folder, name, 1)[0] if self.document.reads_files else named(folder, name)
+
+    def _absent(self, key: str, default: T | None, required: str) -> T | None:
+        if required:
+            self.fault(key, f"is missing; {required}")
+        return default
+
+
+def one_of(choices: Collection[str]) -> Callable[[str], str]:
+    """A reader for `Section.text` that accepts exactly these."""
+
+    def read(text: str) -> str:
+        if text in choices:
+            return text
+        shown = f"{show(text)} " if _may_be_shown(text, choices) else ""
+        raise ValueError(f"{shown}is not known; {meant(text, choices, 'write one of')}")
+
+    return read
+
+
+def _may_be_shown(text: str, choices: Collection[str]) -> bool:
+    """Whether `text` may be shown: a word, or nearly one of `choices`, and hence no secret."""
+    is_name = bool(re.fullmatch(r"\w{1,64}", text, re.ASCII))
+    return is_word(text) or (is_name and nearest(text, choices) is not None)
+
+
+def meant(text: str, choices: Collection[str], otherwise: str) -> str:
+    """The cure for an unknown word: the choice that is spelled nearly like it, if there is one, and all of them."""
+    match = nearest(text, choices)
+    guess = f"did you mean '{match}'? " if match else ""
+    return f"{guess}{otherwise} {', '.join(choices)}"
+
+
+def nearest(text: str, choices: Collection[str]) -> str | None:
+    """The choice that `text` is nearly, but for a letter or two, case and the signs between words; None if none is."""
+    spelled = {_bare(choice): choice for choice in choices}
+    matches = difflib.get_close_matches(_bare(text[:100]), spelled, n=1, cutoff=CLOSE_SPELLING)
+    return spelled[matches[0]] if matches else None
+
+
+def _bare(text: str) -> str:
+    return re.sub("[ _.-]", "", text).casefold()
+
+
+def _kind(value: Any) -> str:
+    return _KINDS[type(value)]
+
+
+def _unquote(value: Any) -> str:
+    return " without quotes" if isinstance(value, str) else ""
+
+
+def _is(value: Any) -> str:
+    """What is wrong with the type of a value, without showing the value."""
+    return "has no value" if value is None else f"is {_kind(value)}"

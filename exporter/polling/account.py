@@ -1,0 +1,390 @@
+"""The loop that polls one account: schedule -> budget -> client -> state.
+
+One thread an account decides *what* is polled next and hands it to a worker; the worker's client connects and then
+passes the gate, which decides *when*.  What came of it goes to the journal, and back into schedule, budget and refusal.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import random
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from exporter.cams.error_codes import INTERNAL_ERROR
+from exporter.errors import ApiError, Kind, Stopped
+from exporter.logs import fields
+from exporter.metrics.catalogue import Counters
+from exporter.model import AccountStatus, Answer, Clock, NumberKey, PhoneNumber, Slot, Wait
+from exporter.polling.budget import Budget, pace_qps
+from exporter.polling.circuit_breaker import Breaker, Refusal
+from exporter.polling.gate import Gate
+from exporter.polling.in_flight import HAND_OUT_SECONDS, Places
+from exporter.polling.loop import Loop
+from exporter.polling.reaction import Reaction
+from exporter.polling.recorder import Journal
+from exporter.polling.schedule import Entry, Schedule
+from exporter.polling.workers import Workers
+from exporter.state.store import State
+
+logger = logging.getLogger(__name__)
+
+NOT_READY_SECONDS = 0.05
+"""How often to look whether the first credential has come."""
+
+LOOK_SECONDS = 2.0
+"""How often to look at least whether the credential became another one."""
+
+DEAD_SECONDS = 30.0
+
+MAX_STAGGER_SECONDS = 1.0
+"""An account's first poll waits for less than this and less than the gap between two of its requests."""
+
+MAX_KEYS_LOCKED = 1000
+"""Numbers whose next polls are looked up at a time: less than a millisecond."""
+
+
+class Fetcher(Protocol):
+    """What the poller needs of the client."""
+
+    def fetch(self, number: PhoneNumber, gate: Callable[[], Slot]) -> Answer:
+        """Ask once; sends inside a slot that `gate` gives.  Raises ApiError, and what entering the slot raises."""
+
+    def ready(self) -> bool:
+        """False until a first look for credentials ended, well or badly."""
+
+    def credential_changes(self) -> int:
+        """How often the credential became another one; may look at key files, and does not wait for the network."""
+
+    def renew_credentials(self) -> None:
+        """Have fresh credentials fetched in the background."""
+
+    def close(self) -> None:
+        """Abandon what is under way."""
+
+
+@dataclass(slots=True, eq=False)
+class _Poll:
+    """One poll under way; `passed_at` is the instant at which it took its last slot, `waits` whether it wants one.
+
+    `wanted_at` is since when nothing but the budget keeps it back; `credential` says which one signs, as a number.
+    """
+
+    entry: Entry
+    client: Fetcher
+    credential: int
+    is_probe: bool
+    wanted_at: float
+    passed_at: float | None = None
+    waits: bool = True
+
+
+class AccountPoller:
+    """Polls the numbers of one account until stopped; thread-safe.
+
+    `repeat=False` polls each number once, with its retries, and is then `finished`.  `wait` lets seconds pass, or less.
+    """
+
+    def __init__(
+        self,
+        account: str,
+        *,
+        budget: Budget,
+        client: Fetcher,
+        state: State,
+        counters: Counters,
+        workers: Workers,
+        clock: Clock,
+        rng: random.Random,
+        repeat: bool = True,
+        wait: Wait = threading.Condition.wait,
+    ) -> None:
+        self.account = account
+        self._client = client
+        self._journal = Journal(account, state, counters)
+        self._workers = workers
+        self._clock = clock
+        self._repeat = repeat
+        self._lock = threading.Lock()
+        self._loop = Loop(f"poller-{account}", self.step, self._lock, clock, wait)
+        self._schedule = Schedule(account, repeat=repeat)
+        self._budget = budget
+        self._gate = Gate(budget, self._lock, clock, wait)
+        self._refusal = Refusal()
+        self._numbers = 0
+        self._interval = math.inf
+        self._places = Places()
+        self._reaction = Reaction(
+            self._schedule, budget, self._refusal, state.fresh_until if repeat else lambda _: math.inf, rng
+        )
+        self._credential = 0  # counts credentials, of all clients
+        self._credential_changes = -1  # of the client, as last seen
+        self._is_held = False  # by something other than the budget
+        self._free_since = -math.inf  # when it last was not any more: before that no poll waited for the budget
+        self._stopped = False
+
+    def configure(
+        self,
+        numbers: Sequence[PhoneNumber],
+        *,
+        interval_seconds: float,
+        qps: float,
+        quota: float,
+        timeout_seconds: float,
+        accounts: int,
+        client: Fetcher | None = None,
+    ) -> None:
+        """Take over a configuration, at the start or while polling; counts from the next slot on."""
+        pace = pace_qps(qps, quota)
+        with self._lock:
+            self._budget.configure(qps, quota)
+            self._schedule.configure(
+                numbers,
+                interval_seconds,
+                len(numbers) / pace,
+                now=self._clock.monotonic(),
+                now_unix=self._clock.unix(),
+            )
+            self._refusal.configure(self._schedule.keys)
+            self._numbers = len(numbers)
+            self._interval = interval_seconds
+            self._places.configure(pace, timeout_seconds, accounts)
+            if client is not None and client is not self._client:
+                self._client = client
+                self._credential += 1
+                self._credential_changes = -1  # it may have what the old one lacked
+            self._loop.nudge()
+            self._gate.look_again()
+
+    def start(self) -> None:
+        """Start polling, unless it goes on already or was stopped.
+
+        A hundred accounts that start together do not stay in step.  Raises RuntimeError where the machine has no thread
+        left.
+        """
+        with self._lock:
+            if self._loop.is_alive or self._stopped:  # a reload may have begun before the end
+                return
+            gap_seconds = 1 / pace_qps(self._budget.qps, self._budget.quota)
+            delay_seconds = self._schedule.offset_share * min(gap_seconds, MAX_STAGGER_SECONDS)
+            self._budget.hold_until(self._clock.monotonic() + delay_seconds)
+        self._loop.start()
+
+    def learn_path(self, guard_seconds: float) -> None:
+        """Take over what an earlier process learnt about the path, unless this one learnt more since."""
+        with self._lock:
+            now = self._clock.monotonic()
+            self._budget.remember(now, max(guard_seconds, self._budget.guard_seconds(now)))
+
+    def stop(self) -> None:
+        """Stop polling; requests under way are abandoned, not waited for."""
+        with self._lock:
+            self._stopped = True
+            self._loop.stop()
+            self._gate.look_again()
+        self._client.close()
+
+    def step(self) -> float:
+        """Hand out the next poll if one may go; returns the instant at which to be called again."""
+        client = self._client
+        changes = client.credential_changes()  # not under the lock: it may look at files
+        with self._lock:
+            now = self._clock.monotonic()
+            self._loop.begin(now)
+            if client is self._client and changes != self._credential_changes:
+                self._credential_changes = changes
+                self._credential += 1
+                self._reaction.credential_changed(now)
+            at = self._next_at(now)
+            poll = self._take(now) if at <= now else None
+        if poll is not None:
+            try:
+                self._workers.submit(functools.partial(self._work, poll))
+            except BaseException:  # no thread or memory to be had: the number is still due
+                self._ended(poll, None)
+                raise
+        return min(max(at, now), now + LOOK_SECONDS)
+
+    def status(self) -> AccountStatus:
+        """How polling goes now."""
+        with self._lock:
+            now = self._clock.monotonic()
+            return AccountStatus(
+                account=self.account,
+                phone_numbers=self._numbers,
+                scrape_interval_seconds=self._interval,
+                lag_seconds=self._schedule.lag_seconds(now),
+                budget_qps=self._budget.qps,
+                effective_qps=self._budget.effective_qps(now),
+                in_flight=self._places.in_flight,
+                refused=self._refusal.reason,
+                spaces=self._refusal.spaces,
+                refused_spaces=self._refusal.refused_spaces,
+                guard_seconds=self._budget.guard_seconds(now),
+            )
+
+    def next_polls(self, keys: Sequence[NumberKey]) -> list[float | None]:
+        """When each number is polled next, as Unix seconds; None while it is being polled, infinity for never."""
+        found: list[float | None] = []
+        for start in range(0, len(keys), MAX_KEYS_LOCKED):  # the gate must not wait long for a page
+            with self._lock:
+                ahead = self._clock.unix() - self._clock.monotonic()
+                for key in keys[start : start + MAX_KEYS_LOCKED]:
+                    at = self._schedule.next_poll_at(key)
+                    found.append(None if at is None else at + ahead)
+        return found
+
+    def unattempted(self) -> int:
+        """How many numbers were not attempted yet; 0 while the account is refused, since waiting does not help then."""
+        with self._lock:
+            return 0 if self._refusal.account.is_open else self._schedule.unattempted
+
+    def seconds_without_beat(self) -> float:
+        """How long the loop has been silent."""
+        with self._lock:
+            return self._loop.seconds_without_beat()
+
+    def seconds_failing(self) -> float:
+        """For how long the loop has done nothing but fail."""
+        return self._loop.seconds_failing()
+
+    def finished(self) -> bool:
+        """Whether every number had its poll, or the account is refused (`repeat=False`)."""
+        with self._lock:
+            if self._places.under_way:
+                return False
+            return self._refusal.account.is_open or self._schedule.next_at() == math.inf
+
+    def _next_at(self, now: float) -> float:
+        """The instant at which the next poll may be handed out; infinity until something changes."""
+        held_until = self._held_until(now)
+        if held_until is not None:
+            self._is_held = True
+            return held_until
+        if self._is_held:
+            self._is_held, self._free_since = False, now
+        if self._places.crowded:
+            return math.inf
+        pace = self._budget.pace(now)
+        slot_at = max(now, self._budget.ready_at(now)) + self._places.waiting / pace
+        return max(min(self._schedule.next_at(), self._probe_at(now)), slot_at - HAND_OUT_SECONDS)
+
+    def _probe_at(self, now: float) -> float:
+        """The instant of the next probe of what is refused."""
+        if not self._repeat:
+            return math.inf
+        return self._refusal.probe_at(self._interval, self._budget.pace(now))
+
+    def _held_until(self, now: float) -> float | None:
+        """When to look again where it is not the budget that keeps polls back; None where nothing else does."""
+        if self._stopped or self._places.full:
+            return math.inf
+        if not self._client.ready():
+            return now + NOT_READY_SECONDS
+        if self._refusal.account.is_open:
+            return math.inf if self._places.under_way else self._probe_at(now)
+        return None
+
+    def _take(self, now: float) -> _Poll | None:
+        if self._probe_at(now) <= now:
+            return self._take_probe(now)
+        entry = self._schedule.take(now)
+        return None if entry is None else self._handed_out(entry, max(entry.wanted_at, self._free_since))
+
+    def _take_probe(self, now: float) -> _Poll | None:
+        key = self._refusal.probe(now, self._interval, lambda each: self._schedule.is_free(each, now))
+        if key is None:
+            return None
+        return self._handed_out(self._schedule.take_early(key, now), now, is_probe=True)
+
+    def _handed_out(self, entry: Entry, wanted_at: float, *, is_probe: bool = False) -> _Poll:
+        self._places.taken()
+        return _Poll(entry, self._client, self._credential, is_probe, wanted_at)
+
+    def _work(self, first: _Poll) -> None:
+        """Poll `first`, then whatever may go at once: the same thread goes on, which saves a hand-over."""
+        poll: _Poll | None = first
+        while poll is not None:
+            self._poll(poll)
+            with self._lock:
+                now = self._clock.monotonic()
+                at = self._next_at(now)
+                poll = self._take(now) if at <= now else None
+                if poll is None:
+                    self._loop.nudge()
+
+    def _poll(self, poll: _Poll) -> None:
+        """One poll of one number, from the gate to the state."""
+        outcome: Answer | ApiError | None = None
+        number = poll.entry.number
+        try:
+            outcome = poll.client.fetch(number, lambda: self._slot(poll))
+        except Stopped:
+            pass
+        except ApiError as error:
+            outcome = error
+        except Exception as bug:  # a bug in one poll must not lose the number, nor look like a status
+            logger.exception("a poll failed", extra=fields(account=self.account, phone_number=number.label))
+            outcome = ApiError(INTERNAL_ERROR, Kind.TRANSIENT, message=type(bug).__name__)
+        finally:
+            self._ended(poll, outcome)
+
+    def _slot(self, poll: _Poll) -> Slot:
+        """The next slot, to be waited for and used; raises Stopped where the poll must not go.
+
+        A poll that comes again, since its connection was gone, waits for another slot; its first one goes unused.
+        """
+        if not poll.waits:
+            with self._lock:
+                poll.waits = True
+                self._places.came_back()
+        return self._gate.slot(lambda: self._may_go(poll), lambda now: self._passed(poll, now))
+
+    def _passed(self, poll: _Poll, now: float) -> None:
+        self._journal.waited(now - poll.wanted_at)
+        poll.wanted_at, poll.passed_at, poll.waits = now, now, False
+        if self._places.passed():
+            self._loop.nudge()
+
+    def _may_go(self, poll: _Poll) -> bool:
+        """Nothing goes by a client that was replaced; of what is refused only probes go."""
+        if self._stopped or not poll.entry.scheduled or poll.client is not self._client:
+            return False
+        if poll.is_probe:
+            return True
+        return not self._refusal.account.is_open and not self._refusal.is_held(poll.entry.number.key)
+
+    def _ended(self, poll: _Poll, outcome: Answer | ApiError | None) -> None:
+        """Record what became of a poll, and react to it; None for one that did not go, which is still due."""
+        if self._stopped:  # the client was closed under it: that says nothing about the API
+            outcome = None
+        changed: list[Breaker] = []
+        try:
+            if outcome is not None:
+                self._journal.ended(poll.entry.number, outcome, is_retry=poll.entry.retries > 0)
+        finally:
+            with self._lock:
+                self._places.ended(passed=not poll.waits)
+                now = self._clock.monotonic()
+                if outcome is None:
+                    self._schedule.put_back(poll.entry, now)
+                    if poll.is_probe:
+                        self._refusal.probe_again(poll.entry.number.key)
+                else:
+                    changed = self._reaction.ended(
+                        poll.entry,
+                        outcome if isinstance(outcome, ApiError) else None,
+                        asked_at=now if poll.passed_at is None else poll.passed_at,
+                        is_current=poll.credential == self._credential,
+                        is_probe=poll.is_probe,
+                        now=now,
+                    )
+                    self._gate.look_again()
+        if isinstance(outcome, ApiError) and outcome.kind is Kind.ACCOUNT:
+            poll.client.renew_credentials()
+        for breaker in changed:
+            self._journal.changed(breaker.space, breaker.reason)

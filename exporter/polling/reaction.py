@@ -1,0 +1,119 @@
+"""What follows from the end of a poll: for the account, its spaces, its budget, and the number's next poll.
+
+Pure: time is an argument, nothing waits here.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+
+from exporter.errors import ApiError, Kind
+from exporter.model import NumberKey
+from exporter.polling.budget import MAX_PAUSE_SECONDS, Budget
+from exporter.polling.circuit_breaker import Breaker, Refusal
+from exporter.polling.retries import retry_at
+from exporter.polling.schedule import Entry, Schedule
+
+_DEFINITE = frozenset({Kind.NUMBER, Kind.PERMISSION})
+"""Errors about one number, which do not pass by themselves: they end a row of failures as a status does."""
+
+_SAYS_NOTHING = frozenset({Kind.THROTTLE, Kind.TRANSIENT})
+"""Errors that tell nothing of whether the API lets the account in."""
+
+_OWED = frozenset({Kind.ACCOUNT, Kind.PERMISSION})
+"""After these another credential may bring a status."""
+
+
+class Reaction:
+    """Reacts on behalf of one account.  Not thread-safe: its poller holds the lock.  Instants are monotonic seconds.
+
+    `fresh_until` tells from which instant on a number's status is stale.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        budget: Budget,
+        refusal: Refusal,
+        fresh_until: Callable[[NumberKey], float],
+        rng: random.Random,
+    ) -> None:
+        self._schedule = schedule
+        self._budget = budget
+        self._refusal = refusal
+        self._fresh_until = fresh_until
+        self._rng = rng
+
+    def ended(
+        self, entry: Entry, error: ApiError | None, *, asked_at: float, is_current: bool, is_probe: bool, now: float
+    ) -> list[Breaker]:
+        """A poll of `entry`, whose request left at `asked_at`, brought a status or an error.
+
+        `is_current` is False where another credential is in use by now: the answer then says nothing of the account and
+        its spaces.  Returns the breakers that changed.
+        """
+        key = entry.number.key
+        changed: list[Breaker] = []
+        if error is not None and error.cured:
+            self._refusal.probe_soon()
+        elif entry.scheduled and is_current:
+            changed = self._refusal.heard(key, error, now)
+        if is_probe and error is not None and error.kind in _SAYS_NOTHING:
+            self._refusal.probe_again(key)
+        entry.failures = 0 if error is None or error.kind in _DEFINITE else entry.failures + 1
+        is_held = entry.scheduled and self._refusal.is_held(key)
+        is_refused = is_held or self._refusal.account.is_open  # what says nothing is then not retried by the number
+        is_owed = error is not None and error.kind in (_OWED | _SAYS_NOTHING if is_refused else _OWED)
+        retry = None if error is None or is_held else self._retry_at(entry, error, asked_at, now)
+        not_before = -math.inf if error is None else self._pause(error, asked_at, now)
+        self._schedule.done(entry, retry, owed=is_owed, held=is_held, not_before=not_before)
+        for breaker in changed:
+            self._follow(breaker, now)
+        if is_owed and not is_current and entry.scheduled:
+            self._schedule.ask_again(now, [key])
+        return changed
+
+    def credential_changed(self, now: float) -> None:
+        """What was refused may be let in with another credential."""
+        self._refusal.probe_soon()
+        self._schedule.ask_again(now)
+
+    def _retry_at(self, entry: Entry, error: ApiError, asked_at: float, now: float) -> float | None:
+        if self._refusal.account.is_open:
+            return None
+        return retry_at(
+            error,
+            retries=entry.retries,
+            failures=entry.failures,
+            fresh_until=self._fresh_until(entry.number.key),
+            asked_at=asked_at,
+            now=now,
+            rng=self._rng,
+        )
+
+    def _pause(self, error: ApiError, asked_at: float, now: float) -> float:
+        """Wait as long as the answer asks; returns the instant until which the number is to be left alone.
+
+        An error about one number holds back that number, any other the account.
+        """
+        if error.kind is Kind.THROTTLE:
+            self._budget.throttled(now, asked_at, error.retry_after_seconds)
+        elif error.retry_after_seconds is not None:
+            until = now + min(max(error.retry_after_seconds, 0.0), MAX_PAUSE_SECONDS)
+            if error.kind in _DEFINITE:
+                return until
+            self._budget.hold_until(until)
+        return -math.inf
+
+    def _follow(self, breaker: Breaker, now: float) -> None:
+        """The API refuses the account or a space from now on, or has let it in again."""
+        if breaker.space is None:
+            if not breaker.is_open:
+                self._schedule.ask_again(now)
+        elif breaker.is_open:
+            self._schedule.hold(breaker.turn)
+        else:
+            self._schedule.release(breaker.turn, now)
+            self._schedule.ask_again(now, breaker.turn)

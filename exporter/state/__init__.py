@@ -1,0 +1,1 @@
+"""What is known of each number: the last answers, their history, their storage."""

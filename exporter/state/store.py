@@ -1,0 +1,313 @@
+"""The last answer of each number, and immutable snapshots of all of them.
+
+A record is replaced as a whole, never changed, so a snapshot is a list of references and a scrape cannot be torn.
+Success is written by `succeeded` alone: a failure changes neither a status nor a success time.
+Ages are measured on the monotonic clock.  When the wall clock is stepped, the Unix times of the records move along, so
+that each is as long ago as before.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from exporter.errors import ApiError
+from exporter.model import KNOWN_STATUSES, UNKNOWN, Answer, Clock, NumberKey, PhoneNumber
+from exporter.state.history import NO_FAILURES, Failures, History, Poll
+
+CLOCK_STEP_SECONDS = 1.0
+"""A wall clock that moved this much against the monotonic one between two looks was stepped; less is drift."""
+
+MAX_STEP_BACK_SECONDS = 300.0
+"""A stored answer that is from the future by no more than this is believed: NTP set the clock back a little."""
+
+MAX_EXTRA_STATUSES = 16
+"""Statuses beyond the four known ones that are remembered per number: a hostile server cannot make series for ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastError:
+    """Why a number's last failed poll failed; `unix` is when."""
+
+    code: str
+    message: str
+    http_status: int | None
+    request_id: str
+    unix: float
+
+
+@dataclass(frozen=True, slots=True)
+class NumberState:
+    """What is known of one number.  `success_at` is monotonic seconds, every `…_unix` is wall time.
+
+    `polls` and `failures` are packed; `State.details` unpacks them.
+    """
+
+    number: PhoneNumber
+    status: str = ""
+    extra_statuses: tuple[str, ...] = ()
+    phone_number_id: str = ""
+    last_poll_success: bool | None = None
+    last_poll_unix: float | None = None
+    success_at: float = -math.inf
+    success_unix: float | None = None
+    status_since_unix: float | None = None
+    request_id: str = ""
+    last_error: LastError | None = None
+    polls: bytes = field(default=b"", repr=False)
+    failures: Failures = field(default=NO_FAILURES, repr=False)
+
+    def current_status(self, fresh_since: float) -> str:
+        """The status to show: UNKNOWN unless the last success came at or after the instant `fresh_since`."""
+        return self.status if self.success_at >= fresh_since and self.status else UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A number's last answer as an earlier process knew it."""
+
+    status: str
+    extra_statuses: tuple[str, ...]
+    phone_number_id: str
+    request_id: str
+    success_unix: float
+    status_since_unix: float
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """One number's record with its last polls and its last failures, newest first."""
+
+    record: NumberState
+    polls: tuple[Poll, ...]
+    failures: tuple[Poll, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All numbers at one instant, `unix`.
+
+    `fresh_since` maps an account to the monotonic instant before which a success is stale.
+    """
+
+    numbers: tuple[NumberState, ...]
+    fresh_since: Mapping[str, float]
+    unix: float
+
+    def status(self, record: NumberState) -> str:
+        """The status to show for `record`."""
+        return record.current_status(self.fresh_since[record.number.account])
+
+
+class State:
+    """The numbers' records; thread-safe."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._ahead_seconds = clock.unix() - clock.monotonic()
+        self._stepped_seconds = 0  # in all; histories keep the times of a clock that was not stepped
+        self._records: dict[NumberKey, NumberState] = {}
+        self._stale_after: dict[str, float] = {}
+        self._histories: dict[str, History] = {}
+
+    def configure(self, numbers: Iterable[PhoneNumber], stale_after_seconds: Mapping[str, float]) -> None:
+        """Take over a configuration: numbers that stay keep what is known of them, others are forgotten.
+
+        `stale_after_seconds` is by account.
+        """
+        with self._lock:
+            old = self._records
+            self._records = {}
+            for number in numbers:
+                record = old.get(number.key)
+                if record is None:
+                    record = NumberState(number)
+                elif record.number != number:
+                    record = _renamed(record, number)
+                self._records[number.key] = record
+            self._stale_after = dict(stale_after_seconds)
+            self._histories = {account: self._histories.get(account) or History() for account in stale_after_seconds}
+
+    def kept(self, numbers: Iterable[PhoneNumber]) -> tuple[PhoneNumber, ...]:
+        """`numbers`, those that are here already as the very objects: a reload must not leave a second copy of each."""
+        with self._lock:
+            records = self._records
+        return tuple(
+            record.number if (record := records.get(number.key)) is not None and record.number == number else number
+            for number in numbers
+        )
+
+    def restore(self, remembered: Mapping[NumberKey, Remembered]) -> int:
+        """Take over what an earlier process knew of numbers not answered yet; returns of how many.
+
+        A status is as old as its success time says.  One from the future was written before the clock was set back: if
+        that was by no more than `MAX_STEP_BACK_SECONDS`, it counts as just given; else its age is unknown, and it is as
+        good as none.
+        """
+        restored = 0
+        with self._lock:
+            now, now_unix = self._now()
+            for key, known in remembered.items():
+                record = self._records.get(key)
+                age_seconds = now_unix - known.success_unix
+                if record is None or record.status or not -MAX_STEP_BACK_SECONDS <= age_seconds < math.inf:
+                    continue
+                self._records[key] = replace(
+                    record,
+                    status=sys.intern(known.status),
+                    extra_statuses=known.extra_statuses[-MAX_EXTRA_STATUSES:],
+                    phone_number_id=known.phone_number_id,
+                    request_id=known.request_id,
+                    success_at=now - max(0.0, age_seconds),
+                    success_unix=min(known.success_unix, now_unix),
+                    status_since_unix=min(known.status_since_unix, now_unix),
+                )
+                restored += 1
+        return restored
+
+    def succeeded(self, number: PhoneNumber, answer: Answer) -> NumberState | None:
+        """Record a status; returns the record before, None where the number is not configured any more."""
+        status = sys.intern(answer.status)  # one text in memory for all numbers that have it
+        with self._lock:
+            now, now_unix = self._now()
+            record = self._records.get(number.key)
+            if record is None:  # the number left the configuration while its poll was under way
+                return None
+            at = int(now_unix) - self._stepped_seconds
+            poll = Poll(at, True, status, answer.elapsed_seconds, answer.request_id)
+            same_id = answer.phone_number_id == record.phone_number_id
+            polls, failures = self._histories[number.account].with_poll(record.polls, record.failures, poll)
+            self._records[number.key] = replace(
+                record,
+                status=status,
+                extra_statuses=_with_extra(record.extra_statuses, status),
+                phone_number_id=record.phone_number_id if same_id else answer.phone_number_id,  # keep one of the two
+                last_poll_success=True,
+                last_poll_unix=now_unix,
+                success_at=now,
+                success_unix=now_unix,
+                status_since_unix=record.status_since_unix if status == record.status else now_unix,
+                request_id=answer.request_id,
+                polls=polls,
+                failures=failures,
+            )
+            return record
+
+    def failed(self, number: PhoneNumber, error: ApiError) -> bool:
+        """Record a failure: the status and its success time stay what they were.
+
+        Tells whether that is news: the number's last poll succeeded, or failed otherwise.
+        """
+        code, request_id, http_status = sys.intern(error.code), error.request_id, error.http_status
+        with self._lock:
+            _, now_unix = self._now()
+            record = self._records.get(number.key)
+            if record is None:
+                return False
+            # by what the number is called now: the request may have left before a reload
+            message = record.number.redacted(error.message)
+            history = self._histories[number.account]
+            at = int(now_unix) - self._stepped_seconds
+            poll = Poll(at, False, code, error.elapsed_seconds, request_id, http_status, message)
+            polls, failures = history.with_poll(record.polls, record.failures, poll)
+            self._records[number.key] = replace(
+                record,
+                last_poll_success=False,
+                last_poll_unix=now_unix,
+                last_error=LastError(code, history.message(message), http_status, request_id, now_unix),
+                polls=polls,
+                failures=failures,
+            )
+            return (
+                record.last_poll_success is not False
+                or record.last_error is None
+                or record.last_error.code != error.code
+            )
+
+    def get(self, key: NumberKey) -> NumberState | None:
+        """One number's record."""
+        with self._lock:
+            return self._records.get(key)
+
+    def fresh_until(self, key: NumberKey) -> float:
+        """The instant from which on the number's status is stale; minus infinity where it has none."""
+        with self._lock:
+            record = self._records.get(key)
+            if record is None or not record.status:
+                return -math.inf
+            return record.success_at + self._stale_after[key.account]
+
+    def details(self, key: NumberKey) -> Details | None:
+        """One number's record and history; None for a number that is not configured."""
+        with self._lock:
+            record = self._records.get(key)
+            if record is None:
+                return None
+            history = self._histories[key.account]
+            polls, failures = history.polls(record.polls), history.failures(record.polls, record.failures)
+            stepped = self._stepped_seconds
+        redacted = record.number.redacted  # they may have come when the number was still shown in full
+        return Details(
+            record,
+            tuple(replace(poll, unix=poll.unix + stepped) for poll in polls),
+            tuple(replace(poll, unix=poll.unix + stepped, message=redacted(poll.message)) for poll in failures),
+        )
+
+    def snapshot(self) -> Snapshot:
+        """All records as they stand now, in the order of the configuration."""
+        with self._lock:
+            now, now_unix = self._now()
+            return Snapshot(
+                tuple(self._records.values()),
+                {account: now - seconds for account, seconds in self._stale_after.items()},
+                now_unix,
+            )
+
+    def _now(self) -> tuple[float, float]:
+        """Now, on the monotonic and on the wall clock; the lock is held.
+
+        Moves the records' Unix times where the wall clock was stepped since the last look.
+        """
+        before, now_unix, now = self._clock.monotonic(), self._clock.unix(), self._clock.monotonic()
+        if now - before < CLOCK_STEP_SECONDS / 2:  # else the process was halted in between, and the two don't compare
+            step_seconds = now_unix - now - self._ahead_seconds
+            self._ahead_seconds = now_unix - now
+            if abs(step_seconds) >= CLOCK_STEP_SECONDS:
+                self._stepped_seconds += round(step_seconds)
+                self._records = {key: _moved(record, step_seconds) for key, record in self._records.items()}
+        return now, now_unix
+
+
+def _renamed(record: NumberState, number: PhoneNumber) -> NumberState:
+    """`record` as that of `number`, which may have another label now: the old one must not be shown any more."""
+    error = record.last_error
+    if error is not None:
+        error = replace(error, message=number.redacted(error.message))
+    return replace(record, number=number, last_error=error)
+
+
+def _moved(record: NumberState, seconds: float) -> NumberState:
+    """`record` with its Unix times later by `seconds`."""
+
+    def moved(unix: float | None) -> float | None:
+        return None if unix is None else unix + seconds
+
+    error = record.last_error
+    return replace(
+        record,
+        last_poll_unix=moved(record.last_poll_unix),
+        success_unix=moved(record.success_unix),
+        status_since_unix=moved(record.status_since_unix),
+        last_error=None if error is None else replace(error, unix=error.unix + seconds),
+    )
+
+
+def _with_extra(extra: tuple[str, ...], status: str) -> tuple[str, ...]:
+    """`extra` with `status` as its newest, unless it has its place already; the oldest goes when there are too many."""
+    if status in KNOWN_STATUSES or status in extra:
+        return extra
+    return (*extra, status)[-MAX_EXTRA_STATUSES:]

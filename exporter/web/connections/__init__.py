@@ -1,0 +1,1 @@
+"""Connections: listening sockets, accepting, deadlines, bounds."""

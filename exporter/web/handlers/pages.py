@@ -1,0 +1,128 @@
+"""Serves the pages for people: rendered off the event loop, a bounded number of them at a time."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from aiohttp import web
+
+from exporter.logs import fields
+from exporter.model import AccountStatus, NumberKey
+from exporter.state.store import Details, Snapshot
+from exporter.web.responses import Send, answer, plain
+from exporter.web.ui.filters import Query
+from exporter.web.ui.listing import find
+from exporter.web.ui.views import (
+    CONTENT_TYPE,
+    LandingInfo,
+    Page,
+    Site,
+    landing_page,
+    missing_page,
+    number_page,
+    numbers_page,
+)
+from exporter.web.worker_thread import Offload
+
+logger = logging.getLogger(__name__)
+
+THREADS = 1
+"""Rendering holds the interpreter's lock: more threads make no page faster, and delay scrapes."""
+
+MAX_PAGES = 16
+"""Pages being rendered, waiting for that, or not read yet; more get 503."""
+
+
+class Fleet(Protocol):
+    """Where the pages get what they show; called on any thread."""
+
+    def view(self) -> tuple[Snapshot, Sequence[AccountStatus]]:
+        """All numbers and accounts, of one configuration."""
+
+    def details(self, key: NumberKey) -> Details | None:
+        """One number with its last polls; None where it is not configured."""
+
+    def next_polls(self, keys: Sequence[NumberKey]) -> Mapping[NumberKey, float | None]:
+        """When numbers are polled next, as Unix seconds; None while one is being polled, infinity for never."""
+
+    def advice(self, code: str) -> str:
+        """What to do about an error code, for people."""
+
+
+class Frontend:
+    """Serves the landing page and, of `fleet`, the pages about numbers; `start` before use."""
+
+    def __init__(
+        self, info: LandingInfo, telemetry_path: str, fleet: Fleet, unix: Callable[[], float] = time.time
+    ) -> None:
+        self._site = Site(info, telemetry_path)
+        self._fleet = fleet
+        self._unix = unix
+        self._under_way = 0
+        self._offload = Offload(THREADS, "page")
+
+    def start(self) -> None:
+        """Start the threads."""
+        self._offload.start()
+
+    def stop(self) -> None:
+        """End the threads; a page that hangs is abandoned."""
+        self._offload.stop()
+
+    async def serve_landing(self, request: web.BaseRequest, send: Send) -> web.Response:
+        """The page at ``/``."""
+        return await self._serve(request, send, self._landing)
+
+    async def serve_numbers(self, request: web.BaseRequest, send: Send) -> web.Response:
+        """The status page."""
+        query = Query.of(request.query)
+        return await self._serve(request, send, functools.partial(self._numbers, query))
+
+    async def serve_number(self, request: web.BaseRequest, send: Send) -> web.Response:
+        """One number's page."""
+        account, space, label = (request.query.get(name, "") for name in ("account", "space", "number"))
+        return await self._serve(request, send, functools.partial(self._number, account, space, label))
+
+    async def _serve(self, request: web.BaseRequest, send: Send, render: Callable[[], Page]) -> web.Response:
+        if self._under_way >= MAX_PAGES:
+            return await send(plain(503, "too many pages are being served", {"Retry-After": "2"}))
+        self._under_way += 1
+        try:
+            try:
+                page = await self._offload.run(render)
+            except Exception:  # the client learns that it failed, the log why
+                logger.exception("page failed", extra=fields(path=request.path))
+                return await send(plain(500, "the page failed; the exporter's log says why"))
+            return await send(answer(page.status, page.html, CONTENT_TYPE, page.headers))
+        finally:
+            self._under_way -= 1
+
+    def _landing(self) -> Page:
+        return landing_page(self._site.info, self._site.telemetry_path)
+
+    def _numbers(self, query: Query) -> Page:
+        return numbers_page(
+            self._site, query, self._fleet.view(), self._fleet.next_polls, self._fleet.advice, self._unix()
+        )
+
+    def _number(self, account: str, space: str, label: str) -> Page:
+        fleet = self._fleet
+        snapshot, accounts = fleet.view()
+        found = find(snapshot, account, space, label)
+        details = fleet.details(found.number.key) if found is not None else None
+        if details is None:
+            return missing_page(self._site)
+        key = details.record.number.key
+        return number_page(
+            self._site,
+            details,
+            snapshot.status(details.record),
+            next((one for one in accounts if one.account == account), None),
+            fleet.next_polls([key]).get(key),
+            fleet.advice,
+            self._unix(),
+        )

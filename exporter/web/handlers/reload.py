@@ -1,0 +1,75 @@
+"""``POST /-/reload``: put a changed configuration in force, and answer once it is.
+
+Source: Prometheus's management API; for the Origin check RFC 6454 and the Fetch Metadata specification.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from exporter.errors import ConfigError
+from exporter.web.responses import Send, plain
+
+Reload = Callable[[], "Future[Exception | None]"]
+"""Asks for a reload; its result is None once the new configuration is in force, else what was wrong and is logged:
+a ConfigError where the configuration is refused."""
+
+RELOAD_SECONDS = 30.0
+"""Who asked gets an answer after this long, whatever the file's mount does."""
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Lifecycle:
+    """Serves the reload; without a `reload` it is forbidden."""
+
+    def __init__(self, reload: Reload | None, wait_seconds: float = RELOAD_SECONDS) -> None:
+        self._reload = reload
+        self._wait_seconds = wait_seconds
+
+    async def serve(self, request: web.BaseRequest, send: Send) -> web.Response:
+        """Answer a POST."""
+        return await send(await self._answer(request))
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        if self._reload is None:
+            return plain(403, "reloading over HTTP is off; --web.enable-lifecycle turns it on, SIGHUP works always")
+        if is_cross_site(request):
+            return plain(403, "a page of another site may not do this")
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                error = await asyncio.shield(asyncio.wrap_future(self._reload()))  # others may wait for the same one
+        except TimeoutError:
+            return plain(500, "the configuration is still being read; the exporter's log will say how it ended")
+        if isinstance(error, ConfigError):
+            return plain(500, "\n".join(("the configuration is refused, the old one stays in force:", *error.faults)))
+        if error is not None:
+            return plain(500, "the reload failed, the old configuration stays in force; the exporter's log says why")
+        return plain(200, "the configuration is in force")
+
+
+def is_cross_site(request: web.BaseRequest) -> bool:
+    """Whether a browser sent this request for a page of another origin; programs send neither header."""
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
+        return True
+    origin = request.headers.get("Origin")
+    if origin is None:
+        return False
+    theirs = _host_and_port(origin)
+    return theirs is None or theirs != _host_and_port(f"{origin.partition(':')[0]}://{request.host}")
+
+
+def _host_and_port(url: str) -> tuple[str, int] | None:
+    """What an origin names, but for the scheme: behind a proxy that ends TLS that may differ.  None for nonsense."""
+    try:
+        parts = urlsplit(url)
+        default_port = _DEFAULT_PORTS[parts.scheme]
+        port = parts.port or default_port
+    except (ValueError, KeyError):
+        return None
+    return (parts.hostname, port) if parts.hostname else None

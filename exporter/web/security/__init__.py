@@ -1,0 +1,1 @@
+"""TLS, passwords, and the web configuration file that asks for them."""

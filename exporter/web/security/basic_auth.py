@@ -1,0 +1,156 @@
+"""Basic authentication against bcrypt hashes: off the event loop, several at a time, results cached.
+
+A wrong login costs the same whichever user it names, so that answers do not tell which names exist: what its hash
+costs less than the dearest one is spent on top.  That ends at `MAX_EQUAL_COST`, or strangers could spend minutes;
+dearer hashes are checked on threads of their own, and take longer than a wrong name does.  Logins from different
+addresses take turns.  The cache is keyed by an
+HMAC under a salt of this process over length-prefixed parts: it holds no password, and no choice of names and
+passwords makes two keys alike (CVE-2022-46146 was a key without separators).
+
+Source: RFC 7617; exporter-toolkit's handler.go for what is expected of such a server.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+from exporter.web.handlers.sharing import Shared
+from exporter.web.worker_thread import Offload
+
+CHALLENGE = 'Basic realm="cams_exporter", charset="UTF-8"'
+
+MAX_PASSWORD_BYTES = 72
+"""bcrypt reads no further: of a longer password these count, as for whoever made the hash, and for exporter-toolkit."""
+
+MAX_CACHED = 256
+"""Right and wrong answers each: wrong ones cannot push out the right ones."""
+
+THREADS = 4
+"""For hashes up to `MAX_EQUAL_COST`, and again for dearer ones; bcrypt lets other threads run meanwhile."""
+
+MAX_EQUAL_COST = 14
+"""About a second of CPU time for each wrong login."""
+
+DEFAULT_COST = 10
+"""Of the hash for unknown users, where all known ones are dearer than `MAX_EQUAL_COST`."""
+
+MAX_HEADER_CHARACTERS = 2048
+
+_FAKE_HASH = "$2b${:02d}$FvTuHqJbG0o3pQ9sWzXy1uDkR5mN8vC2xZ7aL4eS6fB1hK0iJ9wOe"
+"""A hash that no password is known for; its cost is filled in."""
+
+
+class BasicAuth:
+    """Checks `Authorization` headers; `start` before use."""
+
+    def __init__(self) -> None:
+        self._salt = secrets.token_bytes(32)
+        self._usual = Offload(THREADS, "bcrypt")
+        self._dear = Offload(THREADS, "bcrypt-dear")
+        self._right = _Cache()
+        self._wrong = _Cache()
+        self._checks: Shared[bytes, bool] = Shared()
+
+    def start(self) -> None:
+        """Start the threads that hash."""
+        self._usual.start()
+        self._dear.start()
+
+    def stop(self) -> None:
+        """End those threads."""
+        self._usual.stop()
+        self._dear.stop()
+
+    async def admits(self, users: Mapping[str, str], header: str, source: object = None) -> bool:
+        """Whether `header`, which came from `source`, names one of `users` (name: hash) and has the password."""
+        found = credentials(header)
+        if found is None:
+            return False
+        user, password = found
+        known = users.get(user)
+        key = self._key(user, known or "", password)
+        if key in self._right:
+            return True
+        if key in self._wrong:
+            return False
+        threads = self._usual if known is None or _cost(known) <= MAX_EQUAL_COST else self._dear
+        check = partial(_check, known, password, _wrong_cost(users.values()))
+        admitted = await self._checks.run(key, lambda: threads.run(check, source))
+        (self._right if admitted else self._wrong).add(key)
+        return admitted
+
+    def _key(self, user: str, hashed: str, password: bytes) -> bytes:
+        parts = (user.encode(), hashed.encode(), password)
+        framed = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+        return hmac.digest(self._salt, framed, hashlib.sha256)
+
+
+class _Cache:
+    """A bounded set that forgets the oldest; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._keys: OrderedDict[bytes, None] = OrderedDict()
+
+    def __contains__(self, key: bytes) -> bool:
+        with self._lock:
+            if key not in self._keys:
+                return False
+            self._keys.move_to_end(key)
+            return True
+
+    def add(self, key: bytes) -> None:
+        with self._lock:
+            self._keys[key] = None
+            if len(self._keys) > MAX_CACHED:
+                self._keys.popitem(last=False)
+
+
+def credentials(header: str) -> tuple[str, bytes] | None:
+    """The user and password in an `Authorization` header; None where it holds none."""
+    scheme, _, rest = header.partition(" ")
+    if scheme.lower() != "basic" or len(rest) > MAX_HEADER_CHARACTERS:
+        return None
+    try:
+        user, colon, password = base64.b64decode(rest.strip(), validate=True).partition(b":")
+        return (user.decode(), password) if colon else None
+    except (binascii.Error, ValueError):  # a lone surrogate in the header, a name that is no UTF-8
+        return None
+
+
+def _cost(hashed: str) -> int:
+    """The logarithm of what it takes to check a password against this."""
+    return int(hashed[4:6])
+
+
+def _wrong_cost(hashes: Iterable[str]) -> int:
+    """What each wrong login costs."""
+    return max((cost for cost in map(_cost, hashes) if cost <= MAX_EQUAL_COST), default=DEFAULT_COST)
+
+
+def _check(known: str | None, password: bytes, wrong_cost: int) -> bool:
+    """Whether the password belongs to the hash `known`; None for an unknown user.  Takes its time."""
+    fits = _matches(password[:MAX_PASSWORD_BYTES], known or _FAKE_HASH.format(wrong_cost))
+    if known is not None:
+        if fits:
+            return True
+        for cost in range(_cost(known), wrong_cost):  # 2**c + 2**c + 2**(c+1) + … + 2**(n-1) is 2**n
+            _matches(b"", _FAKE_HASH.format(cost))
+    return False
+
+
+def _matches(password: bytes, hashed: str) -> bool:
+    import bcrypt  # noqa: PLC0415 - only who has users pays for it
+
+    try:
+        return bcrypt.checkpw(password, hashed.encode())
+    except ValueError:  # a NUL byte, for a version of bcrypt that refuses it
+        return False

@@ -1,0 +1,190 @@
+"""The file of `--web.config.file`: TLS, basic authentication, headers and a rate limit, as Prometheus's exporters do.
+
+The schema is exporter-toolkit's, read strictly: what it would ignore or fail on later is a fault with its line here.
+An empty file is valid, as there, and protects nothing; so are empty sections, with a warning where that leaves out a
+protection.  `http_server_config.http2` is accepted and changes nothing:
+this server speaks HTTP/1.1, and says so in ALPN.
+
+Source: exporter-toolkit, docs/web-configuration.md and web/*.go (v0.8 to v0.14).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+
+from exporter.web.security.fields import go_duration, is_empty, value_of
+from exporter.web.security.tls import KEYS as TLS_KEYS
+from exporter.web.security.tls import TlsServer, read_tls
+from exporter.config.strict_yaml import Section, is_word, load, show
+
+KEYS = ("tls_server_config", "http_server_config", "basic_auth_users", "rate_limit")
+MAX_BYTES = 1024 * 1024
+
+HEADERS: Mapping[str, tuple[str, ...]] = {
+    "Content-Security-Policy": (),
+    "Strict-Transport-Security": (),
+    "X-Content-Type-Options": ("nosniff",),
+    "X-Frame-Options": ("deny", "sameorigin"),
+    "X-XSS-Protection": (),
+}
+"""The headers that may be set, and the values each may have (none: any)."""
+
+MAX_COST = 18
+"""Of a bcrypt hash: some 20 s of CPU for each wrong password; doubled by each step beyond."""
+
+MAX_BURST = 1_000_000_000
+
+_HASH = re.compile(r"\$2([aby]?)\$([0-9]{2})\$([./A-Za-z0-9]{21})([./A-Za-z0-9])([./A-Za-z0-9]{31})", re.ASCII)
+_ALPHABET = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """One request per `interval_seconds` on average, `burst` of them at once."""
+
+    interval_seconds: float
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class WebConfig:
+    """How the web server is protected.  `users` maps names to bcrypt hashes; `files` are those the file names.
+
+    `warnings` name what is allowed but likely not meant.
+    """
+
+    tls: TlsServer | None = None
+    users: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    rate_limit: RateLimit | None = None
+    files: tuple[Path, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def protects(self) -> bool:
+        """Whether there is anything in it."""
+        return self.tls is not None or bool(self.users or self.headers or self.rate_limit)
+
+    def summary(self) -> str:
+        """What protects the server, in words."""
+        tls = "no TLS" if self.tls is None else "TLS"
+        if self.tls is not None and self.tls.requires_client:
+            tls += " with client certificates"
+        users = f"{len(self.users) or 'no'} user{'' if len(self.users) == 1 else 's'}"
+        return f"{tls}, {users}, {'no' if self.rate_limit is None else 'a'} rate limit"
+
+
+def load_web_config(path: Path, files: list[Path] | None = None, *, look_into_files: bool = True) -> WebConfig:
+    """The web configuration in the file at `path`; raises ConfigError with every fault that it has.
+
+    Also where it fails, `files` then holds the files that were read or looked for.  Unless told to `look_into_files`
+    it is of no use but to be checked.
+    """
+    files = [] if files is None else files
+    document = load(path, MAX_BYTES)
+    document.reads_files = look_into_files
+    root = Section.root(document, KEYS) if document.data is not None else None
+    config = _read(root, files) if root is not None else WebConfig()
+    document.check()
+    return replace(config, warnings=tuple(document.warnings()))
+
+
+def _read(root: Section, files: list[Path]) -> WebConfig:
+    tls = _section(root, "tls_server_config", TLS_KEYS, "connections are not encrypted; write cert_file and key_file")
+    http = _section(root, "http_server_config", ("http2", "headers"))
+    limit = _section(root, "rate_limit", ("interval", "burst"))
+    return WebConfig(
+        tls=read_tls(tls, files) if tls is not None else None,
+        users=_read_users(root),
+        headers=_read_headers(http) if http is not None else {},
+        rate_limit=_read_rate_limit(limit) if limit is not None else None,
+        files=tuple(files),
+    )
+
+
+def _section(section: Section, key: str, keys: tuple[str, ...] | None, missing: str = "") -> Section | None:
+    """The mapping at `key`, None where it is empty or absent; an empty one is warned about if `missing` says why."""
+    if missing and key in section and not value_of(section, key):
+        section.warn(key, f"is empty: {missing}, or remove the line")
+    found = None if is_empty(section, key) else section.section(key, keys)
+    return found if found is not None and list(found) else None
+
+
+def _read_users(root: Section) -> Mapping[str, str]:
+    section = _section(root, "basic_auth_users", None, "nobody needs a password; write users")
+    if section is None:
+        return {}
+    users = {}
+    for user in section:
+        if ":" in user:  # what follows it may be the hash: not shown
+            what = f"the user name {show(user.partition(':')[0] + ':…')} holds a colon and cannot log in (RFC 7617)"
+            line = root.document.line_of((*section.path, user))
+            root.document.fault(section.path, f"{what}; write another", line=line)
+            continue
+        hashed = section.text(user, _bcrypt, secret=True)
+        if hashed is not None:
+            users[user] = hashed
+    return MappingProxyType(users)
+
+
+def _bcrypt(text: str) -> str:
+    found = _HASH.fullmatch(text)
+    if not found:
+        raise ValueError("is not a bcrypt hash; make one with: htpasswd -nBC 10 '' | tr -d ':\\n'")
+    minor, cost, salt, last, digest = found.groups()
+    if not 4 <= int(cost) <= MAX_COST:
+        raise ValueError(f"is a bcrypt hash of cost {int(cost)}; write one of cost 4 to {MAX_COST}, 10 is usual")
+    # Of the salt's last character two bits count; the library refuses a hash whose other four are not 0, Go does not.
+    last = _ALPHABET[_ALPHABET.index(last) & 0b110000]
+    return f"$2{minor or 'a'}${cost}${salt}{last}{digest}"
+
+
+def _read_headers(http: Section) -> Mapping[str, str]:
+    http.boolean("http2")
+    section = _section(http, "headers", None)
+    if section is None:
+        return {}
+    headers = {}
+    for name in section:
+        if name not in HEADERS:
+            shown = f" {show(name)}" if is_word(name) else ""  # else it may be a secret
+            what = f"HTTP header{shown} can not be configured; write one of {', '.join(HEADERS)}"
+            http.document.fault(section.path, what, line=http.document.line_of((*section.path, name)))
+            continue
+        read = partial(_header_value, name)
+        is_number = type(value_of(section, name)) is int and not HEADERS[name]  # X-XSS-Protection: 0 is text in Go
+        value = section.document.text_of((*section.path, name)) if is_number else section.text(name, read)
+        if value:
+            headers[name] = value
+    return MappingProxyType(headers)
+
+
+def _header_value(name: str, text: str) -> str:
+    allowed = HEADERS[name]
+    if allowed and text not in allowed:
+        raise ValueError(f"invalid value for {name}: {show(text)}; write {' or '.join(allowed)}")
+    if not _HEADER_VALUE.fullmatch(text) or text != text.strip():
+        raise ValueError(f"invalid value for {name}: {show(text)}; write printable ASCII on one line")
+    return text
+
+
+def _read_rate_limit(section: Section) -> RateLimit | None:
+    is_zero = "interval" in section and repr(value_of(section, "interval")) == "0"
+    interval = 0.0 if is_zero else section.text("interval", go_duration, 0.0, unquoted=_unquoted_interval)
+    burst = section.number("burst", 0, MAX_BURST, 0)
+    if interval is None or burst is None or interval == 0:
+        return None
+    if burst < 1 or burst != int(burst):
+        section.fault("burst", f"{burst:g} requests at once would let none through; write a whole number from 1 on")
+        return None
+    return RateLimit(interval, int(burst))
+
+
+def _unquoted_interval(written: str) -> str:
+    return f"{written} has no unit; write {written}s"

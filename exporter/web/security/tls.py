@@ -1,0 +1,234 @@
+"""The `tls_server_config` of the web configuration: read, checked, and made into an SSLContext.
+
+What Python's `ssl` cannot honour is refused with the reason; where it can only do more safely what was asked for, that
+is a warning.
+
+Source: exporter-toolkit, docs/web-configuration.md.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from exporter.web.security.fields import is_empty, known, strings
+from exporter.web.security.pem import as_file, certificates, given, material
+from exporter.web.security.tls_names import CURVES, OLD_VERSIONS, TLS12_SUITES, TLS13_SUITES, VERSIONS
+from exporter.config.strict_yaml import Section
+
+KEYS = (
+    "cert",
+    "cert_file",
+    "key",
+    "key_file",
+    "client_ca",
+    "client_ca_file",
+    "client_auth_type",
+    "client_allowed_sans",
+    "min_version",
+    "max_version",
+    "cipher_suites",
+    "curve_preferences",
+    "prefer_server_cipher_suites",
+)
+
+_NONE, _IF_GIVEN, _REQUIRED = "NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"
+_VERIFY = {_NONE: ssl.CERT_NONE, _IF_GIVEN: ssl.CERT_OPTIONAL, _REQUIRED: ssl.CERT_REQUIRED}
+_MISMATCHES = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
+"""What OpenSSL says of a key that belongs to another certificate; the last: of an RSA key with an EC certificate."""
+
+_UNVERIFIED = ("RequestClientCert", "RequireAnyClientCert", "RequireClientCert")
+
+
+@dataclass(frozen=True, slots=True)
+class TlsServer:
+    """How connections are encrypted, and whom they are for.
+
+    `allowed_sans` are the subject alternative names of which a client's certificate must have one (empty: any).
+    `requires_client` tells whether a client without a certificate is turned away, `trusts_system` whether the system's
+    authorities say whose certificates are good.
+    """
+
+    context: ssl.SSLContext = field(repr=False)
+    allowed_sans: frozenset[str]
+    requires_client: bool
+    trusts_system: bool
+
+    def admits(self, certificate: Mapping[str, object] | None) -> bool:
+        """Whether a client that has shown this verified certificate (as `SSLSocket.getpeercert` gives it) may stay."""
+        return not self.allowed_sans or not self.allowed_sans.isdisjoint(_sans(certificate or {}))
+
+
+def read_tls(section: Section, files: list[Path]) -> TlsServer | None:
+    """What the section says, with the files it names added to `files`; None where it has a fault."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _set_versions(section, context)
+    _set_ciphers(section, context)
+    _set_curve(section, context)
+    _set_certificate(section, context, files)
+    policy = _set_client_authorities(section, context, files)
+    allowed = _read_sans(section, policy)
+    if section.boolean("prefer_server_cipher_suites", default=True) is False:
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_alpn_protocols(["http/1.1"])
+    asks_client = context.verify_mode is not ssl.CERT_NONE
+    return TlsServer(context, allowed, policy == _REQUIRED, asks_client and given(section, "client_ca") not in section)
+
+
+def _set_versions(section: Section, context: ssl.SSLContext) -> None:
+    def read(text: str) -> ssl.TLSVersion:
+        if text in OLD_VERSIONS:
+            raise ValueError(f"{text} is broken and OpenSSL no longer speaks it; write TLS12 or TLS13")
+        return VERSIONS[known("unknown TLS version", text, VERSIONS)]
+
+    def read_low(text: str) -> ssl.TLSVersion:
+        if text in OLD_VERSIONS:
+            section.warn("min_version", f"{text} is broken and OpenSSL no longer speaks it: read as TLS12; write TLS12")
+            return ssl.TLSVersion.TLSv1_2
+        return read(text)
+
+    low = section.text("min_version", read_low, ssl.TLSVersion.TLSv1_2)
+    high = section.text("max_version", read, ssl.TLSVersion.TLSv1_3)
+    if low and high:
+        context.minimum_version, context.maximum_version = low, high
+        if low > high:
+            section.fault("min_version", "is above max_version; raise that, or lower this")
+
+
+def _set_ciphers(section: Section, context: ssl.SSLContext) -> None:
+    names = strings(
+        section, "cipher_suites", lambda text: known("unknown cipher", text, (*TLS12_SUITES, *TLS13_SUITES))
+    )
+    if not names:
+        return  # an empty list means the default, as in Go
+    tls13, tls12 = set(TLS13_SUITES) & set(names), [TLS12_SUITES[name] for name in names if name in TLS12_SUITES]
+    if 0 < len(tls13) < len(TLS13_SUITES) and context.maximum_version is ssl.TLSVersion.TLSv1_3:
+        what = "names some of TLS 1.3's suites, but all three are offered, as Go does; write none of them, or all"
+        section.warn("cipher_suites", what)
+    if not tls12:  # as in Go, a client that speaks no TLS 1.3 finds no suite
+        if context.maximum_version is ssl.TLSVersion.TLSv1_2:
+            section.fault("cipher_suites", "names no suite of TLS 1.2; write one, or raise max_version")
+        elif context.minimum_version is ssl.TLSVersion.TLSv1_2:
+            what = "names no suite of TLS 1.2: only TLS 1.3 is spoken; write one, or min_version: TLS13"
+            section.warn("cipher_suites", what)
+            context.minimum_version = ssl.TLSVersion.TLSv1_3
+        return
+    with suppress(ssl.SSLError):  # where it has none of them: said below
+        context.set_ciphers(":".join(tls12))
+    missing = set(tls12) - {str(suite["name"]) for suite in context.get_ciphers()}
+    if missing:
+        section.fault("cipher_suites", f"this machine's OpenSSL lacks {', '.join(sorted(missing))}; remove it")
+
+
+def _set_curve(section: Section, context: ssl.SSLContext) -> None:
+    names = strings(section, "curve_preferences", lambda text: known("unknown curve", text, CURVES))
+    if not names:
+        return
+    if len(names) > 1:
+        section.fault(
+            "curve_preferences",
+            "lists several curves, but Python's ssl can be told only one; write that one, or remove the key",
+        )
+        return
+    try:
+        context.set_ecdh_curve(CURVES[names[0]])
+    except (ValueError, ssl.SSLError):  # Debian 12's Python cannot name X25519
+        section.fault("curve_preferences", f"this machine's OpenSSL cannot use {names[0]} here; write CurveP256")
+
+
+def _set_certificate(section: Section, context: ssl.SSLContext, files: list[Path]) -> None:
+    cert = material(section, "cert", files, required=True)
+    key = material(section, "key", files, required=True)
+    if cert is None or key is None:
+        return
+    asked: list[bool] = []
+
+    def password() -> str:  # without it OpenSSL would ask at the terminal
+        asked.append(True)
+        return ""
+
+    cert_key, key_key = given(section, "cert"), given(section, "key")
+    try:
+        with as_file(cert) as cert_file, as_file(key) as key_file:
+            context.load_cert_chain(cert_file, key_file, password=password)
+    except (ssl.SSLError, ValueError, OSError) as error:
+        reason = getattr(error, "reason", None) or ""
+        if asked:
+            section.fault(key_key, "holds an encrypted private key; decrypt it, and guard the file")
+        elif reason in _MISMATCHES:
+            section.fault(key_key, "the private key does not match the certificate; write the one that belongs to it")
+        elif b"-----BEGIN CERTIFICATE-----" not in cert:
+            section.fault(cert_key, "holds no certificate in PEM form; write one")
+        elif b"PRIVATE KEY-----" not in key:
+            section.fault(key_key, "holds no private key in PEM form; write one")
+        else:
+            why = reason.lower().replace("_", " ") or "unreadable"
+            section.fault(cert_key, f"certificate and key are refused by OpenSSL: {why}; make them anew")
+
+
+def _set_client_authorities(section: Section, context: ssl.SSLContext, files: list[Path]) -> str | None:
+    """Set whose certificates are asked for and trusted; returns the policy, None where it is refused."""
+
+    def read(text: str) -> str:
+        if text in _UNVERIFIED:
+            raise ValueError(
+                f"{text} accepts certificates that nobody has verified, which Python's ssl cannot do; "
+                f"write {_REQUIRED} or {_IF_GIVEN}"
+            )
+        return known("invalid ClientAuth", text, _VERIFY) if text else _NONE
+
+    policy = _NONE if is_empty(section, "client_auth_type") else section.text("client_auth_type", read)
+    authorities = material(section, "client_ca", files)
+    named = given(section, "client_ca")
+    if policy == _NONE and named in section:
+        section.fault(named, f"client CA's have been configured without a Client Auth Policy; add {_required()}")
+    if policy in {_IF_GIVEN, _REQUIRED} and named not in section:
+        context.load_default_certs(ssl.Purpose.CLIENT_AUTH)  # as in Go
+        if policy == _REQUIRED:
+            what = f"{policy} without client_ca_file trusts all of this system's authorities; write client_ca_file"
+            section.warn("client_auth_type", what)
+    if authorities is not None:
+        try:
+            context.load_verify_locations(cadata=certificates(authorities))
+        except (ssl.SSLError, ValueError):
+            section.fault(named, "holds no certificate in PEM form, or a damaged one; write a good one")
+    context.verify_mode = _VERIFY[policy or _NONE]
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as in Go, an intermediate authority may be the anchor
+    return policy
+
+
+def _read_sans(section: Section, policy: str | None) -> frozenset[str]:
+    if "client_allowed_sans" not in section:
+        return frozenset()
+    names = strings(section, "client_allowed_sans", _normal)
+    if policy not in {_REQUIRED, None}:
+        what = f"client_allowed_sans requires client_auth_type to be {_REQUIRED}; add {_required()}"
+        section.fault("client_allowed_sans", what)
+    elif names == ():
+        section.fault("client_allowed_sans", "is empty, so that no client would be let in; write a name, or remove it")
+    return frozenset(names or ())
+
+
+def _required() -> str:
+    return f"client_auth_type: {_REQUIRED}"
+
+
+def _sans(certificate: Mapping[str, object]) -> Iterator[str]:
+    """The names of a certificate: DNS, e-mail, URI as they stand, addresses in their usual form."""
+    names = certificate.get("subjectAltName", ())
+    if isinstance(names, tuple):
+        for kind, value in names:
+            if kind in {"DNS", "email", "URI", "IP Address"}:
+                yield _normal(value) if kind == "IP Address" else value
+
+
+def _normal(name: str) -> str:
+    """An address in its shortest form, as Go writes it; any other name as it is."""
+    try:
+        return str(ipaddress.ip_address(name.strip()))
+    except ValueError:
+        return name

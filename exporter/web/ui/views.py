@@ -1,0 +1,211 @@
+"""The pages people see, as HTML: without script and without any asset from elsewhere.
+
+Every value that goes into a template is escaped.  A page comes with its security headers: nothing may be loaded or
+run but the one inline style sheet, which is named by its hash.  Links are relative, so that they hold behind a proxy
+that adds a prefix.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from exporter.model import AccountStatus, PhoneNumber, Refused
+from exporter.state.store import Details, Snapshot
+from exporter.web import routes
+from exporter.web.ui import formatting, listing
+from exporter.web.ui.filters import Query, Sort
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+CONTENT_TYPE = "text/html; charset=utf-8"
+
+Advice = Callable[[str], str]
+"""From an error code to what to do about it."""
+
+_MAX_OPEN_ACCOUNTS = 6
+"""With more accounts than this their table is folded away, unless one of them or a space is refused."""
+
+
+_MAX_REFUSED_SPACES = 20
+"""Refused spaces of an account that the page names."""
+
+
+@dataclass(frozen=True, slots=True)
+class LandingInfo:
+    """What every page says about this exporter; `demo` marks all data as simulated."""
+
+    version: str
+    name: str = "CAMS exporter"
+    description: str = "Verification status of WhatsApp phone numbers on Alibaba Cloud, for Prometheus."
+    demo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An HTML page and the headers it is to be sent with."""
+
+    html: bytes
+    headers: Mapping[str, str]
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What all pages have in common."""
+
+    info: LandingInfo
+    telemetry_path: str
+
+    def page(self, template: str, values: Mapping[str, object], *, root: str = "./", status: int = 200) -> Page:
+        """The page that `template` makes of `values`; `root` leads from it to ``/``."""
+        style = _style()
+        html = (
+            _environment()
+            .get_template(template)
+            .render(
+                site=self.info,
+                style=style,
+                home="" if self.telemetry_path == routes.LANDING else root,
+                numbers=root + routes.NUMBERS[1:],
+                metrics=root + self.telemetry_path[1:],
+                healthy=root + routes.HEALTHY[1:],
+                ready=root + routes.READY[1:],
+                **values,
+            )
+        )
+        return Page(html.encode("utf-8", "replace"), _security_headers(style), status)
+
+
+def landing_page(info: LandingInfo, telemetry_path: str) -> Page:
+    """The page at ``/``."""
+    return Site(info, telemetry_path).page("landing.html", {})
+
+
+def numbers_page(
+    site: Site,
+    query: Query,
+    view: tuple[Snapshot, Sequence[AccountStatus]],
+    next_polls: listing.NextPolls,
+    advice: Advice,
+    now_unix: float,
+) -> Page:
+    """The status page: accounts, and the numbers that `query` asks for."""
+    snapshot, accounts = view
+    every = listing.entries(snapshot)
+    counts = listing.counts(every)
+    found = listing.listing(every, query, next_polls)
+    values = {
+        "now": now_unix,
+        "query": query,
+        "counts": counts,
+        "listing": found,
+        "next_poll": found.next_polls.get,
+        "advice": advice,
+        "accounts": accounts,
+        "account_choices": _with_chosen([account.account for account in accounts], query.account),
+        "status_choices": _with_chosen(counts.statuses, query.status),
+        "by_name": {account.account: account for account in accounts},
+        "refused_spaces": {account.account: _first_refused(account) for account in accounts},
+        "open_accounts": len(accounts) <= _MAX_OPEN_ACCOUNTS or any(map(_is_in_trouble, accounts)),
+        "Sort": Sort,
+    }
+    return site.page("numbers.html", values)
+
+
+def number_page(
+    site: Site,
+    details: Details,
+    status: str,
+    account: AccountStatus | None,
+    next_poll: float | None,
+    advice: Advice,
+    now_unix: float,
+) -> Page:
+    """All that is known of one number; `status` is the one to show."""
+    values = {
+        "now": now_unix,
+        "details": details,
+        "record": details.record,
+        "number": details.record.number,
+        "status": status,
+        "account": account,
+        "next_poll": next_poll,
+        "advice": advice,
+    }
+    return site.page("number.html", values, root="../")
+
+
+def missing_page(site: Site) -> Page:
+    """The answer where there is no such number; repeats nothing of what was asked."""
+    return site.page("missing.html", {}, root="../", status=404)
+
+
+def number_address(number: PhoneNumber) -> str:
+    """The address of a number's page, relative to ``/numbers``; names the number by its label."""
+    parameters = {"account": number.account, "space": number.cust_space_id, "number": number.label}
+    return f"{routes.NUMBER[1:]}?{urlencode(parameters, errors='replace')}"
+
+
+def _is_in_trouble(account: AccountStatus) -> bool:
+    return not account.up or bool(account.refused_spaces)
+
+
+def _first_refused(account: AccountStatus) -> Sequence[tuple[str, Refused]]:
+    """The refused spaces that the page names, in the order of their IDs."""
+    return sorted(account.refused_spaces.items(), key=lambda found: found[0])[:_MAX_REFUSED_SPACES]
+
+
+def _with_chosen(choices: Sequence[str], chosen: str) -> Sequence[str]:
+    """What a filter offers, and what it is set to: the form must not change what was asked."""
+    return choices if not chosen or chosen in choices else [*choices, chosen]
+
+
+@functools.cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - 50 ms that no scrape should wait for
+
+    environment = Environment(
+        loader=PackageLoader("exporter.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters |= {
+        "iso": formatting.iso,
+        "utc": formatting.utc,
+        "near": formatting.utc_near,
+        "span": formatting.span,
+        "look": formatting.look,
+    }
+    environment.globals |= {"address": number_address, "infinity": math.inf}
+    return environment
+
+
+@functools.cache
+def _style() -> str:
+    return resources.files("exporter.web").joinpath("templates", "style.css").read_text(encoding="utf-8")
+
+
+@functools.cache
+def _security_headers(style: str) -> Mapping[str, str]:
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+    return {
+        "Content-Security-Policy": policy,
+        "Referrer-Policy": "no-referrer",
+        "X-Frame-Options": "DENY",
+    }
