@@ -28,9 +28,9 @@ import throttled
 from benchmarks.harness import Options, Progress, Result, Table, Target
 from benchmarks.processes import Child
 from exporter.metrics.catalogue import Counters
-from exporter.model import Answer, PhoneNumber, Slot, SystemClock
+from exporter.model import Answer, PhoneNumber, Slot, SystemClock, pace_qps
 from exporter.polling import AccountPoller
-from exporter.polling.budget import Budget, pace_qps
+from exporter.polling.budget import Budget
 from exporter.polling.workers import Workers
 from exporter.simulator.window import busiest_second
 from exporter.state.store import State

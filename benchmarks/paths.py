@@ -29,7 +29,8 @@ import pyrate_limiter
 from benchmarks.harness import Options, Progress, Result, Table, Target
 from benchmarks.processes import exporter
 from benchmarks.virtual import Admit, Pacer, Path, Sent, best_fixed_pace, send, sliding_second
-from exporter.polling.budget import Budget, pace_qps
+from exporter.model import pace_qps
+from exporter.polling.budget import Budget
 from exporter.simulator import Simulator, World
 from exporter.simulator.configfile import write
 from exporter.simulator.scenarios import SCENARIOS

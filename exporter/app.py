@@ -31,7 +31,7 @@ from exporter.metrics.collector import CamsCollector, ReloadStatus
 from exporter.metrics.exposition import Exposition
 from exporter.model import AccountStatus, Clock, NumberKey
 from exporter.polling import AccountPoller
-from exporter.polling.budget import Budget
+from exporter.polling.budget import MAX_GUARD_SECONDS, Budget
 from exporter.polling.in_flight import max_in_flight
 from exporter.polling.workers import Workers
 from exporter.state.storage import Storage
@@ -191,7 +191,14 @@ class App:
     def _restored(self, path: Path | None) -> Storage | None:
         if path is None:
             return None
-        kept = Storage(path, self._state, self._clock, guards=self._guards, learn=self._learn)
+        kept = Storage(
+            path,
+            self._state,
+            self._clock,
+            guards=self._guards,
+            learn=self._learn,
+            max_guard_seconds=MAX_GUARD_SECONDS,
+        )
         kept.open()
         return kept
 

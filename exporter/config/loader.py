@@ -33,8 +33,7 @@ from exporter.config.settings import (
 from exporter.config.strict_yaml import KeyPath, Section, one_of, show
 from exporter.config.strict_yaml import load as load_yaml
 from exporter.errors import ConfigError
-from exporter.model import PhoneNumber
-from exporter.polling.budget import QUOTA_SHARE, pace_qps
+from exporter.model import QUOTA_SHARE, PhoneNumber, pace_qps
 
 CONFIG_KEYS = (
     "scrape_interval",

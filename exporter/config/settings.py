@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.model import PhoneNumber
-from exporter.polling.budget import pace_qps
+from exporter.model import PhoneNumber, pace_qps
 
 DEFAULT_SCRAPE_INTERVAL_SECONDS = 60.0
 DEFAULT_QPS = 5.0

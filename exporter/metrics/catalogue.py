@@ -200,9 +200,6 @@ CATALOGUE: tuple[Metric, ...] = (
 )
 """Every metric of ours, in the order of the exposition; `process_*` and `python_info` are prometheus_client's own."""
 
-RESERVED_LABELS = frozenset(label for metric in CATALOGUE for label in metric.labels) | {"le"}
-"""Label names that the configuration's own `labels` may not take."""
-
 
 class _Count:
     """One counter's series and where it stands."""

@@ -19,8 +19,8 @@ from exporter.cams.error_codes import INTERNAL_ERROR
 from exporter.errors import ApiError, Kind, Stopped
 from exporter.logs import fields
 from exporter.metrics.catalogue import Counters
-from exporter.model import AccountStatus, Answer, Clock, NumberKey, PhoneNumber, Slot, Wait
-from exporter.polling.budget import Budget, pace_qps
+from exporter.model import AccountStatus, Answer, Clock, NumberKey, PhoneNumber, Slot, Wait, pace_qps
+from exporter.polling.budget import Budget
 from exporter.polling.circuit_breaker import Breaker, Refusal
 from exporter.polling.gate import Gate
 from exporter.polling.in_flight import HAND_OUT_SECONDS, Places

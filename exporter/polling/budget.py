@@ -15,13 +15,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-QUOTA_SHARE = 0.98
-"""The pace stays at or below this share of the quota: 10 gaps of 9.8/s last 1.02 s, 20 ms more than the second in which
-the server must not see an eleventh: half for leaving late (`LATE_SECONDS`), half for jitter on the path."""
-
-QPS_SHARE = 0.998
-"""The pace stays at or below this share of `qps`: a clock's rounding or a quick wake-up never squeezes one request too
-many into a second."""
+from exporter.model import QPS_SHARE, QUOTA_SHARE
 
 LATE_SECONDS = 0.01
 """A request that left by more than this after its slot was late: what follows is counted from when it left."""
@@ -71,11 +65,6 @@ DEFAULT_PAUSE_SECONDS = 1.0
 """The pause where a throttling answer asks for none: the documented limit counts per second."""
 
 MAX_PAUSE_SECONDS = 60.0
-
-
-def pace_qps(qps: float, quota: float) -> float:
-    """Requests per second at which a budget of `qps` under an account limit of `quota` is really spent."""
-    return min(qps * QPS_SHARE, quota * QUOTA_SHARE)
 
 
 class Budget:

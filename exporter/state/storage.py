@@ -28,7 +28,6 @@ from pathlib import Path
 from exporter.cams.answers import MAX_TEXT, Redaction
 from exporter.logs import fields
 from exporter.model import KNOWN_STATUSES, Clock, NumberKey, PhoneNumber
-from exporter.polling.budget import MAX_GUARD_SECONDS
 from exporter.state.folder import Folder
 from exporter.state.store import MAX_EXTRA_STATUSES, NumberState, Remembered, State
 from exporter.threads import begin, start_daemon
@@ -109,7 +108,7 @@ class _Harmed(Exception):  # noqa: N818 - a state of the store, not of this prog
 class Storage:
     """The store in `folder`, which is made if need be; its files are closed to others.
 
-    `guards` tells the guards to be saved; `learn` takes over those that were.
+    `guards` tells the guards to be saved; `learn` takes over those that were, up to `max_guard_seconds`.
     """
 
     def __init__(
@@ -120,11 +119,13 @@ class Storage:
         *,
         guards: Callable[[], Guards] = dict,
         learn: Callable[[Guards], None] = lambda _: None,
+        max_guard_seconds: float = math.inf,
         busy_seconds: float = BUSY_SECONDS,
     ) -> None:
         self._busy_seconds = busy_seconds
         self._guards = guards
         self._learn = learn
+        self._max_guard_seconds = max_guard_seconds
         self._state = state
         self._clock = clock
         self._folder = Folder(folder)
@@ -248,7 +249,7 @@ class Storage:
             try:
                 with self._connected() as store:
                     remembered = _rows(store, numbers)
-                    guards = _stored_guards(store, self._guards().keys())
+                    guards = _stored_guards(store, self._guards().keys(), self._max_guard_seconds)
             except _Harmed as error:
                 self._set_aside(error)
         restored = self._state.restore(remembered)
@@ -382,12 +383,12 @@ def _rows(store: sqlite3.Connection, numbers: Mapping[NumberKey, PhoneNumber]) -
     return found
 
 
-def _stored_guards(store: sqlite3.Connection, accounts: Collection[str]) -> Guards:
+def _stored_guards(store: sqlite3.Connection, accounts: Collection[str], max_seconds: float) -> Guards:
     """What is stored of `accounts`, but for what no account ever learns."""
     return {
         account: seconds
         for account, seconds in store.execute("SELECT account, seconds FROM guards")
-        if account in accounts and isinstance(seconds, float) and 0 < seconds <= MAX_GUARD_SECONDS
+        if account in accounts and isinstance(seconds, float) and 0 < seconds <= max_seconds
     }
 
 

@@ -80,7 +80,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     files = (path.relative_to(ROOT) for path in (ROOT / "exporter").rglob("*") if path.is_file())
     written = {str(path) for path in files if "__pycache__" not in path.parts}
     assert held == written
-    assert {"exporter/py.typed", "exporter/web/templates/landing.html"} <= held
+    assert {"exporter/py.typed", "exporter/web/ui/templates/landing.html"} <= held
 
 
 def test_the_metadata_is_what_an_index_and_a_lawyer_ask_for(wheel: Path) -> None:

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from exporter.errors import ApiError, Kind
 from exporter.metrics.catalogue import Counters
-from exporter.model import Answer, PhoneNumber, Slot
+from exporter.model import Answer, PhoneNumber, Slot, pace_qps
 from exporter.polling import AccountPoller
-from exporter.polling.budget import LATE_SECONDS, Budget, pace_qps
+from exporter.polling.budget import LATE_SECONDS, Budget
 from exporter.state.store import State
 from tests.support.numbers import numbers
 from tests.support.played import Keyed

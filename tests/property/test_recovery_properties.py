@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from exporter.errors import ApiError, Kind
-from exporter.model import NumberKey, PhoneNumber
-from exporter.polling.budget import pace_qps
+from exporter.model import NumberKey, PhoneNumber, pace_qps
 from tests.support.numbers import numbers
 from tests.support.played import FORBIDDEN, NO_CREDENTIAL, QUOTA, UNREACHABLE, Played
 

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import ApiError
-from exporter.model import NumberKey, PhoneNumber
-from exporter.polling.budget import pace_qps
+from exporter.model import NumberKey, PhoneNumber, pace_qps
 from exporter.polling.circuit_breaker import MIN_PROBE_SECONDS, PROBE_SHARE
 from tests.support.numbers import number
 from tests.support.played import FORBIDDEN, QUOTA, REVOKED, Played

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks.virtual import Admit, Path, fixed_second, send, sliding_second, token_bucket
+from exporter.model import pace_qps
 from exporter.polling.budget import (
     DOUBT_SECONDS,
     FORGET_SECONDS,
@@ -17,7 +18,6 @@ from exporter.polling.budget import (
     MAX_WIDENING_SECONDS,
     WIDENING_SECONDS,
     Budget,
-    pace_qps,
 )
 
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from benchmarks.virtual import Admit, Path, best_fixed_pace, fixed_second, send, sliding_second, token_bucket
-from exporter.polling.budget import Budget, pace_qps
+from exporter.model import pace_qps
+from exporter.polling.budget import Budget
 
 QPS = QUOTA = 10
 SECONDS = 1800.0

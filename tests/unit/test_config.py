@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from exporter.config import load, read
-from exporter.polling.budget import pace_qps
+from exporter.model import pace_qps
 from tests.support.configs import ACCOUNT, ANOTHER, NUMBER, loaded, written
 
 

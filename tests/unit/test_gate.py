@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from exporter.errors import Stopped
-from exporter.polling.budget import LATE_SECONDS, Budget, pace_qps
+from exporter.model import pace_qps
+from exporter.polling.budget import LATE_SECONDS, Budget
 from exporter.polling.gate import Gate
 from tests.support.virtualtime import VirtualTime
 

@@ -74,7 +74,10 @@ def test_writing_in_place_leaves_nothing_of_a_longer_file(tmp_path: Path) -> Non
 def test_a_full_file_system_is_said_before_anything_is_asked(tmp_path: Path) -> None:
     """A limit on the size of files stands for the disk's: what was there before stays whole."""
     (tmp_path / "cams.prom").write_text("old")
-    script = "from pathlib import Path; from exporter.cli.once import checked_output; checked_output(Path({!r}), bytes(50_000))"
+    script = (
+        "from pathlib import Path; from exporter.cli.once import checked_output; "
+        "checked_output(Path({!r}), bytes(50_000))"
+    )
     command = ["prlimit", "--fsize=20000", sys.executable, "-c", script.format(str(tmp_path / "cams.prom"))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert "cannot be written: file too large" in done.stderr

@@ -13,9 +13,9 @@ import pytest
 
 from exporter.errors import ApiError, Kind
 from exporter.metrics.catalogue import Counters
-from exporter.model import OPERATION, Answer, PhoneNumber, Refused, Slot
+from exporter.model import OPERATION, Answer, PhoneNumber, Refused, Slot, pace_qps
 from exporter.polling import MAX_KEYS_LOCKED, AccountPoller
-from exporter.polling.budget import Budget, pace_qps
+from exporter.polling.budget import Budget
 from exporter.polling.in_flight import HAND_OUT_SECONDS, MAX_POLLS_UNDER_WAY, Places, connect_ahead, max_in_flight
 from exporter.polling.workers import Job, Workers
 from exporter.state.store import NumberState, State

@@ -642,7 +642,7 @@ def test_a_number_that_is_shown_masked_is_not_restored_in_full(tmp_path: Path) -
 def guarded(folder: Path, guards: Mapping[str, float], learnt: dict[str, float]) -> Storage:
     """A store that keeps `guards` and gives those that it kept to `learnt`."""
     made = State(FakeClock())
-    return Storage(folder, made, FakeClock(), guards=lambda: guards, learn=learnt.update)
+    return Storage(folder, made, FakeClock(), guards=lambda: guards, learn=learnt.update, max_guard_seconds=0.35)
 
 
 def test_what_accounts_learnt_about_their_paths_is_kept(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from exporter.errors import ConfigError
 from exporter.web.security.config import RateLimit, WebConfig, load_web_config
-from exporter.web.security.fields import go_duration
+from exporter.web.security.values import go_duration
 from tests.support.pki import server_files
 
 VALID = Path(__file__).parents[1] / "data" / "webconfig" / "valid"

@@ -18,9 +18,9 @@ from exporter.logs import fields
 from exporter.metrics.exposition import Format
 from exporter.web.connections.slow_clients import Unread
 from exporter.web.handlers.negotiation import accepts_gzip, negotiate_format
-from exporter.web.handlers.sharing import Shared
 from exporter.web.responses import Pieces, Send, answer, plain
 from exporter.web.security.sources import network_of
+from exporter.web.sharing import Shared
 from exporter.web.worker_thread import Offload
 
 logger = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from functools import partial
 
-from exporter.web.handlers.sharing import Shared
+from exporter.web.sharing import Shared
 from exporter.web.worker_thread import Offload
 
 CHALLENGE = 'Basic realm="cams_exporter", charset="UTF-8"'

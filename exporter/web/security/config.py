@@ -17,10 +17,10 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from exporter.web.security.fields import go_duration, is_empty, value_of
+from exporter.config.strict_yaml import Section, is_word, load, show
 from exporter.web.security.tls import KEYS as TLS_KEYS
 from exporter.web.security.tls import TlsServer, read_tls
-from exporter.config.strict_yaml import Section, is_word, load, show
+from exporter.web.security.values import go_duration, is_empty, value_of
 
 KEYS = ("tls_server_config", "http_server_config", "basic_auth_users", "rate_limit")
 MAX_BYTES = 1024 * 1024

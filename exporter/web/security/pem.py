@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from exporter.config.strict_yaml import Document, Section, named, read_named
-from exporter.web.security.fields import value_of
+from exporter.web.security.values import value_of
 
 MAX_PEM_BYTES = 4 * 1024 * 1024
 """A bundle of all public authorities has a quarter of a megabyte."""

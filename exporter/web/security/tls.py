@@ -15,10 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exporter.web.security.fields import is_empty, known, strings
+from exporter.config.strict_yaml import Section
 from exporter.web.security.pem import as_file, certificates, given, material
 from exporter.web.security.tls_names import CURVES, OLD_VERSIONS, TLS12_SUITES, TLS13_SUITES, VERSIONS
-from exporter.config.strict_yaml import Section
+from exporter.web.security.values import is_empty, known, strings
 
 KEYS = (
     "cert",

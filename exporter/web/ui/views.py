@@ -174,7 +174,7 @@ def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - 50 ms that no scrape should wait for
 
     environment = Environment(
-        loader=PackageLoader("exporter.web"),
+        loader=PackageLoader("exporter.web.ui"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -194,7 +194,7 @@ def _environment() -> Environment:
 
 @functools.cache
 def _style() -> str:
-    return resources.files("exporter.web").joinpath("templates", "style.css").read_text(encoding="utf-8")
+    return resources.files("exporter.web.ui").joinpath("templates", "style.css").read_text(encoding="utf-8")
 
 
 @functools.cache
