@@ -6,7 +6,7 @@ every number has all its series.  Then, interleaved, each is scraped while it is
 the exporter is scraped ten times a second (50,000 numbers: four times) while it polls at 100/s and at 1,000/s.  CPU
 is that of the whole process by the kernel's clock; under polling, what the same time without scrapes costs is taken
 off.  Latency is what the scraper sees, up to the last byte.  A last table is the worst case: a scrape after 10 s
-without one at 1,000 polls/s, so that each of 10,000 numbers has to be spelled anew.
+without one at 1,000 polls/s, so that each of 10,000 numbers has to be formatted anew.
 """
 
 from __future__ import annotations

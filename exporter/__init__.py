@@ -3,12 +3,18 @@
 The data path, from the API to the scrape::
 
     config.yml -> config.Config -> app.App
-                                    |  one poller.AccountPoller per Alibaba Cloud account
-    poll:   schedule (which number) -> budget (when) -> cams.client (ask) -> state (last answer, history)
-    scrape: web.server -> exposition <- collector (a snapshot of state, the counters of metrics)
-    page:   web.server -> web.frontend <- the same snapshot
+                                    |  one polling.AccountPoller per Alibaba Cloud account
+    poll:   polling.schedule (which number) -> polling.gate (when) -> cams.client (ask) -> polling.recorder
+                                    |  the last answer and the counts
+                                  state.store, metrics.catalogue
+                                    |  one snapshot
+    scrape: web.server -> web.handlers.metrics -> metrics.exposition
+    page:   web.server -> web.handlers.pages   -> web.ui
 
 A scrape never touches the API; a poll never waits for a scrape.
+
+A folder is one idea, and its `__init__` says it.  Imports run one way: `cli`, `app`, `web` and `polling`, `metrics`,
+`state`, `cams`, `config`, then the modules beside `app` that know nothing of the others.
 """
 
 __version__ = "0.1.0"

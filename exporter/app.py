@@ -105,7 +105,7 @@ class App:
         with self._reloading:
             self._started = True
             memory.tune()
-            memory.spare_what_stays()
+            memory.freeze_gc()
             return self._start_pollers()
 
     def stop(self) -> None:
@@ -162,9 +162,9 @@ class App:
         return advice(code)
 
     def unhealthy(self) -> tuple[str, ...]:
-        """The loops that do not beat, in words; empty when all do."""
+        """The loops without a heartbeat, in words; empty when all have one."""
         loops = [
-            (f"the poller of account {name}", account.poller.seconds_without_beat(), polling.DEAD_SECONDS)
+            (f"the poller of account {name}", account.poller.seconds_without_heartbeat(), polling.DEAD_SECONDS)
             for name, account in list(self._accounts.items())
         ]
         return tuple(f"{name} has not moved for {silent:.0f} s" for name, silent, limit in loops if silent > limit)
@@ -230,7 +230,7 @@ class App:
         self._forget_budgets()
         if self._started and not self._stopped:
             self._start_pollers()
-            memory.spare_what_stays()
+            memory.freeze_gc()
 
     def _start_pollers(self) -> tuple[str, ...]:
         """Start those that do not run yet; one that cannot be is said here, by its health, and returned."""

@@ -42,7 +42,7 @@ class Stopped(ExporterError):  # noqa: N818 - an event, not a fault: the poll wa
 
 
 class Kind(StrEnum):
-    """What an API error is about, hence who can mend it and what the poller does."""
+    """What an API error is about, hence who can fix it and what the poller does."""
 
     ACCOUNT = "account"
     """Key, subscription or clock: every number of the account is refused alike."""

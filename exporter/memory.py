@@ -33,7 +33,7 @@ def tune() -> None:
         mallopt(_M_MMAP_THRESHOLD, MMAP_BYTES)
 
 
-def spare_what_stays() -> None:
+def freeze_gc() -> None:
     """Take what is there now out of the collector's sight.
 
     It lives as long as the configuration does, and looking for garbage in 10,000 numbers stops every thread for 100 ms

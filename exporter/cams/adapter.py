@@ -174,7 +174,7 @@ class Transport:
                 if not self._idle:
                     return None
                 idle = self._idle.pop()
-            if not _is_stale(idle, now) and (self._is_trusted(idle, now) or idle.connection.is_quiet()):
+            if not _is_stale(idle, now) and (self._is_trusted(idle, now) or idle.connection.is_reusable()):
                 return idle.connection
             idle.connection.close()
 

@@ -129,7 +129,7 @@ class _Bounded(socket.socket):
         while rest:
             rest = rest[self._within_time(super().send, select.POLLOUT, rest, flags) :]
 
-    def is_quiet(self) -> bool:
+    def is_reusable(self) -> bool:
         """Whether the connection is open and nothing unasked has arrived: fit for a request.
 
         What a poll shows is not the last word: right after a handshake TLS itself has something to read (session

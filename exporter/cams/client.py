@@ -161,7 +161,7 @@ class Client:
                 except BaseException:
                     self._transport.release(connection)
                     raise
-                if connection.is_quiet():
+                if connection.is_reusable():
                     return self._sent_now(number, connection, attempt)
         connection.close()
         attempt.doing = "waiting for a slot"
@@ -223,6 +223,6 @@ class Client:
             return
         facts = fields(account=account, clock_behind_seconds=round(skew))
         if abs(skew) > SKEW_NEWS_SECONDS:
-            logger.warning("the API refused this machine's time: signing with the API's, mend the clock", extra=facts)
+            logger.warning("the API refused this machine's time: signing with the API's, fix the clock", extra=facts)
         else:
             logger.info("this machine's clock is right again", extra=facts)

@@ -1,6 +1,6 @@
 """Make one connection to the endpoint within an attempt's deadline: DNS, TCP, proxy tunnel, TLS.
 
-Keeps no connections (`transport` does) and sends no request.  Proxies and certificate authorities are settled once,
+Keeps no connections (`adapter` does) and sends no request.  Proxies and certificate authorities are settled once,
 when the endpoint is: an environment that changes later changes nothing.
 """
 

@@ -44,7 +44,7 @@ _PERMISSION = (
     "see to it that this cust_space_id belongs to the account and that no policy denies it."
 )
 _KEY_PAIR = "The AccessKey secret does not belong to the AccessKey ID, or is mistyped."
-_CLOCK = "The clock of this machine is wrong; the exporter corrects its signatures, but mend the clock (NTP)."
+_CLOCK = "The clock of this machine is wrong; the exporter corrects its signatures, but fix the clock (NTP)."
 _STS = "The STS token expired or belongs to another key; fresh credentials are fetched. See that its source works."
 _MISSING = "The API got a request without a parameter it needs: check phone_number and cust_space_id."
 

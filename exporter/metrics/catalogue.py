@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from exporter.metrics.text_format import Series, spelled_value
+from exporter.metrics.text_format import Series, format_value
 from exporter.model import OPERATION
 
 Sample = tuple[Series, float]
@@ -217,7 +217,7 @@ class _Durations:
     def __init__(self, account: str) -> None:
         labels = tuple(zip(DURATION.labels, (account, OPERATION), strict=True))
         bounds = (*LATENCY_BUCKETS, math.inf)
-        self._buckets = [Series(f"{DURATION.name}_bucket", (*labels, ("le", spelled_value(le)))) for le in bounds]
+        self._buckets = [Series(f"{DURATION.name}_bucket", (*labels, ("le", format_value(le)))) for le in bounds]
         self._count = Series(f"{DURATION.name}_count", labels)
         self._sum = Series(f"{DURATION.name}_sum", labels)
         self._counts = [0] * len(bounds)

@@ -1,6 +1,6 @@
 """A snapshot of the state, the accounts and the counters as metric families.
 
-The reference for the exposition: plain `prometheus_client`, in the catalogue's order.  `exposition` spells the families
+The reference for the exposition: plain `prometheus_client`, in the catalogue's order.  `exposition` writes the families
 about numbers by itself, faster, and is held to these by tests.  No I/O; never asks the API.
 """
 
@@ -71,7 +71,7 @@ class CamsCollector(Collector):
             yield _own_family(metric, samples)
 
     def _space_samples(self, accounts: Sequence[AccountStatus]) -> list[Sample]:
-        """Whether each space is let in.  There may be as many spaces as numbers: their series are spelled once."""
+        """Whether each space is let in.  There may be as many spaces as numbers: their series are written once."""
         old, self._spaces = self._spaces, {}
         samples: list[Sample] = []
         for account in accounts:

@@ -1,7 +1,7 @@
 """The exposition: the bytes of a scrape, in the format and encoding a client asked for.
 
 Equal, byte for byte, to what prometheus_client's `generate_latest` makes of the same families (`reference`), at a
-fraction of its cost.  What takes long to spell, labels and timestamps, is spelled when it changes and kept.  Of the
+fraction of its cost.  What takes long to format, labels and timestamps, is formatted when it changes and kept.  Of the
 lines themselves the compressed form is kept, for a thousand numbers at a time: a scrape, which Prometheus always asks
 for compressed, joins what did not change and compresses anew only what did.
 
@@ -26,7 +26,7 @@ from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Metric, Sample
 from exporter.metrics.collector import CamsCollector, info_labels
 from exporter.metrics.gzip_parts import Part, member, part
-from exporter.metrics.text_format import escaped, spelled_around, spelled_labels, spelled_value
+from exporter.metrics.text_format import escaped, format_around, format_labels, format_value
 from exporter.model import KNOWN_STATUSES, UNKNOWN, AccountStatus, PhoneNumber
 from exporter.state.store import NumberState, Snapshot
 
@@ -63,7 +63,7 @@ class Exposition:
         """
         with self._lock:
             snapshot, accounts = self.collector.view()
-            self._respell(snapshot)
+            self._rewrite(snapshot)
             if gzip and not names:
                 last = part(self._last(fmt, NO_NAMES))
                 return member([*self._number_parts(fmt), *self._own_parts(snapshot, accounts, fmt), last])
@@ -71,7 +71,7 @@ class Exposition:
             text = b"".join([piece.encode() for piece in pieces]) + self._last(fmt, names)
         return member([part(text)]) if gzip else text
 
-    def _respell(self, snapshot: Snapshot) -> None:
+    def _rewrite(self, snapshot: Snapshot) -> None:
         records, chunks = snapshot.numbers, self._chunks
         starts = range(0, len(records), CHUNK_NUMBERS)
         del chunks[len(starts) :]
@@ -145,7 +145,7 @@ class _Chunk:
         """Spell what changed since the last time; 10 ns for a record that is the same."""
         if records != self._records:
             self._records = records
-            self._respell(records, snapshot)
+            self._rewrite(records, snapshot)
         fresh_since = snapshot.fresh_since
         if not all(stale < fresh_since[account] <= fresh for account, (stale, fresh) in self._windows.items()):
             self._show(snapshot)
@@ -162,7 +162,7 @@ class _Chunk:
         _, lines = _NUMBER_LINES[index]
         return lines(self._rows)
 
-    def _respell(self, records: tuple[NumberState, ...], snapshot: Snapshot) -> None:
+    def _rewrite(self, records: tuple[NumberState, ...], snapshot: Snapshot) -> None:
         news = [(row, record) for row, record in zip(self._rows, records, strict=False) if row.record is not record]
         if len(self._rows) != len(records) or any(row.record.number != record.number for row, record in news):
             self._rows = [_Row(record) for record in records]
@@ -196,19 +196,19 @@ class _Chunk:
 def _pieces(account: str, cust_space_id: str, labels: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     """What numbers of the same space and labels have in common between the braces; what they have not comes between.
 
-    First what precedes the number where only its identity is spelled; then, of the info metric, what precedes the name,
+    First what precedes the number where only its identity is written; then, of the info metric, what precedes the name,
     the number and the ID, and what follows them.
     """
     blank = NumberState(PhoneNumber(account, cust_space_id, "", "", "", labels))
-    before_number, _ = spelled_around(blank.number.identity().items(), ("phone_number",))
-    return (before_number, *spelled_around(info_labels(blank).items(), ("name", "phone_number", "phone_number_id")))
+    before_number, _ = format_around(blank.number.identity().items(), ("phone_number",))
+    return (before_number, *format_around(info_labels(blank).items(), ("name", "phone_number", "phone_number_id")))
 
 
 class _Row:
-    """What of a number's lines takes long to spell, and the status to show, which its chunk looks after.
+    """What of a number's lines takes long to format, and the status to show, which its chunk looks after.
 
     `name`, `label` and `id` are escaped, which mostly leaves them the very strings that the record holds: all labels
-    spelled out would take three times the memory of the rest.
+    written out would take three times the memory of the rest.
     """
 
     __slots__ = ("id", "label", "name", "pieces", "record", "shown", "since", "success")
@@ -248,7 +248,7 @@ class _Row:
 
 
 def _instant(unix: float | None) -> str:
-    return "" if unix is None else spelled_value(unix)
+    return "" if unix is None else format_value(unix)
 
 
 def _status_lines(rows: Iterable[_Row]) -> str:
@@ -265,7 +265,7 @@ def _status_lines(rows: Iterable[_Row]) -> str:
 def _status_tails(current: str, extra: tuple[str, ...]) -> tuple[str, ...]:
     """What follows a number's labels on each of its lines; after an empty first, to be joined by what precedes."""
     statuses = (*KNOWN_STATUSES, *extra)
-    return ("", *(f",{spelled_labels([('status', status)])}}} {float(status == current)}\n" for status in statuses))
+    return ("", *(f",{format_labels([('status', status)])}}} {float(status == current)}\n" for status in statuses))
 
 
 def _info_lines(rows: Iterable[_Row]) -> str:

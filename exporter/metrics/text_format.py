@@ -1,4 +1,4 @@
-"""How the exposition formats spell series and values: the same in both, and byte for byte prometheus_client's way.
+"""How the exposition formats write series and values: the same in both, and byte for byte prometheus_client's way.
 
 Source: Prometheus documentation, "Exposition formats"; the OpenMetrics specification.
 """
@@ -16,27 +16,27 @@ Label = tuple[str, str]
 
 
 class Series:
-    """A sample's name and labels, spelled once: what is scraped again and again keeps its series."""
+    """A sample's name and labels, written once: what is scraped again and again keeps its series."""
 
     __slots__ = ("head", "labels", "name")
 
     def __init__(self, name: str, labels: Iterable[Label] = ()) -> None:
         self.name = name
         self.labels = tuple(labels)
-        self.head = f"{name}{{{spelled_labels(self.labels)}}} " if self.labels else f"{name} "
+        self.head = f"{name}{{{format_labels(self.labels)}}} " if self.labels else f"{name} "
 
     def line(self, value: float) -> str:
         """The line of a sample; `value` is a float."""
-        return f"{self.head}{value if 0.0 <= value < _PLAIN_BELOW else spelled_value(value)}\n"
+        return f"{self.head}{value if 0.0 <= value < _PLAIN_BELOW else format_value(value)}\n"
 
 
-def spelled_labels(labels: Iterable[Label]) -> str:
+def format_labels(labels: Iterable[Label]) -> str:
     """What stands between the braces, in the order of the names."""
     return ",".join([f'{name}="{escaped(value)}"' for name, value in sorted(labels)])
 
 
-def spelled_around(labels: Iterable[Label], gaps: Collection[str]) -> list[str]:
-    """`spelled_labels` cut at the values of the labels `gaps`: the pieces before, between and after them."""
+def format_around(labels: Iterable[Label], gaps: Collection[str]) -> list[str]:
+    """`format_labels` cut at the values of the labels `gaps`: the pieces before, between and after them."""
     pieces = []
     text = comma = ""
     for name, value in sorted(labels):
@@ -50,10 +50,10 @@ def spelled_around(labels: Iterable[Label], gaps: Collection[str]) -> list[str]:
     return [*pieces, text]
 
 
-def spelled_value(value: float) -> str:
+def format_value(value: float) -> str:
     """A sample's value."""
-    spelled: str = floatToGoString(value)  # type: ignore[no-untyped-call] # the library's
-    return spelled
+    text: str = floatToGoString(value)  # type: ignore[no-untyped-call] # the library's
+    return text
 
 
 def escaped(text: str) -> str:

@@ -1,8 +1,8 @@
-"""Polls accounts: schedule (which number) -> gate (when) -> client (ask) -> journal (what came of it).
+"""Polls accounts: schedule (which number) -> gate (when) -> client (ask) -> recorder (what came of it).
 
-`account` is the loop of one account and the way into this package.  `reaction` (what follows from a poll's end),
-`refusal`, `retries` and `bounds` are pure decisions; `loop` and `workers` are its threads.  `schedule` and `budget`,
-which the gate keeps, stand beside it.
+`account` polls one account, and is the way into this folder.  `budget`, `schedule`, `circuit_breaker`, `retries`,
+`in_flight` and `reaction` (what follows from a poll's end) are pure decisions: time is an argument there.  At the
+`gate` a poll waits for the budget; `loop` and `workers` are the threads.
 """
 
 from exporter.polling.account import DEAD_SECONDS, MAX_KEYS_LOCKED, AccountPoller, Fetcher

@@ -1,7 +1,8 @@
 """The loop that polls one account: schedule -> budget -> client -> state.
 
 One thread an account decides *what* is polled next and hands it to a worker; the worker's client connects and then
-passes the gate, which decides *when*.  What came of it goes to the journal, and back into schedule, budget and refusal.
+passes the gate, which decides *when*.  What came of it goes to the recorder, and back into schedule, budget and
+circuit breakers.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from exporter.logs import fields
 from exporter.metrics.catalogue import Counters
 from exporter.model import AccountStatus, Answer, Clock, NumberKey, PhoneNumber, Slot, Wait, pace_qps
 from exporter.polling.budget import Budget
-from exporter.polling.circuit_breaker import Breaker, Refusal
+from exporter.polling.circuit_breaker import CircuitBreaker, CircuitBreakers
 from exporter.polling.gate import Gate
-from exporter.polling.in_flight import HAND_OUT_SECONDS, Places
+from exporter.polling.in_flight import HAND_OUT_SECONDS, InFlight
 from exporter.polling.loop import Loop
 from exporter.polling.reaction import Reaction
-from exporter.polling.recorder import Journal
+from exporter.polling.recorder import Recorder
 from exporter.polling.schedule import Entry, Schedule
 from exporter.polling.workers import Workers
 from exporter.state.store import State
@@ -105,7 +106,7 @@ class AccountPoller:
     ) -> None:
         self.account = account
         self._client = client
-        self._journal = Journal(account, state, counters)
+        self._recorder = Recorder(account, state, counters)
         self._workers = workers
         self._clock = clock
         self._repeat = repeat
@@ -114,12 +115,12 @@ class AccountPoller:
         self._schedule = Schedule(account, repeat=repeat)
         self._budget = budget
         self._gate = Gate(budget, self._lock, clock, wait)
-        self._refusal = Refusal()
+        self._breakers = CircuitBreakers()
         self._numbers = 0
         self._interval = math.inf
-        self._places = Places()
+        self._in_flight = InFlight()
         self._reaction = Reaction(
-            self._schedule, budget, self._refusal, state.fresh_until if repeat else lambda _: math.inf, rng
+            self._schedule, budget, self._breakers, state.fresh_until if repeat else lambda _: math.inf, rng
         )
         self._credential = 0  # counts credentials, of all clients
         self._credential_changes = -1  # of the client, as last seen
@@ -149,10 +150,10 @@ class AccountPoller:
                 now=self._clock.monotonic(),
                 now_unix=self._clock.unix(),
             )
-            self._refusal.configure(self._schedule.keys)
+            self._breakers.configure(self._schedule.keys)
             self._numbers = len(numbers)
             self._interval = interval_seconds
-            self._places.configure(pace, timeout_seconds, accounts)
+            self._in_flight.configure(pace, timeout_seconds, accounts)
             if client is not None and client is not self._client:
                 self._client = client
                 self._credential += 1
@@ -220,10 +221,10 @@ class AccountPoller:
                 lag_seconds=self._schedule.lag_seconds(now),
                 budget_qps=self._budget.qps,
                 effective_qps=self._budget.effective_qps(now),
-                in_flight=self._places.in_flight,
-                refused=self._refusal.reason,
-                spaces=self._refusal.spaces,
-                refused_spaces=self._refusal.refused_spaces,
+                in_flight=self._in_flight.in_flight,
+                refused=self._breakers.reason,
+                spaces=self._breakers.spaces,
+                refused_spaces=self._breakers.refused_spaces,
                 guard_seconds=self._budget.guard_seconds(now),
             )
 
@@ -241,12 +242,12 @@ class AccountPoller:
     def unattempted(self) -> int:
         """How many numbers were not attempted yet; 0 while the account is refused, since waiting does not help then."""
         with self._lock:
-            return 0 if self._refusal.account.is_open else self._schedule.unattempted
+            return 0 if self._breakers.account.is_open else self._schedule.unattempted
 
-    def seconds_without_beat(self) -> float:
+    def seconds_without_heartbeat(self) -> float:
         """How long the loop has been silent."""
         with self._lock:
-            return self._loop.seconds_without_beat()
+            return self._loop.seconds_without_heartbeat()
 
     def seconds_failing(self) -> float:
         """For how long the loop has done nothing but fail."""
@@ -255,9 +256,9 @@ class AccountPoller:
     def finished(self) -> bool:
         """Whether every number had its poll, or the account is refused (`repeat=False`)."""
         with self._lock:
-            if self._places.under_way:
+            if self._in_flight.under_way:
                 return False
-            return self._refusal.account.is_open or self._schedule.next_at() == math.inf
+            return self._breakers.account.is_open or self._schedule.next_at() == math.inf
 
     def _next_at(self, now: float) -> float:
         """The instant at which the next poll may be handed out; infinity until something changes."""
@@ -267,26 +268,26 @@ class AccountPoller:
             return held_until
         if self._is_held:
             self._is_held, self._free_since = False, now
-        if self._places.crowded:
+        if self._in_flight.crowded:
             return math.inf
         pace = self._budget.pace(now)
-        slot_at = max(now, self._budget.ready_at(now)) + self._places.waiting / pace
+        slot_at = max(now, self._budget.ready_at(now)) + self._in_flight.waiting / pace
         return max(min(self._schedule.next_at(), self._probe_at(now)), slot_at - HAND_OUT_SECONDS)
 
     def _probe_at(self, now: float) -> float:
         """The instant of the next probe of what is refused."""
         if not self._repeat:
             return math.inf
-        return self._refusal.probe_at(self._interval, self._budget.pace(now))
+        return self._breakers.probe_at(self._interval, self._budget.pace(now))
 
     def _held_until(self, now: float) -> float | None:
         """When to look again where it is not the budget that keeps polls back; None where nothing else does."""
-        if self._stopped or self._places.full:
+        if self._stopped or self._in_flight.full:
             return math.inf
         if not self._client.ready():
             return now + NOT_READY_SECONDS
-        if self._refusal.account.is_open:
-            return math.inf if self._places.under_way else self._probe_at(now)
+        if self._breakers.account.is_open:
+            return math.inf if self._in_flight.under_way else self._probe_at(now)
         return None
 
     def _take(self, now: float) -> _Poll | None:
@@ -296,13 +297,13 @@ class AccountPoller:
         return None if entry is None else self._handed_out(entry, max(entry.wanted_at, self._free_since))
 
     def _take_probe(self, now: float) -> _Poll | None:
-        key = self._refusal.probe(now, self._interval, lambda each: self._schedule.is_free(each, now))
+        key = self._breakers.probe(now, self._interval, lambda each: self._schedule.is_free(each, now))
         if key is None:
             return None
         return self._handed_out(self._schedule.take_early(key, now), now, is_probe=True)
 
     def _handed_out(self, entry: Entry, wanted_at: float, *, is_probe: bool = False) -> _Poll:
-        self._places.taken()
+        self._in_flight.taken()
         return _Poll(entry, self._client, self._credential, is_probe, wanted_at)
 
     def _work(self, first: _Poll) -> None:
@@ -341,13 +342,13 @@ class AccountPoller:
         if not poll.waits:
             with self._lock:
                 poll.waits = True
-                self._places.came_back()
+                self._in_flight.came_back()
         return self._gate.slot(lambda: self._may_go(poll), lambda now: self._passed(poll, now))
 
     def _passed(self, poll: _Poll, now: float) -> None:
-        self._journal.waited(now - poll.wanted_at)
+        self._recorder.waited(now - poll.wanted_at)
         poll.wanted_at, poll.passed_at, poll.waits = now, now, False
-        if self._places.passed():
+        if self._in_flight.passed():
             self._loop.nudge()
 
     def _may_go(self, poll: _Poll) -> bool:
@@ -356,24 +357,24 @@ class AccountPoller:
             return False
         if poll.is_probe:
             return True
-        return not self._refusal.account.is_open and not self._refusal.is_held(poll.entry.number.key)
+        return not self._breakers.account.is_open and not self._breakers.is_held(poll.entry.number.key)
 
     def _ended(self, poll: _Poll, outcome: Answer | ApiError | None) -> None:
         """Record what became of a poll, and react to it; None for one that did not go, which is still due."""
         if self._stopped:  # the client was closed under it: that says nothing about the API
             outcome = None
-        changed: list[Breaker] = []
+        changed: list[CircuitBreaker] = []
         try:
             if outcome is not None:
-                self._journal.ended(poll.entry.number, outcome, is_retry=poll.entry.retries > 0)
+                self._recorder.ended(poll.entry.number, outcome, is_retry=poll.entry.retries > 0)
         finally:
             with self._lock:
-                self._places.ended(passed=not poll.waits)
+                self._in_flight.ended(passed=not poll.waits)
                 now = self._clock.monotonic()
                 if outcome is None:
                     self._schedule.put_back(poll.entry, now)
                     if poll.is_probe:
-                        self._refusal.probe_again(poll.entry.number.key)
+                        self._breakers.probe_again(poll.entry.number.key)
                 else:
                     changed = self._reaction.ended(
                         poll.entry,
@@ -387,4 +388,4 @@ class AccountPoller:
         if isinstance(outcome, ApiError) and outcome.kind is Kind.ACCOUNT:
             poll.client.renew_credentials()
         for breaker in changed:
-            self._journal.changed(breaker.space, breaker.reason)
+            self._recorder.changed(breaker.space, breaker.reason)

@@ -32,7 +32,7 @@ PROBE_SHARE = 0.1
 """Share of the budget that the probes of all refused spaces take at most."""
 
 
-class Breaker:
+class CircuitBreaker:
     """The circuit breaker of one scope: a space, or the account where `space` is None.
 
     Open while the scope is refused; it is then asked by probes, the numbers of `turn` one after the other.  Instants
@@ -94,18 +94,19 @@ class Breaker:
         return found
 
 
-class Refusal:
+class CircuitBreakers:
     """The standing of one account and its spaces.  Not thread-safe: its poller holds the lock."""
 
     def __init__(self) -> None:
-        self.account = Breaker()
+        self.account = CircuitBreaker()
         self.spaces: tuple[str, ...] = ()
         """The account's spaces."""
         self._keys: KeysView[NumberKey] = {}.keys()
         self._counts: Counter[str] = Counter()  # numbers, by space
-        self._forbidden: dict[str, Breaker] = {}  # spaces of which a number is
-        self._open: dict[str, Breaker] = {}  # refused spaces, the one that was probed longest ago first
-        self._again: dict[str, Breaker] = {}  # those whose last probe said nothing: their next may come before others'
+        self._forbidden: dict[str, CircuitBreaker] = {}  # spaces of which a number is
+        self._open: dict[str, CircuitBreaker] = {}  # refused spaces, the one that was probed longest ago first
+        self._again: dict[str, CircuitBreaker] = {}
+        """Spaces whose last probe said nothing: their next one may come before others'."""
         self._errors_in_a_row = 0
         self._last_success: NumberKey | None = None
         self._last_forbidden: Refused | None = None
@@ -137,7 +138,7 @@ class Refusal:
             return self.account.reason or self._last_forbidden
         return self.account.reason
 
-    def heard(self, key: NumberKey, error: ApiError | None, now: float) -> list[Breaker]:
+    def heard(self, key: NumberKey, error: ApiError | None, now: float) -> list[CircuitBreaker]:
         """The API answered about a number, by a status where `error` is None; returns the breakers that changed."""
         changed = []
         if error is None:
@@ -197,12 +198,12 @@ class Refusal:
         """The refused space that is probed next; there is one."""
         return min((next(iter(self._open)), *self._again), key=lambda name: self._open[name].probe_at(interval_seconds))
 
-    def _accepted(self) -> Breaker | None:
+    def _accepted(self) -> CircuitBreaker | None:
         """The key was accepted."""
         self._errors_in_a_row = 0
         return self.account if self.account.restore() else None
 
-    def _rejected(self, key: NumberKey, error: ApiError, now: float) -> Breaker | None:
+    def _rejected(self, key: NumberKey, error: ApiError, now: float) -> CircuitBreaker | None:
         """An error of the account."""
         self._errors_in_a_row += 1
         is_certain = self._errors_in_a_row >= ERRORS_TO_REFUSE or not error.sent  # there is no credential to send with
@@ -213,7 +214,7 @@ class Refusal:
             self.account.turn.move_to_end(self._last_success, last=False)
         return self.account
 
-    def _permitted(self, key: NumberKey) -> Breaker | None:
+    def _permitted(self, key: NumberKey) -> CircuitBreaker | None:
         """The account may ask about the number."""
         name = key.cust_space_id
         space = self._forbidden.get(name)
@@ -226,10 +227,10 @@ class Refusal:
         self._again.pop(name, None)
         return space if space.restore() else None
 
-    def _is_forbidden(self, key: NumberKey, error: ApiError, now: float) -> Breaker | None:
+    def _is_forbidden(self, key: NumberKey, error: ApiError, now: float) -> CircuitBreaker | None:
         """The account may not ask about the number."""
         name = key.cust_space_id
-        space = self._forbidden.setdefault(name, Breaker(name))
+        space = self._forbidden.setdefault(name, CircuitBreaker(name))
         space.turn.setdefault(key)
         self._last_forbidden = reason = _why(key, error)
         if (not space.is_open and len(space.turn) < self._counts[name]) or not space.refuse(reason, now):

@@ -35,7 +35,7 @@ def max_in_flight(pace: float, timeout_seconds: float, accounts: int) -> int:
     return min(needed, max(MIN_SHARE, MAX_POLLS_UNDER_WAY // max(1, accounts)))
 
 
-class Places:
+class InFlight:
     """The polls of one account that are under way, and the room for more.  Not thread-safe: its poller holds the lock.
 
     A poll waits until it has passed the gate; after that it is in flight.

@@ -11,8 +11,8 @@ from exporter.model import Clock, Wait
 
 logger = logging.getLogger(__name__)
 
-BEAT_SECONDS = 5.0
-"""The step is called at least this often, so that a missing beat means a dead loop."""
+HEARTBEAT_SECONDS = 5.0
+"""The step is called at least this often, so that a missing heartbeat means a dead loop."""
 
 ERROR_SECONDS = 1.0
 """How long a step that failed is left alone."""
@@ -40,7 +40,7 @@ class Loop:
         self._wakes = threading.Condition(lock)
         self._nudged = False  # something changed while the loop was not waiting
         self._stopped = False
-        self._beat_at = clock.monotonic()
+        self._heartbeat_at = clock.monotonic()
         self._failing_since: float | None = None
         self._thread = threading.Thread(target=self.run, name=name, daemon=True)
 
@@ -66,11 +66,11 @@ class Loop:
     def begin(self, now: float) -> None:
         """A step begins: it sees all that was changed so far.  The lock is held."""
         self._nudged = False
-        self._beat_at = now
+        self._heartbeat_at = now
 
-    def seconds_without_beat(self) -> float:
+    def seconds_without_heartbeat(self) -> float:
         """How long no step has begun.  The lock is held."""
-        return self._clock.monotonic() - self._beat_at
+        return self._clock.monotonic() - self._heartbeat_at
 
     def seconds_failing(self) -> float:
         """For how long every step has failed; 0 while they do not."""
@@ -93,6 +93,6 @@ class Loop:
             with self._lock:
                 if self._stopped:
                     return
-                wait = min(at - self._clock.monotonic(), BEAT_SECONDS)
+                wait = min(at - self._clock.monotonic(), HEARTBEAT_SECONDS)
                 if wait > 0 and not self._nudged:
                     self._wait(self._wakes, wait)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from exporter.errors import ApiError, Kind
 from exporter.model import NumberKey
 from exporter.polling.budget import MAX_PAUSE_SECONDS, Budget
-from exporter.polling.circuit_breaker import Breaker, Refusal
+from exporter.polling.circuit_breaker import CircuitBreaker, CircuitBreakers
 from exporter.polling.retries import retry_at
 from exporter.polling.schedule import Entry, Schedule
 
@@ -22,7 +22,7 @@ _DEFINITE = frozenset({Kind.NUMBER, Kind.PERMISSION})
 _SAYS_NOTHING = frozenset({Kind.THROTTLE, Kind.TRANSIENT})
 """Errors that tell nothing of whether the API lets the account in."""
 
-_OWED = frozenset({Kind.ACCOUNT, Kind.PERMISSION})
+_REFUSED = frozenset({Kind.ACCOUNT, Kind.PERMISSION})
 """After these another credential may bring a status."""
 
 
@@ -36,52 +36,52 @@ class Reaction:
         self,
         schedule: Schedule,
         budget: Budget,
-        refusal: Refusal,
+        breakers: CircuitBreakers,
         fresh_until: Callable[[NumberKey], float],
         rng: random.Random,
     ) -> None:
         self._schedule = schedule
         self._budget = budget
-        self._refusal = refusal
+        self._breakers = breakers
         self._fresh_until = fresh_until
         self._rng = rng
 
     def ended(
         self, entry: Entry, error: ApiError | None, *, asked_at: float, is_current: bool, is_probe: bool, now: float
-    ) -> list[Breaker]:
+    ) -> list[CircuitBreaker]:
         """A poll of `entry`, whose request left at `asked_at`, brought a status or an error.
 
         `is_current` is False where another credential is in use by now: the answer then says nothing of the account and
         its spaces.  Returns the breakers that changed.
         """
         key = entry.number.key
-        changed: list[Breaker] = []
+        changed: list[CircuitBreaker] = []
         if error is not None and error.cured:
-            self._refusal.probe_soon()
+            self._breakers.probe_soon()
         elif entry.scheduled and is_current:
-            changed = self._refusal.heard(key, error, now)
+            changed = self._breakers.heard(key, error, now)
         if is_probe and error is not None and error.kind in _SAYS_NOTHING:
-            self._refusal.probe_again(key)
+            self._breakers.probe_again(key)
         entry.failures = 0 if error is None or error.kind in _DEFINITE else entry.failures + 1
-        is_held = entry.scheduled and self._refusal.is_held(key)
-        is_refused = is_held or self._refusal.account.is_open  # what says nothing is then not retried by the number
-        is_owed = error is not None and error.kind in (_OWED | _SAYS_NOTHING if is_refused else _OWED)
+        is_held = entry.scheduled and self._breakers.is_held(key)
+        scope_is_refused = is_held or self._breakers.account.is_open  # the number then does not retry what says nothing
+        is_refused = error is not None and error.kind in (_REFUSED | _SAYS_NOTHING if scope_is_refused else _REFUSED)
         retry = None if error is None or is_held else self._retry_at(entry, error, asked_at, now)
         not_before = -math.inf if error is None else self._pause(error, asked_at, now)
-        self._schedule.done(entry, retry, owed=is_owed, held=is_held, not_before=not_before)
+        self._schedule.done(entry, retry, refused=is_refused, held=is_held, not_before=not_before)
         for breaker in changed:
             self._follow(breaker, now)
-        if is_owed and not is_current and entry.scheduled:
-            self._schedule.ask_again(now, [key])
+        if is_refused and not is_current and entry.scheduled:
+            self._schedule.requeue_refused(now, [key])
         return changed
 
     def credential_changed(self, now: float) -> None:
         """What was refused may be let in with another credential."""
-        self._refusal.probe_soon()
-        self._schedule.ask_again(now)
+        self._breakers.probe_soon()
+        self._schedule.requeue_refused(now)
 
     def _retry_at(self, entry: Entry, error: ApiError, asked_at: float, now: float) -> float | None:
-        if self._refusal.account.is_open:
+        if self._breakers.account.is_open:
             return None
         return retry_at(
             error,
@@ -107,13 +107,13 @@ class Reaction:
             self._budget.hold_until(until)
         return -math.inf
 
-    def _follow(self, breaker: Breaker, now: float) -> None:
+    def _follow(self, breaker: CircuitBreaker, now: float) -> None:
         """The API refuses the account or a space from now on, or has let it in again."""
         if breaker.space is None:
             if not breaker.is_open:
-                self._schedule.ask_again(now)
+                self._schedule.requeue_refused(now)
         elif breaker.is_open:
             self._schedule.hold(breaker.turn)
         else:
-            self._schedule.release(breaker.turn, now)
-            self._schedule.ask_again(now, breaker.turn)
+            self._schedule.resume(breaker.turn, now)
+            self._schedule.requeue_refused(now, breaker.turn)

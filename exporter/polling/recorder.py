@@ -13,7 +13,7 @@ from exporter.state.store import State
 logger = logging.getLogger(__name__)
 
 
-class Journal:
+class Recorder:
     """Records the polls of one account; thread-safe.  `is_retry` marks an attempt that repeats a poll."""
 
     def __init__(self, account: str, state: State, counters: Counters) -> None:

@@ -11,9 +11,9 @@ phases of an account's numbers are an even grid in the order of their keys, so t
   all numbers lag alike.
 - A retry goes only when no number is due, and gives way to the number's next regular poll.
 - A number that is *held* has no place of its own: it goes when it is taken by its key, and has its place again when it
-  is released.
-- Numbers that are *owed* a poll, since their last one said nothing of them, become eager again when they are asked
-  anew: they give way to those that are due.
+  is resumed.
+- Numbers that are *refused*, since their last poll failed for want of a key or of permission, become eager again when
+  they are requeued: they give way to those that are due.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Entry:
     failures: int = 0  # in a row, of a kind that may pass
     not_before: float = -math.inf  # the API asked to leave the number alone until then
     attempted: bool = False
-    owed: bool = False  # the last poll failed for want of a key or of permission: another key may bring a status
+    refused: bool = False  # the last poll failed for want of a key or of permission: another key may bring a status
     held: bool = False
     eager: bool = False
     waiting: bool = True  # False while a poll of the number is under way
@@ -159,16 +159,16 @@ class Schedule:
         entry: Entry,
         retry_at: float | None = None,
         *,
-        owed: bool = False,
+        refused: bool = False,
         held: bool = False,
         not_before: float = -math.inf,
     ) -> None:
         """The poll of `entry` ended; `retry_at` asks for another try at that instant, ahead of the regular one.
 
-        `owed` marks a number that `ask_again` may ask, until another poll of it ends; `held` one that goes only by
-        `take_early`.  No poll goes before `not_before`.
+        `refused` marks a number that `requeue_refused` may ask, until another poll of it ends; `held` one that goes
+        only by `take_early`.  No poll goes before `not_before`.
         """
-        entry.owed, entry.held, entry.not_before = owed, held, not_before
+        entry.refused, entry.held, entry.not_before = refused, held, not_before
         if not entry.attempted:
             entry.attempted = True
             self.unattempted -= entry.scheduled
@@ -191,7 +191,7 @@ class Schedule:
         for key in keys:
             self._entries[key].held = True
 
-    def release(self, keys: Iterable[NumberKey], now: float) -> None:
+    def resume(self, keys: Iterable[NumberKey], now: float) -> None:
         """The numbers have their places again, from `now` on."""
         for key in keys:
             entry = self._entries[key]
@@ -200,17 +200,17 @@ class Schedule:
                 self._push(entry)
             entry.held = False
 
-    def ask_again(self, now: float, keys: Iterable[NumberKey] | None = None) -> None:
-        """Ask about the owed numbers of `keys`, or of all, as soon as nothing else is due.
+    def requeue_refused(self, now: float, keys: Iterable[NumberKey] | None = None) -> None:
+        """Ask about the refused numbers of `keys`, or of all, as soon as nothing else is due.
 
         Where a pass does not fit the interval something always is: they are due from now on, like the others.  One that
         the API asked to leave alone is due when that time is over.
         """
         entries = self._entries.values() if keys is None else map(self._entries.__getitem__, keys)
-        owed = [each for each in entries if each.owed and each.waiting and not each.held and each.due_at > now]
-        eager = [entry for entry in owed if self._fits and entry.not_before <= now]
-        for entry in owed:
-            entry.owed = False
+        refused = [each for each in entries if each.refused and each.waiting and not each.held and each.due_at > now]
+        eager = [entry for entry in refused if self._fits and entry.not_before <= now]
+        for entry in refused:
+            entry.refused = False
             if not self._fits or entry.not_before > now:
                 entry.due_at = min(entry.due_at, max(entry.not_before, now))
                 self._push(entry)

@@ -1,7 +1,7 @@
 """Threads that poll: made on demand, kept warm for a while, shared by all accounts.
 
 The pool itself has no bound: each account caps how many of its polls are under way, and the sum of those caps is the
-bound on threads (`bounds.max_in_flight`).  Idle threads are used last in, first out, so that a burst's extra threads
+bound on threads (`in_flight.max_in_flight`).  Idle threads are used last in, first out, so that a burst's extra threads
 go cold and end.
 """
 

@@ -3,7 +3,7 @@
 It shares no code with the exporter's client and imports nothing of `exporter`: a shared signer or parser would share
 its bugs.  The path of one request::
 
-    server   a socket, aiohttp.web        -> messages.Request; lookout knows since when it may have been there
+    server   a socket, aiohttp.web        -> messages.Request; stall_selector knows since when it may have been there
     gateway  signature, limit, parameters -> messages.Reply     (pure: a world and a request in, a decision out)
     world    accounts, keys, numbers, the log of arrivals; changed by tests while requests run
     faults   answers that are late, broken or hostile, played on the raw connection

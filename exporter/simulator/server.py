@@ -19,8 +19,8 @@ from aiohttp import web
 
 from exporter.simulator import control
 from exporter.simulator.gateway import decide
-from exporter.simulator.lookout import Lookout
 from exporter.simulator.messages import Reply, Request
+from exporter.simulator.stall_selector import StallSelector
 from exporter.simulator.wire import Wire
 from exporter.simulator.world import World
 
@@ -56,7 +56,7 @@ class Simulator:
         self._ssl_context = ssl_context
         self._with_control = with_control
         self._url = ""
-        self._lookout: Lookout
+        self._stall_selector: StallSelector
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
@@ -110,8 +110,8 @@ class Simulator:
             started.set_exception(error)  # it belongs to whoever waits in `start`
 
     def _new_loop(self) -> asyncio.AbstractEventLoop:
-        self._lookout = Lookout(self.world.clock.monotonic)
-        return asyncio.SelectorEventLoop(self._lookout)
+        self._stall_selector = StallSelector(self.world.clock.monotonic)
+        return asyncio.SelectorEventLoop(self._stall_selector)
 
     async def _serve(self, started: Future[str]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -138,7 +138,7 @@ class Simulator:
             request.raw_path,
             {name.lower(): value for name, value in request.headers.items()},
             await request.read(),
-            self._lookout.since,
+            self._stall_selector.since,
         )
         if self._with_control and message.path.startswith(control.PREFIX):
             return _polite(control.answer(self.world, message))

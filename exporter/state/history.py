@@ -154,7 +154,7 @@ class History:
     def _unpacked(self, packed: bytes) -> Iterator[Poll]:
         for unix, milliseconds, place, request_id in _RECORD.iter_unpack(packed):
             success, text, http_status, form = self._outcomes[place]
-            shown = self._ids.get(request_id, "") if form is _Form.TEXT else _spelled(form, request_id)
+            shown = self._ids.get(request_id, "") if form is _Form.TEXT else _as_text(form, request_id)
             yield Poll(unix, success, text, milliseconds / 1000, shown, http_status)
 
     def _place(self, outcome: _Outcome) -> int:
@@ -174,7 +174,7 @@ class History:
         if len(text) in _UUID_FORMS:
             uuid = _from_hex(text.replace("-", ""))
             for form in _UUID_FORMS[len(text)]:
-                if len(uuid) == _UUID_BYTES and _spelled(form, uuid) == text:
+                if len(uuid) == _UUID_BYTES and _as_text(form, uuid) == text:
                     return form, uuid
         digest = _digest(text, _UUID_BYTES)
         _remember(self._ids, digest, text, MAX_IDS)
@@ -207,7 +207,7 @@ def _from_hex(digits: str) -> bytes:
         return b""
 
 
-def _spelled(form: _Form, uuid: bytes) -> str:
+def _as_text(form: _Form, uuid: bytes) -> str:
     if form is _Form.NONE:
         return ""
     digits = uuid.hex()

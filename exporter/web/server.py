@@ -1,7 +1,7 @@
 """The web server: who asks for what, and how the answer gets out.
 
 Runs in one event loop; whatever takes time is done on threads, so that a health probe never waits for a scrape.
-The probes answer anyone; everything else stands behind the guard.
+The probes answer anyone; everything else stands behind access control.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from exporter import memory
 from exporter.errors import ConfigError
 from exporter.logs import fields
 from exporter.web import routes
-from exporter.web.connections.acceptor import HANDSHAKE_SECONDS, Door, Peer, max_connections
+from exporter.web.connections.acceptor import HANDSHAKE_SECONDS, Acceptor, Peer, max_connections
 from exporter.web.connections.listen import listen_all, parse_listen_address, url_of
 from exporter.web.connections.protocol import HEAD_SECONDS, Connection, RequestHandler
-from exporter.web.connections.slow_clients import PATIENCE_SECONDS, Unread
+from exporter.web.connections.slow_clients import PATIENCE_SECONDS, SlowClients
 from exporter.web.handlers.metrics import Exposer, Scrapes
-from exporter.web.handlers.pages import Fleet, Frontend
+from exporter.web.handlers.pages import Fleet, Pages
 from exporter.web.handlers.reload import RELOAD_SECONDS, Lifecycle, Reload
 from exporter.web.responses import Send, not_allowed, plain
-from exporter.web.security.access_control import Guard
+from exporter.web.security.access_control import AccessControl
 from exporter.web.security.config import WebConfig
 from exporter.web.security.reloader import WebSecurity
 from exporter.web.ui.views import LandingInfo
-from exporter.web.worker_thread import Offload
+from exporter.web.worker_thread import WorkerThreads
 
 logger = logging.getLogger(__name__)
 
@@ -101,24 +101,24 @@ class WebServer:
         self._health = health
         self._limits = limits or Limits()
         self._security = security or WebSecurity(None)
-        self._guard = Guard()
-        self._unread = Unread(self._limits.patience_seconds)
-        self._scrapes = Scrapes(exposer, max_requests, Unread(self._limits.patience_seconds))
+        self._access_control = AccessControl()
+        self._slow_clients = SlowClients(self._limits.patience_seconds)
+        self._scrapes = Scrapes(exposer, max_requests, SlowClients(self._limits.patience_seconds))
         self._lifecycle = Lifecycle(reload, self._limits.reload_seconds)
-        self._frontend = Frontend(landing, routes.parse_telemetry_path(telemetry_path), fleet)
+        self._pages = Pages(landing, routes.parse_telemetry_path(telemetry_path), fleet)
         self._routes: dict[str, tuple[str, _Handler]] = {
-            routes.LANDING: (_READ, self._frontend.serve_landing),
-            routes.NUMBERS: (_READ, self._frontend.serve_numbers),
-            routes.NUMBER: (_READ, self._frontend.serve_number),
+            routes.LANDING: (_READ, self._pages.serve_landing),
+            routes.NUMBERS: (_READ, self._pages.serve_numbers),
+            routes.NUMBER: (_READ, self._pages.serve_number),
             routes.HEALTHY: (_READ, self._serve_healthy),
             routes.READY: (_READ, self._serve_ready),
             routes.RELOAD: ("POST", self._lifecycle.serve),
             telemetry_path: (_READ, self._scrapes.serve),  # last: at "/" the landing page gives way
         }
-        self._tidying = Offload(1, "memory")
+        self._tidying = WorkerThreads(1, "memory")
         self._tidier: asyncio.Task[None] | None = None
-        self._threads = (self._guard, self._scrapes, self._frontend, self._tidying)
-        self._door: Door | None = None
+        self._threads = (self._access_control, self._scrapes, self._pages, self._tidying)
+        self._acceptor: Acceptor | None = None
         self._server: web.Server | None = None
 
     async def start(self) -> list[str]:
@@ -129,43 +129,43 @@ class WebServer:
         sockets = listen_all(self._addresses)
         self._server = web.Server(self._dispatch, handler_cancellation=True)  # a client that left needs no scrape
         limits = self._limits
-        self._door = Door(
+        self._acceptor = Acceptor(
             self._security,
             self._connection,
             limits.connections or max_connections(),
-            self._unread,
+            self._slow_clients,
             limits.handshake_seconds,
         )
         for threads in self._threads:
             threads.start()
-        self._door.open(sockets)
-        self._tidier = asyncio.create_task(self._tidy(self._door))
+        self._acceptor.open(sockets)
+        self._tidier = asyncio.create_task(self._tidy(self._acceptor))
         return [url_of(bound, "https" if self._security.tls else "http") for bound in sockets]
 
     async def stop(self) -> None:
         """Stop listening and close every connection, within twice `STOP_SECONDS`; a scrape that hangs is abandoned."""
         server, self._server = self._server, None
-        if server is None or self._door is None or self._tidier is None:
+        if server is None or self._acceptor is None or self._tidier is None:
             return
         self._tidier.cancel()
-        await self._door.close()
+        await self._acceptor.close()
         server.pre_shutdown()
         await server.shutdown(STOP_SECONDS)
         for threads in self._threads:
             threads.stop()
 
-    async def _tidy(self, door: Door) -> None:
+    async def _tidy(self, acceptor: Acceptor) -> None:
         """Give memory back after each crowd; a flood of connections would leave twice what is needed."""
         while True:
-            before = door.departures
+            before = acceptor.departures
             await asyncio.sleep(TIDY_SECONDS)
-            if door.departures - before >= CROWD:
+            if acceptor.departures - before >= CROWD:
                 await self._tidying.run(memory.give_back)
 
     def _connection(self, peer: Peer) -> asyncio.BufferedProtocol:
-        if self._server is None or self._door is None:
+        if self._server is None or self._acceptor is None:
             raise ConnectionAbortedError("the server is stopping")
-        return Connection(RequestHandler(self._server), peer, self._door, self._limits.head_seconds)
+        return Connection(RequestHandler(self._server), peer, self._acceptor, self._limits.head_seconds)
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         await asyncio.sleep(0)  # among requests that are pipelined, others get their turn
@@ -199,7 +199,7 @@ class WebServer:
         if config is None:
             return plain(500, "the web configuration is broken; the exporter's log says how")
         with _connection_of(request).peer.waiting():  # strangers' passwords must not take every place while hashing
-            return await self._guard.refusal(config, request)
+            return await self._access_control.refusal(config, request)
 
     async def _route(self, request: web.BaseRequest, send: Send) -> web.Response:
         methods, handler = self._routes.get(request.path, ("", None))
@@ -216,7 +216,7 @@ class WebServer:
             response.force_close()
         try:
             async with asyncio.timeout(self._limits.send_seconds):
-                with self._unread.sending(request.transport):
+                with self._slow_clients.sending(request.transport):
                     await response.prepare(request)
                     await response.write_eof()
         except TimeoutError:

@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 _Job = Callable[[], None]
 
 
-class Offload:
+class WorkerThreads:
     """`threads` daemon threads that run calls; what is still running at exit is abandoned."""
 
     def __init__(self, threads: int, name: str) -> None:

@@ -129,7 +129,7 @@ def test_a_number_that_loses_its_verification_reaches_its_team_and_is_taken_back
         told("team-care", "firing", alertname="CamsNumberExpired", name="kiosk", severity="warning")
         told("on-call", "firing", alertname="CamsNumberNotVerified", name="shop")
 
-        # Mended: the one who was called is told so.
+        # Fixed: the one who was called is told so.
         answer(desk, "VERIFIED")
         told("team-care-on-call", "resolved", alertname="CamsNumberNotVerified", name="desk")
         assert {one.receiver for one in webhook.notifications() if one.find("firing", name="desk")} == {

@@ -74,7 +74,7 @@ QPS = 4
 
 @dataclass
 class Evidence:
-    """What was seen of the matrix: exposition and polls while the faults lasted, and after they were mended."""
+    """What was seen of the matrix: exposition and polls while the faults lasted, and after they were fixed."""
 
     accounts: Mapping[str, str]
     numbers: Mapping[str, list[str]]

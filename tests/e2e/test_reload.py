@@ -75,7 +75,7 @@ def test_a_bad_file_keeps_the_old_configuration_and_every_fault_is_logged() -> N
             assert place in exporter.log
         exporter.write_config(config(simulator.url, [section]))
         exporter.reload()
-        until(lambda: value(exporter.scrape(), "cams_exporter_config_last_reload_successful") == 1, "mended")
+        until(lambda: value(exporter.scrape(), "cams_exporter_config_last_reload_successful") == 1, "fixed")
 
 
 def test_a_changed_qps_takes_effect_on_the_next_slot() -> None:

@@ -148,10 +148,10 @@ class Show:
 
     def check(self) -> None:
         """What holds at each instant, whatever goes on."""
-        places = self.poller._places
-        assert self.connecting + self.in_flight <= places.under_way <= self.time.alive
-        assert places.in_flight >= 0
-        assert self.in_flight <= self.poller.status().in_flight <= places.under_way
+        in_flight = self.poller._in_flight
+        assert self.connecting + self.in_flight <= in_flight.under_way <= self.time.alive
+        assert in_flight.in_flight >= 0
+        assert self.in_flight <= self.poller.status().in_flight <= in_flight.under_way
         assert 0 <= self.poller._schedule.unattempted <= len(self.configured)
 
     def check_budget(self) -> None:
@@ -205,7 +205,7 @@ def test_the_budget_holds_nothing_is_lost_and_all_recovers(
     show.poller.stop()
     show.run(2 * TIMEOUT + 10.0)
     assert show.time.alive == 0
-    assert show.poller._places.under_way == 0
+    assert show.poller._in_flight.under_way == 0
     assert show.poller.status().in_flight == 0
 
 

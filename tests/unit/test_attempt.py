@@ -63,14 +63,14 @@ def test_an_abort_ends_the_connection_for_the_other_side() -> None:
         sock.connect(listener.getsockname())
         peer, _ = listener.accept()
         with peer:
-            assert sock.is_quiet()
+            assert sock.is_reusable()
             attempt.abort()
             peer.settimeout(PATIENCE_SECONDS)
             assert peer.recv(1) == b""
-            assert not sock.is_quiet()
+            assert not sock.is_reusable()
 
 
 def test_a_closed_connection_is_fit_for_nothing() -> None:
     sock = BoundedSocket()
     sock.close()
-    assert not sock.is_quiet()
+    assert not sock.is_reusable()

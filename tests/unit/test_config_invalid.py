@@ -115,8 +115,8 @@ def test_a_ca_file_without_tls_is_refused(tmp_path: Path) -> None:
 
 
 INSTEAD = "write access_key_secret instead if this is the secret itself"
-MISSING = "no such file or directory; create it, or mend the path"
-CIRCLE = "too many levels of symbolic links; mend the symbolic links, which lead in a circle"
+MISSING = "no such file or directory; create it, or fix the path"
+CIRCLE = "too many levels of symbolic links; fix the symbolic links, which lead in a circle"
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_without_files_the_configuration_alone_is_read(tmp_path: Path) -> None:
 
 def test_a_path_with_a_nul_is_refused(tmp_path: Path) -> None:
     (said,) = faults(tmp_path, f'api: {{ca_file: "a\\0b"}}\naccounts: [{ACCOUNT}]')
-    assert said == "1: api.ca_file: the file named here cannot be read: its name holds a NUL character; mend the path"
+    assert said == "1: api.ca_file: the file named here cannot be read: its name holds a NUL character; fix the path"
 
 
 def test_a_hundred_faults_are_shown_and_the_rest_counted(tmp_path: Path) -> None:

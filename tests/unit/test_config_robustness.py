@@ -83,7 +83,7 @@ def test_a_flood_of_faults_is_bounded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda path: None, "cannot be read: no such file or directory; create it, or mend the path"),
+        (lambda path: None, "cannot be read: no such file or directory; create it, or fix the path"),
         (lambda path: path.mkdir(), "is not a regular file; name a file"),
         (os.mkfifo, "is not a regular file; name a file"),
         (lambda path: path.symlink_to("/dev/zero"), "is not a regular file; name a file"),
@@ -104,7 +104,7 @@ def test_a_path_that_is_no_file_is_refused(tmp_path: Path, make: object, reason:
 def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.yml"
     path.touch(mode=0)
-    with pytest.raises(ConfigError, match="permission denied; mend the permissions"):
+    with pytest.raises(ConfigError, match="permission denied; fix the permissions"):
         load(path)
 
 

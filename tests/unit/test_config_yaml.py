@@ -172,15 +172,15 @@ def test_a_syntax_error_names_line_reason_and_cure(loader: Any, text: str, line:
 
 def test_faults_come_in_the_order_of_the_file() -> None:
     document = read("a: 1\nb: 2\nc: 3\n")
-    document.fault(("c",), "third; mend it")
-    document.fault(("a",), "first; mend it")
-    document.fault(("a",), lambda: "second; mend it")
+    document.fault(("c",), "third; fix it")
+    document.fault(("a",), "first; fix it")
+    document.fault(("a",), lambda: "second; fix it")
     with pytest.raises(ConfigError) as error:
         document.check(str.upper)
     assert error.value.faults == (
-        "file.yml:1: A: FIRST; MEND IT",
-        "file.yml:1: A: SECOND; MEND IT",
-        "file.yml:3: C: THIRD; MEND IT",
+        "file.yml:1: A: FIRST; FIX IT",
+        "file.yml:1: A: SECOND; FIX IT",
+        "file.yml:3: C: THIRD; FIX IT",
     )
 
 

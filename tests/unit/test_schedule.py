@@ -220,15 +220,15 @@ def test_a_retry_that_is_put_back_stays_a_retry() -> None:
 
 def test_polls_refused_with_the_account_are_made_up_for_once_it_is_let_in() -> None:
     made = schedule(3, 600.0)
-    for owed in (True, False, True):
-        made.done(taken(made, 0.0), owed=owed)
+    for refused in (True, False, True):
+        made.done(taken(made, 0.0), refused=refused)
     assert made.take(10.0) is None
-    made.ask_again(10.0)
+    made.requeue_refused(10.0)
     first, second = taken(made, 10.0), taken(made, 10.0)
     assert made.take(10.0) is None
     made.done(first)
     made.done(second)
-    made.ask_again(20.0)
+    made.requeue_refused(20.0)
     assert made.next_at() > 200
 
 
@@ -236,18 +236,18 @@ def test_numbers_that_are_asked_again_give_way_to_those_that_are_due() -> None:
     made = schedule(3, 600.0)
     entries = [taken(made, 0.0) for _ in range(3)]
     for entry in entries:
-        made.done(entry, owed=True)
+        made.done(entry, refused=True)
     first, second, third = sorted(entries, key=lambda entry: entry.due_at)
-    first.owed = False
-    made.ask_again(first.due_at)
+    first.refused = False
+    made.requeue_refused(first.due_at)
     assert [taken(made, first.due_at) for _ in range(3)] == [first, second, third]
 
 
 def test_where_a_pass_does_not_fit_they_are_due_like_the_others() -> None:
     made = schedule(3, 10.0, pace=0.1)
-    for owed in (True, False, False):
-        made.done(taken(made, 0.0), owed=owed)
-    made.ask_again(5.0)
+    for refused in (True, False, False):
+        made.done(taken(made, 0.0), refused=refused)
+    made.requeue_refused(5.0)
     taken(made, 5.0)
     assert made.next_at() == 10.0
 
@@ -283,14 +283,14 @@ def test_a_number_that_is_held_goes_only_by_its_key_and_is_not_late() -> None:
 def test_a_number_that_is_released_has_its_place_again_and_is_not_late() -> None:
     made = schedule(3, 60.0)
     for _ in range(3):
-        made.done(taken(made, 0.0), owed=True)
+        made.done(taken(made, 0.0), refused=True)
     every = [each.key for each in numbers(3)]
     made.hold(every)
     assert made.next_at() == math.inf
-    made.release(every, 1000.0)
+    made.resume(every, 1000.0)
     assert made.lag_seconds(1000.0) == 0.0
     assert 1000.0 <= made.next_at() <= 1060.0
-    made.ask_again(1000.0, every)
+    made.requeue_refused(1000.0, every)
     assert len(run(made, start=1000, end=1001, gap=0.2)) == 3
 
 
@@ -298,8 +298,8 @@ def test_no_poll_of_a_number_goes_before_the_instant_that_the_api_asked_for() ->
     for pace in (1.0, 0.1):
         made = schedule(1, 5.0, pace=pace)
         entry = taken(made, 0.0)
-        made.done(entry, owed=True, not_before=40.0)
-        made.ask_again(20.0)
+        made.done(entry, refused=True, not_before=40.0)
+        made.requeue_refused(20.0)
         assert not made.is_free(entry.number.key, 20.0)
         assert 40.0 <= made.next_at() <= 45.0
 
@@ -309,11 +309,11 @@ def test_a_number_asked_again_while_it_is_to_be_left_alone_is_due_when_that_is_o
     for pace in (1.0, 0.0001):
         made = schedule(1, 3600.0, pace=pace)
         entry = taken(made, 0.0)
-        made.done(entry, owed=True, not_before=40.0)
-        made.ask_again(20.0)
+        made.done(entry, refused=True, not_before=40.0)
+        made.requeue_refused(20.0)
         assert made.next_at() == 40.0
         assert taken(made, 40.0) is entry
-        made.done(entry, owed=True, not_before=-math.inf)
+        made.done(entry, refused=True, not_before=-math.inf)
         assert made.next_at() >= 1800.0
 
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from exporter.web.connections.acceptor import MAX_CONNECTIONS, MIN_CONNECTIONS, Door, Peer, max_connections
+from exporter.web.connections.acceptor import MAX_CONNECTIONS, MIN_CONNECTIONS, Acceptor, Peer, max_connections
 from exporter.web.connections.protocol import HEAD_SECONDS, Connection, RequestHandler
-from exporter.web.connections.slow_clients import Unread
+from exporter.web.connections.slow_clients import SlowClients
 from exporter.web.security.reloader import WebSecurity
 from exporter.web.server import Limits
 from tests.support.pki import TLS_FILES, client_context, server_files
@@ -439,8 +439,8 @@ class FlakyListener(socket.socket):
 class Greeter(asyncio.Protocol):
     """Says hello and keeps the connection."""
 
-    def __init__(self, peer: Peer, door: Door) -> None:
-        self._peer, self._door = peer, door
+    def __init__(self, peer: Peer, acceptor: Acceptor) -> None:
+        self._peer, self._acceptor = peer, acceptor
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -448,11 +448,11 @@ class Greeter(asyncio.Protocol):
         transport.write(b"hello")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._door.left(self._peer)
+        self._acceptor.left(self._peer)
 
 
 def with_door(use: Callable[[FlakyListener], object]) -> object:
-    """What `use`, on a thread, makes of a door whose accepts fail."""
+    """What `use`, on a thread, makes of an acceptor whose accepts fail."""
 
     async def run() -> object:
         with FlakyListener(socket.AF_INET, socket.SOCK_STREAM) as listener:
@@ -462,14 +462,14 @@ def with_door(use: Callable[[FlakyListener], object]) -> object:
             listener.setblocking(False)
 
             def greet(peer: Peer) -> asyncio.Protocol:
-                return Greeter(peer, door)
+                return Greeter(peer, acceptor)
 
-            door = Door(WebSecurity(None), greet, 10, Unread())
-            door.open([listener])
+            acceptor = Acceptor(WebSecurity(None), greet, 10, SlowClients())
+            acceptor.open([listener])
             try:
                 return await asyncio.to_thread(use, listener)
             finally:
-                await door.close()
+                await acceptor.close()
 
     return asyncio.run(run())
 

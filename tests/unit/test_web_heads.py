@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.web.connections.acceptor import Door, Peer
+from exporter.web.connections.acceptor import Acceptor, Peer
 from exporter.web.connections.protocol import MAX_DROPPED_BYTES, MAX_HEAD_BYTES, READ_BYTES, Connection, RequestHandler
-from exporter.web.connections.slow_clients import Unread
+from exporter.web.connections.slow_clients import SlowClients
 from exporter.web.security.reloader import WebSecurity
 
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -66,8 +66,8 @@ class Met:
 
     def __init__(self) -> None:
         self.handler, self.transport = FakeHandler(), FakeTransport()
-        door = Door(WebSecurity(None), lambda _: asyncio.BufferedProtocol(), 10, Unread())
-        self.connection = Connection(self.handler, Peer(door), door, 1000)
+        acceptor = Acceptor(WebSecurity(None), lambda _: asyncio.BufferedProtocol(), 10, SlowClients())
+        self.connection = Connection(self.handler, Peer(acceptor), acceptor, 1000)
         self.connection.connection_made(self.transport)
 
     def send(self, data: bytes, piece: int = READ_BYTES) -> int:

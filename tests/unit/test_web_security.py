@@ -179,7 +179,7 @@ def test_a_changed_certificate_key_or_authority_is_in_force_at_once(path: Path, 
 def test_a_file_broken_later_lets_nobody_in_and_is_logged_once(
     path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture, text: str, fault: str
 ) -> None:
-    """Neither a typo nor a file caught half written may open the doors."""
+    """Neither a typo nor a file caught half written may end the protection."""
     security = WebSecurity(written(path, ALICE), clock.monotonic)
     written(path, text)
     for _ in range(5):

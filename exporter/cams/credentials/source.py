@@ -1,7 +1,7 @@
 """Where an account's credential comes from.  A look-up never waits: whatever takes time happens on another thread.
 
 Keys and STS tokens that the configuration gives, inline or in files, are used as they are; every other type is
-fetched through Alibaba Cloud's own library, by `library`, on a thread of its own.
+fetched through Alibaba Cloud's own library, by `sdk`, on a thread of its own.
 """
 
 from __future__ import annotations

@@ -23,9 +23,9 @@ _hanging: dict[Path, Future[Any]] = {}
 _NO_ANSWER = "cannot be read: its mount gives no answer; see whether it hangs"
 
 _CURES = {
-    errno.ENOENT: "create it, or mend the path",
-    errno.EACCES: "mend the permissions of the file and of the folders above it",
-    errno.ELOOP: "mend the symbolic links, which lead in a circle",
+    errno.ENOENT: "create it, or fix the path",
+    errno.EACCES: "fix the permissions of the file and of the folders above it",
+    errno.ELOOP: "fix the symbolic links, which lead in a circle",
 }
 
 
@@ -45,7 +45,7 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
         cure = _CURES.get(code, "name a readable file")
         raise ValueError(f"cannot be read: {os.strerror(code).lower()}; {cure}") from None
     except ValueError:
-        raise ValueError("cannot be read: its name holds a NUL character; mend the path") from None
+        raise ValueError("cannot be read: its name holds a NUL character; fix the path") from None
     raise ValueError("is not a regular file; name a file")
 
 

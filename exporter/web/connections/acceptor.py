@@ -22,7 +22,7 @@ from typing import cast
 
 from exporter.errors import ConfigError
 from exporter.logs import fields
-from exporter.web.connections.slow_clients import Unread
+from exporter.web.connections.slow_clients import SlowClients
 from exporter.web.security.reloader import WebSecurity
 from exporter.web.security.tls import TlsServer
 
@@ -58,10 +58,10 @@ def max_connections() -> int:
 class Peer:
     """One connection, from accept to close."""
 
-    __slots__ = ("_door", "_transport", "greeting")
+    __slots__ = ("_acceptor", "_transport", "greeting")
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
+    def __init__(self, acceptor: Acceptor) -> None:
+        self._acceptor = acceptor
         self._transport: asyncio.Transport | None = None
         self.greeting: asyncio.Task[None] | None = None
 
@@ -77,20 +77,20 @@ class Peer:
     @contextmanager
     def answered(self) -> Iterator[None]:
         """While the block lasts the peer is not idle; after it, it is the youngest of the idle ones."""
-        self._door.left_idle(self)
+        self._acceptor.left_idle(self)
         try:
             yield
         finally:
-            self._door.became_idle(self)
+            self._acceptor.became_idle(self)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """While the block, in `answered`, lasts the peer may have to make room after all."""
-        self._door.became_idle(self)
+        self._acceptor.became_idle(self)
         try:
             yield
         finally:
-            self._door.left_idle(self)
+            self._acceptor.left_idle(self)
 
     def cut(self) -> None:
         """End the connection without a word."""
@@ -119,8 +119,8 @@ class _Lobby(asyncio.Protocol):
     Only then is a protocol made for it, with its parser: both would be memory that a stalled handshake holds.
     """
 
-    def __init__(self, door: Door, peer: Peer, protocol: ProtocolFactory, tls: TlsServer) -> None:
-        self._door = door
+    def __init__(self, acceptor: Acceptor, peer: Peer, protocol: ProtocolFactory, tls: TlsServer) -> None:
+        self._acceptor = acceptor
         self._peer = peer
         self._protocol = protocol
         self.tls = tls
@@ -139,10 +139,10 @@ class _Lobby(asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:  # noqa: ARG002 - asyncio's signature
         """A peer that was cut off is gone."""
-        self._door.left(self._peer)
+        self._acceptor.left(self._peer)
 
 
-class Door:
+class Acceptor:
     """Accepts at listening sockets until stopped.  Lives in one event loop."""
 
     def __init__(
@@ -150,13 +150,13 @@ class Door:
         security: WebSecurity,
         protocol: ProtocolFactory,
         limit: int,
-        unread: Unread,
+        slow_clients: SlowClients,
         handshake_seconds: float = HANDSHAKE_SECONDS,
     ) -> None:
         self._security = security
         self._protocol = protocol
         self._limit = limit
-        self._unread = unread
+        self._slow_clients = slow_clients
         self._handshake_seconds = handshake_seconds
         self._peers: set[Peer] = set()
         self._idle: OrderedDict[Peer, None] = OrderedDict()
@@ -166,7 +166,7 @@ class Door:
         """Connections that have ended."""
 
     def open(self, listeners: Sequence[socket.socket]) -> None:
-        """Begin to accept; the sockets are listening and non-blocking, and belong to the door from now on."""
+        """Begin to accept; the sockets are listening and non-blocking, and belong to the acceptor from now on."""
         for listener in listeners:
             self._listeners.append((listener, asyncio.create_task(self._accept_all(listener))))
 
@@ -218,7 +218,7 @@ class Door:
             if self._security.tls:
                 connection.close()
                 return
-            tls = None  # the guard answers for it
+            tls = None  # access control answers for it
         if len(self._peers) >= self._limit and not self._evict():
             connection.close()
             return
@@ -272,7 +272,7 @@ class Door:
     def _evict(self) -> bool:
         """Cut the connection that has been idle longest, or else a slow reader; False where there is neither."""
         if not self._idle:
-            return self._unread.give_one_up()
+            return self._slow_clients.give_one_up()
         peer, _ = self._idle.popitem(last=False)
         self._peers.discard(peer)
         peer.cut()

@@ -20,7 +20,7 @@ from exporter.logs import fields
 from exporter.web.responses import TEXT, plain
 
 if TYPE_CHECKING:
-    from exporter.web.connections.acceptor import Door, Peer
+    from exporter.web.connections.acceptor import Acceptor, Peer
 
 logger = logging.getLogger(__name__)
 
@@ -90,11 +90,11 @@ class RequestHandler(web.RequestHandler):
 class Connection(asyncio.BufferedProtocol):
     """One connection, between its transport and `handler`."""
 
-    def __init__(self, handler: RequestHandler, peer: Peer, door: Door, head_seconds: float) -> None:
+    def __init__(self, handler: RequestHandler, peer: Peer, acceptor: Acceptor, head_seconds: float) -> None:
         self._handler: RequestHandler | None = handler
         handler.connection = self
         self.peer = peer
-        self._door = door
+        self._acceptor = acceptor
         self._head_seconds = head_seconds
         self._transport: asyncio.Transport | None = None
         self._read = bytearray()
@@ -117,7 +117,7 @@ class Connection(asyncio.BufferedProtocol):
         self._clear_deadline()
         self._transport = None
         self._received = bytearray()
-        self._door.left(self.peer)
+        self._acceptor.left(self.peer)
         handler, self._handler = self._handler, None  # each knows the other: a cycle, and memory until a collector runs
         if handler is not None:
             handler.connection_lost(exc)

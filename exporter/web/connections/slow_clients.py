@@ -40,7 +40,7 @@ class _Sending:
         return self.pieces.taken / max(now - self.since, 1e-3) if self.pieces is not None else 0.0
 
 
-class Unread:
+class SlowClients:
     """The answers that are being sent.  Lives in one event loop."""
 
     def __init__(

@@ -16,12 +16,12 @@ from aiohttp import web
 
 from exporter.logs import fields
 from exporter.metrics.exposition import Format
-from exporter.web.connections.slow_clients import Unread
+from exporter.web.connections.slow_clients import SlowClients
 from exporter.web.handlers.negotiation import accepts_gzip, negotiate_format
 from exporter.web.responses import Pieces, Send, answer, plain
 from exporter.web.security.sources import network_of
 from exporter.web.sharing import Shared
-from exporter.web.worker_thread import Offload
+from exporter.web.worker_thread import WorkerThreads
 
 logger = logging.getLogger(__name__)
 
@@ -44,36 +44,36 @@ class Exposer(Protocol):
 class Scrapes:
     """Serves at most `limit` scrapes at once (0: any number); `start` before use.
 
-    Those are counted whose answers are still being read, for these hold their memory.  In `unread` they are known.
+    Those are counted whose answers are still being read, for these hold their memory.  `slow_clients` knows them.
     """
 
-    def __init__(self, exposer: Exposer, limit: int, unread: Unread) -> None:
+    def __init__(self, exposer: Exposer, limit: int, slow_clients: SlowClients) -> None:
         self._exposer = exposer
         self._limit = limit
-        self._unread = unread
+        self._slow_clients = slow_clients
         self._under_way = 0
         self._renderings: Shared[_Asked, bytes] = Shared()
         self._turn = asyncio.Lock()
-        self._offload = Offload(THREADS, "scrape")
+        self._threads = WorkerThreads(THREADS, "scrape")
 
     def start(self) -> None:
         """Start the threads."""
-        self._offload.start()
+        self._threads.start()
 
     def stop(self) -> None:
         """End the threads; a scrape that hangs is abandoned."""
-        self._offload.stop()
+        self._threads.stop()
 
     async def serve(self, request: web.BaseRequest, send: Send) -> web.Response:
         """One scrape, sent by `send`."""
         source = network_of(request.remote)
-        if 0 < self._limit <= self._under_way and not self._unread.give_one_up(source):
+        if 0 < self._limit <= self._under_way and not self._slow_clients.give_one_up(source):
             text = f"{self._under_way} scrapes are being served already, the limit that --web.max-requests sets"
             return await send(plain(503, text))
         self._under_way += 1
         try:
             response, pieces = await self._render(request)
-            with self._unread.sending(request.transport, pieces, source):
+            with self._slow_clients.sending(request.transport, pieces, source):
                 return await send(response)
         finally:
             self._under_way -= 1
@@ -97,6 +97,6 @@ class Scrapes:
     async def _in_turn(self, call: Callable[[], bytes]) -> bytes:
         """The bytes that `call` renders, once there is room for them; who waits for that holds nothing."""
         async with self._turn:
-            while not self._unread.make_room(self._renderings.results()):  # noqa: ASYNC110 - time changes it
+            while not self._slow_clients.make_room(self._renderings.results()):  # noqa: ASYNC110 - time changes it
                 await asyncio.sleep(RETRY_SECONDS)
-            return await self._offload.run(call)
+            return await self._threads.run(call)

@@ -26,7 +26,7 @@ from exporter.web.ui.views import (
     number_page,
     numbers_page,
 )
-from exporter.web.worker_thread import Offload
+from exporter.web.worker_thread import WorkerThreads
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Fleet(Protocol):
         """What to do about an error code, for people."""
 
 
-class Frontend:
+class Pages:
     """Serves the landing page and, of `fleet`, the pages about numbers; `start` before use."""
 
     def __init__(
@@ -63,15 +63,15 @@ class Frontend:
         self._fleet = fleet
         self._unix = unix
         self._under_way = 0
-        self._offload = Offload(THREADS, "page")
+        self._threads = WorkerThreads(THREADS, "page")
 
     def start(self) -> None:
         """Start the threads."""
-        self._offload.start()
+        self._threads.start()
 
     def stop(self) -> None:
         """End the threads; a page that hangs is abandoned."""
-        self._offload.stop()
+        self._threads.stop()
 
     async def serve_landing(self, request: web.BaseRequest, send: Send) -> web.Response:
         """The page at ``/``."""
@@ -93,7 +93,7 @@ class Frontend:
         self._under_way += 1
         try:
             try:
-                page = await self._offload.run(render)
+                page = await self._threads.run(render)
             except Exception:  # the client learns that it failed, the log why
                 logger.exception("page failed", extra=fields(path=request.path))
                 return await send(plain(500, "the page failed; the exporter's log says why"))

@@ -14,7 +14,7 @@ from exporter.web.security.rate_limit import RateLimiter
 from exporter.web.security.sources import network_of
 
 
-class Guard:
+class AccessControl:
     """Turns requests away; `start` before use."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:

@@ -23,7 +23,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from exporter.web.sharing import Shared
-from exporter.web.worker_thread import Offload
+from exporter.web.worker_thread import WorkerThreads
 
 CHALLENGE = 'Basic realm="cams_exporter", charset="UTF-8"'
 
@@ -53,8 +53,8 @@ class BasicAuth:
 
     def __init__(self) -> None:
         self._salt = secrets.token_bytes(32)
-        self._usual = Offload(THREADS, "bcrypt")
-        self._dear = Offload(THREADS, "bcrypt-dear")
+        self._usual = WorkerThreads(THREADS, "bcrypt")
+        self._dear = WorkerThreads(THREADS, "bcrypt-dear")
         self._right = _Cache()
         self._wrong = _Cache()
         self._checks: Shared[bytes, bool] = Shared()

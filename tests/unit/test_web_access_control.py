@@ -166,11 +166,11 @@ class TestBrokenLater:
             assert len(exposer.calls) == scraped
             assert [server.get(path).status for path in PROBES] == [503, 200]
             (tmp_path / "web.yml").write_text(USERS)
-            mended = eventually(server, 200)
+            fixed = eventually(server, 200)
         assert {(reply.status, reply.text) for reply in replies} == {
             (500, "the web configuration is broken; the exporter's log says how\n")
         }
-        assert mended
+        assert fixed
         assert "is not a bcrypt hash" in "".join(str(record.__dict__) for record in caplog.records)
         assert "s3cret" not in "".join(str(record.__dict__) for record in caplog.records)
 

@@ -1,6 +1,7 @@
 """When a request may have arrived at the earliest, although it was read later: machines stall, ours more than most.
 
-A loop on a `Lookout` looks for input every few milliseconds.  What it had not seen when it last looked came after that.
+A loop on a `StallSelector` looks for input every few milliseconds.  What it had not seen when it last looked came after
+that.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ LOOKS_BACK = 8
 rounds later: a task makes the connection, the next round reads from it, another one wakes who handles it."""
 
 
-class Lookout(selectors.DefaultSelector):
+class StallSelector(selectors.DefaultSelector):
     """The selector of an event loop, with a memory of when it last looked; `now` gives monotonic seconds."""
 
     def __init__(self, now: Callable[[], float]) -> None:

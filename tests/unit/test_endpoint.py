@@ -92,7 +92,7 @@ def test_a_tls_connection_closed_while_idle_costs_no_error(ca_file: Path) -> Non
         for _ in range(3):
             assert client.fetch(number()).status == "VERIFIED"
             for idle in client._transport._idle:
-                while idle.connection.is_quiet():
+                while idle.connection.is_reusable():
                     pass
         assert server.connections == 3
 

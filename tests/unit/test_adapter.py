@@ -118,7 +118,7 @@ def test_a_kept_connection_that_was_closed_is_replaced_before_the_gate() -> None
 
     def gate() -> None:
         at_the_gate.append([attempt._socket for attempt in client._transport._attempts if attempt._socket])
-        assert all(connection.is_quiet() for connection in at_the_gate[-1])
+        assert all(connection.is_reusable() for connection in at_the_gate[-1])
 
     with RawServer(sends(ok())) as server, client_of(server.url, clock=clock) as client:
         client.fetch(number())

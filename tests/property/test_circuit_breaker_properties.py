@@ -161,7 +161,7 @@ def test_a_revoked_key_is_found_after_three_answers_costs_one_probe_an_interval_
     played.run(120)
     assert played.poller.status().up is (forbidden < 40)
     world.revoked = True
-    while not played.poller._refusal.account.is_open:
+    while not played.poller._breakers.account.is_open:
         played.run(0.2)
     answered = [at for at, _ in played.sent if at > 1120.0]
     assert len(answered) <= 5  # three, and what was under way

@@ -7,7 +7,7 @@ import pytest
 from exporter.errors import ApiError, Kind
 from exporter.metrics.catalogue import Counters
 from exporter.model import Answer
-from exporter.polling.recorder import Journal
+from exporter.polling.recorder import Recorder
 from exporter.state.store import State
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
@@ -22,7 +22,7 @@ def test_an_error_that_was_asked_for_by_the_full_number_is_logged_by_its_label(
     counters.register("main")
     state.configure([masked], {"main": 900.0})
     error = ApiError("InvalidParameter", Kind.NUMBER, message=f"no such number: {full.phone_number}")
-    Journal("main", state, counters).failed(masked, error, is_retry=False)
+    Recorder("main", state, counters).failed(masked, error, is_retry=False)
     (record,) = caplog.records
     facts = record.fields  # type: ignore[attr-defined] # logs.fields
     assert facts["error"] == "no such number: 861*****00"
@@ -35,8 +35,8 @@ def test_a_number_that_is_answered_again_is_said_once(caplog: pytest.LogCaptureF
     state, counters = State(FakeClock()), Counters([])
     counters.register("main")
     state.configure([number()], {"main": 900.0})
-    journal = Journal("main", state, counters)
-    journal.failed(number(), ApiError("timeout", Kind.TRANSIENT), is_retry=False)
+    recorder = Recorder("main", state, counters)
+    recorder.failed(number(), ApiError("timeout", Kind.TRANSIENT), is_retry=False)
     for _ in range(2):
-        journal.succeeded(number(), Answer("VERIFIED", "1", "R-1"), is_retry=False)
+        recorder.succeeded(number(), Answer("VERIFIED", "1", "R-1"), is_retry=False)
     assert [record.message for record in caplog.records].count("poll succeeded again") == 1

@@ -173,7 +173,7 @@ def test_all_files_change_together_or_not_at_all(tmp_path: Path) -> None:
     assert keys.values() == {"access_key_id": "id2", "access_key_secret": "secret2"}
 
 
-GONE = "the file named here cannot be read: no such file or directory; create it, or mend the path"
+GONE = "the file named here cannot be read: no such file or directory; create it, or fix the path"
 
 
 def test_a_file_that_went_away_keeps_the_last_value_and_is_said_once(

@@ -10,112 +10,112 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from exporter.web.worker_thread import Offload
+from exporter.web.worker_thread import WorkerThreads
 from tests.support.patience import PATIENCE_SECONDS
 
 WAIT_SECONDS = PATIENCE_SECONDS
 
 
-def with_offload(threads: int, work: Callable[[Offload], Awaitable[None]]) -> None:
-    """Run `work` in an event loop, with `threads` offload threads."""
+def with_workers(threads: int, work: Callable[[WorkerThreads], Awaitable[None]]) -> None:
+    """Run `work` in an event loop, with `threads` worker threads."""
 
     async def main() -> None:
-        offload = Offload(threads, "test")
-        offload.start()
+        workers = WorkerThreads(threads, "test")
+        workers.start()
         try:
-            await work(offload)
+            await work(workers)
         finally:
-            offload.stop()
+            workers.stop()
 
     asyncio.run(main())
 
 
 def test_a_call_runs_on_a_thread_of_the_pool_and_its_result_comes_back() -> None:
-    async def work(offload: Offload) -> None:
-        assert await offload.run(lambda: threading.current_thread().name) == "test-1"
+    async def work(workers: WorkerThreads) -> None:
+        assert await workers.run(lambda: threading.current_thread().name) == "test-1"
 
-    with_offload(1, work)
+    with_workers(1, work)
 
 
 def test_what_a_call_raises_comes_back_and_the_thread_lives_on() -> None:
     def fail() -> None:
         raise KeyError("gone")
 
-    async def work(offload: Offload) -> None:
+    async def work(workers: WorkerThreads) -> None:
         with pytest.raises(KeyError, match="gone"):
-            await offload.run(fail)
-        assert await offload.run(lambda: 1) == 1
+            await workers.run(fail)
+        assert await workers.run(lambda: 1) == 1
 
-    with_offload(1, work)
+    with_workers(1, work)
 
 
 def test_the_event_loop_turns_while_calls_block() -> None:
-    async def work(offload: Offload) -> None:
+    async def work(workers: WorkerThreads) -> None:
         both = threading.Barrier(3)
 
         def meet() -> None:
             both.wait(WAIT_SECONDS)
 
-        blocked = [asyncio.ensure_future(offload.run(meet)) for _ in range(2)]
+        blocked = [asyncio.ensure_future(workers.run(meet)) for _ in range(2)]
         while both.n_waiting < 2:  # noqa: ASYNC110 - a barrier has no event to await
             await asyncio.sleep(0)
         await asyncio.to_thread(both.wait, WAIT_SECONDS)
         await asyncio.gather(*blocked)
 
-    with_offload(2, work)
+    with_workers(2, work)
 
 
 def test_a_call_whose_caller_gave_up_before_its_turn_is_not_run() -> None:
     """A client that sends requests and leaves must not pile up work."""
 
-    async def work(offload: Offload) -> None:
+    async def work(workers: WorkerThreads) -> None:
         gate = threading.Event()
         ran: list[str] = []
-        first = asyncio.ensure_future(offload.run(lambda: gate.wait(WAIT_SECONDS)))
-        second = asyncio.ensure_future(offload.run(lambda: ran.append("second")))
+        first = asyncio.ensure_future(workers.run(lambda: gate.wait(WAIT_SECONDS)))
+        second = asyncio.ensure_future(workers.run(lambda: ran.append("second")))
         await asyncio.sleep(0)
         second.cancel()
         await asyncio.wait([second])
         gate.set()
         await first
-        await offload.run(lambda: ran.append("third"))
+        await workers.run(lambda: ran.append("third"))
         assert ran == ["third"]
 
-    with_offload(1, work)
+    with_workers(1, work)
 
 
 def test_calls_in_different_names_take_turns() -> None:
-    async def work(offload: Offload) -> None:
+    async def work(workers: WorkerThreads) -> None:
         gate = threading.Event()
         ran: list[str] = []
-        first = asyncio.ensure_future(offload.run(lambda: gate.wait(WAIT_SECONDS), "many"))
-        calls = [asyncio.ensure_future(offload.run(lambda: ran.append("many"), "many")) for _ in range(50)]
-        calls += [asyncio.ensure_future(offload.run(lambda: ran.append("few"), "few")) for _ in range(2)]
+        first = asyncio.ensure_future(workers.run(lambda: gate.wait(WAIT_SECONDS), "many"))
+        calls = [asyncio.ensure_future(workers.run(lambda: ran.append("many"), "many")) for _ in range(50)]
+        calls += [asyncio.ensure_future(workers.run(lambda: ran.append("few"), "few")) for _ in range(2)]
         await asyncio.sleep(0)
         gate.set()
         await asyncio.gather(first, *calls)
         assert ran[:4] in (["many", "few"] * 2, ["few", "many"] * 2)
         assert ran[4:] == ["many"] * 48
 
-    with_offload(1, work)
+    with_workers(1, work)
 
 
 def test_a_call_that_never_ends_does_not_keep_the_process_alive() -> None:
     program = (
         "import asyncio, threading\n"
-        "from exporter.web.worker_thread import Offload\n"
-        "offload = Offload(1, 'test')\n"
-        "offload.start()\n"
+        "from exporter.web.worker_thread import WorkerThreads\n"
+        "workers = WorkerThreads(1, 'test')\n"
+        "workers.start()\n"
         "running = threading.Event()\n"
         "def hang():\n"
         "    running.set()\n"
         "    threading.Event().wait()\n"
         "async def main():\n"
-        "    call = asyncio.ensure_future(offload.run(hang))\n"
+        "    call = asyncio.ensure_future(workers.run(hang))\n"
         "    await asyncio.to_thread(running.wait)\n"
         "    call.cancel()\n"
         "asyncio.run(main())\n"
-        "offload.stop()\n"
+        "workers.stop()\n"
     )
     finished = subprocess.run(
         [sys.executable, "-c", program], timeout=PATIENCE_SECONDS, check=False, capture_output=True, text=True

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from exporter.web.connections.slow_clients import TRIAL_SECONDS, Unread
+from exporter.web.connections.slow_clients import TRIAL_SECONDS, SlowClients
 from exporter.web.handlers.metrics import Scrapes
 from exporter.web.responses import Pieces
 from tests.support.clock import FakeClock
@@ -18,14 +18,16 @@ from tests.support.webserver import FakeExposer
 Scrape = Callable[[str], "asyncio.Task[web.Response]"]
 
 
-def scraping(exposer: FakeExposer, play: Callable[[Scrape], Awaitable[None]], unread: Unread | None = None) -> None:
+def scraping(
+    exposer: FakeExposer, play: Callable[[Scrape], Awaitable[None]], slow_clients: SlowClients | None = None
+) -> None:
     """Run `play` with a function that begins a scrape with a query string."""
 
     async def send(response: web.Response) -> web.Response:
         return response
 
     async def main() -> None:
-        scrapes = Scrapes(exposer, 0, unread or Unread())
+        scrapes = Scrapes(exposer, 0, slow_clients or SlowClients())
         scrapes.start()
         try:
             await play(
@@ -124,14 +126,14 @@ def test_while_there_is_no_room_nothing_more_is_rendered_and_then_all_in_turn() 
     """Who waits holds no bytes: forty answers that nobody reads would fill the memory."""
     exposer = FakeExposer(body=b"x" * 100)
     clock = FakeClock()
-    unread = Unread(1.0, clock.monotonic, max_bytes=150)
+    slow_clients = SlowClients(1.0, clock.monotonic, max_bytes=150)
 
     class Stalled(asyncio.Transport):
         def abort(self) -> None:
             pass
 
     async def play(scrape: Scrape) -> None:
-        with unread.sending(Stalled(), Pieces(bytes(100))), unread.sending(Stalled(), Pieces(bytes(100))):
+        with slow_clients.sending(Stalled(), Pieces(bytes(100))), slow_clients.sending(Stalled(), Pieces(bytes(100))):
             waiting = [scrape(f"?name[]={index}") for index in range(5)]
             await settled()
             assert exposer.calls == []
@@ -140,4 +142,4 @@ def test_while_there_is_no_room_nothing_more_is_rendered_and_then_all_in_turn() 
         assert {response.status for response in responses} == {200}
         assert len(exposer.calls) == 5
 
-    scraping(exposer, play, unread)
+    scraping(exposer, play, slow_clients)

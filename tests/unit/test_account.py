@@ -16,7 +16,7 @@ from exporter.metrics.catalogue import Counters
 from exporter.model import OPERATION, Answer, PhoneNumber, Refused, Slot, pace_qps
 from exporter.polling import MAX_KEYS_LOCKED, AccountPoller
 from exporter.polling.budget import Budget
-from exporter.polling.in_flight import HAND_OUT_SECONDS, MAX_POLLS_UNDER_WAY, Places, connect_ahead, max_in_flight
+from exporter.polling.in_flight import HAND_OUT_SECONDS, MAX_POLLS_UNDER_WAY, InFlight, connect_ahead, max_in_flight
 from exporter.polling.workers import Job, Workers
 from exporter.state.store import NumberState, State
 from tests.support.clock import FakeClock
@@ -390,7 +390,7 @@ class TestRefusal:
     def test_another_client_is_tried_at_once_but_not_sooner_than_ten_seconds_after_the_last_probe(
         self, refused_for: float
     ) -> None:
-        """A reload that mends the key must not wait for an interval of an hour."""
+        """A reload that fixes the key must not wait for an interval of an hour."""
         bench = Bench(polled=numbers(5), interval=3600.0, script=failing(Kind.ACCOUNT, "InvalidAccessKeyId.NotFound"))
         bench.run(refused_for)
         assert not bench.poller.status().up
@@ -798,9 +798,9 @@ class TestLifecycle:
     def test_the_loop_beats_while_it_steps(self) -> None:
         bench = Bench()
         bench.run(100)
-        assert bench.poller.seconds_without_beat() <= 60
+        assert bench.poller.seconds_without_heartbeat() <= 60
         bench.clock.advance(1000)
-        assert bench.poller.seconds_without_beat() >= 1000
+        assert bench.poller.seconds_without_heartbeat() >= 1000
 
     def test_the_thread_survives_an_error_in_its_loop(self) -> None:
         bench = Bench()
@@ -837,14 +837,14 @@ class TestBounds:
         assert connect_ahead(pace) == ahead
 
     def test_more_are_handed_out_once_half_of_those_that_waited_have_passed_the_gate(self) -> None:
-        places = Places()
-        places.configure(9.8, 10.0, 1)
+        in_flight = InFlight()
+        in_flight.configure(9.8, 10.0, 1)
         for _ in range(4):
-            assert not places.crowded
-            places.taken()
-        assert places.crowded
-        assert [places.passed() for _ in range(2)] == [False, True]
-        assert (places.crowded, places.under_way, places.in_flight) == (False, 4, 2)
-        places.ended(passed=True)
-        places.ended(passed=False)
-        assert (places.under_way, places.in_flight) == (2, 1)
+            assert not in_flight.crowded
+            in_flight.taken()
+        assert in_flight.crowded
+        assert [in_flight.passed() for _ in range(2)] == [False, True]
+        assert (in_flight.crowded, in_flight.under_way, in_flight.in_flight) == (False, 4, 2)
+        in_flight.ended(passed=True)
+        in_flight.ended(passed=False)
+        assert (in_flight.under_way, in_flight.in_flight) == (2, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import ExitStack
 
-from exporter.web.connections.slow_clients import TRIAL_SECONDS, Unread
+from exporter.web.connections.slow_clients import TRIAL_SECONDS, SlowClients
 from exporter.web.responses import Pieces
 from tests.support.clock import FakeClock
 
@@ -28,48 +28,48 @@ def body(size: int, taken: int = 0) -> Pieces:
 
 def test_the_longest_unread_answer_is_given_up_first_and_only_once_it_had_its_time() -> None:
     clock = FakeClock()
-    unread = Unread(1.0, clock.monotonic)
+    slow_clients = SlowClients(1.0, clock.monotonic)
     first, second = FakeTransport(), FakeTransport()
-    with unread.sending(first):
+    with slow_clients.sending(first):
         clock.advance(0.6)
-        with unread.sending(second):
-            assert not unread.give_one_up()
+        with slow_clients.sending(second):
+            assert not slow_clients.give_one_up()
             clock.advance(0.4)
-            assert unread.give_one_up()
+            assert slow_clients.give_one_up()
             assert (first.cut, second.cut) == (True, False)
-            assert not unread.give_one_up()
+            assert not slow_clients.give_one_up()
             clock.advance(0.6)
-            assert unread.give_one_up()
+            assert slow_clients.give_one_up()
             assert second.cut
 
 
 def test_what_has_been_read_is_not_given_up() -> None:
     clock = FakeClock()
-    unread = Unread(1.0, clock.monotonic)
+    slow_clients = SlowClients(1.0, clock.monotonic)
     transport = FakeTransport()
-    with unread.sending(transport):
+    with slow_clients.sending(transport):
         clock.advance(5)
-    with unread.sending(None):  # the client left before its answer was ready
+    with slow_clients.sending(None):  # the client left before its answer was ready
         clock.advance(5)
-        assert not unread.give_one_up()
+        assert not slow_clients.give_one_up()
     assert not transport.cut
 
 
 def test_a_source_with_most_of_the_places_gives_one_up_at_once_to_another_but_not_to_itself() -> None:
     """Else whoever opens connections fast enough keeps all others out."""
-    unread = Unread(1.0, FakeClock().monotonic)
+    slow_clients = SlowClients(1.0, FakeClock().monotonic)
     mine, theirs = FakeTransport(), [FakeTransport() for _ in range(3)]
     with ExitStack() as stack:
-        stack.enter_context(unread.sending(mine, source="friend"))
+        stack.enter_context(slow_clients.sending(mine, source="friend"))
         for transport in theirs:
-            stack.enter_context(unread.sending(transport, source="stranger"))
-        assert not unread.give_one_up("stranger")
-        assert not unread.give_one_up()
-        assert unread.give_one_up("friend")
+            stack.enter_context(slow_clients.sending(transport, source="stranger"))
+        assert not slow_clients.give_one_up("stranger")
+        assert not slow_clients.give_one_up()
+        assert slow_clients.give_one_up("friend")
         assert [transport.cut for transport in theirs] == [True, False, False]
-        assert not unread.give_one_up("friend")  # it would have as many
-        assert unread.give_one_up("newcomer")
-        assert not unread.give_one_up("newcomer")
+        assert not slow_clients.give_one_up("friend")  # it would have as many
+        assert slow_clients.give_one_up("newcomer")
+        assert not slow_clients.give_one_up("newcomer")
         assert not mine.cut
 
 
@@ -78,42 +78,42 @@ class TestMemory:
 
     def test_the_slowest_go_until_the_rest_fits_and_no_more(self) -> None:
         clock = FakeClock()
-        unread = Unread(1.0, clock.monotonic, max_bytes=250)
+        slow_clients = SlowClients(1.0, clock.monotonic, max_bytes=250)
         never, fast, slow = FakeTransport(), FakeTransport(), FakeTransport()
         with ExitStack() as stack:
             for transport, taken in ((fast, 90), (never, 0), (slow, 10)):
-                stack.enter_context(unread.sending(transport, body(100, taken)))
+                stack.enter_context(slow_clients.sending(transport, body(100, taken)))
             clock.advance(TRIAL_SECONDS)
-            assert unread.make_room([])
+            assert slow_clients.make_room([])
             assert (never.cut, slow.cut, fast.cut) == (True, False, False)
-            assert unread.make_room([bytes(100)])
+            assert slow_clients.make_room([bytes(100)])
             assert (slow.cut, fast.cut) == (True, False)
 
     def test_nobody_goes_before_it_is_known_who_is_slow(self) -> None:
         clock = FakeClock()
-        unread = Unread(1.0, clock.monotonic, max_bytes=150)
+        slow_clients = SlowClients(1.0, clock.monotonic, max_bytes=150)
         first, second = FakeTransport(), FakeTransport()
-        with unread.sending(first, body(100)), unread.sending(second, body(100)):
-            assert not unread.make_room([])
+        with slow_clients.sending(first, body(100)), slow_clients.sending(second, body(100)):
+            assert not slow_clients.make_room([])
             assert (first.cut, second.cut) == (False, False)
             clock.advance(TRIAL_SECONDS)
-            assert unread.make_room([])
+            assert slow_clients.make_room([])
             assert (first.cut, second.cut) == (True, False)
 
     def test_what_several_read_counts_once(self) -> None:
-        unread = Unread(max_bytes=250)
+        slow_clients = SlowClients(max_bytes=250)
         shared = bytes(200)
         with ExitStack() as stack:
             for _ in range(40):
-                stack.enter_context(unread.sending(FakeTransport(), Pieces(shared)))
-            assert unread.make_room([shared])
-            assert not unread.make_room([bytes(100)])
+                stack.enter_context(slow_clients.sending(FakeTransport(), Pieces(shared)))
+            assert slow_clients.make_room([shared])
+            assert not slow_clients.make_room([bytes(100)])
 
     def test_one_answer_may_be_larger_than_the_bound(self) -> None:
         clock = FakeClock()
-        unread = Unread(1.0, clock.monotonic, max_bytes=10)
+        slow_clients = SlowClients(1.0, clock.monotonic, max_bytes=10)
         transport = FakeTransport()
-        with unread.sending(transport, body(100)):
+        with slow_clients.sending(transport, body(100)):
             clock.advance(TRIAL_SECONDS)
-            assert unread.make_room([])
+            assert slow_clients.make_room([])
             assert not transport.cut

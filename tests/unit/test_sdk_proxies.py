@@ -105,7 +105,7 @@ import json, os, sys
 from exporter.cams.credentials.sdk import connect_with
 from exporter.config import CredentialsConfig
 from tests.support.rawserver import Peer, RawServer
-from tests.unit.test_library_proxies import KEY, instance, role, uri
+from tests.unit.test_sdk_proxies import KEY, instance, role, uri
 
 os.environ.update(json.loads(sys.argv[1]))
 
