@@ -1,4 +1,4 @@
-"""The command line: flags, signals, exit status.
+"""The command: what it does for which flags, and its exit status.
 
 0 success; 1 failure at run time; 2 bad flags or configuration.  Logs go to stderr, stdout carries what was asked for.
 """
@@ -8,22 +8,19 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
-import os
-import platform
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from exporter import __version__, streams
+from exporter.cli.flags import flags, revision
 from exporter.cli.signals import EarlySignals
 from exporter.errors import ConfigError
-from exporter.logs import LEVELS, configure, fields
+from exporter.logs import configure, fields
 from exporter.model import SystemClock
 from exporter.threads import run_apart
-from exporter.web.connections.listen import parse_listen_address
-from exporter.web.routes import parse_telemetry_path
 
 if TYPE_CHECKING:
     from exporter.app import App
@@ -31,11 +28,6 @@ if TYPE_CHECKING:
     from exporter.web.security.reloader import WebSecurity
 
 logger = logging.getLogger("exporter")  # not __name__: `python -m exporter` calls this module __main__
-
-T = TypeVar("T")
-
-REVISION_VARIABLE = "CAMS_EXPORTER_REVISION"
-"""Set by the container image to the commit it was built from."""
 
 OK, FAILED, MISUSED = 0, 1, 2
 
@@ -80,91 +72,6 @@ def _main(arguments: Sequence[str] | None, signals: EarlySignals) -> int:
         log.close()
 
 
-def flags() -> argparse.ArgumentParser:
-    """The flags, in the Prometheus manner."""
-    parser = argparse.ArgumentParser(
-        prog="cams_exporter",
-        description="Prometheus exporter for the verification of WhatsApp phone numbers on Alibaba Cloud (CAMS).",
-        allow_abbrev=False,
-        formatter_class=functools.partial(argparse.HelpFormatter, max_help_position=36, width=110),
-    )
-    add = functools.partial(parser.add_argument, action=_Single)
-    add("--config.file", dest="config_file", type=Path, metavar="FILE", help="configuration (default: config.yml)")
-    add(
-        "--config.check",
-        dest="config_check",
-        nargs=0,
-        help="validate the configuration and what it names, print each account's budget plan and exit",
-    )
-    add(
-        "--config.syntax-only",
-        dest="syntax_only",
-        nargs=0,
-        help="with --config.check: look at the configuration alone, not at key, number and CA files",
-    )
-    add("--once", nargs=0, help="poll every number once, print the metrics to stdout and exit")
-    add(
-        "--once.output",
-        dest="once_output",
-        type=Path,
-        metavar="FILE",
-        help="with --once: replace FILE atomically instead, for node_exporter's textfile collector (name it *.prom)",
-    )
-    add("--demo", nargs=0, help="serve simulated numbers: no configuration, credentials or network needed")
-    add(
-        "--web.listen-address",
-        dest="listen_addresses",
-        action="append",
-        type=_checked(lambda text: str(parse_listen_address(text))),
-        metavar="HOST:PORT",
-        help="address to serve on, repeatable; port 0 picks a free one (default: :10106)",
-    )
-    add(
-        "--web.telemetry-path",
-        dest="telemetry_path",
-        type=_checked(parse_telemetry_path),
-        default="/metrics",
-        metavar="PATH",
-        help="path of the metrics (default: %(default)s)",
-    )
-    add(
-        "--web.config.file",
-        dest="web_config_file",
-        type=Path,
-        metavar="FILE",
-        help="TLS, client certificates, passwords and headers, in the schema of Prometheus's exporters (default: none)",
-    )
-    add(
-        "--web.enable-lifecycle",
-        dest="enable_lifecycle",
-        nargs=0,
-        help="let POST /-/reload read the configuration again, as SIGHUP does",
-    )
-    add(
-        "--web.max-requests",
-        dest="max_requests",
-        type=_checked(_count),
-        default=40,
-        metavar="N",
-        help="scrapes served at once, more get 503; 0: no limit (default: %(default)s)",
-    )
-    add(
-        "--storage.path",
-        dest="storage_path",
-        type=Path,
-        metavar="DIR",
-        help="keep each number's last answer in DIR over a restart (default: off)",
-    )
-    add("--log.level", dest="log_level", choices=list(LEVELS), default="info", help="(default: %(default)s)")
-    add("--log.format", dest="log_format", choices=["logfmt", "json"], default="logfmt", help="(default: %(default)s)")
-    add(
-        "--version",
-        action="version",
-        version=f"cams_exporter, version {__version__} (revision: {_revision()}, python: {platform.python_version()})",
-    )
-    return parser
-
-
 def _run(args: argparse.Namespace, signals: EarlySignals) -> int:
     from exporter.config import Reading, load, read  # noqa: PLC0415 - a tenth of a second, in which signals are handled
 
@@ -194,7 +101,7 @@ def _run_with(args: argparse.Namespace, signals: EarlySignals, load_config: Call
         config,
         SystemClock(),
         version=__version__,
-        revision=_revision(),
+        revision=revision(),
         repeat=not args.once,
         about_exporter=not args.once,  # node_exporter refuses a second set, its own or another file's
         storage_path=args.storage_path,
@@ -289,44 +196,6 @@ def _warned(config: Config) -> Config:
             "key file of no use: an account that has no key yet is refused until it has one", extra=fields(error=fault)
         )
     return config
-
-
-class _Single(argparse.Action):
-    """Stores the value of a flag, or True for one that takes none (`nargs=0`); the same flag again is refused."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
-        if options.get("nargs") == 0:
-            options["default"] = False
-        super().__init__(option_strings, dest, **options)
-
-    def __call__(self, _parser: object, namespace: argparse.Namespace, values: Any, _flag: str | None = None) -> None:
-        given: set[str] = vars(namespace).setdefault("given", set())
-        if self.dest in given:
-            raise argparse.ArgumentError(self, "is given twice; keep one")
-        given.add(self.dest)
-        setattr(namespace, self.dest, True if self.nargs == 0 else values)
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise ValueError(f"{text!r} is not a whole number from 0 on")
-    return int(text)
-
-
-def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
-    """`parse` as argparse wants it: its reason is shown, not just "invalid value"."""
-
-    def checked(text: str) -> T:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return checked
-
-
-def _revision() -> str:
-    return os.environ.get(REVISION_VARIABLE, "unknown")
 
 
 if __name__ == "__main__":

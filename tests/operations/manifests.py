@@ -14,7 +14,7 @@ import kubernetes_validate
 import yaml
 from kubernetes_validate.utils import all_versions
 
-from exporter.__main__ import flags
+from exporter.cli.flags import flags
 from tests.operations.tools import ROOT
 
 Manifest = dict[str, Any]

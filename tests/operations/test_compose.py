@@ -19,7 +19,7 @@ import yaml
 from compose_spec import PyCompose
 
 import exporter
-from exporter.__main__ import flags
+from exporter.cli.flags import flags
 from tests.operations.tools import ROOT, system_tool
 from tests.support.patience import PATIENCE_SECONDS
 

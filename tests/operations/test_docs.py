@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from exporter.__main__ import flags
+from exporter.cli.flags import flags
 from exporter.config import load
 from exporter.metrics.catalogue import CATALOGUE
 from exporter.model import OPERATION

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 import exporter
-from exporter.__main__ import flags
+from exporter.cli.flags import flags
 from tests.operations.chart import CHART, render
 from tests.operations.manifests import check_schemas, one
 from tests.operations.tools import ROOT, python_tool

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.__main__ import flags
+from exporter.cli.flags import flags
 from tests.operations.tools import ROOT, system_tool
 from tests.support.patience import PATIENCE_SECONDS
 

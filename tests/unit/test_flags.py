@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from exporter.__main__ import flags
+from exporter.cli.flags import flags
 
 VALUES = {
     "--log.level": "info",

@@ -1,0 +1,145 @@
+"""The flags of the command, in the Prometheus manner.  Says what was asked for, and does nothing of it."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from exporter import __version__
+from exporter.logs import LEVELS
+from exporter.web.connections.listen import parse_listen_address
+from exporter.web.routes import parse_telemetry_path
+
+T = TypeVar("T")
+
+REVISION_VARIABLE = "CAMS_EXPORTER_REVISION"
+"""Set by the container image to the commit it was built from."""
+
+
+def flags() -> argparse.ArgumentParser:
+    """The flags, in the Prometheus manner."""
+    parser = argparse.ArgumentParser(
+        prog="cams_exporter",
+        description="Prometheus exporter for the verification of WhatsApp phone numbers on Alibaba Cloud (CAMS).",
+        allow_abbrev=False,
+        formatter_class=functools.partial(argparse.HelpFormatter, max_help_position=36, width=110),
+    )
+    add = functools.partial(parser.add_argument, action=_Single)
+    add("--config.file", dest="config_file", type=Path, metavar="FILE", help="configuration (default: config.yml)")
+    add(
+        "--config.check",
+        dest="config_check",
+        nargs=0,
+        help="validate the configuration and what it names, print each account's budget plan and exit",
+    )
+    add(
+        "--config.syntax-only",
+        dest="syntax_only",
+        nargs=0,
+        help="with --config.check: look at the configuration alone, not at key, number and CA files",
+    )
+    add("--once", nargs=0, help="poll every number once, print the metrics to stdout and exit")
+    add(
+        "--once.output",
+        dest="once_output",
+        type=Path,
+        metavar="FILE",
+        help="with --once: replace FILE atomically instead, for node_exporter's textfile collector (name it *.prom)",
+    )
+    add("--demo", nargs=0, help="serve simulated numbers: no configuration, credentials or network needed")
+    add(
+        "--web.listen-address",
+        dest="listen_addresses",
+        action="append",
+        type=_checked(lambda text: str(parse_listen_address(text))),
+        metavar="HOST:PORT",
+        help="address to serve on, repeatable; port 0 picks a free one (default: :10106)",
+    )
+    add(
+        "--web.telemetry-path",
+        dest="telemetry_path",
+        type=_checked(parse_telemetry_path),
+        default="/metrics",
+        metavar="PATH",
+        help="path of the metrics (default: %(default)s)",
+    )
+    add(
+        "--web.config.file",
+        dest="web_config_file",
+        type=Path,
+        metavar="FILE",
+        help="TLS, client certificates, passwords and headers, in the schema of Prometheus's exporters (default: none)",
+    )
+    add(
+        "--web.enable-lifecycle",
+        dest="enable_lifecycle",
+        nargs=0,
+        help="let POST /-/reload read the configuration again, as SIGHUP does",
+    )
+    add(
+        "--web.max-requests",
+        dest="max_requests",
+        type=_checked(_count),
+        default=40,
+        metavar="N",
+        help="scrapes served at once, more get 503; 0: no limit (default: %(default)s)",
+    )
+    add(
+        "--storage.path",
+        dest="storage_path",
+        type=Path,
+        metavar="DIR",
+        help="keep each number's last answer in DIR over a restart (default: off)",
+    )
+    add("--log.level", dest="log_level", choices=list(LEVELS), default="info", help="(default: %(default)s)")
+    add("--log.format", dest="log_format", choices=["logfmt", "json"], default="logfmt", help="(default: %(default)s)")
+    add(
+        "--version",
+        action="version",
+        version=f"cams_exporter, version {__version__} (revision: {revision()}, python: {platform.python_version()})",
+    )
+    return parser
+
+
+def revision() -> str:
+    """The commit this was built from, as far as is known."""
+    return os.environ.get(REVISION_VARIABLE, "unknown")
+
+
+class _Single(argparse.Action):
+    """Stores the value of a flag, or True for one that takes none (`nargs=0`); the same flag again is refused."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        if options.get("nargs") == 0:
+            options["default"] = False
+        super().__init__(option_strings, dest, **options)
+
+    def __call__(self, _parser: object, namespace: argparse.Namespace, values: Any, _flag: str | None = None) -> None:
+        given: set[str] = vars(namespace).setdefault("given", set())
+        if self.dest in given:
+            raise argparse.ArgumentError(self, "is given twice; keep one")
+        given.add(self.dest)
+        setattr(namespace, self.dest, True if self.nargs == 0 else values)
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise ValueError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
+def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """`parse` as argparse wants it: its reason is shown, not just "invalid value"."""
+
+    def checked(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return checked
