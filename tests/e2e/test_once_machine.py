@@ -30,9 +30,10 @@ def run_in_bash(script: str, command: Sequence[str], prefix: Sequence[str] = ())
     )
 
 
-def write_config(folder: Path, world: World, url: str, count: int = 2) -> str:
+def write_config(folder: Path, world: World, url: str, count: int = 2, accounts: int = 1) -> str:
     path = folder / "config.yml"
-    path.write_text(json.dumps(config(url, [fleet(world, count, qps=10)])))
+    fleets = [fleet(world, count, name=f"account-{index}", start=index * count, qps=10) for index in range(accounts)]
+    path.write_text(json.dumps(config(url, fleets)))
     return f"--config.file={path}"
 
 
@@ -110,25 +111,24 @@ GIB = 1 << 20
 
 
 @pytest.mark.parametrize(
-    ("threads", "flags", "said"),
+    ("threads", "accounts", "flags", "said"),
     [
-        (0, ["--once"], "no thread can be started for configuration"),
-        (2, ["--once", "--storage.path={folder}/store"], "an account cannot be polled"),
-        (2, ["--once"], "polling does not get on"),
-        (2, ["--web.listen-address=127.0.0.1:0"], "no thread can be started for"),
+        (0, 1, ["--once"], "no thread can be started for configuration"),
+        (2, 2, ["--once"], "an account cannot be polled"),
+        (2, 1, ["--once"], "polling does not get on"),
+        (2, 1, ["--web.listen-address=127.0.0.1:0"], "no thread can be started for"),
     ],
     ids=["configuration", "poller", "worker", "server"],
 )
 def test_a_machine_without_threads_is_said_and_exit_status_1(
-    tmp_path: Path, threads: int, flags: list[str], said: str
+    tmp_path: Path, threads: int, accounts: int, flags: list[str], said: str
 ) -> None:
     """Each thread wants 8 GiB of address space for its stack, and there is that much for `threads` of them."""
     world = World()
     with Simulator(world) as simulator:
-        flag = write_config(tmp_path, world, simulator.url)
+        flag = write_config(tmp_path, world, simulator.url, accounts=accounts)
         limits = f"ulimit -s {8 * GIB} && ulimit -v {(8 * threads + 4) * GIB}"
-        command = [*EXPORTER, flag, *(text.format(folder=tmp_path) for text in flags)]
-        done = run_in_bash(limits, command)
+        done = run_in_bash(limits, [*EXPORTER, flag, *flags])
     assert done.returncode == 1, done.stderr
     assert said in done.stderr
     assert not world.arrivals()
