@@ -14,8 +14,8 @@ from exporter.threads import begin
 
 T = TypeVar("T")
 
-LOOK_SECONDS = 2.0
-"""How long a look at one file may take that must not hold up what does not need it."""
+LOOK_SECONDS = 10.0
+"""How long a look at one file may take that must not hold up what does not need it: a busy machine takes seconds."""
 
 _hanging: dict[Path, Future[Any]] = {}
 """Looks that did not end, by folder: no other is begun there before, else each reload would leave a thread."""
