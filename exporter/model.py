@@ -30,7 +30,7 @@ QUOTA_SHARE = 0.98
 the server must not see an eleventh: half for leaving late (`polling.budget`), half for jitter on the path."""
 
 QPS_SHARE = 0.998
-"""The pace stays at or below this share of `qps`: a clock's rounding or a quick wake-up never squeezes one request too
+"""The pace stays at or below this share of `qps`: a clock's rounding or a quick wake-up never puts one request too
 many into a second."""
 
 

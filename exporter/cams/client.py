@@ -149,7 +149,7 @@ class Client:
         """Wait for a slot and send in it.
 
         A connection that the server closed meanwhile is replaced, and the new one waits for a slot of its own: making
-        it takes time, and sent after that the request would squeeze in before the next one.
+        it takes time, and sent after that the request would come too close to the next one.
         """
         for slots in range(MAX_SLOTS):
             if slots:

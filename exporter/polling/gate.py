@@ -2,7 +2,7 @@
 
 A poll comes here connected and ready to send.  The moment it is let through is the moment its slot is taken, and the
 next one's turn begins only when its request has left: neither a thread that wakes late, nor a slow TLS handshake, nor
-a machine that stalls between the two squeezes requests together.
+a machine that stalls between the two brings requests closer together.
 """
 
 from __future__ import annotations
