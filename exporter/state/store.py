@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from exporter.errors import ApiError
 from exporter.model import KNOWN_STATUSES, UNKNOWN, Answer, Clock, NumberKey, PhoneNumber
-from exporter.state.history import NO_FAILURES, Failures, History, Poll
+from exporter.state.history import Poll, polls_in, with_poll
 
 CLOCK_STEP_SECONDS = 1.0
 """A wall clock that moved this much against the monotonic one between two looks was stepped; less is drift."""
@@ -43,7 +43,7 @@ class LastError:
 class NumberState:
     """What is known of one number.  `success_at` is monotonic seconds, every `…_unix` is wall time.
 
-    `polls` and `failures` are packed; `State.details` unpacks them.
+    `polls` are the last polls as text, their times monotonic; `State.details` reads them.
     """
 
     number: PhoneNumber
@@ -57,8 +57,7 @@ class NumberState:
     status_since_unix: float | None = None
     request_id: str = ""
     last_error: LastError | None = None
-    polls: bytes = field(default=b"", repr=False)
-    failures: Failures = field(default=NO_FAILURES, repr=False)
+    polls: str = field(default="", repr=False)
 
     def current_status(self, fresh_since: float) -> str:
         """The status to show: UNKNOWN unless the last success came at or after the instant `fresh_since`."""
@@ -79,11 +78,10 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """One number's record with its last polls and its last failures, newest first."""
+    """One number's record with its last polls, newest first."""
 
     record: NumberState
     polls: tuple[Poll, ...]
-    failures: tuple[Poll, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +107,8 @@ class State:
         self._clock = clock
         self._lock = threading.Lock()
         self._ahead_seconds = clock.unix() - clock.monotonic()
-        self._stepped_seconds = 0  # in all; histories keep the times of a clock that was not stepped
         self._records: dict[NumberKey, NumberState] = {}
         self._stale_after: dict[str, float] = {}
-        self._histories: dict[str, History] = {}
 
     def configure(self, numbers: Iterable[PhoneNumber], stale_after_seconds: Mapping[str, float]) -> None:
         """Take over a configuration: numbers that stay keep what is known of them, others are forgotten.
@@ -130,7 +126,6 @@ class State:
                     record = _renamed(record, number)
                 self._records[number.key] = record
             self._stale_after = dict(stale_after_seconds)
-            self._histories = {account: self._histories.get(account) or History() for account in stale_after_seconds}
 
     def kept(self, numbers: Iterable[PhoneNumber]) -> tuple[PhoneNumber, ...]:
         """`numbers`, those that are here already as the very objects: a reload must not leave a second copy of each."""
@@ -177,10 +172,8 @@ class State:
             record = self._records.get(number.key)
             if record is None:  # the number left the configuration while its poll was under way
                 return None
-            at = int(now_unix) - self._stepped_seconds
-            poll = Poll(at, True, status, answer.elapsed_seconds, answer.request_id)
+            poll = Poll(now, True, status, answer.elapsed_seconds, answer.request_id)
             same_id = answer.phone_number_id == record.phone_number_id
-            polls, failures = self._histories[number.account].with_poll(record.polls, record.failures, poll)
             self._records[number.key] = replace(
                 record,
                 status=status,
@@ -192,8 +185,7 @@ class State:
                 success_unix=now_unix,
                 status_since_unix=record.status_since_unix if status == record.status else now_unix,
                 request_id=answer.request_id,
-                polls=polls,
-                failures=failures,
+                polls=with_poll(record.polls, poll),
             )
             return record
 
@@ -204,23 +196,19 @@ class State:
         """
         code, request_id, http_status = sys.intern(error.code), error.request_id, error.http_status
         with self._lock:
-            _, now_unix = self._now()
+            now, now_unix = self._now()
             record = self._records.get(number.key)
             if record is None:
                 return False
             # by what the number is called now: the request may have left before a reload
             message = record.number.redacted(error.message)
-            history = self._histories[number.account]
-            at = int(now_unix) - self._stepped_seconds
-            poll = Poll(at, False, code, error.elapsed_seconds, request_id, http_status, message)
-            polls, failures = history.with_poll(record.polls, record.failures, poll)
+            poll = Poll(now, False, code, error.elapsed_seconds, request_id, http_status)
             self._records[number.key] = replace(
                 record,
                 last_poll_success=False,
                 last_poll_unix=now_unix,
-                last_error=LastError(code, history.message(message), http_status, request_id, now_unix),
-                polls=polls,
-                failures=failures,
+                last_error=LastError(code, message, http_status, request_id, now_unix),
+                polls=with_poll(record.polls, poll),
             )
             return (
                 record.last_poll_success is not False
@@ -242,20 +230,11 @@ class State:
             return record.success_at + self._stale_after[key.account]
 
     def details(self, key: NumberKey) -> Details | None:
-        """One number's record and history; None for a number that is not configured."""
+        """One number's record and its last polls; None for a number that is not configured."""
         with self._lock:
+            now, now_unix = self._now()
             record = self._records.get(key)
-            if record is None:
-                return None
-            history = self._histories[key.account]
-            polls, failures = history.polls(record.polls), history.failures(record.polls, record.failures)
-            stepped = self._stepped_seconds
-        redacted = record.number.redacted  # they may have come when the number was still shown in full
-        return Details(
-            record,
-            tuple(replace(poll, unix=poll.unix + stepped) for poll in polls),
-            tuple(replace(poll, unix=poll.unix + stepped, message=redacted(poll.message)) for poll in failures),
-        )
+        return None if record is None else Details(record, polls_in(record.polls, now_unix - now))
 
     def snapshot(self) -> Snapshot:
         """All records as they stand now, in the order of the configuration."""
@@ -277,7 +256,6 @@ class State:
             step_seconds = now_unix - now - self._ahead_seconds
             self._ahead_seconds = now_unix - now
             if abs(step_seconds) >= CLOCK_STEP_SECONDS:
-                self._stepped_seconds += round(step_seconds)
                 self._records = {key: _moved(record, step_seconds) for key, record in self._records.items()}
         return now, now_unix
 

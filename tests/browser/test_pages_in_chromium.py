@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from exporter.model import AccountStatus, PhoneNumber, Refused
+from exporter.state.history import MAX_POLLS
 from exporter.web.ui.views import LandingInfo
 from tests.support.browser import NARROW, WIDE, Scheme, chromium, tab
 from tests.support.numbers import number
@@ -134,15 +135,13 @@ def test_pages_are_leafed_through_with_filter_and_order_kept(page: Page) -> None
     shows(page, seen[:100])
 
 
-def test_a_number_leads_to_its_polls_its_failures_and_the_cure(page: Page) -> None:
+def test_a_number_leads_to_its_polls_its_last_error_and_the_cure(page: Page) -> None:
     page.get_by_label("Text").fill("line-001")
     page.get_by_role("button", name="Apply").click()
     page.get_by_role("link", name="8613800000001").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("8613800000001")
-    assert page.get_by_role("table", name="Last polls, newest first").get_by_role("row").count() == 1 + 20
-    failures = page.get_by_role("table", name="Last failures, newest first").get_by_role("row")
-    expect(failures).to_have_count(2)
-    expect(failures.nth(1)).to_contain_text(REQUEST_ID.lower())
+    assert page.get_by_role("table", name="Last polls, newest first").get_by_role("row").count() == 1 + MAX_POLLS
+    expect(page.get_by_role("region", name="Last error")).to_contain_text(REQUEST_ID.lower())
     expect(page.get_by_text("What to do:")).to_be_visible()
     page.get_by_label("Breadcrumb").get_by_role("link", name="Numbers").click()
     expect(heads(page)).to_have_count(100, timeout=PATIENCE_SECONDS * 1000)

@@ -163,7 +163,6 @@ def test_times_move_along_when_the_wall_clock_is_stepped(step_seconds: float) ->
     details = made.details(number(0).key)
     assert details is not None
     assert [poll.unix for poll in details.polls] == [snapshot.unix - 10, snapshot.unix - 30]
-    assert [poll.unix for poll in details.failures] == [snapshot.unix - 10]
     other = made.details(number(1).key)
     assert other is not None
     assert [poll.unix for poll in other.polls] == [snapshot.unix]
@@ -296,10 +295,6 @@ def test_a_number_that_is_masked_from_now_on_is_masked_in_what_was_said_before()
         assert error is not None
         assert full.phone_number not in error.message
         assert "861*****00" in error.message
-        details = made.details(masked.key)
-        assert details is not None
-        assert not [poll for poll in details.failures if full.phone_number in poll.message]
-        assert all("861*****00" in poll.message for poll in details.failures)
         made.failed(full, late)
 
 
@@ -327,9 +322,8 @@ class TestHistory:
             "R-2",
         )
         assert (failed.latency_seconds, failed.unix - succeeded.unix) == (1.5, 60)
-        assert [(one.outcome, one.message) for one in details.failures] == [("http_502", "bad")]
 
-    def test_successes_do_not_push_failures_out(self) -> None:
+    def test_successes_push_the_last_error_out_of_the_polls_and_no_further(self) -> None:
         """An on-call engineer comes hours after the failure that woke them."""
         made = state(FakeClock(), number())
         made.failed(number(), error())
@@ -338,7 +332,8 @@ class TestHistory:
         details = made.details(number().key)
         assert details is not None
         assert {one.outcome for one in details.polls} == {"VERIFIED"}
-        assert [one.outcome for one in details.failures] == ["timeout"]
+        assert details.record.last_error is not None
+        assert details.record.last_error.code == "timeout"
 
     def test_history_outlives_a_reload_for_numbers_that_stay_and_no_others(self) -> None:
         made = state(FakeClock(), number(0), number(1))
@@ -348,22 +343,9 @@ class TestHistory:
         made.configure([renamed], {"main": STALE_AFTER})
         kept = made.details(renamed.key)
         assert kept is not None
-        assert (len(kept.polls), len(kept.failures)) == (1, 1)
+        assert len(kept.polls) == 1
         assert made.details(number(1).key) is None
         made.configure([number(0), number(1)], {"main": STALE_AFTER})
         back = made.details(number(1).key)
         assert back is not None
-        assert (back.polls, back.failures) == ((), ())
-
-    def test_equal_statuses_and_codes_are_one_text_in_memory(self) -> None:
-        """Each answer spells its status anew; fifty thousand copies would be three megabytes."""
-        made = state(FakeClock(), number(0), number(1))
-        for index in (0, 1):
-            made.succeeded(number(index), answer(b"VERIFIED".decode()))
-            made.failed(number(index), error(b"timeout".decode()))
-        first, second = made.snapshot().numbers
-        assert first.status is second.status
-        assert first.last_error is not None
-        assert second.last_error is not None
-        assert first.last_error.code is second.last_error.code
-        assert first.last_error.message is second.last_error.message
+        assert back.polls == ()
