@@ -9,7 +9,7 @@
     processes   an exporter process and its CPU and memory; a client that scrapes as Prometheus does
     fleet       configurations of many numbers
     endpoint    a bare API server, reference and loops: processes of their own
-    scrape, polling, budget, memory, growth: a benchmark each, the docstring says what and how
+    scrape, polling, steps, budget, memory, growth: a benchmark each, the docstring says what and how
 
 Everything runs on loopback.  Absolute numbers are the machine's; trust the ratios, which come from the same run.
 """

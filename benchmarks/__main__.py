@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import budget, growth, memory, paths, polling, scrape
+from benchmarks import budget, growth, memory, paths, polling, scrape, steps
 from benchmarks.harness import Options, Progress, Report, facts, markdown
 
 PROFILE = Path(__file__).with_name("profile.md")
@@ -20,6 +20,7 @@ PROFILE = Path(__file__).with_name("profile.md")
 BENCHMARKS = {
     "scrape": scrape,
     "polling": polling,
+    "steps": steps,
     "budget": budget,
     "paths": paths,
     "memory": memory,
