@@ -1,14 +1,14 @@
 """Ask a running exporter whether it is healthy: ``python -m exporter.cli.healthcheck [URL]``, exit status 0 or 1.
 
-For a container's HEALTHCHECK, and for probes that have no TLS client certificate of their own to show.
+For a container's HEALTHCHECK, and for probes that have no TLS client certificate of their own.
 
-URL is ``[http://|https://]HOST:PORT[/PATH]``.  Without a scheme HTTP is tried first, then HTTPS, so that the same check
-serves whatever ``--web.config.file`` says.  ``/-/healthy`` needs no password.  Certificates are not verified: the check
-asks its own machine, sends no secret, and an expired certificate is no reason to restart the exporter.
+URL is ``[http://|https://]HOST:PORT[/PATH]``.  Without a scheme HTTP is tried first, then HTTPS: the same check serves
+whatever ``--web.config.file`` says.  ``/-/healthy`` needs no password.  Certificates are not verified: the check asks
+its own machine and sends no secret, and an expired certificate is no reason to restart the exporter.
 
-A server that insists on a client certificate hangs up on a check that has none, often without a word (asyncio sends no
-TLS alert).  That it took part in the handshake proves that its web loop turns, and no more: it counts as healthy and
-the check says so.  With ``--cert`` the check hears the real answer.
+A server that requires a client certificate refuses a check that has none, and may say nothing.  That it took part in
+the TLS handshake proves that its web loop runs, and no more: it counts as healthy and the check says so.  With
+``--cert`` the check gets the real answer.
 
 Reads no configuration and imports nothing of the package: it must not fail where the exporter itself would run.
 """
@@ -17,17 +17,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import http.client
 import os
-import socket
 import ssl
 import sys
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NamedTuple, TypeVar
+import threading
+from collections.abc import Sequence
+from typing import NamedTuple
 from urllib.parse import urlsplit
-
-T = TypeVar("T")
 
 DEFAULT_URL = "127.0.0.1:10106/-/healthy"
 URL_VARIABLE = "CAMS_EXPORTER_HEALTHCHECK_URL"
@@ -36,34 +33,16 @@ CERT_VARIABLE = "CAMS_EXPORTER_HEALTHCHECK_CERT"
 TIMEOUT_SECONDS = 5.0
 """For the whole check, both schemes together."""
 
-_READ_BYTES = 8192
-_MAX_ANSWER_BYTES = 16 * _READ_BYTES
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_TLS_HANDSHAKE = b"\x16"
-"""The first byte of a TLS record that carries a handshake message."""
-
-
-class HungUp(OSError):  # noqa: N818 - an event: the peer spoke TLS and left
-    """The server took part in the TLS handshake, then closed or refused without an answer."""
+_MAX_BODY_BYTES = 64 << 10
 
 
 class Target(NamedTuple):
-    """Where to ask; `schemes` in the order they are tried."""
+    """Where to ask; `schemes` in the order they are tried, `port` None for the scheme's own."""
 
     schemes: tuple[str, ...]
     host: str
     port: int | None
     path: str
-
-    def address(self, scheme: str) -> tuple[str, int]:
-        """Host and port to connect to."""
-        return self.host, self.port or _DEFAULT_PORTS[scheme]
-
-    def request(self, scheme: str) -> bytes:
-        """The request to send."""
-        host, port = self.address(scheme)
-        name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return f"GET {self.path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode()
 
 
 class Verdict(NamedTuple):
@@ -88,10 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument(
         "--cert",
-        type=Path,
         default=os.environ.get(CERT_VARIABLE) or None,
         metavar="FILE",
-        help=f"PEM file with client certificate and key, for a server that insists on one; default: ${CERT_VARIABLE}",
+        help=f"PEM file with client certificate and key, for a server that requires one; default: ${CERT_VARIABLE}",
     )
     args = parser.parse_args(arguments)
     try:
@@ -99,156 +77,81 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser.error(f"{args.url!r}: {error}")
     verdict = check(target, args.cert)
-    _say(f"{'healthy' if verdict.healthy else 'unhealthy'}: {verdict.reason}\n")
-    return 0 if verdict.healthy else 1
-
-
-def _say(line: str) -> None:
-    """Write to stdout if it takes it: closed, full or of another encoding, it does not change the verdict."""
-    with contextlib.suppress(OSError):
+    line = f"{'healthy' if verdict.healthy else 'unhealthy'}: {verdict.reason}\n"
+    with contextlib.suppress(OSError):  # a stdout that is closed or full does not change the verdict
         os.write(1, line.encode("utf-8", "backslashreplace"))
+    return 0 if verdict.healthy else 1
 
 
 def parse(url: str) -> Target:
     """Read a URL whose scheme and path may be missing; raises ValueError."""
     parts = urlsplit(url if "://" in url else f"//{url}")
-    if parts.scheme not in {"", *_DEFAULT_PORTS}:
+    if parts.scheme not in {"", "http", "https"}:
         raise ValueError("the scheme is neither http nor https")
     if not parts.hostname:
         raise ValueError("no host")
-    if not url.isprintable() or " " in url:
-        raise ValueError("white space or a control character")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("white space, a control character or a letter that is not ASCII")
     schemes = (parts.scheme,) if parts.scheme else ("http", "https")
     return Target(schemes, parts.hostname, parts.port, parts.path or "/-/healthy")
 
 
-def check(target: Target, cert: Path | None = None, timeout_seconds: float = TIMEOUT_SECONDS) -> Verdict:
-    """Ask once per scheme until one is answered; blocks at most `timeout_seconds` and raises nothing."""
-    deadline = time.monotonic() + timeout_seconds
-    failures = []
-    for scheme in target.schemes:
-        try:
-            return judge(_ask(target, scheme, cert, deadline))
-        except HungUp as error:
-            if cert is None:
-                return Verdict(True, "the web loop speaks TLS, but tells more only to a client certificate; see --cert")
-            failures.append(f"{scheme}: {error}")
-        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            failures.append(f"{scheme}: {error}")
-    return Verdict(False, "; ".join(failures))
+def check(target: Target, cert: str | None = None, timeout_seconds: float = TIMEOUT_SECONDS) -> Verdict:
+    """Ask once per scheme until one is answered; blocks at most `timeout_seconds`."""
+    verdicts: list[Verdict] = []
+    failures: list[str] = []
+
+    def ask() -> None:
+        for scheme in target.schemes:
+            try:
+                verdicts.append(_ask(target, scheme, cert, timeout_seconds))
+            except (OSError, ValueError, http.client.HTTPException) as error:  # ssl.SSLError is an OSError
+                failures.append(f"{scheme}: {str(error) or type(error).__name__}")
+            else:
+                return
+
+    # on a thread: a server that sends a byte now and then would renew any timeout of the socket
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(timeout_seconds)
+    if asking.is_alive():
+        failures.append(f"timed out after {timeout_seconds:g} s")
+    return verdicts[0] if verdicts else Verdict(False, " ".join("; ".join(failures).split()))
 
 
-def judge(answer: bytes) -> Verdict:
-    """Read an HTTP answer; raises ValueError if it is none."""
-    head, _, body = answer.partition(b"\r\n\r\n")
-    protocol, _, rest = head.partition(b" ")
-    if protocol not in {b"HTTP/1.0", b"HTTP/1.1"} or not rest[:3].isdigit():
-        raise ValueError("the answer is not HTTP")
-    status = int(rest[:3])
-    text = " ".join(body.decode("utf-8", "replace").split())
-    return Verdict(status == 200, f"HTTP {status} {text}".strip())
-
-
-def _ask(target: Target, scheme: str, cert: Path | None, deadline: float) -> bytes:
-    request = target.request(scheme)
+def _ask(target: Target, scheme: str, cert: str | None, timeout_seconds: float) -> Verdict:
+    port = target.port or (443 if scheme == "https" else 80)
+    connection = http.client.HTTPConnection(target.host, port, timeout=timeout_seconds)
     context = _context(cert) if scheme == "https" else None
-    with socket.create_connection(target.address(scheme), _remaining(deadline)) as stream:
+    spoke_tls = False
+    try:
+        connection.connect()
         if context is not None:
-            return _Tls(stream, context, deadline).ask(request)
-        stream.sendall(request)
-        return _all(lambda: _received(stream, deadline))
+            stream = context.wrap_socket(connection.sock, do_handshake_on_connect=False)
+            connection.sock = stream
+            try:
+                stream.do_handshake()
+            finally:
+                spoke_tls = stream.cipher() is not None
+        connection.request("GET", target.path)
+        answer = connection.getresponse()
+        text = " ".join(answer.read(_MAX_BODY_BYTES).decode("utf-8", "replace").split())
+        return Verdict(answer.status == 200, f"HTTP {answer.status} {text}".strip())
+    except OSError as error:
+        if not spoke_tls or cert is not None or isinstance(error, TimeoutError):
+            raise
+        return Verdict(True, "the web loop speaks TLS, but tells more only to a client certificate; see --cert")
+    finally:
+        connection.close()
 
 
-def _context(cert: Path | None) -> ssl.SSLContext:
+def _context(cert: str | None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     if cert is not None:
         context.load_cert_chain(cert)
     return context
-
-
-class _Tls:
-    """One TLS exchange over a connected socket, its records in our hands.
-
-    What an SSLSocket hides is whether a server that hung up had spoken TLS before.
-    """
-
-    def __init__(self, stream: socket.socket, context: ssl.SSLContext, deadline: float) -> None:
-        self._stream = stream
-        self._deadline = deadline
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing)
-        self._first_byte = b""
-
-    def ask(self, request: bytes) -> bytes:
-        """The server's answer to `request`; raises HungUp or another OSError if there is none."""
-        answer = b""
-        try:
-            self._driven(self._tls.do_handshake)
-            self._driven(lambda: self._tls.write(request))
-            answer = _all(lambda: self._driven(lambda: self._tls.read(_READ_BYTES)))
-        except TimeoutError:
-            raise
-        except OSError as error:
-            if self._first_byte != _TLS_HANDSHAKE:
-                raise
-            raise HungUp(str(error)) from error
-        if not answer:
-            raise HungUp("the server closed the connection without an answer")
-        return answer
-
-    def _driven(self, step: Callable[[], T]) -> T:
-        """Do a step of the exchange, carrying its records over the socket until it is done."""
-        while True:
-            try:
-                return step()
-            except ssl.SSLWantReadError:
-                pass
-            finally:
-                self._flush()
-            data = _received(self._stream, self._deadline)
-            self._first_byte = self._first_byte or data[:1]
-            if data:
-                self._incoming.write(data)
-            else:
-                self._incoming.write_eof()
-
-    def _flush(self) -> None:
-        with contextlib.suppress(ConnectionError):  # hung up on; what the server said before is still to be read
-            self._stream.sendall(self._outgoing.read())
-
-
-def _all(read: Callable[[], bytes]) -> bytes:
-    """What `read` gives until it gives nothing or fails, up to a limit; a failure counts only before the first byte."""
-    answer = b""
-    while len(answer) < _MAX_ANSWER_BYTES:
-        try:
-            chunk = read()
-        except TimeoutError:
-            raise
-        except OSError:
-            if not answer:
-                raise
-            break
-        if not chunk:
-            break
-        answer += chunk
-    return answer
-
-
-def _received(stream: socket.socket, deadline: float) -> bytes:
-    stream.settimeout(_remaining(deadline))
-    return stream.recv(_READ_BYTES)
-
-
-def _remaining(deadline: float) -> float:
-    """Seconds left; raises TimeoutError when there are none."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("timed out")
-    return left
 
 
 if __name__ == "__main__":
