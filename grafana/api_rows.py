@@ -35,8 +35,8 @@ def budget(it: board.Board) -> None:
     limits = graph(
         Text(
             "Requests against the budget",
-            "Requests per second to the API, all chosen accounts together: sent, allowed by flow control at the "
-            "moment, and configured (qps). Replicas add up. Choose one account to compare it with its own limit.",
+            "Requests per second to the API, for all chosen accounts together: sent, allowed by flow control now, and "
+            "configured (qps). Replicas are added. Choose one account to compare it with its own limit.",
             ("CamsApiThrottled", "CamsBudgetTooSmall"),
         ),
         over_time(queries.rate(catalogue.REQUESTS, by=""), "sent", "A"),
@@ -64,8 +64,8 @@ def budget(it: board.Board) -> None:
         graph(
             Text(
                 "Effective rate by account",
-                "What is left of the account's qps. It halves when the API throttles and climbs back by a tenth of "
-                "the budget for each 10 s without a throttle; where the path jitters it stays a little lower.",
+                "What is left of the account's qps. It halves when the API throttles. Then it rises by a tenth of qps "
+                "for each 10 s without a throttle. If the path has jitter, it stays a little below qps.",
                 ("CamsApiThrottled",),
             ),
             over_time(queries.effective_share(), "{{account}}"),
@@ -80,8 +80,8 @@ def budget(it: board.Board) -> None:
         graph(
             Text(
                 "Poll lag by account",
-                "How late the account's most overdue number is; 0 on schedule. A lag that stays means that a pass "
-                "over all numbers does not fit the interval.",
+                "How late the most overdue number of the account is; 0 on schedule. If the lag stays, one pass over "
+                "all numbers takes longer than the interval.",
                 ("CamsBudgetTooSmall",),
             ),
             over_time(f"max by (account) ({of_account(catalogue.ACCOUNT_LAG)})", "{{account}}"),
@@ -112,7 +112,7 @@ def errors(it: board.Board) -> None:
         graph(
             Text(
                 "Errors by code",
-                "Failed attempts per second. Codes of the API stand as it sent them; lower-case ones are the "
+                "Failed attempts per second. Codes of the API are shown unchanged. Lower-case codes are the "
                 "exporter's own: timeout, connection_error, tls_error, invalid_response, http_NNN, credentials_error, "
                 "internal_error.",
                 ("CamsApiErrorRatioHigh", "CamsCredentialsFailing", "CamsApiThrottled"),
@@ -129,7 +129,7 @@ def errors(it: board.Board) -> None:
         graph(
             Text(
                 "Failed share by account",
-                "The share of attempts, retries included, that brought no status.",
+                "The share of attempts, retries included, that failed.",
                 ("CamsApiErrorRatioHigh",),
             ),
             over_time(queries.error_ratio(), "{{account}}"),
@@ -162,7 +162,7 @@ def latency(it: board.Board) -> None:
         latency_map(
             Text(
                 "Latency of API requests",
-                "How many requests took how long, failures included, waiting for the budget excluded.",
+                "How many requests took how long. Failures are included; the wait for the budget is not.",
                 ("CamsApiErrorRatioHigh",),
             ),
             queries.latency_buckets(),
@@ -174,8 +174,8 @@ def latency(it: board.Board) -> None:
         graph(
             Text(
                 "Latency quantiles",
-                "Half, nine tenths and 99 of 100 requests took no longer than this, estimated from the buckets. "
-                "At api.timeout a request is given up.",
+                "50 %, 90 % and 99 % of the requests took at most this long, estimated from the buckets. "
+                "After api.timeout a request is aborted.",
                 ("CamsApiErrorRatioHigh",),
             ),
             *(
@@ -189,7 +189,7 @@ def latency(it: board.Board) -> None:
     )
     it.add(
         graph(
-            Text("Requests in flight", "API requests under way, by account."),
+            Text("Requests in flight", "API requests in flight, by account."),
             over_time(f"sum by (account) ({of_account(catalogue.IN_FLIGHT)})", "{{account}}"),
         ),
         width=4,

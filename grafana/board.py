@@ -1,4 +1,4 @@
-"""What the dashboards share: variables, links, annotations, and the order of panels on the grid."""
+"""Shared by the dashboards: variables, links, annotations, and the places of panels on the grid."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 NUMBERS_UID, EXPORTER_UID = "cams-numbers", "cams-exporter"
 TAG = "cams"
 EXPORTER_URL = "http://localhost:10106"
-"""Where people reach the exporter, unless they say otherwise in the variable."""
+"""Default address of the exporter for links; the variable can change it."""
 _WIDTH = 24
 _EDITOR = "PrometheusVariableQueryEditor-VariableQuery"
 _LIST_KINDS = {"label_values": 1, "query_result": 3}
-"""How Grafana's editor of variables shows a query."""
+"""Grafana's kinds of variable queries."""
 
 
 class Board:
-    """One dashboard in the making: panels get their ids and places in the order in which they are added."""
+    """Builds one dashboard.  Panels get their ids and places in the order in which they are added."""
 
     def __init__(self, uid: str, title: str, description: str, *, since: str) -> None:
         self._panels = 0
@@ -74,9 +74,9 @@ class Board:
 
 
 class Annotation(dashboard.AnnotationQuery):
-    """Marks on the graphs from a query; the SDK's own class lacks the fields that Prometheus annotations have.
+    """Marks on the graphs from a query.  The SDK's own class lacks the fields of Prometheus annotations.
 
-    A mark stands where a series is above 0, or, with `at_value`, at the time that its value gives in milliseconds.
+    A mark stands where a series is above 0.  With `at_value` the value of the series is the time, in milliseconds.
     """
 
     def __init__(
@@ -120,18 +120,18 @@ def marks() -> list[Annotation]:
 
 
 def links(other_uid: str, other_title: str) -> list[Builder[dashboard.DashboardLink]]:
-    """To the other dashboard with the same selection, to the exporter's status page, to the runbooks."""
+    """Links to the other dashboard with the same selection, to the exporter's status page, and to the runbooks."""
     return [
         kit.DashboardLink(other_title)
         .url(f"/d/{other_uid}")
         .icon("dashboard")
-        .tooltip("The same accounts and the same time")
+        .tooltip("Same accounts, same time")
         .include_vars(True)
         .keep_time(True),
         kit.DashboardLink("Status page")
         .url("${exporter_url:raw}/numbers")
         .icon("external link")
-        .tooltip("Last polls, errors and RequestIds, as the exporter sees them now")
+        .tooltip("Last polls, errors and RequestIds, live from the exporter")
         .target_blank(True),
         kit.DashboardLink("Runbooks")
         .url(f"{RUNBOOKS}README.md")
@@ -142,9 +142,9 @@ def links(other_uid: str, other_title: str) -> list[Builder[dashboard.DashboardL
 
 
 def account_variables() -> list[dashboard.VariableModel]:
-    """Data source, job, account, and where the exporter's pages are.
+    """Data source, job, account, and the address of the exporter's pages.
 
-    All of `job` is the list of the exporters' jobs and not ``.*``: `process_*` and `up` exist for every job.
+    "All" of `job` is the list of the exporters' jobs, not ``.*``, because `process_*` and `up` exist for every job.
     """
     accounts = f"label_values({queries.of_job(catalogue.ACCOUNT_UP.name)}, account)"
     return [
@@ -153,7 +153,7 @@ def account_variables() -> list[dashboard.VariableModel]:
         _choice("account", "Account", accounts, everything=".*"),
         kit.TextBoxVariable("exporter_url")
         .label("Exporter URL")
-        .description("Where your browser reaches the exporter: the link to its status page begins with this.")
+        .description("The exporter's address for your browser. The link to its status page begins with it.")
         .default_value(EXPORTER_URL)
         .current(dashboard.VariableOption(text=EXPORTER_URL, value=EXPORTER_URL))
         .build(),
@@ -161,9 +161,9 @@ def account_variables() -> list[dashboard.VariableModel]:
 
 
 def number_variables() -> list[dashboard.VariableModel]:
-    """Those of the accounts, and space, number and status.
+    """The variables of the accounts, and space, number and status.
 
-    A number is chosen by itself and its name: a label that holds both is made for the list and taken apart again.
+    The list of numbers shows number and name: the query joins both in one label, and a pattern splits them again.
     """
     *account, exporter_url = account_variables()
     status = queries.of_account(catalogue.STATUS)
@@ -187,7 +187,7 @@ def number_variables() -> list[dashboard.VariableModel]:
 
 
 def _choice(name: str, label: str, query: str, *, everything: str = "", pattern: str = "") -> dashboard.VariableModel:
-    """Several of what a query finds, or all; `everything` is the regular expression for all, the list when empty."""
+    """A choice of several results of a query, or all.  `everything` is the regular expression for all; "": the list."""
     variable = (
         kit.QueryVariable(name)
         .label(label)

@@ -1,4 +1,4 @@
-"""Write the dashboards' JSON, or check that what is committed is what this code makes.
+"""Write the dashboards' JSON, or check that the committed files are up to date.
 
 python -m grafana.build            write grafana/dashboards/*.json
 python -m grafana.build --check    exit 1 if a file differs
@@ -25,7 +25,7 @@ DASHBOARDS = Path(__file__).with_name("dashboards")
 
 
 def rendered() -> dict[str, str]:
-    """What each dashboard's file must hold, by its name."""
+    """The content of each dashboard's file, by the file's name."""
     built = (numbers_dashboard.build(), exporter_dashboard.build())
     return {f"{one.uid}.json": _as_json(one) for one in built}
 
@@ -33,13 +33,13 @@ def rendered() -> dict[str, str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m grafana.build", description="Write the dashboards' JSON.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is out of step")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is out of date")
     parser.add_argument("--output", type=Path, default=DASHBOARDS, metavar="DIR", help="(default: %(default)s)")
     options = parser.parse_args(arguments)
     differing = {name: text for name, text in rendered().items() if _held(options.output / name) != text}
     for name, text in differing.items():
         if options.check:
-            sys.stderr.write(f"{options.output / name} is out of step; run python -m grafana.build\n")
+            sys.stderr.write(f"{options.output / name} is out of date; run python -m grafana.build\n")
         else:
             (options.output / name).write_text(text, encoding="utf-8")
     return 1 if options.check and differing else 0

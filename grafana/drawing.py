@@ -1,7 +1,7 @@
-"""Panels as a picture for the README: drawn by matplotlib from real query results, no screenshot of Grafana.
+"""Draws panels for the README with matplotlib, from real query results.  It is not a screenshot of Grafana.
 
-Takes a panel's JSON and what its queries returned.  Names, columns, and the colours of states come from the panel.
-If there are too many rows, it draws the first ones of a table, and the least VERIFIED ones of a timeline.
+Input: a panel's JSON and the results of its queries.  Names, columns, and the colours of states come from the panel.
+If there are too many rows, it draws the first rows of a table, and the least VERIFIED rows of a timeline.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STEP_SECONDS = 10.0  # between the points of a range query; where a point is mis
 
 
 class Series(NamedTuple):
-    """What a query returned: `labels`, and (Unix seconds, value) oldest first; an instant query has one point."""
+    """One result of a query: `labels`, and (Unix seconds, value), oldest first.  An instant query has one point."""
 
     labels: Mapping[str, str]
     points: Sequence[tuple[float, float]]
@@ -47,7 +47,7 @@ Results: TypeAlias = Mapping[str, Sequence[Series]]  # by the query's refId
 
 
 def draw(path: Path, title: str, caption: str, rows: Sequence[tuple[float, Sequence[tuple[Panel, Results]]]]) -> None:
-    """Write an SVG file; a row has its height in inches and panels of one width; `caption` stands below the rows."""
+    """Write an SVG file.  A row has a height in inches and panels of equal width; `caption` stands below the rows."""
     kinds = {"stat": _stat, "table": _table, "state-timeline": _timeline, "timeseries": _graph}
     heights = [*(height for height, _ in rows), 0.3]
     with mpl.rc_context(STYLE):
@@ -142,6 +142,6 @@ def _times_and_names(axes: Axes, colours: Mapping[str, str], columns: int) -> No
 
 
 def _runs(line: Series, key: Callable[[float], Any] = lambda _: None) -> list[list[tuple[float, float]]]:
-    """The points in runs without a gap, and with one `key` of the value."""
+    """The points, split into runs without a gap and with one `key` of the value."""
     runs = groupby(enumerate(line.points), lambda one: (round(one[1][0] - one[0] * STEP_SECONDS), key(one[1][1])))
     return [[point for _, point in run] for _, run in runs]

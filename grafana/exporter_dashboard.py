@@ -1,4 +1,4 @@
-"""The dashboard "CAMS exporter": budget, errors, latency, lateness, accounts and the processes themselves."""
+"""The dashboard "CAMS exporter": budget, errors, latency, poll lag, accounts and processes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def build() -> dashboard.Dashboard:
     it = board.Board(
         board.EXPORTER_UID,
         TITLE,
-        "How the exporter of WhatsApp number verification status itself fares: API budget, errors, latency, process.",
+        "How the exporter of WhatsApp number verification status works: API budget, errors, latency, process.",
         since="6h",
     )
     it.row("Now")
@@ -82,7 +82,7 @@ def _summary(it: board.Board) -> None:
         (
             Text(
                 "Reloads refused",
-                "Exporters that refused their last configuration and go on with the one before.",
+                "Exporters that refused their last configuration and still run with the one before.",
                 ("CamsExporterConfigReloadFailed",),
             ),
             f"sum(1 - min by ({_INSTANCE}) ({of_job(catalogue.RELOAD_SUCCESSFUL.name)}))",
@@ -92,7 +92,7 @@ def _summary(it: board.Board) -> None:
         (
             Text(
                 "Attempts failed",
-                "The share of attempts, retries included, that brought no status, over all chosen accounts.",
+                "The share of attempts, retries included, that failed, over all chosen accounts.",
                 ("CamsApiErrorRatioHigh",),
             ),
             queries.error_ratio(by=""),
@@ -102,8 +102,8 @@ def _summary(it: board.Board) -> None:
         (
             Text(
                 "Budget used, most of any account",
-                "Requests sent as a share of qps, for the account that uses most. At 100 % a pass over all numbers "
-                "may not fit the interval.",
+                "Requests sent as a share of qps, for the account with the largest share. At 100 % one pass over all "
+                "numbers may take longer than the interval.",
                 ("CamsBudgetTooSmall",),
             ),
             f"max({queries.budget_used()})",
@@ -133,7 +133,7 @@ def _accounts(it: board.Board) -> None:
         states(
             Text(
                 "Account state",
-                "Refused: the API refuses the account as a whole, by one replica at least; it is then probed once "
+                "Refused: the API refuses the whole account, on at least one replica. The account is then probed once "
                 "per interval until it is accepted again.",
                 ("CamsAccountRefused",),
             ),
@@ -157,8 +157,9 @@ def _accounts(it: board.Board) -> None:
     )
     text = Text(
         "Accounts",
-        "One pass takes: polling every number of the account once at its qps. Where that exceeds the interval, "
-        "polling is continuous and all numbers lag alike. Budget and effective rate are sums over replicas.",
+        "One pass takes: the time to poll every number of the account once at its qps. If that is longer than the "
+        "interval, polling is continuous and all numbers are equally late. Budget and effective rate are sums over "
+        "replicas.",
         ("CamsAccountRefused", "CamsSpaceRefused", "CamsBudgetTooSmall"),
     )
     asked = rows(
@@ -174,8 +175,8 @@ def _accounts(it: board.Board) -> None:
     it.add(listing(text, asked, columns, empty="no data", sort="Account"), width=14, height=9)
     text = Text(
         "Refused spaces",
-        "Spaces all of whose numbers are forbidden, on one replica at least; their numbers are then probed in turn "
-        "until one is let in.",
+        "Spaces in which every number is forbidden, on at least one replica. The numbers are then probed in turn "
+        "until one is accepted.",
         ("CamsSpaceRefused",),
     )
     columns_of_spaces = (
@@ -205,7 +206,7 @@ def _processes(it: board.Board) -> None:
     )
     text = Text(
         "Exporters",
-        "Every scrape target of the chosen jobs. Configuration of: when the configuration in force was loaded.",
+        "All scrape targets of the chosen jobs. Configuration of: when the configuration in force was loaded.",
         ("CamsExporterDown", "CamsExporterConfigReloadFailed"),
     )
     asked = rows(

@@ -1,4 +1,4 @@
-"""The dashboard "CAMS numbers": which numbers are not verified, since when, and which are not being answered."""
+"""The dashboard "CAMS numbers": which numbers are not verified, since when, and which get no answer."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def build() -> dashboard.Dashboard:
     it = board.Board(
         board.NUMBERS_UID,
         TITLE,
-        "Verification status of WhatsApp numbers on Alibaba Cloud, as of the exporter's last poll of each.",
+        "Verification status of WhatsApp numbers on Alibaba Cloud, as of the last poll of each number.",
         since="24h",
     )
     it.row("Fleet now")
@@ -67,7 +67,7 @@ def build() -> dashboard.Dashboard:
     _not_verified(it)
     it.row("Status over time")
     _history(it)
-    it.row("Freshness: numbers the API is not answering for")
+    it.row("Freshness: numbers without an answer")
     _freshness(it)
     return it.build(board.number_variables(), board.links(board.EXPORTER_UID, "CAMS exporter"), board.marks())
 
@@ -76,7 +76,7 @@ def _fleet(it: board.Board) -> None:
     count_of = queries.numbers_with
     stats = (
         (
-            Text("Numbers", "Configured phone numbers among those chosen above."),
+            Text("Numbers", "Configured phone numbers that match the choice above."),
             queries.numbers(),
             ((None, BLUE),),
         ),
@@ -93,8 +93,8 @@ def _fleet(it: board.Board) -> None:
         (
             Text(
                 "Expired",
-                "Numbers whose verification ran out, as it does after about 14 days. "
-                "A connected number goes on sending: verify it again soon.",
+                "Numbers whose verification has expired. It is valid for about 14 days. "
+                "A connected number still sends. Verify it again soon.",
                 ("CamsNumberExpired",),
             ),
             count_of(EXPIRED),
@@ -112,7 +112,7 @@ def _fleet(it: board.Board) -> None:
         (
             Text(
                 "Unknown",
-                "Numbers without an answer yet, or with none within stale_after: nothing is known about them.",
+                "Numbers without an answer yet, or without one within stale_after. Their status is not known.",
                 ("CamsNumberStatusUnknown",),
             ),
             count_of(UNKNOWN),
@@ -121,7 +121,7 @@ def _fleet(it: board.Board) -> None:
         (
             Text(
                 "Failing",
-                "Numbers whose last poll brought no status. They keep the status they had until stale_after.",
+                "Numbers whose last poll failed. They keep their last status until stale_after.",
                 ("CamsNumberFailing",),
             ),
             f"sum(1 - {queries.last_poll()})",
@@ -130,8 +130,8 @@ def _fleet(it: board.Board) -> None:
         (
             Text(
                 "Stale",
-                "Numbers whose last answer is older than three intervals plus the lateness of their account: "
-                "not slow polling, but polls that fail.",
+                "Numbers whose last answer is older than three intervals plus the lag of their account. "
+                "The cause is failed polls, not slow polling.",
                 ("CamsNumberFailing",),
             ),
             f"sum({queries.stale('> bool')})",
@@ -152,9 +152,9 @@ def _not_verified(it: board.Board) -> None:
     )
     text = Text(
         "Numbers that are not verified",
-        "Every chosen number whose status is not VERIFIED. Since: when an exporter first saw this status; a restart "
-        "without --storage.path begins anew. Last answer: its age. A number's links lead to its history here, and to "
-        "the exporter's page with its last error and RequestId.",
+        "Every chosen number whose status is not VERIFIED. Since: when an exporter first saw this status; after a "
+        "restart without --storage.path, the first poll. Last answer: its age. The links of a number lead to its "
+        "history here, and to the exporter's page with its last error and RequestId.",
         ("CamsNumberNotVerified", "CamsNumberExpired", "CamsNumberStatusUnhappy", "CamsNumberStatusUnknown"),
     )
     asked = rows(
@@ -173,7 +173,7 @@ def _not_verified(it: board.Board) -> None:
 def _history(it: board.Board) -> None:
     text = Text(
         "Status of the numbers least verified in this range",
-        f"One line a number, for the {queries.TIMELINE_NUMBERS} chosen numbers that were VERIFIED for the smallest "
+        f"One line for each number: the {queries.TIMELINE_NUMBERS} chosen numbers that were VERIFIED for the smallest "
         "part of the range. Choose numbers, spaces or a status above to see others.",
         ("CamsNumberNotVerified",),
     )
@@ -210,8 +210,8 @@ def _history(it: board.Board) -> None:
         graph(
             Text(
                 "Verified share by account",
-                "The share of an account's chosen numbers that are VERIFIED; UNKNOWN counts as not verified. "
-                "A sudden drop is more likely trouble of the account than of each number.",
+                "The share of an account's chosen numbers that are VERIFIED. UNKNOWN counts as not verified. "
+                "A sudden drop probably has one cause in the account.",
                 ("CamsFleetUnverifiedDrop",),
             ),
             over_time(queries.verified_share(), "{{account}}"),
@@ -233,8 +233,8 @@ def _freshness(it: board.Board) -> None:
     )
     text = Text(
         "Stale and failing numbers",
-        "Numbers whose last poll failed, or whose last answer is older than three intervals plus the lateness of "
-        "their account. Last answer: its age. The exporter's page names the error and its RequestId.",
+        "Numbers whose last poll failed, or whose last answer is older than three intervals plus the lag of "
+        "their account. Last answer: its age. The exporter's page shows the error and its RequestId.",
         ("CamsNumberFailing", "CamsNumberStatusUnknown"),
     )
     asked = rows(
@@ -250,7 +250,7 @@ def _freshness(it: board.Board) -> None:
     troubled = graph(
         Text(
             "Failing and stale numbers",
-            "How many of the chosen numbers had a last poll that failed, and how many a stale answer.",
+            "How many of the chosen numbers had a failed last poll, and how many a stale answer.",
             ("CamsNumberFailing",),
         ),
         over_time(f"sum(1 - {queries.last_poll()})", "failing", "A"),
@@ -262,8 +262,8 @@ def _freshness(it: board.Board) -> None:
         graph(
             Text(
                 "Oldest answer by account",
-                "The age of the answer that is oldest among the account's chosen numbers. On schedule it stays "
-                "below the interval; at stale_after the number reads UNKNOWN.",
+                "The age of the oldest answer among the account's chosen numbers. On schedule it stays "
+                "below the interval. After stale_after the number reads UNKNOWN.",
                 ("CamsNumberFailing", "CamsBudgetTooSmall"),
             ),
             over_time(f"max by (account) ({queries.answer_age()})", "{{account}}"),

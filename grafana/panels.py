@@ -1,4 +1,4 @@
-"""The kinds of panel the dashboards use but tables, with one look for all.  Knows no metric and no place on the grid.
+"""The kinds of panels of the dashboards, except tables.  Knows no metric and no place on the grid.
 
 Every kind takes a title and a description, and a `unit` in Grafana's terms (``s``, ``percentunit``, ``short``).
 """
@@ -32,10 +32,10 @@ GREEN, YELLOW, ORANGE, RED, PURPLE, GREY, BLUE = (
 )
 
 COARSE_STEPS = 200
-"""Steps of a graph whose query looks at every number in each; a day of them is 7 minutes each."""
+"""Number of steps of a graph whose query reads every number at each step.  For one day a step is 7 minutes."""
 
 Steps: TypeAlias = "tuple[tuple[float | None, str], ...]"
-"""Thresholds: the value from which on a colour holds; the first is None, for everything below the next."""
+"""Thresholds: each colour holds from its value on.  The first value is None: everything below the next."""
 BAD_IF_ANY: Steps = ((None, GREEN), (1, RED))
 WARN_IF_ANY: Steps = ((None, GREEN), (1, YELLOW))
 
@@ -45,7 +45,7 @@ _Kind = TypeVar("_Kind", stat.Panel, timeseries.Panel, table.Panel, statetimelin
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What a panel says about itself; `runbooks` are the alerts whose pages it links to."""
+    """Title and description of a panel; it links to the pages of the alerts in `runbooks`."""
 
     title: str
     description: str
@@ -94,9 +94,9 @@ def graph(
     empty: str = "",
     coarse: bool = False,
 ) -> timeseries.Panel:
-    """Lines over time from 0, or stacked areas; thresholds beyond the first are drawn as dashed lines.
+    """Lines over time from 0, or stacked areas.  All thresholds but the first are dashed lines.
 
-    `coarse` bounds the number of steps, for queries that look at every number in each.
+    `coarse` bounds the number of steps, for queries that read every number at each step.
     """
     panel = described(timeseries.Panel(), text, unit, steps).targets(list(queries)).min(0)
     panel.legend(_legend()).tooltip(
@@ -116,14 +116,14 @@ def graph(
 
 
 def colour_series(panel: timeseries.Panel, colours: Mapping[str, str]) -> timeseries.Panel:
-    """Give the series of a name their colour."""
+    """Set the colour of series by their names."""
     for name, colour in colours.items():
         panel.override_by_name(name, [setting("color", {"mode": "fixed", "fixedColor": colour})])
     return panel
 
 
 def dash_series(panel: timeseries.Panel, *names: str) -> timeseries.Panel:
-    """Draw limits as dashed lines, without area."""
+    """Draw these series as dashed lines, without area."""
     style = {"fill": "dash", "dash": [8, 8]}
     for name in names:
         panel.override_by_name(name, [setting("custom.lineStyle", style), setting("custom.fillOpacity", 0)])
@@ -167,7 +167,7 @@ def query_of(expression: str, ref: str) -> prometheus.Dataquery:
 
 
 def described(panel: _Kind, text: Text, unit: str, steps: Steps) -> _Kind:
-    """What every panel has: title, description, data source, unit, thresholds, runbooks."""
+    """Set the properties of every panel: title, description, data source, unit, thresholds, runbooks."""
     panel.title(text.title).description(text.description).datasource(DATASOURCE).unit(unit)
     panel.thresholds(
         dashboard_kit.ThresholdsConfig()

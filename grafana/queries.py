@@ -1,13 +1,14 @@
-"""The PromQL of the dashboards.  Knows metrics and variables, nothing of panels.
+"""The PromQL of the dashboards.  Knows metrics and variables, but no panels.
 
-Three rules hold throughout.
+Three rules hold for all queries.
 
-- **Any number of replicas.**  Two exporters may poll the same numbers, so nothing about a number or an account keeps
-  `instance`.  What one replica knows outranks another's UNKNOWN, as after a restart: a known status is the `max` over
-  the replicas, UNKNOWN their `min`.  Rates and budgets add up: replicas share an account's budget.
-- **Down is not zero.**  A count is 0 only where the exporter says so; without data a panel is empty, never green.
-- **A time stamp is read by the clock that wrote it.**  Ages are taken from each exporter's own clock, instants are
-  moved to Prometheus's; an exporter that does not tell its clock is taken to have Prometheus's.
+- **Any number of replicas.**  Two exporters may poll the same numbers, so no result about a number or an account has
+  the label `instance`.  A known status of one replica counts more than UNKNOWN of another (it may have restarted): a
+  known status is the `max` over the replicas, UNKNOWN the `min`.  Rates and budgets are added: replicas share the
+  budget.
+- **Down is not zero.**  A count is 0 only if the exporter says 0.  Without data a panel is empty, never green.
+- **Clocks may differ.**  Ages use each exporter's own clock; instants are converted to Prometheus's clock.  If an
+  exporter does not expose its clock, Prometheus's clock is assumed.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from exporter.metrics import catalogue
 from exporter.model import EXPIRED, KNOWN_STATUSES, NOT_VERIFIED, UNKNOWN, VERIFIED
 
 OTHER = "other"
-"""Stands for every status but those documented: shown, and never taken for VERIFIED."""
+"""Stands for every undocumented status.  It is shown, and never counts as VERIFIED."""
 
 SEVERITY = (UNKNOWN, VERIFIED, EXPIRED, OTHER, NOT_VERIFIED)
-"""From least to most to be acted on; the position from 1 is a status as a number, in the state timeline."""
+"""From least to most urgent.  In the state timeline the value of a status is its position, counted from 1."""
 
 NUMBER = ", ".join(catalogue.NUMBER_LABELS)
 
@@ -31,9 +32,9 @@ _KNOWN = f'status!="{UNKNOWN}"'
 _UNDOCUMENTED = f'status!~"{"|".join(KNOWN_STATUSES)}"'
 
 TIMELINE_NUMBERS = 50
-"""Most numbers in the state timeline."""
+"""Maximum of numbers in the state timeline."""
 ANNOTATED_CHANGES = 25
-"""Most status changes marked per step: a whole account that expires at once would bury the graphs."""
+"""Maximum of status changes marked per step: otherwise an account that expires at once would hide the graphs."""
 
 
 def of_job(name: str, *matchers: str) -> str:
@@ -52,7 +53,7 @@ def of_number(metric: catalogue.Metric, *matchers: str) -> str:
 
 
 def having(*matchers: str) -> str:
-    """1 for every chosen number with the status it has, whatever the number of replicas; `matchers` narrow both."""
+    """1 for every chosen number with its status, for any number of replicas; `matchers` narrow both parts."""
     known = of_number(catalogue.STATUS, _KNOWN, *matchers)
     unknown = of_number(catalogue.STATUS, _is(UNKNOWN), *matchers)
     return f"max by ({NUMBER}, status) ({known} == 1)\nor min by ({NUMBER}, status) ({unknown}) == 1"
@@ -61,7 +62,7 @@ def having(*matchers: str) -> str:
 def numbers_by(*labels: str) -> str:
     """How many chosen numbers have each chosen status, 0 included; `labels` include ``status``.
 
-    Only the statuses that hold are grouped by number, a quarter of the series; the others are added as 0 at the end.
+    Only current statuses are grouped by number, a quarter of the series.  The others are added as 0 at the end.
     """
     by = ", ".join(labels)
     known = f"max by ({NUMBER}, status) ({of_number(catalogue.STATUS, _KNOWN, _CHOSEN)} == 1)"
@@ -91,7 +92,7 @@ def verified_share() -> str:
 
 
 def named(expression: str) -> str:
-    """`expression`, which is per number, with the number's ``name``; takes one name where replicas differ."""
+    """Add the number's ``name`` to `expression`, which is per number.  If replicas differ, one name is used."""
     info = of_number(catalogue.INFO)
     return f"({expression})\n* on ({NUMBER}) group_left (name) topk by ({NUMBER}) (1, {info})"
 
@@ -102,9 +103,9 @@ def unhappy() -> str:
 
 
 def unhappy_since() -> str:
-    """When each number of `unhappy` got its status, Unix milliseconds; nothing for UNKNOWN, which is no status.
+    """When each number of `unhappy` got its status, Unix milliseconds.  UNKNOWN has no such time.
 
-    The earliest time of the replicas that give this status: one that lags behind remembers an older change.
+    Of the replicas with this status, the earliest time counts.  A late replica may still have an older status.
     """
     flags = of_number(catalogue.STATUS, f'status!~"{VERIFIED}|{UNKNOWN}"', _CHOSEN)
     change = _on_our_clock(of_number(catalogue.STATUS_CHANGE))
@@ -113,7 +114,7 @@ def unhappy_since() -> str:
 
 
 def answer_age() -> str:
-    """Seconds since any replica got a status of each chosen number; nothing before the first."""
+    """Seconds since any replica got a status of each chosen number; no value before the first."""
     success = of_number(catalogue.LAST_SUCCESS)
     told = each_exporter(catalogue.TIME.name)
     clock = f"({told} or on (job, instance) 0 * max by (job, instance) ({success}) + time())"
@@ -121,12 +122,12 @@ def answer_age() -> str:
 
 
 def last_poll() -> str:
-    """1 if any replica's last poll of a chosen number brought a status, else 0."""
+    """1 if any replica's last poll of a chosen number succeeded, else 0."""
     return f"max by ({NUMBER}) ({of_number(catalogue.LAST_POLL_SUCCESS)})"
 
 
 def stale(comparison: str = ">") -> str:
-    """The age of each answer that three polls on schedule should have renewed; lateness of the account is allowed."""
+    """The age of each answer that is older than three intervals and the lag of the account."""
     interval, lag = of_account(catalogue.ACCOUNT_INTERVAL), of_account(catalogue.ACCOUNT_LAG)
     return f"{answer_age()}\n{comparison} on (account) group_left () max by (account) (3 * {interval} + {lag})"
 
@@ -144,8 +145,8 @@ def only(expression: str, chosen: str) -> str:
 def timeline() -> str:
     """Each number's status as its place in SEVERITY, for the numbers that were least VERIFIED over the range.
 
-    Numbers and names are chosen once, at the end of the range: lines don't come and go, and each step joins with few
-    series.  Only numbers that had a chosen status in the range take part.  VERIFIED, the largest, is united last.
+    Numbers and names are chosen once, at the end of the range.  So a line exists for the whole range, and each step
+    joins few series.  Only numbers that had a chosen status in the range are used.  VERIFIED, the largest set, is last.
     """
     window = "[$__range:$__interval] @ end()"
     verified = f"avg_over_time({of_number(catalogue.STATUS, _is(VERIFIED))}{window})"
@@ -161,9 +162,9 @@ def timeline() -> str:
 
 
 def status_changes() -> str:
-    """1 for each number and known status it has now and did not have one step ago, when it had another known one.
+    """1 for each number whose known status now differs from its known status one step ago.
 
-    A restart or an outage passes through UNKNOWN, and is no change.
+    A change from or to UNKNOWN, as in a restart or an outage, does not count.
     """
     now = f"{of_number(catalogue.STATUS, _KNOWN, _CHOSEN)} == 1"
     before = f"{of_number(catalogue.STATUS, _KNOWN)} offset $__interval == 1"
@@ -177,7 +178,7 @@ def loads() -> str:
 
 
 def rate(metric: catalogue.Metric, *matchers: str, by: str = "account", suffix: str = "") -> str:
-    """The increase per second of a counter of the chosen accounts, summed by `by`; all together if that is empty."""
+    """The increase per second of a counter of the chosen accounts, summed by `by`; if that is empty, over all."""
     return f"sum by ({by}) (rate({of_account(metric, *matchers, suffix=suffix)}[$__rate_interval]))"
 
 
@@ -187,13 +188,13 @@ def budget_used() -> str:
 
 
 def effective_share() -> str:
-    """What flow control leaves of each account's budget, 0 to 1."""
+    """The share of each account's budget that flow control leaves, 0 to 1."""
     effective = f"sum by (account) ({of_account(catalogue.EFFECTIVE_QPS)})"
     return f"{effective}\n/ sum by (account) ({of_account(catalogue.BUDGET_QPS)})"
 
 
 def error_ratio(by: str = "account") -> str:
-    """The share of attempts that failed; an attempt that had no credential was not sent, and counts as one."""
+    """The share of attempts that failed.  An attempt without a credential was not sent, but counts."""
     unsent = rate(catalogue.ERRORS, 'code="credentials_error"', by=by)
     return f"{rate(catalogue.ERRORS, by=by)}\n/ ({rate(catalogue.REQUESTS, by=by)} + {unsent})"
 
@@ -210,18 +211,18 @@ def latency(quantile: float) -> str:
 
 
 def each_exporter(name: str) -> str:
-    """The series `name` of each scrape target of the chosen jobs, and no label but job and instance."""
+    """The series `name` of each scrape target of the chosen jobs, with the labels job and instance only."""
     return f"max by (job, instance) ({of_job(name)})"
 
 
 def pass_seconds() -> str:
-    """How long polling every number of an account once takes at its budget, seconds."""
+    """Seconds for one pass: polling every number of an account once at its budget."""
     configured = f"max by (account) ({of_account(catalogue.ACCOUNT_NUMBERS)})"
     return f"{configured}\n/ max by (account) ({of_account(catalogue.BUDGET_QPS)})"
 
 
 def _on_our_clock(stamps: str) -> str:
-    """`stamps` of exporters on Prometheus's clock; moved by whole minutes, so that a mark keeps its place."""
+    """`stamps` of exporters, converted to Prometheus's clock by whole minutes, so that a mark stays in its place."""
     told = of_job(catalogue.TIME.name)
     offset = f"round(max by (job, instance) (timestamp({told}) - {told}), 60)"
     none = f"0 * max by (job, instance) ({stamps})"

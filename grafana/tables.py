@@ -1,7 +1,7 @@
 """The tables of the dashboards: instant queries merged into rows, with chosen columns.  Knows no metric.
 
-Grafana names the value of query B ``Value #B`` when more than one query of a panel has data, else ``Value``: a
-listing needs two queries that have data whenever there are rows.
+Grafana names the value of query B ``Value #B`` only if more than one query of a panel has data, else ``Value``.  So two
+queries of a listing must have data whenever there are rows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: the field it comes from, its heading, and how its values are shown.
+    """A column of a table: its field, its heading, and the display of its values.
 
     `unit` is for numbers.  `colours` maps values to (text, colour); `steps` are thresholds.  `links` are (title, URL).
     """
@@ -48,7 +48,7 @@ def rows(*expressions: str) -> list[prometheus.Dataquery]:
 def listing(
     text: Text, queries: Sequence[prometheus.Dataquery], columns: Sequence[Column], *, empty: str, sort: str
 ) -> table.Panel:
-    """A table: the queries' rows merged by their labels, with these columns in this order and no other."""
+    """A table: the rows of the queries, merged by labels, with exactly these columns in this order."""
     panel = described(table.Panel(), text, "none", ((None, GREEN),)).targets(list(queries))
     panel.no_value(empty).filterable(True).cell_height(common.TableCellHeight.SM)
     panel.sort_by([common_kit.TableSortByFieldState().display_name(sort).desc(False)])
@@ -71,7 +71,7 @@ def listing(
 
 
 def matrix(text: Text, query: prometheus.Dataquery, row: str, column: str, heading: str, *, empty: str) -> table.Panel:
-    """A table of one query's values: a line for each value of label `row`, a column for each of label `column`."""
+    """A table of one query's values: one row for each value of label `row`, one column for each of label `column`."""
     panel = described(table.Panel(), text, "short", ((None, GREEN),)).with_target(query)
     panel.no_value(empty).cell_height(common.TableCellHeight.SM).decimals(0)
     panel.with_transformation(

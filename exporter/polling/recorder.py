@@ -61,11 +61,11 @@ class Recorder:
         )
 
     def changed(self, space: str | None, reason: Refused | None) -> None:
-        """A space, or the account where `space` is None, is refused from now on for `reason`, or let in again."""
+        """A space, or the account where `space` is None, is refused from now on for `reason`, or accepted again."""
         scope = "the account" if space is None else "a space"
         where = {"account": self._account} | ({} if space is None else {"cust_space_id": space})
         if reason is None:
-            logger.info("%s is let in again", scope, extra=fields(**where))
+            logger.info("%s is accepted again", scope, extra=fields(**where))
         else:
             logger.error(
                 "%s is refused, probing it from now on",

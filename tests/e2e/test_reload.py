@@ -151,7 +151,7 @@ def test_another_key_is_used_at_once_and_lets_a_refused_account_in_again() -> No
     ):
         until(lambda: value(exporter.scrape(), "cams_account_up") == 0, "refused")
         reload(exporter, config(simulator.url, [section], scrape_interval="10m"))
-        until(lambda: value(exporter.scrape(), "cams_account_up") == 1, "let in again")
+        until(lambda: value(exporter.scrape(), "cams_account_up") == 1, "accepted again")
         until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
 
 

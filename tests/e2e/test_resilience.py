@@ -96,7 +96,7 @@ def test_refused_accounts_are_probed_and_recover_without_a_restart_whatever_is_m
             until(lambda name=name: is_silent(world, name), f"{name} is not polled")  # type: ignore[misc] # bound now
         secret.write_text("secret-key")
         world.accounts["ram"].refusal = world.accounts["sub"].refusal = None
-        until(lambda: total(exporter.scrape(), "cams_account_up") == 3, "all are let in again")
+        until(lambda: total(exporter.scrape(), "cams_account_up") == 3, "all are accepted again")
         until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
         codes = {code for _, code in errors(exporter.scrape())}
         assert codes == {"SignatureDoesNotMatch", "Ram.PermissionDeny", "Product.Unsubscript"}

@@ -336,6 +336,6 @@ def test_a_file_that_is_replaced_as_kubernetes_does_is_followed(authority: trust
         (tmp_path / "next").symlink_to("v2")
         (tmp_path / "next").rename(tmp_path / "data")
         until(lambda: python(f"{exporter.url}/metrics", own) == REFUSED, "it has noticed")
-        until(lambda: "nobody is let in until it is fixed" in exporter.log, "the log says so")
+        until(lambda: "no request is accepted until it is fixed" in exporter.log, "the log says so")
         server_files(tmp_path / "v2", authority)
         until(lambda: python(f"{exporter.url}/metrics", own) == 200, "it has recovered")

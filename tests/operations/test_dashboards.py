@@ -85,7 +85,7 @@ def test_check_finds_a_dashboard_that_was_edited(tmp_path: Path, capsys: pytest.
 
     assert build.main(["--output", str(tmp_path), "--check"]) == 1
 
-    assert "cams-numbers.json is out of step" in capsys.readouterr().err
+    assert "cams-numbers.json is out of date" in capsys.readouterr().err
     assert edited.read_text(encoding="utf-8") == "{}"
 
 

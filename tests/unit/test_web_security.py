@@ -186,7 +186,7 @@ def test_a_file_broken_later_lets_nobody_in_and_is_logged_once(
         assert fault in broken(security, clock) or "is a string" in broken(security, clock)
         clock.advance(RETRY_SECONDS)
     assert len(messages(caplog)) == 1
-    assert "nobody is let in until it is fixed" in caplog.messages[0]
+    assert "no request is accepted until it is fixed" in caplog.messages[0]
     assert HASH not in caplog.text
     assert "secret" not in caplog.text
 

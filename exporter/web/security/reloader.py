@@ -127,7 +127,9 @@ class WebSecurity:
         self._read_again_at = self._monotonic() + RETRY_SECONDS
         if self._fault is None or self._fault.faults != error.faults:
             for fault in error.faults:
-                logger.error("web configuration refused, nobody is let in until it is fixed", extra=fields(error=fault))
+                logger.error(
+                    "web configuration refused: no request is accepted until it is fixed", extra=fields(error=fault)
+                )
         self._fault = error
 
     def _read(self, path: Path) -> WebConfig:

@@ -158,7 +158,7 @@ def _set_certificate(section: Section, context: ssl.SSLContext, files: list[Path
     except (ssl.SSLError, ValueError, OSError) as error:
         reason = getattr(error, "reason", None) or ""
         if asked:
-            section.fault(key_key, "holds an encrypted private key; decrypt it, and guard the file")
+            section.fault(key_key, "holds an encrypted private key; decrypt it, and protect the file")
         elif reason in _MISMATCHES:
             section.fault(key_key, "the private key does not match the certificate; write the one that belongs to it")
         elif b"-----BEGIN CERTIFICATE-----" not in cert:
@@ -209,7 +209,7 @@ def _read_sans(section: Section, policy: str | None) -> frozenset[str]:
         what = f"client_allowed_sans requires client_auth_type to be {_REQUIRED}; add {_required()}"
         section.fault("client_allowed_sans", what)
     elif names == ():
-        section.fault("client_allowed_sans", "is empty, so that no client would be let in; write a name, or remove it")
+        section.fault("client_allowed_sans", "is empty, so no client would be accepted; write a name, or remove it")
     return frozenset(names or ())
 
 
