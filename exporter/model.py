@@ -169,14 +169,9 @@ class SystemClock:
 
     def __init__(self, clocks: Any = time) -> None:
         boot = getattr(clocks, "CLOCK_BOOTTIME", None)  # Linux only
-        self._monotonic: Callable[[], float] = (
+        self.monotonic: Callable[[], float] = (
             clocks.monotonic if boot is None else functools.partial(clocks.clock_gettime, boot)
         )
-
-    def monotonic(self) -> float:
         """Seconds since an arbitrary start, the time that the machine slept included."""
-        return self._monotonic()
-
-    def unix(self) -> float:
+        self.unix: Callable[[], float] = time.time
         """Seconds since the epoch."""
-        return time.time()

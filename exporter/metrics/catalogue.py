@@ -236,18 +236,35 @@ class _Durations:
         yield self._sum, self._seconds
 
 
-class _Account:
-    """What is counted for one account."""
+class AccountCounters:
+    """What is counted for one account; thread-safe, by the lock of all accounts' counters."""
 
-    def __init__(self, account: str, codes: Iterable[str]) -> None:
+    def __init__(self, account: str, codes: Iterable[str], lock: threading.Lock) -> None:
         self._name = account
+        self._lock = lock
         self.requests = _Count(REQUESTS, account, OPERATION)
         self.errors = {code: self._error(code) for code in codes}
         self.durations = _Durations(account)
         self.retries = _Count(RETRIES, account, OPERATION)
         self.waits = _Count(BUDGET_WAIT, account)
 
-    def error(self, code: str) -> _Count:
+    def attempt(
+        self, waited_seconds: float, elapsed_seconds: float | None, code: str | None = None, *, is_retry: bool = False
+    ) -> None:
+        """Count one attempt: how long it waited for the budget, how long the request took, the error it brought.
+
+        `elapsed_seconds` is None where no request was sent.  `is_retry` marks an attempt that repeats a poll.
+        """
+        with self._lock:
+            self.waits.value += waited_seconds
+            if code is not None:
+                self._counted(code).value += 1
+            if elapsed_seconds is not None:
+                self.requests.value += 1
+                self.retries.value += is_retry
+                self.durations.observe(elapsed_seconds)
+
+    def _counted(self, code: str) -> _Count:
         """The count of `code`; from `MAX_CODES` distinct ones on that of `other`."""
         if code not in self.errors and len(self.errors) >= MAX_CODES - 1:  # the last place belongs to `other` itself
             code = OTHER_CODE
@@ -262,7 +279,7 @@ class _Account:
 class Counters:
     """What the exporter counts about its own requests; thread-safe.
 
-    Counts are kept per account and outlive a reload.  An account is counted from `register` until `forget`: what a
+    Counts are kept per account and outlive a reload.  An account is shown from `register` until `forget`: what a
     request still in flight reports after that leaves no series behind.  Not `prometheus_client.Counter`: with a hundred
     accounts its five thousand would cost a scrape more than ten thousand numbers do.
     """
@@ -270,43 +287,26 @@ class Counters:
     def __init__(self, documented_codes: Iterable[str]) -> None:
         self._documented_codes = tuple(documented_codes)
         self._lock = threading.Lock()
-        self._accounts: dict[str, _Account] = {}
+        self._accounts: dict[str, AccountCounters] = {}
 
     def register(self, account: str) -> None:
         """Start every series of `account` at 0, so that the first error is an increase Prometheus can see."""
         with self._lock:
             if account not in self._accounts:
-                self._accounts[account] = _Account(account, self._documented_codes)
+                self._accounts[account] = self._made(account)
 
     def forget(self, account: str) -> None:
         """Drop every series of an account that left the configuration."""
         with self._lock:
             self._accounts.pop(account, None)
 
-    def request(self, account: str, elapsed_seconds: float) -> None:
-        """Count one attempt and the time it took."""
+    def of(self, account: str) -> AccountCounters:
+        """The counters of one account; those of an account that is not registered are shown nowhere."""
         with self._lock:
-            if counted := self._accounts.get(account):
-                counted.requests.value += 1
-                counted.durations.observe(elapsed_seconds)
+            return self._accounts.get(account) or self._made(account)
 
-    def error(self, account: str, code: str) -> None:
-        """Count one failed attempt; codes beyond `MAX_CODES` distinct ones of an account count as `other`."""
-        with self._lock:
-            if counted := self._accounts.get(account):
-                counted.error(code).value += 1
-
-    def retry(self, account: str) -> None:
-        """Count one attempt that repeats a poll after a transient failure."""
-        with self._lock:
-            if counted := self._accounts.get(account):
-                counted.retries.value += 1
-
-    def waited(self, account: str, seconds: float) -> None:
-        """Add time that a due poll spent waiting for the budget."""
-        with self._lock:
-            if counted := self._accounts.get(account):
-                counted.waits.value += max(0.0, seconds)
+    def _made(self, account: str) -> AccountCounters:
+        return AccountCounters(account, self._documented_codes, self._lock)
 
     def samples(self) -> Iterator[tuple[Metric, list[Sample]]]:
         """Every count as it stands, by metric."""

@@ -1,8 +1,8 @@
-"""The loop that polls one account: schedule -> budget -> client -> state.
+"""Polls one account: schedule (which number) -> gate (when) -> client (ask) -> recorder (what came of it).
 
-One thread an account decides *what* is polled next and hands it to a worker; the worker's client connects and then
-passes the gate, which decides *when*.  What came of it goes to the recorder, and back into schedule, budget and
-circuit breakers.
+One thread an account takes the next poll from the schedule and hands it to a worker.  The worker's client connects,
+waits for a slot at the gate, and asks.  The outcome goes to the recorder, and to `reaction`, which decides what follows
+from it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from exporter.metrics.catalogue import Counters
 from exporter.model import AccountStatus, Answer, Clock, NumberKey, PhoneNumber, Slot, Wait, pace_qps
 from exporter.polling.budget import Budget
 from exporter.polling.circuit_breaker import CircuitBreaker, CircuitBreakers
-from exporter.polling.gate import Gate
-from exporter.polling.in_flight import HAND_OUT_SECONDS, InFlight
+from exporter.polling.gate import Gate, Waiter
+from exporter.polling.in_flight import HAND_OUT_SECONDS, connect_ahead, max_in_flight
 from exporter.polling.loop import Loop
 from exporter.polling.reaction import Reaction
 from exporter.polling.recorder import Recorder
@@ -68,20 +68,14 @@ class Fetcher(Protocol):
         """Abandon what is under way."""
 
 
-@dataclass(slots=True, eq=False)
-class _Poll:
-    """One poll under way; `passed_at` is the instant at which it took its last slot, `waits` whether it wants one.
-
-    `wanted_at` is since when nothing but the budget keeps it back; `credential` says which one signs, as a number.
-    """
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Poll(Waiter):
+    """One poll under way; `credential` says which one signs, as a number."""
 
     entry: Entry
     client: Fetcher
     credential: int
     is_probe: bool
-    wanted_at: float
-    passed_at: float | None = None
-    waits: bool = True
 
 
 class AccountPoller:
@@ -114,16 +108,18 @@ class AccountPoller:
         self._loop = Loop(f"poller-{account}", self.step, self._lock, clock, wait)
         self._schedule = Schedule(account, repeat=repeat)
         self._budget = budget
-        self._gate = Gate(budget, self._lock, clock, wait)
+        self._gate = Gate(budget, self._lock, clock, wait, room=self._loop.wake)
         self._breakers = CircuitBreakers()
         self._numbers = 0
         self._interval = math.inf
-        self._in_flight = InFlight()
+        self._under_way: set[_Poll] = set()
+        self._most_under_way = 1
         self._reaction = Reaction(
             self._schedule, budget, self._breakers, state.fresh_until if repeat else lambda _: math.inf, rng
         )
         self._credential = 0  # counts credentials, of all clients
         self._credential_changes = -1  # of the client, as last seen
+        self._is_ready = False  # the client's first look for a credential ended
         self._is_held = False  # by something other than the budget
         self._free_since = -math.inf  # when it last was not any more: before that no poll waited for the budget
         self._stopped = False
@@ -153,13 +149,15 @@ class AccountPoller:
             self._breakers.configure(self._schedule.keys)
             self._numbers = len(numbers)
             self._interval = interval_seconds
-            self._in_flight.configure(pace, timeout_seconds, accounts)
+            self._most_under_way = max_in_flight(pace, timeout_seconds, accounts)
+            self._gate.configure(connect_ahead(pace))
             if client is not None and client is not self._client:
                 self._client = client
                 self._credential += 1
                 self._credential_changes = -1  # it may have what the old one lacked
-            self._loop.nudge()
-            self._gate.look_again()
+                self._is_ready = False
+            self._loop.wake()
+            self._revoke()
 
     def start(self) -> None:
         """Start polling, unless it goes on already or was stopped.
@@ -186,29 +184,31 @@ class AccountPoller:
         with self._lock:
             self._stopped = True
             self._loop.stop()
-            self._gate.look_again()
+            self._revoke()
         self._client.close()
 
     def step(self) -> float:
-        """Hand out the next poll if one may go; returns the instant at which to be called again."""
-        client = self._client
-        changes = client.credential_changes()  # not under the lock: it may look at files
+        """Hand out the polls that may go; returns the instant at which to be called again."""
+        client = self._client  # asked without the lock: it may look at files
+        changes, is_ready = client.credential_changes(), self._is_ready or client.ready()
         with self._lock:
             now = self._clock.monotonic()
-            self._loop.begin(now)
-            if client is self._client and changes != self._credential_changes:
-                self._credential_changes = changes
-                self._credential += 1
-                self._reaction.credential_changed(now)
-            at = self._next_at(now)
-            poll = self._take(now) if at <= now else None
-        if poll is not None:
+            if client is self._client:
+                self._is_ready = is_ready
+                if changes != self._credential_changes:
+                    self._credential_changes = changes
+                    self._credential += 1
+                    self._reaction.credential_changed(now)
+            poll, at = self._next(now)
+        while poll is not None:
             try:
                 self._workers.submit(functools.partial(self._work, poll))
             except BaseException:  # no thread or memory to be had: the number is still due
                 self._ended(poll, None)
                 raise
-        return min(max(at, now), now + LOOK_SECONDS)
+            with self._lock:
+                poll, at = self._next(self._clock.monotonic())
+        return min(at, now + LOOK_SECONDS)
 
     def status(self) -> AccountStatus:
         """How polling goes now."""
@@ -221,7 +221,7 @@ class AccountPoller:
                 lag_seconds=self._schedule.lag_seconds(now),
                 budget_qps=self._budget.qps,
                 effective_qps=self._budget.effective_qps(now),
-                in_flight=self._in_flight.in_flight,
+                in_flight=len(self._under_way) - self._gate.waiting,
                 refused=self._breakers.reason,
                 spaces=self._breakers.spaces,
                 refused_spaces=self._breakers.refused_spaces,
@@ -256,55 +256,57 @@ class AccountPoller:
     def finished(self) -> bool:
         """Whether every number had its poll, or the account is refused (`repeat=False`)."""
         with self._lock:
-            if self._in_flight.under_way:
+            if self._under_way:
                 return False
             return self._breakers.account.is_open or self._schedule.next_at() == math.inf
 
-    def _next_at(self, now: float) -> float:
-        """The instant at which the next poll may be handed out; infinity until something changes."""
-        held_until = self._held_until(now)
-        if held_until is not None:
+    def _next(self, now: float) -> tuple[_Poll | None, float]:
+        """The poll that goes now, if one does, and the instant at which to look for the next one."""
+        probe_at = self._probe_at(now)
+        at = self._held_until(now, probe_at)
+        if at is not None:
             self._is_held = True
-            return held_until
-        if self._is_held:
-            self._is_held, self._free_since = False, now
-        if self._in_flight.crowded:
-            return math.inf
-        pace = self._budget.pace(now)
-        slot_at = max(now, self._budget.ready_at(now)) + self._in_flight.waiting / pace
-        return max(min(self._schedule.next_at(), self._probe_at(now)), slot_at - HAND_OUT_SECONDS)
+        else:
+            if self._is_held:
+                self._is_held, self._free_since = False, now
+            at = max(min(self._schedule.next_at(), probe_at), self._gate.slot_at(now) - HAND_OUT_SECONDS)
+        if at > now:
+            return None, at
+        if probe_at <= now:
+            key = self._breakers.probe(now, self._interval, lambda each: self._schedule.is_free(each, now))
+            entry = None if key is None else self._schedule.take_early(key, now)
+            return self._handed_out(entry, now, is_probe=True), now
+        return self._handed_out(self._schedule.take(now), self._free_since, is_probe=False), now
 
     def _probe_at(self, now: float) -> float:
         """The instant of the next probe of what is refused."""
-        if not self._repeat:
+        if not self._repeat or not self._breakers.refuses:
             return math.inf
         return self._breakers.probe_at(self._interval, self._budget.pace(now))
 
-    def _held_until(self, now: float) -> float | None:
-        """When to look again where it is not the budget that keeps polls back; None where nothing else does."""
-        if self._stopped or self._in_flight.full:
+    def _held_until(self, now: float, probe_at: float) -> float | None:
+        """When to look again where it is not the budget that holds polls back; None where nothing else does."""
+        if self._stopped or len(self._under_way) >= self._most_under_way:
             return math.inf
-        if not self._client.ready():
+        if not self._is_ready:
             return now + NOT_READY_SECONDS
         if self._breakers.account.is_open:
-            return math.inf if self._in_flight.under_way else self._probe_at(now)
+            return math.inf if self._under_way else probe_at
         return None
 
-    def _take(self, now: float) -> _Poll | None:
-        if self._probe_at(now) <= now:
-            return self._take_probe(now)
-        entry = self._schedule.take(now)
-        return None if entry is None else self._handed_out(entry, max(entry.wanted_at, self._free_since))
-
-    def _take_probe(self, now: float) -> _Poll | None:
-        key = self._breakers.probe(now, self._interval, lambda each: self._schedule.is_free(each, now))
-        if key is None:
+    def _handed_out(self, entry: Entry | None, free_since: float, *, is_probe: bool) -> _Poll | None:
+        if entry is None:
             return None
-        return self._handed_out(self._schedule.take_early(key, now), now, is_probe=True)
-
-    def _handed_out(self, entry: Entry, wanted_at: float, *, is_probe: bool = False) -> _Poll:
-        self._in_flight.taken()
-        return _Poll(entry, self._client, self._credential, is_probe, wanted_at)
+        poll = _Poll(
+            wanted_at=max(entry.wanted_at, free_since),
+            entry=entry,
+            client=self._client,
+            credential=self._credential,
+            is_probe=is_probe,
+        )
+        self._under_way.add(poll)
+        self._gate.expect()
+        return poll
 
     def _work(self, first: _Poll) -> None:
         """Poll `first`, then whatever may go at once: the same thread goes on, which saves a hand-over."""
@@ -312,18 +314,16 @@ class AccountPoller:
         while poll is not None:
             self._poll(poll)
             with self._lock:
-                now = self._clock.monotonic()
-                at = self._next_at(now)
-                poll = self._take(now) if at <= now else None
+                poll, at = self._next(self._clock.monotonic())
                 if poll is None:
-                    self._loop.nudge()
+                    self._loop.wake(at)
 
     def _poll(self, poll: _Poll) -> None:
-        """One poll of one number, from the gate to the state."""
+        """One poll of one number, from the client to the recorder."""
         outcome: Answer | ApiError | None = None
         number = poll.entry.number
         try:
-            outcome = poll.client.fetch(number, lambda: self._slot(poll))
+            outcome = poll.client.fetch(number, functools.partial(self._gate.slot, poll))
         except Stopped:
             pass
         except ApiError as error:
@@ -334,58 +334,51 @@ class AccountPoller:
         finally:
             self._ended(poll, outcome)
 
-    def _slot(self, poll: _Poll) -> Slot:
-        """The next slot, to be waited for and used; raises Stopped where the poll must not go.
+    def _revoke(self) -> None:
+        """Turn back at the gate what may not go any more: polls of a client that was replaced, and of what is refused.
 
-        A poll that comes again, since its connection was gone, waits for another slot; its first one goes unused.
+        Of what is refused only probes go.
         """
-        if not poll.waits:
-            with self._lock:
-                poll.waits = True
-                self._in_flight.came_back()
-        return self._gate.slot(lambda: self._may_go(poll), lambda now: self._passed(poll, now))
-
-    def _passed(self, poll: _Poll, now: float) -> None:
-        self._recorder.waited(now - poll.wanted_at)
-        poll.wanted_at, poll.passed_at, poll.waits = now, now, False
-        if self._in_flight.passed():
-            self._loop.nudge()
-
-    def _may_go(self, poll: _Poll) -> bool:
-        """Nothing goes by a client that was replaced; of what is refused only probes go."""
-        if self._stopped or not poll.entry.scheduled or poll.client is not self._client:
-            return False
-        if poll.is_probe:
-            return True
-        return not self._breakers.account.is_open and not self._breakers.is_held(poll.entry.number.key)
+        for poll in self._under_way:
+            entry = poll.entry
+            if self._stopped or not entry.scheduled or poll.client is not self._client:
+                poll.revoked = True
+            elif not poll.is_probe:
+                poll.revoked |= self._breakers.account.is_open or self._breakers.is_held(entry.number.key)
+        self._gate.look_again()
 
     def _ended(self, poll: _Poll, outcome: Answer | ApiError | None) -> None:
         """Record what became of a poll, and react to it; None for one that did not go, which is still due."""
         if self._stopped:  # the client was closed under it: that says nothing about the API
             outcome = None
+        error = outcome if isinstance(outcome, ApiError) else None
+        entry = poll.entry
         changed: list[CircuitBreaker] = []
         try:
             if outcome is not None:
-                self._recorder.ended(poll.entry.number, outcome, is_retry=poll.entry.retries > 0)
+                self._recorder.ended(entry.number, outcome, poll.waited_seconds, is_retry=entry.retries > 0)
         finally:
             with self._lock:
-                self._in_flight.ended(passed=not poll.waits)
+                self._under_way.discard(poll)
+                if poll.waits:
+                    self._gate.gone()
                 now = self._clock.monotonic()
                 if outcome is None:
-                    self._schedule.put_back(poll.entry, now)
+                    self._schedule.put_back(entry, now)
                     if poll.is_probe:
-                        self._breakers.probe_again(poll.entry.number.key)
+                        self._breakers.probe_again(entry.number.key)
                 else:
                     changed = self._reaction.ended(
-                        poll.entry,
-                        outcome if isinstance(outcome, ApiError) else None,
-                        asked_at=now if poll.passed_at is None else poll.passed_at,
+                        entry,
+                        error,
+                        asked_at=now if poll.released_at is None else poll.released_at,
                         is_current=poll.credential == self._credential,
                         is_probe=poll.is_probe,
                         now=now,
                     )
-                    self._gate.look_again()
-        if isinstance(outcome, ApiError) and outcome.kind is Kind.ACCOUNT:
+                    if changed:
+                        self._revoke()
+        if error is not None and error.kind is Kind.ACCOUNT:
             poll.client.renew_credentials()
         for breaker in changed:
             self._recorder.changed(breaker.space, breaker.reason)

@@ -102,6 +102,10 @@ class Budget:
         """The instant of the next slot; at or before `now` means that a request may go at once."""
         return max(self._last_release + 1 / self.pace(now), self._paused_until)
 
+    def slot_at(self, now: float, ahead: int) -> float:
+        """The instant of the slot that comes after those of `ahead` other requests."""
+        return max(now, self.ready_at(now)) + ahead / self.pace(now)
+
     def is_idle(self, now: float) -> bool:
         """Whether nothing that happened so far counts any more."""
         return self.ready_at(now) <= now and self.effective_qps(now) >= self.qps and not self.guard_seconds(now)

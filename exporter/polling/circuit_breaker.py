@@ -41,6 +41,8 @@ class CircuitBreaker:
 
     def __init__(self, space: str | None = None) -> None:
         self.space = space
+        self.is_open = False
+        """Whether the scope is refused now."""
         self.reason: Refused | None = None
         """The error that opened it, or the last probe's; None while it is closed."""
         self.turn: OrderedDict[NumberKey, None] = OrderedDict()
@@ -49,11 +51,6 @@ class CircuitBreaker:
         self._soon_seconds = math.inf  # from the last probe to the next, where that does not wait for the interval
         self._unanswered = 0  # probes in a row that said nothing
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the scope is refused now."""
-        return self.reason is not None
-
     def refuse(self, reason: Refused, now: float) -> bool:
         """The scope is refused; tells whether that is news."""
         is_news = not self.is_open
@@ -61,13 +58,13 @@ class CircuitBreaker:
             self._probed_at = now
             self._soon_seconds = math.inf
         self._unanswered = 0
-        self.reason = reason
+        self.is_open, self.reason = True, reason
         return is_news
 
     def restore(self) -> bool:
         """The scope is let in; tells whether that is news."""
         is_news = self.is_open
-        self.reason = None
+        self.is_open, self.reason = False, None
         return is_news
 
     def probe_at(self, interval_seconds: float) -> float:
@@ -127,6 +124,11 @@ class CircuitBreakers:
             self._again.pop(space, None)
 
     @property
+    def refuses(self) -> bool:
+        """Whether the account or a space of it is refused."""
+        return self.account.is_open or bool(self._open)
+
+    @property
     def refused_spaces(self) -> Mapping[str, Refused]:
         """The spaces that are refused, and why."""
         return {space: breaker.reason for space, breaker in self._open.items() if breaker.reason is not None}
@@ -171,14 +173,12 @@ class CircuitBreakers:
             self._again[key.cust_space_id] = space
 
     def probe_at(self, interval_seconds: float, pace: float) -> float:
-        """The instant of the next probe, of the account if that is refused, else of a space; infinity for none.
+        """While something is refused: the instant of the next probe, of the account if that is, else of a space.
 
         `pace` is the budget in requests per second; the probes of all spaces share `PROBE_SHARE` of it.
         """
         if self.account.is_open:
             return self.account.probe_at(interval_seconds)
-        if not self._open:
-            return math.inf
         name = self._next_space(interval_seconds)
         return max(self._open[name].probe_at(interval_seconds), self._space_probed_at + 1 / (pace * PROBE_SHARE))
 

@@ -1,8 +1,9 @@
-"""A thread that calls a step over and over, each time at the instant the step asked for, or when it is nudged."""
+"""A thread that calls a step again and again, each time at the instant the step asked for, or when it is woken."""
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable
 
@@ -37,8 +38,8 @@ class Loop:
         self._lock = lock
         self._clock = clock
         self._wait = wait
-        self._wakes = threading.Condition(lock)
-        self._nudged = False  # something changed while the loop was not waiting
+        self._woken = threading.Condition(lock)
+        self._next_at = math.inf  # of the step; what was asked for since the last one began
         self._stopped = False
         self._heartbeat_at = clock.monotonic()
         self._failing_since: float | None = None
@@ -56,17 +57,13 @@ class Loop:
     def stop(self) -> None:
         """End it after the step it may be in; waits for nothing.  The lock is held."""
         self._stopped = True
-        self.nudge()
+        self.wake()
 
-    def nudge(self) -> None:
-        """Call the step again soon, whatever it asked for.  The lock is held."""
-        self._nudged = True
-        self._wakes.notify()
-
-    def begin(self, now: float) -> None:
-        """A step begins: it sees all that was changed so far.  The lock is held."""
-        self._nudged = False
-        self._heartbeat_at = now
+    def wake(self, at: float = -math.inf) -> None:
+        """Call the step again at the instant `at`, if it is not to be called sooner.  The lock is held."""
+        if at < self._next_at:
+            self._next_at = at
+            self._woken.notify()
 
     def seconds_without_heartbeat(self) -> float:
         """How long no step has begun.  The lock is held."""
@@ -80,19 +77,24 @@ class Loop:
     def run(self) -> None:
         """What the thread does: step after step, until stopped."""
         while True:
-            try:
-                at = self._step()
-            except Exception:  # a dead loop looks healthy: say it and go on
-                logger.exception("a loop's step failed", extra=fields(loop=self._name))
-                now = self._clock.monotonic()
-                at = now + ERROR_SECONDS
-                if self._failing_since is None:
-                    self._failing_since = now
-            else:
-                self._failing_since = None
+            at = self._stepped()
             with self._lock:
+                self.wake(min(at, self._clock.monotonic() + HEARTBEAT_SECONDS))
+                while (wait_seconds := self._next_at - self._clock.monotonic()) > 0:
+                    self._wait(self._woken, wait_seconds)
                 if self._stopped:
                     return
-                wait = min(at - self._clock.monotonic(), HEARTBEAT_SECONDS)
-                if wait > 0 and not self._nudged:
-                    self._wait(self._wakes, wait)
+                self._next_at = math.inf  # the step that begins now sees all that was changed so far
+                self._heartbeat_at = self._clock.monotonic()
+
+    def _stepped(self) -> float:
+        try:
+            at = self._step()
+        except Exception:  # a dead loop looks healthy: say it and go on
+            logger.exception("a loop's step failed", extra=fields(loop=self._name))
+            now = self._clock.monotonic()
+            if self._failing_since is None:
+                self._failing_since = now
+            return now + ERROR_SECONDS
+        self._failing_since = None
+        return at

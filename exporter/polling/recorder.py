@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 
 from exporter.errors import ApiError
 from exporter.logs import fields
-from exporter.metrics.catalogue import Counters
+from exporter.metrics.catalogue import AccountCounters, Counters
 from exporter.model import Answer, PhoneNumber, Refused
 from exporter.state.store import State
 
@@ -14,27 +15,31 @@ logger = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Records the polls of one account; thread-safe.  `is_retry` marks an attempt that repeats a poll."""
+    """Records the polls of one account; thread-safe."""
 
     def __init__(self, account: str, state: State, counters: Counters) -> None:
         self._account = account
         self._state = state
         self._counters = counters
 
-    def waited(self, seconds: float) -> None:
-        """A poll that was due waited that long for the budget."""
-        self._counters.waited(self._account, seconds)
+    @functools.cached_property
+    def _counted(self) -> AccountCounters:
+        """The account's own counters: the account is configured by the time its first poll ends."""
+        return self._counters.of(self._account)
 
-    def ended(self, number: PhoneNumber, outcome: Answer | ApiError, *, is_retry: bool) -> None:
-        """An attempt was made."""
+    def ended(
+        self, number: PhoneNumber, outcome: Answer | ApiError, waited_seconds: float = 0.0, *, is_retry: bool
+    ) -> None:
+        """An attempt was made, after so long a wait for the budget; `is_retry` marks one that repeats a poll."""
         if isinstance(outcome, ApiError):
-            self.failed(number, outcome, is_retry=is_retry)
+            elapsed_seconds = outcome.elapsed_seconds if outcome.sent else None
+            self._counted.attempt(waited_seconds, elapsed_seconds, outcome.code, is_retry=is_retry)
+            self._failed(number, outcome)
         else:
-            self.succeeded(number, outcome, is_retry=is_retry)
+            self._counted.attempt(waited_seconds, outcome.elapsed_seconds, is_retry=is_retry)
+            self._succeeded(number, outcome)
 
-    def succeeded(self, number: PhoneNumber, answer: Answer, *, is_retry: bool) -> None:
-        """A request brought a status."""
-        self._count_request(answer.elapsed_seconds, is_retry)
+    def _succeeded(self, number: PhoneNumber, answer: Answer) -> None:
         before = self._state.succeeded(number, answer)
         if before is None:
             return
@@ -48,16 +53,18 @@ class Recorder:
                 ),
             )
 
-    def failed(self, number: PhoneNumber, error: ApiError, *, is_retry: bool) -> None:
-        """An attempt brought none."""
-        self._counters.error(self._account, error.code)
-        if error.sent:
-            self._count_request(error.elapsed_seconds, is_retry)
+    def _failed(self, number: PhoneNumber, error: ApiError) -> None:
         is_news = self._state.failed(number, error)
         logger.log(
             logging.WARNING if is_news else logging.DEBUG,
             "poll failed",
-            extra=fields(**number.identity(), **_facts(error), error=number.redacted(error.message)),
+            extra=fields(
+                **number.identity(),
+                code=error.code,
+                http_status=error.http_status,
+                request_id=error.request_id,
+                error=number.redacted(error.message),
+            ),
         )
 
     def changed(self, space: str | None, reason: Refused | None) -> None:
@@ -72,12 +79,3 @@ class Recorder:
                 scope,
                 extra=fields(**where, code=reason.code, request_id=reason.request_id),
             )
-
-    def _count_request(self, elapsed_seconds: float, is_retry: bool) -> None:
-        self._counters.request(self._account, elapsed_seconds)
-        if is_retry:
-            self._counters.retry(self._account)
-
-
-def _facts(error: ApiError) -> dict[str, object]:
-    return {"code": error.code, "http_status": error.http_status, "request_id": error.request_id}

@@ -40,8 +40,8 @@ FLOORS: dict[str, tuple[frozenset[str], ...]] = {
     "polling": (
         frozenset({"account"}),
         frozenset({"reaction"}),
-        frozenset({"gate", "recorder", "loop", "workers", "in_flight", "circuit_breaker", "retries"}),
-        frozenset({"budget", "schedule"}),
+        frozenset({"gate", "recorder", "loop", "workers", "circuit_breaker", "retries"}),
+        frozenset({"budget", "in_flight", "schedule"}),
     ),
     "web": (
         frozenset({"server"}),

@@ -148,10 +148,11 @@ class Show:
 
     def check(self) -> None:
         """What holds at each instant, whatever goes on."""
-        in_flight = self.poller._in_flight
-        assert self.connecting + self.in_flight <= in_flight.under_way <= self.time.alive
-        assert in_flight.in_flight >= 0
-        assert self.in_flight <= self.poller.status().in_flight <= in_flight.under_way
+        under_way, waiting = len(self.poller._under_way), self.poller._gate.waiting
+        assert self.connecting + self.in_flight <= under_way <= self.time.alive
+        assert 0 <= waiting <= under_way
+        assert waiting == sum(poll.waits for poll in self.poller._under_way)
+        assert self.in_flight <= self.poller.status().in_flight <= under_way
         assert 0 <= self.poller._schedule.unattempted <= len(self.configured)
 
     def check_budget(self) -> None:
@@ -205,7 +206,7 @@ def test_the_budget_holds_nothing_is_lost_and_all_recovers(
     show.poller.stop()
     show.run(2 * TIMEOUT + 10.0)
     assert show.time.alive == 0
-    assert show.poller._in_flight.under_way == 0
+    assert not show.poller._under_way
     assert show.poller.status().in_flight == 0
 
 

@@ -15,13 +15,15 @@ from exporter.errors import ApiError, Kind
 from exporter.metrics.catalogue import Counters
 from exporter.model import OPERATION, Answer, PhoneNumber, Refused, Slot, pace_qps
 from exporter.polling import MAX_KEYS_LOCKED, AccountPoller
+from exporter.polling.account import LOOK_SECONDS
 from exporter.polling.budget import Budget
-from exporter.polling.in_flight import HAND_OUT_SECONDS, MAX_POLLS_UNDER_WAY, InFlight, connect_ahead, max_in_flight
+from exporter.polling.in_flight import HAND_OUT_SECONDS, MAX_POLLS_UNDER_WAY, connect_ahead, max_in_flight
 from exporter.polling.workers import Job, Workers
 from exporter.state.store import NumberState, State
 from tests.support.clock import FakeClock
 from tests.support.numbers import number, numbers
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.played import Played
 
 Outcome = Answer | Exception
 
@@ -795,12 +797,13 @@ class TestLifecycle:
         instants = [at for at, _ in bench.run(20)]
         assert all(after - before >= 1 for before, after in itertools.pairwise(instants))
 
-    def test_the_loop_beats_while_it_steps(self) -> None:
-        bench = Bench()
-        bench.run(100)
-        assert bench.poller.seconds_without_heartbeat() <= 60
-        bench.clock.advance(1000)
-        assert bench.poller.seconds_without_heartbeat() >= 1000
+    def test_the_loop_has_a_heartbeat_while_it_steps(self) -> None:
+        played = Played(numbers(3), interval=3600.0)
+        played.run(1000)
+        assert played.poller.seconds_without_heartbeat() <= LOOK_SECONDS
+        played.stop()
+        played.time.now += 1000
+        assert played.poller.seconds_without_heartbeat() >= 1000
 
     def test_the_thread_survives_an_error_in_its_loop(self) -> None:
         bench = Bench()
@@ -835,16 +838,3 @@ class TestBounds:
     @pytest.mark.parametrize(("pace", "ahead"), [(0.1, 2), (9.8, 4), (1000, 32)])
     def test_polls_are_handed_out_a_little_ahead_of_their_slots(self, pace: float, ahead: int) -> None:
         assert connect_ahead(pace) == ahead
-
-    def test_more_are_handed_out_once_half_of_those_that_waited_have_passed_the_gate(self) -> None:
-        in_flight = InFlight()
-        in_flight.configure(9.8, 10.0, 1)
-        for _ in range(4):
-            assert not in_flight.crowded
-            in_flight.taken()
-        assert in_flight.crowded
-        assert [in_flight.passed() for _ in range(2)] == [False, True]
-        assert (in_flight.crowded, in_flight.under_way, in_flight.in_flight) == (False, 4, 2)
-        in_flight.ended(passed=True)
-        in_flight.ended(passed=False)
-        assert (in_flight.under_way, in_flight.in_flight) == (2, 1)

@@ -27,8 +27,7 @@ def exposed() -> Exposed:
     made.state.succeeded(number(0), Answer("VERIFIED", "id-0", "R"))
     made.state.succeeded(number(1), Answer('a"b\\c\nd', "id-1", "R"))
     made.state.failed(number(2), ApiError("timeout", Kind.TRANSIENT))
-    made.counters.error("main", "timeout")
-    made.counters.request("main", 0.3)
+    made.counters.of("main").attempt(0.0, 0.3, "timeout")
     return made
 
 

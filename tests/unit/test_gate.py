@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from exporter.errors import Stopped
 from exporter.model import pace_qps
 from exporter.polling.budget import LATE_SECONDS, Budget
-from exporter.polling.gate import Gate
+from exporter.polling.gate import Gate, Waiter
 from tests.support.virtualtime import VirtualTime
 
 GAP = 1 / pace_qps(1.0, 10.0)
@@ -23,11 +24,11 @@ class Crossing:
         self.start = self.time.now
         self.budget = Budget(1.0, 10.0)
         self.lock = threading.Lock()
-        self.gate = Gate(self.budget, self.lock, self.time, self.time.wait)
+        self.gate = Gate(self.budget, self.lock, self.time, self.time.wait, room=lambda: None)
         self.passed: list[tuple[str, float]] = []
         self.turned_away: list[tuple[str, float]] = []
         self.sent: list[tuple[str, float]] = []
-        self.barred: set[str] = set()
+        self.waiters: dict[str, Waiter] = {}
 
     def come(self, name: str, after_seconds: float = 0.0, *, stall_seconds: float = 0.0, fails: bool = False) -> None:
         """`stall_seconds` pass between the slot and the sending, which `fails`."""
@@ -37,12 +38,14 @@ class Crossing:
                 raise ConnectionResetError
             self.sent.append((name, self.time.now - self.start))
 
+        waiter = self.waiters[name] = Waiter(wanted_at=self.start)
+
         def cross() -> None:
             self.time.sleep(after_seconds)
             try:
-                with self.gate.slot(
-                    lambda: name not in self.barred, lambda now: self.passed.append((name, now - self.start))
-                ):
+                with self.gate.slot(waiter):
+                    assert waiter.released_at is not None
+                    self.passed.append((name, waiter.released_at - self.start))
                     self.time.sleep(stall_seconds)
                     send()
             except ConnectionResetError:
@@ -83,7 +86,8 @@ def test_one_that_may_not_go_any_more_is_turned_away_at_once_and_takes_no_slot()
         crossing.come(name)
     crossing.run(5)
     with crossing.lock:
-        crossing.barred = {"a", "b"}
+        for name in "ab":
+            crossing.waiters[name].revoked = True
         crossing.gate.look_again()
     crossing.run(70)
     assert crossing.turned_away == [("a", 5.0), ("b", 5.0)]
@@ -114,9 +118,9 @@ def test_sending_that_takes_no_longer_than_usual_costs_no_pace() -> None:
 
 def test_who_is_turned_away_leaves_the_slot_to_the_next() -> None:
     crossing = Crossing()
-    crossing.barred = {"a"}
     for name in "ab":
         crossing.come(name)
+    crossing.waiters["a"].revoked = True
     crossing.run(1)
     assert (crossing.turned_away, crossing.passed) == ([("a", 0.0)], [("b", 0.0)])
 
@@ -132,3 +136,55 @@ def test_a_faster_pace_counts_for_who_waits_already() -> None:
         crossing.gate.look_again()
     crossing.run(1)
     assert crossing.passed == [("a", 0.0), ("b", 5.0)]
+
+
+def test_what_a_poll_waited_for_its_slots_is_kept_with_it() -> None:
+    """From when it was wanted; one that was wanted later than it went did not wait."""
+    crossing = Crossing()
+    for name in "abc":
+        crossing.come(name)
+    crossing.waiters["c"].wanted_at = crossing.start + 100.0
+    crossing.run(10)
+    assert [crossing.waiters[name].waited_seconds for name in "abc"] == pytest.approx([0.0, GAP, 0.0])
+
+
+def test_more_polls_are_asked_for_once_half_of_those_that_may_wait_have_passed() -> None:
+    """Not at each that passes: asking wakes the loop."""
+    crossing = Crossing()
+    room: list[float] = []
+    gate = Gate(
+        crossing.budget, crossing.lock, crossing.time, crossing.time.wait, lambda: room.append(crossing.time.now)
+    )
+    crossing.gate = gate
+    gate.configure(4)
+    for name in "abcd":
+        assert gate.slot_at(crossing.start) == pytest.approx(crossing.start + gate.waiting * GAP)
+        gate.expect()
+        crossing.come(name)
+    assert gate.slot_at(crossing.start) == math.inf
+    crossing.run(10)
+    assert [at - crossing.start for at in room] == pytest.approx([GAP])
+    assert gate.waiting == 0
+
+
+def test_a_poll_that_comes_again_waits_as_one_more_until_it_has_passed_or_gone() -> None:
+    """Its first slot is spent; what it waited adds up."""
+    crossing = Crossing()
+    waiter, seen = Waiter(wanted_at=crossing.start), list[tuple[int, bool]]()
+
+    def cross_twice() -> None:
+        crossing.gate.expect()
+        for _ in range(2):
+            with crossing.gate.slot(waiter):
+                seen.append((crossing.gate.waiting, waiter.waits))
+        waiter.revoked = True
+        with pytest.raises(Stopped), crossing.gate.slot(waiter):
+            pass
+        seen.append((crossing.gate.waiting, waiter.waits))
+        crossing.gate.gone()
+
+    crossing.time.spawn(cross_twice)
+    crossing.run(10)
+    assert seen == [(0, False), (0, False), (1, True)]
+    assert crossing.gate.waiting == 0
+    assert waiter.waited_seconds == pytest.approx(GAP)

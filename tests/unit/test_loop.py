@@ -25,8 +25,6 @@ class Steps:
         self.time.spawn(self.loop.run)
 
     def step(self) -> float:
-        with self.lock:
-            self.loop.begin(self.time.now)
         self.at.append(self.time.now - self.start)
         self.in_step()
         return self.time.now + self.pause
@@ -35,9 +33,9 @@ class Steps:
         self.time.run_until(self.time.now + seconds, lambda: None)
         assert self.time.failures == []
 
-    def nudge(self) -> None:
+    def wake(self, after_seconds: float = 0.0) -> None:
         with self.lock:
-            self.loop.nudge()
+            self.loop.wake(self.time.now + after_seconds)
 
 
 def test_a_step_is_called_at_the_instant_it_asked_for() -> None:
@@ -54,23 +52,35 @@ def test_a_step_that_asks_for_nothing_soon_is_called_all_the_same() -> None:
     assert steps.loop.seconds_without_heartbeat() == pytest.approx(1.0)
 
 
-def test_a_nudge_wakes_the_loop() -> None:
+def test_a_loop_that_waits_can_be_woken() -> None:
     steps = Steps(pause=100.0)
     steps.run(3)
-    steps.nudge()
+    steps.wake()
     steps.run(1)
     assert steps.at == [0, 3]
 
 
-def test_a_nudge_while_a_step_runs_is_not_lost() -> None:
+def test_of_the_instants_asked_for_the_earliest_counts() -> None:
+    """A loop that was woken for an instant does not call its step before that."""
+    steps = Steps(pause=4.0)
+    steps.run(1)
+    for seconds in (2.0, 1.0, 100.0):
+        steps.wake(seconds)
+    steps.run(4.5)
+    assert steps.at == [0, 2]
+    steps.run(1)
+    assert steps.at == [0, 2, 6]
+
+
+def test_a_wake_while_a_step_runs_is_not_lost() -> None:
     """What changed after the step had looked is looked at before the loop waits."""
     steps = Steps(pause=100.0)
 
-    def nudge_once() -> None:
+    def wake_once() -> None:
         steps.in_step = lambda: None
-        steps.nudge()
+        steps.wake()
 
-    steps.in_step = nudge_once
+    steps.in_step = wake_once
     steps.run(1)
     assert steps.at == [0, 0]
 

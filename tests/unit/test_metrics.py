@@ -66,8 +66,8 @@ def test_documented_codes_start_at_zero_so_that_the_first_error_is_an_increase()
 
 def test_requests_are_counted_with_their_duration() -> None:
     made = counters()
-    made.request("main", 0.2)
-    made.request("main", 0.4)
+    made.of("main").attempt(0.0, 0.2)
+    made.of("main").attempt(0.0, 0.4)
     assert value(made, "cams_api_requests_total", account="main", operation=OPERATION) == 2
     assert value(made, "cams_api_request_duration_seconds_count", account="main", operation=OPERATION) == 2
     assert value(made, "cams_api_request_duration_seconds_sum", account="main", operation=OPERATION) == 0.2 + 0.4
@@ -79,7 +79,7 @@ def test_durations_fall_into_the_buckets_that_prometheus_client_puts_them_into()
     theirs = Histogram(DURATION.name, DURATION.help, DURATION.labels, buckets=LATENCY_BUCKETS, registry=None)
     theirs.labels("main", OPERATION)
     for seconds in (0.0, 0.01, *LATENCY_BUCKETS, 0.3000001, 61.0, 1e9):
-        made.request("main", seconds)
+        made.of("main").attempt(0.0, seconds)
         theirs.labels("main", OPERATION).observe(seconds)
     (ours,) = (found for metric, found in made.samples() if metric is DURATION)
     (family,) = theirs.collect()
@@ -92,8 +92,8 @@ def test_codes_beyond_64_per_account_are_counted_as_other() -> None:
     """A server that makes up codes cannot make series for ever; codes known by then still count as themselves."""
     made = counters()
     for index in range(1000):
-        made.error("main", f"Odd.{index}")
-    made.error("main", "timeout")
+        made.of("main").attempt(0.0, 0.1, f"Odd.{index}")
+    made.of("main").attempt(0.0, 0.1, "timeout")
     codes = error_codes(made)
     assert len(codes) == MAX_CODES
     assert codes["timeout"] == 1
@@ -101,16 +101,22 @@ def test_codes_beyond_64_per_account_are_counted_as_other() -> None:
     assert codes["other"] == 1000 - (MAX_CODES - 1 - 2)
 
 
-def test_waiting_never_counts_backwards() -> None:
+def test_an_attempt_is_counted_as_what_it_was() -> None:
+    """Its wait in any case, its duration where a request was sent, and only such a request as a retry."""
     made = counters()
-    made.waited("main", 2.0)
-    made.waited("main", -5.0)
-    assert value(made, "cams_api_budget_wait_seconds_total", account="main") == 2.0
+    main = made.of("main")
+    main.attempt(2.0, 0.1)
+    main.attempt(1.0, 0.1, "timeout", is_retry=True)
+    main.attempt(0.5, None, "credentials_error", is_retry=True)
+    assert value(made, "cams_api_budget_wait_seconds_total", account="main") == 3.5
+    assert value(made, "cams_api_requests_total", account="main", operation=OPERATION) == 2
+    assert value(made, "cams_api_retries_total", account="main", operation=OPERATION) == 1
+    assert error_codes(made) == {"timeout": 1.0, "Throttling.User": 0.0, "credentials_error": 1.0}
 
 
 def test_registering_again_keeps_the_counts() -> None:
     made = counters()
-    made.error("main", "timeout")
+    made.of("main").attempt(0.0, 0.1, "timeout")
     made.register("main")
     assert error_codes(made)["timeout"] == 1
 
@@ -118,12 +124,11 @@ def test_registering_again_keeps_the_counts() -> None:
 def test_a_forgotten_account_leaves_no_series_and_late_answers_bring_none_back() -> None:
     made = counters()
     made.register("other-account")
-    made.error("main", "Odd.Code")
+    held = made.of("main")
+    held.attempt(0.0, 0.1, "Odd.Code")
     made.forget("main")
-    made.error("main", "timeout")
-    made.request("main", 1.0)
-    made.retry("main")
-    made.waited("main", 1.0)
+    for late in (held, made.of("main")):
+        late.attempt(1.0, 1.0, "timeout", is_retry=True)
     assert all(dict(labels)["account"] == "other-account" for _, labels in samples(made))
     made.register("main")
     assert error_codes(made)["timeout"] == 0

@@ -22,7 +22,7 @@ def test_an_error_that_was_asked_for_by_the_full_number_is_logged_by_its_label(
     counters.register("main")
     state.configure([masked], {"main": 900.0})
     error = ApiError("InvalidParameter", Kind.NUMBER, message=f"no such number: {full.phone_number}")
-    Recorder("main", state, counters).failed(masked, error, is_retry=False)
+    Recorder("main", state, counters).ended(masked, error, is_retry=False)
     (record,) = caplog.records
     facts = record.fields  # type: ignore[attr-defined] # logs.fields
     assert facts["error"] == "no such number: 861*****00"
@@ -36,7 +36,7 @@ def test_a_number_that_is_answered_again_is_said_once(caplog: pytest.LogCaptureF
     counters.register("main")
     state.configure([number()], {"main": 900.0})
     recorder = Recorder("main", state, counters)
-    recorder.failed(number(), ApiError("timeout", Kind.TRANSIENT), is_retry=False)
+    recorder.ended(number(), ApiError("timeout", Kind.TRANSIENT), is_retry=False)
     for _ in range(2):
-        recorder.succeeded(number(), Answer("VERIFIED", "1", "R-1"), is_retry=False)
+        recorder.ended(number(), Answer("VERIFIED", "1", "R-1"), is_retry=False)
     assert [record.message for record in caplog.records].count("poll succeeded again") == 1
