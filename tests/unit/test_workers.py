@@ -9,8 +9,6 @@ import pytest
 from exporter.polling.workers import Workers
 from tests.support.patience import PATIENCE_SECONDS
 
-SOON = PATIENCE_SECONDS
-
 
 def threads_of(workers: Workers, count: int) -> set[threading.Thread]:
     """The threads that run `count` jobs at the same time."""
@@ -19,14 +17,14 @@ def threads_of(workers: Workers, count: int) -> set[threading.Thread]:
     seen = threading.Semaphore(0)
 
     def job() -> None:
-        together.wait(SOON)
+        together.wait(PATIENCE_SECONDS)
         threads.add(threading.current_thread())
         seen.release()
 
     for _ in range(count):
         workers.submit(job)
     for _ in range(count):
-        assert seen.acquire(timeout=SOON)
+        assert seen.acquire(timeout=PATIENCE_SECONDS)
     return threads
 
 
@@ -39,7 +37,7 @@ def test_a_job_runs_on_a_thread_of_its_own() -> None:
         ran.set()
 
     workers.submit(job)
-    assert ran.wait(SOON)
+    assert ran.wait(PATIENCE_SECONDS)
     assert names[0].startswith("poll-")
     workers.stop()
 
@@ -55,7 +53,7 @@ def test_an_idle_thread_is_used_again() -> None:
             done.set()
 
         workers.submit(job)
-        assert done.wait(SOON)
+        assert done.wait(PATIENCE_SECONDS)
         while not workers._idle:
             pass
     assert len(set(idents)) == 1
@@ -70,12 +68,12 @@ def test_jobs_that_block_do_not_keep_others_from_running() -> None:
     def blocked() -> None:
         threads.add(threading.current_thread())
         started.release()
-        release.wait(SOON)
+        release.wait(PATIENCE_SECONDS)
 
     for _ in range(30):
         workers.submit(blocked)
     for _ in range(30):
-        assert started.acquire(timeout=SOON)
+        assert started.acquire(timeout=PATIENCE_SECONDS)
     assert len(threads) == 30
     release.set()
     workers.stop()
@@ -84,7 +82,7 @@ def test_jobs_that_block_do_not_keep_others_from_running() -> None:
 def test_threads_end_when_idle_for_long() -> None:
     workers = Workers(idle_seconds=0.0)
     (thread,) = threads_of(workers, 1)
-    thread.join(SOON)
+    thread.join(PATIENCE_SECONDS)
     assert not thread.is_alive()
 
 
@@ -109,19 +107,19 @@ def test_no_job_is_lost_when_a_thread_goes_idle_as_it_comes() -> None:
     for _ in range(2000):
         workers.submit(ran.release)
     for _ in range(2000):
-        assert ran.acquire(timeout=SOON)
+        assert ran.acquire(timeout=PATIENCE_SECONDS)
     workers.stop()
 
 
 def test_a_stopped_pool_takes_no_job_and_ends_its_threads() -> None:
     workers, ran = Workers(), threading.Event()
     workers.submit(ran.set)
-    assert ran.wait(SOON)
+    assert ran.wait(PATIENCE_SECONDS)
     threads = threads_of(workers, 3)
     workers.stop()
     workers.submit(ran.clear)
     for thread in threads:
-        thread.join(SOON)
+        thread.join(PATIENCE_SECONDS)
         assert not thread.is_alive()
     assert ran.is_set()
 
@@ -139,5 +137,5 @@ def test_a_thread_that_could_not_be_started_is_said_and_its_place_is_free(monkey
             workers.submit(lambda: None)
     ran = threading.Event()
     workers.submit(ran.set)
-    assert ran.wait(SOON)
+    assert ran.wait(PATIENCE_SECONDS)
     workers.stop()
