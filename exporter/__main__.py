@@ -159,6 +159,7 @@ async def _serve(
         fleet=app,
         security=security,
         reload=reloads.ask if args.enable_lifecycle else None,
+        count_refusal=app.refused_connection,
     )
     for url in await server.start():
         logger.info("listening", extra=fields(address=url, telemetry_path=args.telemetry_path))

@@ -26,7 +26,7 @@ from exporter.cams.endpoint import Endpoint, endpoint_of
 from exporter.cams.error_codes import DOCUMENTED_CODES, advice
 from exporter.config import AccountConfig, ApiConfig, Config, CredentialsConfig
 from exporter.logs import fields
-from exporter.metrics.catalogue import Counters
+from exporter.metrics.catalogue import Counters, Refusal
 from exporter.metrics.collector import CamsCollector, ReloadStatus
 from exporter.metrics.exposition import Exposition
 from exporter.model import AccountStatus, Clock, NumberKey
@@ -176,6 +176,10 @@ class App:
             for name, account in list(self._accounts.items())
             if (missing := account.poller.unattempted())
         )
+
+    def refused_connection(self, reason: Refusal) -> None:
+        """Count a connection that the web server refused."""
+        self._counters.refused_connection(reason)
 
     def finished(self) -> bool:
         """Whether every number had its poll (`repeat=False`)."""

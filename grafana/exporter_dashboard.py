@@ -254,3 +254,17 @@ def _processes(it: board.Board) -> None:
         width=6,
         height=8,
     )
+    refused = of_job(catalogue.REFUSED_CONNECTIONS.name)
+    it.add(
+        graph(
+            Text(
+                "Connections refused",
+                "Connections that an exporter refused (TLS, client certificate, web configuration, too many) or cut so "
+                "that another one had a place (evicted), by reason. The exporter's log names the address.",
+            ),
+            over_time(f"sum by (reason) (rate({refused}[$__rate_interval])) > 0", "{{reason}}"),
+            unit="cps",
+        ),
+        width=24,
+        height=6,
+    )

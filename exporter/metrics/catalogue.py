@@ -11,6 +11,7 @@ import math
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 from exporter.metrics.text_format import Series, format_value
@@ -28,6 +29,21 @@ OTHER_CODE = "other"
 
 LATENCY_BUCKETS = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0)
 """Seconds; a call to Singapore takes 0.05 to 0.5, the default timeout is 10."""
+
+
+class Refusal(StrEnum):
+    """Why the web server refuses a connection, or cuts it off for another one's sake."""
+
+    NOT_TLS = "not_tls"
+    CERTIFICATE_MISSING = "client_certificate_missing"
+    CERTIFICATE_INVALID = "client_certificate_invalid"
+    NAME_NOT_ALLOWED = "client_name_not_allowed"
+    REFUSED_BY_CLIENT = "refused_by_client"
+    HANDSHAKE_FAILED = "handshake_failed"
+    HANDSHAKE_TIMEOUT = "handshake_timeout"
+    BROKEN_CONFIG = "web_configuration_broken"
+    TOO_MANY = "too_many_connections"
+    EVICTED = "evicted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +178,13 @@ RELOAD_TIMESTAMP = Metric(
     "gauge",
     "Unix time at which the configuration was last loaded successfully.",
 )
+REFUSED_CONNECTIONS = Metric(
+    "cams_exporter_refused_connections_total",
+    "counter",
+    "Connections that the web server refused (TLS handshake failed, web configuration broken, too many connections), "
+    "or cut so that another one had a place (evicted).",
+    ("reason",),
+)
 STORAGE_UP = Metric(
     "cams_exporter_storage_up",
     "gauge",
@@ -195,6 +218,7 @@ CATALOGUE: tuple[Metric, ...] = (
     BUILD_INFO,
     RELOAD_SUCCESSFUL,
     RELOAD_TIMESTAMP,
+    REFUSED_CONNECTIONS,
     STORAGE_UP,
     TIME,
 )
@@ -277,7 +301,7 @@ class AccountCounters:
 
 
 class Counters:
-    """What the exporter counts about its own requests; thread-safe.
+    """What the exporter counts about its own requests, and the connections it refuses; thread-safe.
 
     Counts are kept per account and outlive a reload.  An account is shown from `register` until `forget`: what a
     request still in flight reports after that leaves no series behind.  Not `prometheus_client.Counter`: with a hundred
@@ -288,6 +312,7 @@ class Counters:
         self._documented_codes = tuple(documented_codes)
         self._lock = threading.Lock()
         self._accounts: dict[str, AccountCounters] = {}
+        self._refused = {reason: _Count(REFUSED_CONNECTIONS, reason) for reason in Refusal}
 
     def register(self, account: str) -> None:
         """Start every series of `account` at 0, so that the first error is an increase Prometheus can see."""
@@ -308,6 +333,11 @@ class Counters:
     def _made(self, account: str) -> AccountCounters:
         return AccountCounters(account, self._documented_codes, self._lock)
 
+    def refused_connection(self, reason: Refusal) -> None:
+        """Count one connection that the web server refused or cut off."""
+        with self._lock:
+            self._refused[reason].value += 1
+
     def samples(self) -> Iterator[tuple[Metric, list[Sample]]]:
         """Every count as it stands, by metric."""
         with self._lock:
@@ -318,6 +348,7 @@ class Counters:
             (ERRORS, errors),
             (RETRIES, [account.retries for account in accounts]),
             (BUDGET_WAIT, [account.waits for account in accounts]),
+            (REFUSED_CONNECTIONS, list(self._refused.values())),
         ):
             yield metric, [(count.series, count.value) for count in counts]
         with self._lock:  # so that no histogram is caught between its buckets and its sum

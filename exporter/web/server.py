@@ -11,29 +11,37 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, cast
+from typing import Protocol
 
 from aiohttp import web
 
 from exporter import memory
 from exporter.errors import ConfigError
 from exporter.logs import fields
+from exporter.metrics.catalogue import Refusal
 from exporter.web import routes
-from exporter.web.connections.acceptor import HANDSHAKE_SECONDS, Acceptor, Peer, max_connections
+from exporter.web.connections.acceptor import Acceptor, max_connections
+from exporter.web.connections.connection import HEAD_SECONDS, MAX_HEAD_BYTES, Connection
 from exporter.web.connections.listen import listen_all, parse_listen_address, url_of
-from exporter.web.connections.protocol import HEAD_SECONDS, Connection, RequestHandler
+from exporter.web.connections.refusals import Refusals
 from exporter.web.connections.slow_clients import PATIENCE_SECONDS, SlowClients
 from exporter.web.handlers.metrics import Exposer, Scrapes
 from exporter.web.handlers.pages import Fleet, Pages
-from exporter.web.handlers.reload import RELOAD_SECONDS, Lifecycle, Reload
+from exporter.web.handlers.reload import RELOAD_SECONDS, Reload, ReloadEndpoint
 from exporter.web.responses import Send, not_allowed, plain
 from exporter.web.security.access_control import AccessControl
 from exporter.web.security.config import WebConfig
 from exporter.web.security.reloader import WebSecurity
 from exporter.web.ui.views import LandingInfo
-from exporter.web.worker_thread import WorkerThreads
 
 logger = logging.getLogger(__name__)
+
+_MALFORMED = logging.getLogger(f"{__name__}.malformed")
+_MALFORMED.addFilter(lambda record: "Error handling request" not in record.msg)
+"""Where aiohttp logs.  Not requests that it cannot parse: it would log a traceback for each, as often as one likes."""
+
+IDLE_SECONDS = 120.0
+"""A connection without a request for this long is closed; longer than the usual scrape interval of a minute."""
 
 STOP_SECONDS = 0.25
 """What requests under way get to finish in when the server stops; spent twice at worst."""
@@ -61,14 +69,13 @@ class Health(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What peers may take: seconds, and numbers of connections (0: as the file descriptors allow).
+    """What clients may take: seconds, and numbers of connections (0: as the file descriptors allow).
 
     An answer must be read within `send_seconds`, and within `patience_seconds` when others want its place: a client
     that does not read would keep it for ever.
     """
 
     connections: int = 0
-    handshake_seconds: float = HANDSHAKE_SECONDS
     head_seconds: float = HEAD_SECONDS
     send_seconds: float = 30.0
     reload_seconds: float = RELOAD_SECONDS
@@ -79,7 +86,8 @@ class WebServer:
     """Serves `exposer` at `telemetry_path`, and the rest, `fleet` for people, at the paths of `exporter.web.routes`.
 
     `addresses` are listen addresses (``HOST:PORT``); `max_requests` scrapes are served at once, any number if it is 0.
-    `reload` serves ``POST /-/reload``, which is forbidden without it.  Raises ValueError for a bad address or path.
+    `reload` serves ``POST /-/reload``, which is forbidden without it; `count_refusal` counts refused connections by
+    reason.  Raises ValueError for a bad address or path.
     One object serves once: after `stop` a new one is needed.
     """
 
@@ -96,6 +104,7 @@ class WebServer:
         security: WebSecurity | None = None,
         reload: Reload | None = None,
         limits: Limits | None = None,
+        count_refusal: Callable[[Refusal], object] = str,
     ) -> None:
         self._addresses = [parse_listen_address(address) for address in addresses]
         self._health = health
@@ -104,7 +113,7 @@ class WebServer:
         self._access_control = AccessControl()
         self._slow_clients = SlowClients(self._limits.patience_seconds)
         self._scrapes = Scrapes(exposer, max_requests, SlowClients(self._limits.patience_seconds))
-        self._lifecycle = Lifecycle(reload, self._limits.reload_seconds)
+        self._reload = ReloadEndpoint(reload, self._limits.reload_seconds)
         self._pages = Pages(landing, routes.parse_telemetry_path(telemetry_path), fleet)
         self._routes: dict[str, tuple[str, _Handler]] = {
             routes.LANDING: (_READ, self._pages.serve_landing),
@@ -112,12 +121,12 @@ class WebServer:
             routes.NUMBER: (_READ, self._pages.serve_number),
             routes.HEALTHY: (_READ, self._serve_healthy),
             routes.READY: (_READ, self._serve_ready),
-            routes.RELOAD: ("POST", self._lifecycle.serve),
+            routes.RELOAD: ("POST", self._reload.serve),
             telemetry_path: (_READ, self._scrapes.serve),  # last: at "/" the landing page gives way
         }
-        self._tidying = WorkerThreads(1, "memory")
+        self._count_refusal = count_refusal
         self._tidier: asyncio.Task[None] | None = None
-        self._threads = (self._access_control, self._scrapes, self._pages, self._tidying)
+        self._threads = (self._access_control, self._scrapes, self._pages)
         self._acceptor: Acceptor | None = None
         self._server: web.Server | None = None
 
@@ -127,14 +136,24 @@ class WebServer:
         OSError, with a text for the user, where one address cannot be had; then none is kept.
         """
         sockets = listen_all(self._addresses)
-        self._server = web.Server(self._dispatch, handler_cancellation=True)  # a client that left needs no scrape
-        limits = self._limits
+        self._server = web.Server(
+            self._dispatch,
+            handler_cancellation=True,  # a client that left needs no scrape
+            logger=_MALFORMED,
+            access_log=None,
+            keepalive_timeout=IDLE_SECONDS,
+            lingering_time=0,  # there is nothing to wait for: bodies are not handed on
+            auto_decompress=False,
+            max_line_size=MAX_HEAD_BYTES,
+            max_field_size=MAX_HEAD_BYTES,
+        )
         self._acceptor = Acceptor(
             self._security,
-            self._connection,
-            limits.connections or max_connections(),
+            self._server,
+            self._limits.connections or max_connections(),
             self._slow_clients,
-            limits.handshake_seconds,
+            Refusals(self._count_refusal),
+            self._limits.head_seconds,
         )
         for threads in self._threads:
             threads.start()
@@ -149,7 +168,6 @@ class WebServer:
             return
         self._tidier.cancel()
         await self._acceptor.close()
-        server.pre_shutdown()
         await server.shutdown(STOP_SECONDS)
         for threads in self._threads:
             threads.stop()
@@ -157,22 +175,24 @@ class WebServer:
     async def _tidy(self, acceptor: Acceptor) -> None:
         """Give memory back after each crowd; a flood of connections would leave twice what is needed."""
         while True:
-            before = acceptor.departures
+            before = acceptor.connections.ended
             await asyncio.sleep(TIDY_SECONDS)
-            if acceptor.departures - before >= CROWD:
-                await self._tidying.run(memory.give_back)
-
-    def _connection(self, peer: Peer) -> asyncio.BufferedProtocol:
-        if self._server is None or self._acceptor is None:
-            raise ConnectionAbortedError("the server is stopping")
-        return Connection(RequestHandler(self._server), peer, self._acceptor, self._limits.head_seconds)
+            if acceptor.connections.ended - before >= CROWD:
+                await asyncio.to_thread(memory.give_back)
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         await asyncio.sleep(0)  # among requests that are pipelined, others get their turn
         connection = _connection_of(request)
-        connection.began()
-        with connection.peer.answered():
-            response = await self._answer(request)
+        with connection.answering():
+            try:
+                response = await self._answer(request)
+            except ConnectionError:  # the client is gone, or was too slow
+                raise
+            except Exception:  # whatever it is: the client learns that it failed, the log why
+                logger.exception("request failed", extra=fields(path=request.path))
+                response = plain(500, "500 Internal Server Error")
+                response.force_close()
+                return response
         if _is_last(request):
             await connection.drop_body()
         else:
@@ -198,7 +218,7 @@ class WebServer:
     async def _refusal(self, config: WebConfig | None, request: web.BaseRequest) -> web.Response | None:
         if config is None:
             return plain(500, "the web configuration is broken; the exporter's log says how")
-        with _connection_of(request).peer.waiting():  # strangers' passwords must not take every place while hashing
+        with _connection_of(request).idle():  # strangers' passwords must not take every place while hashing
             return await self._access_control.refusal(config, request)
 
     async def _route(self, request: web.BaseRequest, send: Send) -> web.Response:
@@ -210,7 +230,7 @@ class WebServer:
         return await handler(request, send)
 
     async def _send(self, request: web.BaseRequest, headers: Mapping[str, str], response: web.Response) -> web.Response:
-        """Write a response out; TimeoutError, and the connection cut, where the client is too slow to read it."""
+        """Write a response out; ConnectionError, and the connection cut, where the client is too slow to read it."""
         response.headers.update(headers)
         if _is_last(request):
             response.force_close()
@@ -223,7 +243,7 @@ class WebServer:
             logger.debug("answer abandoned, the client does not read it", extra=fields(remote=request.remote))
             if request.transport is not None:
                 request.transport.abort()
-            raise
+            raise ConnectionAbortedError("the client does not read its answer") from None
         return response
 
     async def _serve_healthy(self, request: web.BaseRequest, send: Send) -> web.Response:
@@ -248,7 +268,10 @@ class WebServer:
 
 
 def _connection_of(request: web.BaseRequest) -> Connection:
-    return cast("RequestHandler", request.protocol).connection
+    connection = request.transport.get_protocol() if request.transport is not None else None
+    if not isinstance(connection, Connection):
+        raise ConnectionResetError("the client is gone")
+    return connection
 
 
 def _is_last(request: web.BaseRequest) -> bool:

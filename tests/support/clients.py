@@ -13,7 +13,7 @@ from exporter.cams.endpoint import Lookup, endpoint_of
 from exporter.errors import ApiError, CredentialsError
 from exporter.model import Clock, Credential, PhoneNumber, Slot, SystemClock
 from tests.support.numbers import number
-from tests.support.patience import PATIENCE_SECONDS
+from tests.support.rawserver import SOON
 
 CREDENTIAL = Credential("LTAIexampleexample", "secretsecretsecretsecret")
 
@@ -44,7 +44,7 @@ class FixedCredentials:
 def client_of(
     url: str,
     *,
-    timeout_seconds: float = PATIENCE_SECONDS,
+    timeout_seconds: float = SOON,
     ca_file: Path | None = None,
     credentials: FixedCredentials | None = None,
     clock: Clock | None = None,

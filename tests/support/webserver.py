@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from exporter.metrics.catalogue import Refusal
 from exporter.metrics.exposition import Format
 from exporter.reloads import Reloads
 from exporter.web.handlers.pages import Fleet
@@ -22,6 +23,8 @@ from exporter.web.ui.views import LandingInfo
 from tests.support.numbers import number
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.shown import ShownFleet
+
+WAIT_SECONDS = PATIENCE_SECONDS
 
 
 @dataclass
@@ -39,7 +42,7 @@ class FakeExposer:
         body = self.body
         self.entered.release()
         if self.gate is not None:
-            assert self.gate.wait(PATIENCE_SECONDS)
+            assert self.gate.wait(WAIT_SECONDS)
         if self.error is not None:
             raise self.error
         return body
@@ -87,7 +90,7 @@ class LeapingLoop(asyncio.SelectorEventLoop):
             self.ahead_seconds += seconds
 
         for step in (leap(), asyncio.sleep(0), asyncio.sleep(0)):
-            asyncio.run_coroutine_threadsafe(step, self).result(PATIENCE_SECONDS)
+            asyncio.run_coroutine_threadsafe(step, self).result(WAIT_SECONDS)
 
 
 class Running:
@@ -98,22 +101,24 @@ class Running:
         server: WebServer,
         loop: LeapingLoop,
         urls: list[str],
+        refused: list[Refusal],
         context: ssl.SSLContext | None = None,
     ) -> None:
         self._server = server
         self._loop = loop
         self._context = context
         self.urls = urls
+        self.refused = refused
         self.host = str(urlsplit(urls[0]).hostname)
         self.port = int(urlsplit(urls[0]).port or 0)
 
     def over(self, context: ssl.SSLContext) -> Running:
         """The same server, asked over TLS."""
-        return Running(self._server, self._loop, self.urls, context)
+        return Running(self._server, self._loop, self.urls, self.refused, context)
 
     def get(self, path: str, method: str = "GET", **headers: str) -> Reply:
         """One request on a connection of its own; `_` in a header's name stands for `-`."""
-        client = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE_SECONDS)
+        client = http.client.HTTPConnection(self.host, self.port, timeout=WAIT_SECONDS)
         try:
             client.sock = self.connect()
             client.putrequest(method, path, skip_accept_encoding=True)
@@ -128,7 +133,7 @@ class Running:
 
     def connect(self) -> socket.socket:
         """A bare connection, for what no proper client would send."""
-        peer = socket.create_connection((self.host, self.port), timeout=PATIENCE_SECONDS)
+        peer = socket.create_connection((self.host, self.port), timeout=WAIT_SECONDS)
         if self._context is None:
             return peer
         try:
@@ -152,7 +157,7 @@ class Running:
 
     def stop(self) -> None:
         """Stop the server, as its owner does."""
-        asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result(PATIENCE_SECONDS)
+        asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result(WAIT_SECONDS)
 
 
 @contextmanager
@@ -176,6 +181,7 @@ def serving(
     reloads = Reloads(reload, lambda: None) if reload is not None else None
     if reloads is not None:
         reloads.start()
+    refused: list[Refusal] = []
     server = WebServer(
         addresses,
         telemetry_path,
@@ -187,10 +193,11 @@ def serving(
         security=security,
         reload=reloads.ask if reloads is not None else None,
         limits=limits,
+        count_refusal=refused.append,
     )
     try:
-        urls = asyncio.run_coroutine_threadsafe(server.start(), loop).result(PATIENCE_SECONDS)
-        running = Running(server, loop, urls)
+        urls = asyncio.run_coroutine_threadsafe(server.start(), loop).result(WAIT_SECONDS)
+        running = Running(server, loop, urls, refused)
         try:
             yield running
         finally:
@@ -199,7 +206,7 @@ def serving(
         if reloads is not None:
             reloads.stop()
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(PATIENCE_SECONDS)
+        thread.join(WAIT_SECONDS)
         # Connections close in the next turns of the loop: let it turn until every task has ended.
         while tasks := asyncio.all_tasks(loop):
             loop.run_until_complete(asyncio.wait(tasks))
@@ -209,7 +216,7 @@ def serving(
 
 def eventually_scraped(server: Running) -> bool:
     """Whether a scrape succeeds before long, however often it is refused or turned away until then."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
         with suppress(ConnectionError):
             if server.get("/metrics").status == 200:

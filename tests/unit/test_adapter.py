@@ -23,7 +23,7 @@ from tests.support.clients import client_of, error_of, gated
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
 from tests.support.patience import PATIENCE_SECONDS
-from tests.support.rawserver import ANSWER, Peer, RawServer, Script, answering, authority, http, ok, tls_context
+from tests.support.rawserver import ANSWER, SOON, Peer, RawServer, Script, answering, authority, http, ok, tls_context
 
 TIMEOUT = 0.4
 """Of tests that run into it: where it is not kept they do not end, or not by a timeout."""
@@ -54,7 +54,7 @@ def await_bytes(*connections: socket.socket | None) -> None:
     """Until the server's bytes, or the end of the connection, have come through the kernel on each."""
     for connection in connections:
         assert connection is not None
-        assert select.select([connection], [], [], PATIENCE_SECONDS)[0]
+        assert select.select([connection], [], [], SOON)[0]
 
 
 def test_one_connection_serves_many_requests() -> None:
@@ -217,7 +217,7 @@ def test_an_answer_nobody_asked_for_is_never_taken_for_the_next_number() -> None
     def script(peer: Peer) -> None:
         while peer.read_request():
             peer.send(ok())
-            got_it.acquire(timeout=PATIENCE_SECONDS)
+            got_it.acquire(timeout=SOON)
             peer.send(stale)
 
     with RawServer(script) as server, client_of(server.url) as client:
@@ -244,7 +244,7 @@ def test_what_a_server_says_before_the_request_is_no_answer() -> None:
     def gate() -> None:
         slots.append(len(slots))
         if slots == [0]:
-            assert spoken.wait(PATIENCE_SECONDS)
+            assert spoken.wait(SOON)
             await_bytes(*(attempt._socket for attempt in client._transport._attempts))
 
     with RawServer(script) as server, client_of(server.url) as client:
@@ -272,7 +272,7 @@ def test_a_long_unused_connection_is_not_trusted() -> None:
 
 
 def test_no_more_connections_are_kept_than_allowed() -> None:
-    ready = threading.Barrier(6, timeout=PATIENCE_SECONDS)
+    ready = threading.Barrier(6, timeout=SOON)
 
     def script(peer: Peer) -> None:
         while peer.read_request():
@@ -285,7 +285,7 @@ def test_no_more_connections_are_kept_than_allowed() -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(PATIENCE_SECONDS)
+            thread.join(SOON)
         assert server.connections == 6
         assert len(kept(client)) == 2
 
@@ -344,7 +344,7 @@ def no_name(server: RawServer) -> list[Any]:
 
 
 def no_answer_of_dns(server: RawServer) -> list[Any]:
-    server.stopping.wait(PATIENCE_SECONDS)
+    server.stopping.wait(SOON)
     return []
 
 
@@ -527,10 +527,10 @@ def test_close_wakes_those_who_wait_for_an_answer() -> None:
         for thread in threads:
             thread.start()
         for _ in threads:
-            assert arrived.acquire(timeout=PATIENCE_SECONDS)
+            assert arrived.acquire(timeout=SOON)
         client.close()
         for thread in threads:
-            thread.join(PATIENCE_SECONDS)
+            thread.join(SOON)
         assert codes == ["connection_error"] * 3
 
 
@@ -550,16 +550,16 @@ def test_a_retired_client_ends_what_is_under_way_and_keeps_nothing() -> None:
     def script(peer: Peer) -> None:
         while peer.read_request():
             arrived.set()
-            retired.wait(PATIENCE_SECONDS)
+            retired.wait(SOON)
             peer.send(ok())
 
     with RawServer(script) as server, client_of(server.url) as client:
         statuses: list[str] = []
         thread = threading.Thread(target=lambda: statuses.append(client.fetch(number()).status))
         thread.start()
-        assert arrived.wait(PATIENCE_SECONDS)
+        assert arrived.wait(SOON)
         client.retire()
         retired.set()
-        thread.join(PATIENCE_SECONDS)
+        thread.join(SOON)
         assert statuses == ["VERIFIED"]
         assert not kept(client)

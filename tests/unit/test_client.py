@@ -17,8 +17,7 @@ from exporter.model import Credential
 from tests.support.clients import CREDENTIAL, FixedCredentials, client_of, error_of, gated
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
-from tests.support.patience import PATIENCE_SECONDS
-from tests.support.rawserver import Peer, RawServer, answering, http, ok
+from tests.support.rawserver import SOON, Peer, RawServer, answering, http, ok
 
 
 class Gate:
@@ -48,7 +47,7 @@ def test_the_gate_opens_onto_a_connection_and_before_the_request() -> None:
         gate = Gate(server)
 
         def open_late() -> None:
-            assert accepted.wait(PATIENCE_SECONDS)
+            assert accepted.wait(SOON)
             gate()
 
         client.fetch(number(), gated(open_late))
@@ -60,7 +59,7 @@ def await_close(client: Client) -> None:
     """Until the server has closed the connection of the one attempt under way."""
     (attempt,) = client._transport._attempts
     assert attempt._socket is not None
-    assert select.select([attempt._socket], [], [], PATIENCE_SECONDS)[0]
+    assert select.select([attempt._socket], [], [], SOON)[0]
 
 
 def test_a_connection_closed_while_it_waited_is_replaced_and_waits_for_a_slot_of_its_own() -> None:
@@ -384,7 +383,7 @@ def test_many_workers_share_a_client() -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(PATIENCE_SECONDS)
+            thread.join(SOON)
         assert len(server.requests) == 200
         assert server.connections <= 8
     assert failures == []

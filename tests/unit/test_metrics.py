@@ -7,7 +7,15 @@ import re
 from prometheus_client import Histogram, disable_created_metrics
 
 from exporter.config.numbers import RESERVED_LABELS
-from exporter.metrics.catalogue import CATALOGUE, DURATION, LATENCY_BUCKETS, MAX_CODES, Counters
+from exporter.metrics.catalogue import (
+    CATALOGUE,
+    DURATION,
+    LATENCY_BUCKETS,
+    MAX_CODES,
+    REFUSED_CONNECTIONS,
+    Counters,
+    Refusal,
+)
 from exporter.model import OPERATION
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
@@ -39,7 +47,7 @@ def error_codes(made: Counters, account: str = "main") -> dict[str, float]:
 
 def test_every_metric_is_declared_once_with_a_help_and_valid_names() -> None:
     names = [metric.name for metric in CATALOGUE]
-    assert len(set(names)) == len(names) == 23
+    assert len(set(names)) == len(names) == 24
     for metric in CATALOGUE:
         assert re.fullmatch(r"cams_[a-z_]+", metric.name)
         assert metric.help.endswith(".")
@@ -53,7 +61,9 @@ def test_the_help_of_every_cached_value_says_that_it_is_as_of_the_last_poll() ->
 
 
 def test_labels_of_the_configuration_may_not_take_a_name_of_ours() -> None:
-    assert {label for metric in CATALOGUE for label in metric.labels} | {"le"} == RESERVED_LABELS
+    """But for those of metrics that are about the exporter and came later: a configuration may have them."""
+    names = {label for metric in CATALOGUE if metric != REFUSED_CONNECTIONS for label in metric.labels}
+    assert names | {"le"} == RESERVED_LABELS
 
 
 def test_documented_codes_start_at_zero_so_that_the_first_error_is_an_increase() -> None:
@@ -62,6 +72,15 @@ def test_documented_codes_start_at_zero_so_that_the_first_error_is_an_increase()
     assert value(made, "cams_api_requests_total", account="main", operation=OPERATION) == 0
     assert value(made, "cams_api_retries_total", account="main", operation=OPERATION) == 0
     assert value(made, "cams_api_budget_wait_seconds_total", account="main") == 0
+
+
+def test_refused_connections_start_at_zero_for_every_reason_and_are_counted() -> None:
+    made = counters()
+    name = "cams_exporter_refused_connections_total"
+    assert [value(made, name, reason=reason) for reason in Refusal] == [0] * len(Refusal)
+    made.refused_connection(Refusal.NOT_TLS)
+    assert value(made, name, reason="not_tls") == 1
+    assert value(made, name, reason="evicted") == 0
 
 
 def test_requests_are_counted_with_their_duration() -> None:
@@ -129,6 +148,7 @@ def test_a_forgotten_account_leaves_no_series_and_late_answers_bring_none_back()
     made.forget("main")
     for late in (held, made.of("main")):
         late.attempt(1.0, 1.0, "timeout", is_retry=True)
-    assert all(dict(labels)["account"] == "other-account" for _, labels in samples(made))
+    assert {dict(labels).get("account") for _, labels in samples(made)} == {"other-account", None}
+    assert {name for name, labels in samples(made) if "account" not in dict(labels)} == {REFUSED_CONNECTIONS.name}
     made.register("main")
     assert error_codes(made)["timeout"] == 0

@@ -19,8 +19,7 @@ from exporter.web.security.config import RateLimit
 from exporter.web.security.rate_limit import RateLimiter
 from exporter.web.security.reloader import WebSecurity
 from exporter.web.server import Limits
-from tests.support.patience import PATIENCE_SECONDS
-from tests.support.webserver import FakeExposer, FakeHealth, Running, serving
+from tests.support.webserver import WAIT_SECONDS, FakeExposer, FakeHealth, Running, serving
 
 USER, PASSWORD = "alice", "correct horse"
 USERS = f"basic_auth_users: {{{USER}: {bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}}}\n"
@@ -97,7 +96,7 @@ class TestPasswords:
         over = threading.Event()
 
         def checkpw(password: bytes, hashed: bytes) -> bool:
-            assert over.wait(PATIENCE_SECONDS)
+            assert over.wait(WAIT_SECONDS)
             return False
 
         monkeypatch.setattr(bcrypt, "checkpw", checkpw)
@@ -178,7 +177,7 @@ class TestBrokenLater:
 
 def eventually(server: Running, status: int) -> bool:
     """Whether a scrape with the password has this status before long: a file just written does not count yet."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
         if server.get("/metrics", Authorization=AUTHORIZATION).status == status:
             return True

@@ -17,15 +17,18 @@ from pathlib import Path
 
 import pytest
 import trustme
+from aiohttp import web
 
-from exporter.web.connections.acceptor import MAX_CONNECTIONS, MIN_CONNECTIONS, Acceptor, Peer, max_connections
-from exporter.web.connections.protocol import HEAD_SECONDS, Connection, RequestHandler
+from exporter.metrics.catalogue import Refusal
+from exporter.web.connections.acceptor import MAX_CONNECTIONS, MIN_CONNECTIONS, Acceptor, max_connections
+from exporter.web.connections.connection import HEAD_SECONDS, LINGER_SECONDS, Connection
+from exporter.web.connections.refusals import Refusals
 from exporter.web.connections.slow_clients import SlowClients
+from exporter.web.security.config import WebConfig
 from exporter.web.security.reloader import WebSecurity
 from exporter.web.server import Limits
-from tests.support.patience import PATIENCE_SECONDS
 from tests.support.pki import TLS_FILES, client_context, server_files
-from tests.support.webserver import FakeExposer, Running, drain, eventually_scraped, serving
+from tests.support.webserver import WAIT_SECONDS, FakeExposer, Running, drain, eventually_scraped, serving
 
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 HALF = b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Stalled: y"
@@ -49,7 +52,7 @@ def is_open(peer: socket.socket) -> bool:
     except ConnectionError:
         return False
     finally:
-        peer.settimeout(PATIENCE_SECONDS)
+        peer.settimeout(WAIT_SECONDS)
     return False
 
 
@@ -87,7 +90,7 @@ def is_cut_off(server: Running, peer: socket.socket, do: Callable[[], object] = 
 
 def cut_off_while(send: Callable[[], object]) -> bool:
     """Whether the server ends a connection on which something is sent over and over."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + WAIT_SECONDS
     with suppress(ConnectionError):
         while time.monotonic() < deadline:
             send()
@@ -134,7 +137,7 @@ class TestDeadlines:
         assert exposer.gate is not None
         with serving(exposer) as server, server.connect() as peer:
             peer.sendall(GET + HALF)
-            assert exposer.entered.acquire(timeout=PATIENCE_SECONDS)
+            assert exposer.entered.acquire(timeout=WAIT_SECONDS)
             server.pass_seconds(2 * HEAD_SECONDS)
             exposer.gate.set()
             assert is_answer(peer)
@@ -171,7 +174,7 @@ class TestFloods:
         assert exposer.gate is not None
         with serving(exposer) as server, server.connect() as peer:
             peer.sendall(GET)
-            assert exposer.entered.acquire(timeout=PATIENCE_SECONDS)
+            assert exposer.entered.acquire(timeout=WAIT_SECONDS)
             peer.settimeout(0.5)
             sent, chunk = 0, GET * 10_000
             with suppress(TimeoutError):
@@ -193,7 +196,7 @@ class TestFloods:
                 assert chunk
                 *found, rest = (rest + chunk).split(b"up 1\n")
                 answers += len(found)
-            sender.join(PATIENCE_SECONDS)
+            sender.join(WAIT_SECONDS)
         assert others == [200] * 5
 
     @pytest.mark.parametrize("framing", [b"Content-Length: 200", b"Transfer-Encoding: chunked"])
@@ -252,6 +255,23 @@ class TestFloods:
             assert answer.count(b"HTTP/1.1 ") == 1
         assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
 
+    def test_a_request_behind_a_body_is_not_waited_for(self) -> None:
+        """The answer says that the connection ends, and it does so soon, not at the deadline of a head."""
+        with serving() as server, server.connect() as peer:
+            peer.sendall(b"POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello")
+            answer = peer.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 403 ")
+            assert b"\r\nConnection: close\r\n" in answer
+            server.pass_seconds(LINGER_SECONDS)
+            assert is_closed(peer)
+
+    def test_a_body_of_no_bytes_leaves_the_connection_open(self) -> None:
+        with serving() as server, server.connect() as peer:
+            peer.sendall(b"POST /-/reload HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+            assert b"HTTP/1.1 403 " in peer.recv(65536)
+            server.pass_seconds(6 * HEAD_SECONDS)
+            assert answered(peer)
+
     def test_a_body_without_end_is_not_read_for_long(self) -> None:
         with serving() as server, server.connect() as peer:
             peer.sendall(b"POST /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -286,7 +306,7 @@ def test_connections_that_have_ended_leave_nothing_behind(said: bytes) -> None:
             for _ in range(3):  # the others are gone when these have been served
                 assert server.get("/metrics").status == 200
             left = [type(found) for found in gc.get_objects()]
-            assert sum(issubclass(kind, (Connection, RequestHandler)) for kind in left) < 20
+            assert sum(issubclass(kind, (Connection, web.RequestHandler)) for kind in left) < 20
     finally:
         gc.enable()
 
@@ -333,6 +353,7 @@ class TestRoom:
             assert server.get("/metrics").status == 200
             assert is_closed(first)
             assert (is_open(second), is_open(third)) == (True, True)
+            assert server.refused == [Refusal.EVICTED]
 
     def test_an_answer_makes_a_connection_the_youngest_of_the_idle_ones(self) -> None:
         with serving(limits=Limits(connections=2)) as server, server.connect() as first, server.connect() as second:
@@ -347,10 +368,11 @@ class TestRoom:
         assert exposer.gate is not None
         with serving(exposer, limits=Limits(connections=1)) as server, server.connect() as busy:
             busy.sendall(GET)
-            assert exposer.entered.acquire(timeout=PATIENCE_SECONDS)
+            assert exposer.entered.acquire(timeout=WAIT_SECONDS)
             for _ in range(3):
                 with server.connect() as late:
                     assert is_closed(late)
+            assert server.refused == [Refusal.TOO_MANY] * 3
             exposer.gate.set()
             assert is_answer(busy)
             assert server.get("/metrics").status == 200
@@ -389,7 +411,7 @@ class TestRoom:
         authority = trustme.CA()
         server_files(tmp_path, authority)
         (tmp_path / "web.yml").write_text(f"tls_server_config: {{{TLS_FILES}}}")
-        limits = Limits(connections=3, handshake_seconds=600)
+        limits = Limits(connections=3, head_seconds=600)
         with serving(security=WebSecurity(tmp_path / "web.yml"), limits=limits) as server, ExitStack() as stack:
             silent = [stack.enter_context(server.connect()) for _ in range(9)]
             assert server.over(client_context(authority)).get("/metrics").status == 200
@@ -440,19 +462,12 @@ class FlakyListener(socket.socket):
 class Greeter(asyncio.Protocol):
     """Says hello and keeps the connection."""
 
-    def __init__(self, peer: Peer, acceptor: Acceptor) -> None:
-        self._peer, self._acceptor = peer, acceptor
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self._peer.connected(transport)
         transport.write(b"hello")
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._acceptor.left(self._peer)
 
-
-def with_door(use: Callable[[FlakyListener], object]) -> object:
+def accepting(use: Callable[[FlakyListener], object], security: WebSecurity | None = None) -> object:
     """What `use`, on a thread, makes of an acceptor whose accepts fail."""
 
     async def run() -> object:
@@ -461,11 +476,7 @@ def with_door(use: Callable[[FlakyListener], object]) -> object:
             listener.bind(("127.0.0.1", 0))
             listener.listen()
             listener.setblocking(False)
-
-            def greet(peer: Peer) -> asyncio.Protocol:
-                return Greeter(peer, acceptor)
-
-            acceptor = Acceptor(WebSecurity(None), greet, 10, SlowClients())
+            acceptor = Acceptor(security or WebSecurity(None), Greeter, 10, SlowClients(), Refusals(str))
             acceptor.open([listener])
             try:
                 return await asyncio.to_thread(use, listener)
@@ -481,26 +492,56 @@ def test_while_descriptors_run_out_the_longest_idle_make_room_and_the_log_says_s
     def use(listener: FlakyListener) -> None:
         address = listener.getsockname()
         with ExitStack() as stack:
-            old = [stack.enter_context(socket.create_connection(address, PATIENCE_SECONDS)) for _ in range(3)]
+            old = [stack.enter_context(socket.create_connection(address, WAIT_SECONDS)) for _ in range(3)]
             assert [peer.recv(5) for peer in old] == [b"hello"] * 3
             listener.errors = [errno.EMFILE, errno.ENFILE]
-            with socket.create_connection(address, PATIENCE_SECONDS) as new:
+            with socket.create_connection(address, WAIT_SECONDS) as new:
                 assert new.recv(5) == b"hello"
                 assert (is_closed(old[0]), is_closed(old[1]), is_open(old[2]), is_open(new)) == (True, True, True, True)
 
-    with_door(use)
+    accepting(use)
     assert [record.getMessage() for record in caplog.records] == ["cannot accept a connection"]
+
+
+class Unexpected(WebSecurity):
+    """Fails as nobody expects while it is asked to."""
+
+    fails = True
+
+    def current(self) -> WebConfig:
+        if self.fails:
+            raise FileNotFoundError("no working folder")
+        return super().current()
+
+
+def test_whatever_goes_wrong_with_one_connection_the_next_one_is_accepted(caplog: pytest.LogCaptureFixture) -> None:
+    """Else every later client would wait for ever, and nothing would say so."""
+    security = Unexpected(None)
+
+    def use(listener: FlakyListener) -> None:
+        address = listener.getsockname()
+        for _ in range(3):
+            with socket.create_connection(address, WAIT_SECONDS) as turned_away:
+                assert is_closed(turned_away)
+        security.fails = False
+        with socket.create_connection(address, WAIT_SECONDS) as new:
+            assert new.recv(5) == b"hello"
+
+    accepting(use, security)
+    (record,) = caplog.records  # one line in ten seconds
+    assert (record.levelno, record.getMessage()) == (logging.ERROR, "a connection could not be served")
+    assert "no working folder" in str(vars(record))
 
 
 def test_a_peer_that_left_before_it_was_accepted_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     def use(listener: FlakyListener) -> None:
         address = listener.getsockname()
-        with socket.create_connection(address, PATIENCE_SECONDS) as old:
+        with socket.create_connection(address, WAIT_SECONDS) as old:
             assert old.recv(5) == b"hello"
             listener.errors = [errno.ECONNABORTED, errno.EPERM]
-            with socket.create_connection(address, PATIENCE_SECONDS) as new:
+            with socket.create_connection(address, WAIT_SECONDS) as new:
                 assert new.recv(5) == b"hello"
                 assert is_open(old)
 
-    with_door(use)
+    accepting(use)
     assert not caplog.records

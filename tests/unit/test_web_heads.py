@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.web.connections.acceptor import Acceptor, Peer
-from exporter.web.connections.protocol import MAX_DROPPED_BYTES, MAX_HEAD_BYTES, READ_BYTES, Connection, RequestHandler
-from exporter.web.connections.slow_clients import SlowClients
-from exporter.web.security.reloader import WebSecurity
+from exporter.web.connections.connection import MAX_DROPPED_BYTES, MAX_HEAD_BYTES, READ_BUFFER, Connection
+from exporter.web.connections.open_connections import OpenConnections
+from exporter.web.connections.refusals import Refusals
 
+READ_BYTES = len(READ_BUFFER)
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n"
 
@@ -41,21 +41,11 @@ class FakeTransport(asyncio.Transport):
         self.cut = True
 
 
-class FakeHandler(RequestHandler):
+class FakeHttp(asyncio.Protocol):
     """Notes what is handed on to aiohttp."""
 
-    __slots__ = ("heads",)
-
-    heads: list[bytes]
-
     def __init__(self) -> None:
-        self.heads = []
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        pass
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        pass
+        self.heads: list[bytes] = []
 
     def data_received(self, data: bytes) -> None:
         self.heads.append(data)
@@ -65,10 +55,11 @@ class Met:
     """A connection without a server behind it."""
 
     def __init__(self) -> None:
-        self.handler, self.transport = FakeHandler(), FakeTransport()
-        acceptor = Acceptor(WebSecurity(None), lambda _: asyncio.BufferedProtocol(), 10, SlowClients())
-        self.connection = Connection(self.handler, Peer(acceptor), acceptor, 1000)
+        self.http, self.transport = FakeHttp(), FakeTransport()
+        others = OpenConnections(Refusals(str))
+        self.connection = Connection(lambda: self.http, others)
         self.connection.connection_made(self.transport)
+        others.add(self.connection, self.transport)
 
     def send(self, data: bytes, piece: int = READ_BYTES) -> int:
         """Send as the kernel would deliver it while it is read; how much was taken."""
@@ -83,7 +74,7 @@ class Met:
 
     @property
     def heads(self) -> list[bytes]:
-        return self.handler.heads
+        return self.http.heads
 
 
 def met(use: Callable[[Met], object]) -> None:
@@ -166,16 +157,21 @@ def test_what_is_sent_after_a_refusal_is_dropped_too() -> None:
     [
         b"\x16\x03\x01\x02\x00",
         b"get / HTTP/1.1\r\n",
-        b"GET /\r\n",
-        b"GET / HTTP/1.1\n",
-        b"GET / HTTP/2.0\r\n",
-        b"GET  / HTTP/1.1\r\n",
         b" GET / HTTP/1.1\r\n",
+        b"GET /\r\n\r\n",
+        b"GET / HTTP/1.1\nHost: x\r\n\r\n",
+        b"GET / HTTP/2.0\r\n\r\n",
+        b"GET  / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: a\r\n folded\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX : a\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: a\rY: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: a\nY: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: \x00\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
     ],
 )
-def test_what_cannot_become_a_request_is_refused_before_its_end(said: bytes) -> None:
+def test_what_is_no_request_is_refused(said: bytes) -> None:
     def use(peer: Met) -> None:
         peer.send(said)
         assert peer.transport.written.startswith(b"HTTP/1.1 400 Bad Request\r\n")

@@ -298,6 +298,23 @@ def test_what_is_mended_is_in_force_again(path: Path, clock: FakeClock, caplog: 
     assert messages(caplog)[-1] == "web configuration read again"
 
 
+def test_a_working_folder_that_is_gone_lets_nobody_in(
+    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A relative path leads nowhere then; the folder may come back."""
+    written(path, ALICE)
+    monkeypatch.chdir(path.parent)
+    security = WebSecurity(Path(path.name), clock.monotonic)
+    gone = path.parent / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert path.name in broken(security, clock)
+    monkeypatch.chdir(path.parent)
+    clock.advance(RETRY_SECONDS)
+    assert in_force(security, clock) == ["alice"]
+
+
 def test_a_failure_to_read_is_tried_again_though_nothing_changed(path: Path, clock: FakeClock) -> None:
     """What failed may have been the reading: here the table of file descriptors is full."""
     security = WebSecurity(written(path, ALICE), clock.monotonic)

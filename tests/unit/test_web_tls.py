@@ -8,7 +8,6 @@ import logging
 import socket
 import ssl
 import warnings
-from asyncio.sslproto import SSLProtocol
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,8 +18,10 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from exporter.errors import ConfigError
-from exporter.web.connections.acceptor import HANDSHAKE_SECONDS
-from exporter.web.connections.protocol import Connection
+from exporter.metrics.catalogue import Refusal
+from exporter.web.connections.connection import HEAD_SECONDS, Connection
+from exporter.web.connections.refusals import SILENT_SECONDS
+from exporter.web.connections.tls_transport import TlsTransport
 from exporter.web.security.reloader import WebSecurity
 from exporter.web.server import Limits
 from tests.support.pki import TLS_FILES, client_context, client_file, issue, server_files
@@ -28,6 +29,8 @@ from tests.support.webserver import FakeExposer, Running, drain, serving
 
 REFUSED = (ssl.SSLError, ConnectionError)
 """What a client that is turned away sees: an alert, or nothing but a closed connection."""
+
+V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
 MTLS = f"{TLS_FILES}, client_ca_file: ca.crt, client_auth_type: RequireAndVerifyClientCert"
 
@@ -96,11 +99,51 @@ def test_a_large_answer_arrives_whole(folder: Path, context: ssl.SSLContext) -> 
         assert server.over(context).get("/metrics").body == body
 
 
-def test_plain_http_to_a_tls_port_gets_no_answer(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with serving_tls(folder, TLS_FILES) as server, server.connect() as peer:
-        peer.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert b"HTTP" not in peer.recv(1000)
-    assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
+def test_plain_http_to_a_tls_port_is_told_so(folder: Path) -> None:
+    with serving_tls(folder, TLS_FILES) as server:
+        answer = server.raw(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert answer.endswith(b"\r\n\r\nClient sent an HTTP request to an HTTPS server.\n")
+        assert server.refused == [Refusal.NOT_TLS]
+
+
+def told(server: Running, context: ssl.SSLContext) -> str:
+    """What a client that is refused learns: the alert, or nothing where the connection just ends."""
+    try:
+        assert server.over(context).raw(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") == b""
+    except ConnectionError:
+        return ""
+    except ssl.SSLError as error:
+        return error.reason or ""
+    return ""
+
+
+def test_each_refusal_is_counted_and_logged_and_the_client_gets_the_alert(
+    folder: Path, authority: trustme.CA, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those of one kind are logged once within ten seconds."""
+    caplog.set_level(logging.INFO)
+    (tmp_path / "other.pem").write_bytes(issue(authority, x509.DNSName("other.example")))
+    missing = client_context(authority)
+    stranger = client_context(authority, client_file(tmp_path, trustme.CA(), "stranger"))
+    refused = [
+        (missing, "TLSV13_ALERT_CERTIFICATE_REQUIRED", Refusal.CERTIFICATE_MISSING),
+        (stranger, "TLSV1_ALERT_UNKNOWN_CA", Refusal.CERTIFICATE_INVALID),
+        (limited(authority, V12), "TLSV1_ALERT_PROTOCOL_VERSION", Refusal.HANDSHAKE_FAILED),
+        (ssl.create_default_context(), "CERTIFICATE_VERIFY_FAILED", Refusal.REFUSED_BY_CLIENT),
+        (client_context(authority, tmp_path / "other.pem"), "", Refusal.NAME_NOT_ALLOWED),
+    ]
+    with serving_tls(folder, f"{MTLS}, min_version: TLS13, client_allowed_sans: [prometheus.example]") as server:
+        for context, alert, reason in refused * 2:
+            assert told(server, context) == alert
+            server.pass_seconds(0)  # the alert of a client that refuses is read
+            assert server.refused[-1] == reason
+        server.pass_seconds(SILENT_SECONDS)
+        told(server, missing)
+    logged = [vars(record)["fields"] for record in caplog.records if record.getMessage() == "connection refused"]
+    assert [one["reason"] for one in logged] == [reason for *_, reason in refused] + [Refusal.CERTIFICATE_MISSING]
+    assert {one["remote"] for one in logged} == {"127.0.0.1"}
+    assert logged[-1]["not_logged_before"] == 1
 
 
 def test_http_1_1_is_what_alpn_says(folder: Path, authority: trustme.CA) -> None:
@@ -110,9 +153,6 @@ def test_http_1_1_is_what_alpn_says(folder: Path, authority: trustme.CA) -> None
     with serving_tls(folder, TLS_FILES) as server, server.over(context).connect() as peer:
         assert isinstance(peer, ssl.SSLSocket)
         assert peer.selected_alpn_protocol() == "http/1.1"
-
-
-V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
 
 @pytest.mark.parametrize(
@@ -321,8 +361,9 @@ def test_a_handshake_that_does_not_end_is_abandoned_and_harms_no_one(folder: Pat
     ):
         halfway.sendall(hello)
         assert server.over(context).get("/metrics").status == 200
-        server.pass_seconds(HANDSHAKE_SECONDS)
+        server.pass_seconds(HEAD_SECONDS)
         assert (silent.recv(1), halfway.recv(1)) == (b"", b"")
+        assert server.refused == [Refusal.HANDSHAKE_TIMEOUT] * 2
 
 
 @pytest.mark.parametrize("goodbye", [True, False])
@@ -362,7 +403,7 @@ def test_handshakes_that_failed_leave_nothing_behind(folder: Path, context: ssl.
                     peer.sendall(said)
             for _ in range(3):  # the others are gone when these have been served
                 assert server.over(context).get("/metrics").status == 200
-            assert alive(SSLProtocol) < 10
+            assert alive(TlsTransport) < 10
             assert alive(Connection) < 10
     finally:
         gc.enable()

@@ -25,7 +25,7 @@ RELOAD_SECONDS = 30.0
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class Lifecycle:
+class ReloadEndpoint:
     """Serves the reload; without a `reload` it is forbidden."""
 
     def __init__(self, reload: Reload | None, wait_seconds: float = RELOAD_SECONDS) -> None:

@@ -107,9 +107,9 @@ class WebSecurity:
             config = self._read(path)
             _check_kept(path, self._config, config)
             weaker = _weaker(self._config, config)
-        except ConfigError as error:
-            if self._stamps:
-                self._refuse(error)
+        except (ConfigError, OSError) as error:  # OSError: the path is relative and the working folder is gone
+            if self._stamps or isinstance(error, OSError):
+                self._refuse(error if isinstance(error, ConfigError) else ConfigError([f"{path}: {error}"]))
         else:
             if not self._stamps:
                 return
