@@ -1,202 +1,239 @@
-"""Kept-alive connections to one endpoint, and one request over one of them.
+"""The transport adapter of the `requests.Session`: connections kept alive, and requests that wait for their slot.
 
-A request is made in steps, because the moment of sending belongs to the budget: `connect` first, whatever it takes;
-the caller then waits for its slot; `send` is over at once; `receive` takes what it takes.  `requests`' own adapter
-knows no pause between connecting and sending, and no deadline over all of an answer; and this costs half its CPU.
-Follows no redirect, keeps no cookie, asks for no compression, decodes none.
+The adapter of `requests` connects and sends in one step.  Here the caller's gate stands between the two: a request
+leaves at the moment of its slot, however long connecting took.  Follows no redirect, keeps no cookie, decodes nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
-import math
+import io
+import socket
 import threading
+import weakref
 from collections import deque
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from http.client import HTTPResponse
 
-from requests import PreparedRequest
+import requests
+from requests import PreparedRequest, Response
+from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
+from urllib3 import BaseHTTPResponse, Retry
 
-from exporter.cams.answers import MAX_BODY_BYTES, Reply
+from exporter.cams.addresses import Addresses, Lookup
+from exporter.cams.answers import MAX_BODY_BYTES
 from exporter.cams.attempt import Attempt
-from exporter.cams.endpoint import Connection, Dialer
-from exporter.cams.failures import FAILURES
-from exporter.cams.response import FinalResponse
-from exporter.model import Clock
+from exporter.cams.connection import Connection
+from exporter.cams.endpoint import Endpoint
+from exporter.cams.failures import FAILURES, api_error
+from exporter.model import Clock, Slot
+
+MAX_SLOTS = 2
+"""Slots that one request takes at most: a server that closes every connection at once must not eat the budget."""
 
 MAX_IDLE_SECONDS = 50.0
 """A connection unused for longer may have been forgotten by something in between, which would cost a timeout."""
-
-TRUSTED_SECONDS = 0.5
-"""A connection used so short a while ago is taken unseen: it is looked at when its slot comes, and looking is a system
-call, a hand-over between threads."""
-
-SUSPICION_SECONDS = 60.0
-"""Where a connection was found closed at its slot, none is trusted for this long: that slot was lost."""
 
 RENEW_RETRY_SECONDS = 60.0
 """How long a connection that could not be renewed stays in use before that is tried again."""
 
 
-class _Idle(NamedTuple):
-    connection: Connection
-    since: float
+class GatedRequest(PreparedRequest):
+    """A request for `GatedAdapter`: `sign` is called, and the request leaves, inside a slot of `gate`."""
+
+    def __init__(
+        self,
+        template: PreparedRequest,
+        url: str,
+        attempt: Attempt,
+        gate: Callable[[], Slot],
+        sign: Callable[[PreparedRequest], None],
+    ) -> None:
+        super().__init__()
+        self.method, self.headers, self.url = template.method, template.headers.copy(), url
+        self.attempt = attempt
+        self.gate = gate
+        self.sign = sign
 
 
-class Transport:
-    """Thread-safe; keeps at most `max_idle` unused connections, the last used is the first used again."""
+class Session(requests.Session):
+    """A session that takes nothing from the environment and follows no redirect: the API sends none."""
 
-    def __init__(self, dialer: Dialer, clock: Clock, max_idle: int) -> None:
-        self._dialer = dialer
+    def __init__(self, adapter: BaseAdapter) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
+
+    def get_redirect_target(self, resp: Response) -> None:
+        """None, whatever the answer says."""
+
+
+class GatedAdapter(BaseAdapter):
+    """Sends each `GatedRequest` inside a slot; thread-safe.
+
+    Keeps at most `max_idle` unused connections; the last used is the first used again.
+    """
+
+    max_retries = Retry(0)
+    """None, as `HTTPAdapter` would say it: retries are the poller's."""
+
+    def __init__(self, endpoint: Endpoint, clock: Clock, max_idle: int, lookup: Lookup = socket.getaddrinfo) -> None:
+        super().__init__()
+        peer = endpoint.proxy or endpoint
+        self._endpoint = endpoint
+        self._addresses = Addresses(peer.host, peer.port, clock, lookup)
         self._clock = clock
         self._max_idle = max_idle
         self._lock = threading.Lock()
-        self._idle: deque[_Idle] = deque()  # the longest unused first
-        self._attempts: set[Attempt] = set()
-        self._suspicious_until = -math.inf
-        self._retired = False
-        self._closed = False
+        self._idle: deque[Connection] = deque()  # the longest unused first
+        self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self._closed = threading.Event()
 
-    @contextlib.contextmanager
-    def attempt(self, timeout_seconds: float) -> Iterator[Attempt]:
-        """The attempt that all steps of one request share; `close` aborts it."""
-        attempt = Attempt(self._clock, timeout_seconds)
-        with self._lock:
-            self._attempts.add(attempt)
-            closed = self._closed
-        if closed:
-            attempt.abort()
-        try:
-            yield attempt
-        finally:
-            with self._lock:
-                self._attempts.discard(attempt)
+    def attempt(self, timeout_seconds: float) -> Attempt:
+        """The attempt that all steps of one request share; `close` ends it."""
+        return Attempt(self._clock, timeout_seconds, self._closed)
 
-    def connect(self, attempt: Attempt) -> Connection:
-        """A connection fit for a request, kept or new; raises as `Dialer.dial`."""
-        connection = self._take()
-        if connection is None:
-            return self._dialer.dial(attempt)
-        attempt.use(connection)
-        if self._clock.monotonic() < connection.renew_at:
-            return connection
-        return self._renewed(connection, attempt)
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,  # noqa: ARG002 - the signature is BaseAdapter's; what is not used the endpoint settles
+        timeout: float | tuple[float, float] | tuple[float, None] | None = None,  # noqa: ARG002
+        verify: bool | str = True,  # noqa: ARG002
+        cert: bytes | str | tuple[bytes | str, bytes | str] | None = None,  # noqa: ARG002
+        proxies: Mapping[str, str] | None = None,  # noqa: ARG002
+    ) -> Response:
+        """Connect, wait for a slot, send in it, and read the whole answer.
 
-    def replace(self, connection: Connection, attempt: Attempt) -> Connection:
-        """A new connection instead of one that the server closed while it waited; raises as `connect`."""
-        self._suspicious_until = self._clock.monotonic() + SUSPICION_SECONDS
-        connection.close()
-        return self._dialer.dial(attempt)
-
-    def _renewed(self, connection: Connection, attempt: Attempt) -> Connection:
-        """A new connection, or `connection` still where none can be had: what works must not end for that."""
-        try:
-            with attempt.limited(attempt.remaining() / 2):
-                fresh = self._dialer.dial(attempt)
-        except FAILURES:
-            connection.renew_at = self._clock.monotonic() + RENEW_RETRY_SECONDS
-            attempt.use(connection)
-            return connection
-        connection.close()
-        return fresh
-
-    def send(self, connection: Connection, request: PreparedRequest, attempt: Attempt) -> None:
-        """Send `request`; `connection` is closed where that fails.  Raises OSError."""
-        attempt.doing = "sending the request"
-        try:
-            connection.sendall(_head(request))
-        except BaseException:
-            connection.close()
-            self._dialer.failed(connection.peer_address)
-            raise
-
-    def receive(self, connection: Connection, attempt: Attempt) -> Reply:
-        """Read the answer to what was sent; `connection` is kept or closed.
-
-        Raises OSError, HTTPException or ValueError.
+        A connection that the server closed during the wait is replaced, and the new one waits for a slot of its own:
+        sent right after connecting the request would come too close to the next one.  Where no connection can be had a
+        slot is taken all the same, so that failing requests are paced too.  Raises ApiError, and what the gate raises.
         """
-        keep = False
-        try:
-            attempt.doing = "waiting for the answer"
-            with contextlib.closing(FinalResponse(connection)) as response:
-                response.begin()
-                attempt.doing = "reading the answer"
-                reply = _reply(response)
-                keep = response.status >= 200 and response.isclosed() and not response.will_close
-        except FAILURES:
-            self._dialer.failed(connection.peer_address)
-            raise
-        finally:
-            if keep:
-                self.release(connection)
-            else:
-                connection.close()
-        return reply
+        assert isinstance(request, GatedRequest)  # noqa: S101 - `Session` is used by the client only
+        for slots in range(MAX_SLOTS):
+            connection = self._connection(request, takes_slot=not slots)
+            try:
+                if self._is_sent(connection, request):
+                    return self._response(connection, request)
+            finally:
+                self._release(connection)
+        request.attempt.doing = "waiting for a slot"
+        raise api_error(ConnectionAbortedError("the server closes what it has to wait for"), request.attempt)
 
-    def release(self, connection: Connection) -> None:
-        """Keep `connection` for a later request."""
-        now = self._clock.monotonic()
-        surplus = []
-        with self._lock:
-            if self._retired:
-                surplus.append(connection)
-            else:
-                self._idle.append(_Idle(connection, now))
-            while self._idle and (len(self._idle) > self._max_idle or _is_stale(self._idle[0], now)):
-                surplus.append(self._idle.popleft().connection)
-        for each in surplus:
-            each.close()
+    def build_response(self, request: PreparedRequest, raw: HTTPResponse | BaseHTTPResponse) -> Response:
+        """The answer as `requests` has it, its body read: at most one byte more than `MAX_BODY_BYTES`."""
+        response = Response()
+        response.status_code = raw.status
+        response.reason = raw.reason or ""
+        response.headers = CaseInsensitiveDict(raw.headers.items())
+        response.raw = io.BytesIO(raw.read(MAX_BODY_BYTES + 1))
+        response.request = request
+        response.url = request.url or ""
+        return response
 
     def retire(self) -> None:
         """Let requests under way end, and keep no connection after that."""
         with self._lock:
-            self._retired = True
+            self._max_idle = 0
             idle = list(self._idle)
             self._idle.clear()
         for each in idle:
-            each.connection.close()
+            each.close()
 
     def close(self) -> None:
         """Close everything; requests under way, and any later one, fail at once."""
         self.retire()
+        self._closed.set()
         with self._lock:
-            self._closed = True
-            attempts = list(self._attempts)
-        for attempt in attempts:
-            attempt.abort()
+            under_way = list(self._open)
+        for each in under_way:
+            each.cut()
 
-    def _take(self) -> Connection | None:
+    def _connection(self, request: GatedRequest, *, takes_slot: bool) -> Connection:
+        """A connection fit for a request, kept or new; where there is none, the error after a slot."""
+        attempt = request.attempt
+        kept = self._take(attempt)
+        if kept is not None and self._clock.monotonic() < kept.renew_at:
+            return kept
+        try:
+            with attempt.limited(attempt.remaining() / 2) if kept is not None else contextlib.nullcontext():
+                fresh = self._connected(attempt)
+        except FAILURES as error:
+            if kept is not None:  # what works must not end because a new one cannot be had
+                kept.renew_at = self._clock.monotonic() + RENEW_RETRY_SECONDS
+                return kept
+            if takes_slot:
+                with attempt.slot(request.gate):
+                    pass
+            raise api_error(error, attempt) from None
+        if kept is not None:
+            kept.close()
+        return fresh
+
+    def _connected(self, attempt: Attempt) -> Connection:
+        connection = Connection(self._endpoint, self._addresses, self._clock, attempt)
+        with self._lock:
+            self._open.add(connection)
+        connection.connect()
+        return connection
+
+    def _is_sent(self, connection: Connection, request: GatedRequest) -> bool:
+        """Whether the request left, inside a slot; False where the server closed the connection during the wait."""
+        with request.attempt.slot(request.gate):
+            if not connection.is_reusable():
+                connection.close()
+                return False
+            request.sign(request)
+            with _reporting(connection, request.attempt, "sending the request"):
+                if not all(value.isascii() and value.isprintable() for value in request.headers.values()):
+                    raise OSError("a header holds a character that none may")
+                connection.is_idle = False
+                connection.request(request.method or "", request.path_url, headers=request.headers)
+        return True
+
+    def _response(self, connection: Connection, request: GatedRequest) -> Response:
+        with _reporting(connection, request.attempt, "waiting for the answer"), connection.getresponse() as raw:
+            request.attempt.doing = "reading the answer"
+            response = self.build_response(request, raw)
+            connection.is_idle = connection.sock is not None and raw.isclosed() and raw.status >= 200
+        return response
+
+    def _take(self, attempt: Attempt) -> Connection | None:
         now = self._clock.monotonic()
         while True:
             with self._lock:
                 if not self._idle:
                     return None
-                idle = self._idle.pop()
-            if not _is_stale(idle, now) and (self._is_trusted(idle, now) or idle.connection.is_reusable()):
-                return idle.connection
-            idle.connection.close()
+                connection = self._idle.pop()
+            if now - connection.idle_since <= MAX_IDLE_SECONDS and connection.is_reusable():
+                connection.serve(attempt)
+                return connection
+            connection.close()
 
-    def _is_trusted(self, idle: _Idle, now: float) -> bool:
-        return now - idle.since < TRUSTED_SECONDS and now >= self._suspicious_until
-
-
-def _is_stale(idle: _Idle, now: float) -> bool:
-    return now - idle.since > MAX_IDLE_SECONDS
-
-
-def _head(request: PreparedRequest) -> bytes:
-    """The request as bytes; it has no body.  Raises OSError where a header would forge another."""
-    lines = [f"{request.method} {request.path_url} HTTP/1.1"]
-    lines += [f"{name}: {value}" for name, value in request.headers.lower_items()]
-    if not all(line.isascii() and line.isprintable() for line in lines):
-        raise OSError("a header holds a character that none may")
-    return "\r\n".join((*lines, "", "")).encode("ascii")
+    def _release(self, connection: Connection) -> None:
+        """Keep `connection` for a later request, or close it."""
+        now = connection.idle_since = self._clock.monotonic()
+        surplus: list[Connection] = []
+        with self._lock:
+            (self._idle if connection.is_idle else surplus).append(connection)
+            while self._idle and (
+                len(self._idle) > self._max_idle or now - self._idle[0].idle_since > MAX_IDLE_SECONDS
+            ):
+                surplus.append(self._idle.popleft())
+        for each in surplus:
+            each.close()
 
 
-def _reply(response: http.client.HTTPResponse) -> Reply:
-    body = response.read(MAX_BODY_BYTES + 1)
-    if len(body) <= MAX_BODY_BYTES and response.length:  # a bounded read says nothing when the connection ends early
-        raise http.client.IncompleteRead(body, response.length)
-    return Reply(response.status, CaseInsensitiveDict(response.getheaders()), body)
+@contextlib.contextmanager
+def _reporting(connection: Connection, attempt: Attempt, doing: str) -> Iterator[None]:
+    """Whatever fails in here closes `connection`; a failure of the wire is raised as ApiError."""
+    attempt.doing = doing
+    try:
+        yield
+    except FAILURES as error:
+        connection.failed()
+        raise api_error(error, attempt) from None
+    except BaseException:
+        connection.close()
+        raise

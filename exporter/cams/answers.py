@@ -1,4 +1,4 @@
-"""Turn the bytes of one answer into an Answer or an ApiError.  Neither sends, retries nor waits.
+"""Turn one HTTP response into an Answer or an ApiError.  Neither sends, retries nor waits.
 
 An answer is a status only if it is a 2xx with ``Code: "OK"`` and a non-blank string ``Data.CodeVerificationStatus``;
 everything else is an error.  Whatever text is kept is bounded, free of lone surrogates and of what must not be shown:
@@ -10,9 +10,10 @@ Source: Alibaba Cloud API reference, GetPhoneNumberVerificationStatus.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Never
+from typing import Never
+
+from requests import Response
 
 from exporter.cams import error_codes
 from exporter.cams.retry_after import http_date, retry_after
@@ -22,14 +23,6 @@ from exporter.model import Answer, PhoneNumber
 MAX_BODY_BYTES = 1 << 20
 MAX_TEXT = 128
 MAX_MESSAGE = 500
-
-
-class Reply(NamedTuple):
-    """What came over the wire; `headers` finds names in any case.  `body` may be one byte over `MAX_BODY_BYTES`."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +48,16 @@ class Redaction:
         return " ".join(text.split())[:limit]
 
 
-def read_answer(reply: Reply, redaction: Redaction, elapsed_seconds: float, now_unix: float) -> Answer:
-    """The status that `reply` brings; raises ApiError and nothing else.
+def read_answer(response: Response, redaction: Redaction, elapsed_seconds: float, now_unix: float) -> Answer:
+    """The status that `response` brings; raises ApiError and nothing else.
 
     `now_unix` is the server's time as far as we know it, for an answer that does not say it.
     """
-    facts = _Facts(reply, redaction, elapsed_seconds, now_unix)
-    if len(reply.body) > MAX_BODY_BYTES:
+    facts = _Facts(response, redaction, elapsed_seconds, now_unix)
+    if len(response.content) > MAX_BODY_BYTES:
         facts.refuse("the answer is longer than 1 MiB")
     try:
-        payload = _parse(reply.body)
+        payload = _parse(response.content)
     except (ValueError, RecursionError):
         facts.refuse("the answer is not JSON")
     if not isinstance(payload, dict):
@@ -76,7 +69,7 @@ def read_answer(reply: Reply, redaction: Redaction, elapsed_seconds: float, now_
         if code in {"", "OK"}:
             facts.refuse("the answer has no Code" if not code else "the Code is not quite OK")
         facts.fail(code, message if isinstance(message, str) else "")
-    if not 200 <= reply.status < 300:
+    if not 200 <= response.status_code < 300:
         facts.refuse("an HTTP error that says OK")
     data = payload.get("Data")
     if not isinstance(data, dict):
@@ -97,12 +90,12 @@ def read_answer(reply: Reply, redaction: Redaction, elapsed_seconds: float, now_
 class _Facts:
     """What an error of this answer will say."""
 
-    def __init__(self, reply: Reply, redaction: Redaction, elapsed_seconds: float, now_unix: float) -> None:
-        self._reply = reply
+    def __init__(self, response: Response, redaction: Redaction, elapsed_seconds: float, now_unix: float) -> None:
+        self._response = response
         self._redaction = redaction
         self._elapsed_seconds = elapsed_seconds
         self._now_unix = now_unix
-        self.request_id = redaction.line(reply.headers.get("x-acs-request-id", ""), MAX_TEXT)
+        self.request_id = redaction.line(response.headers.get("x-acs-request-id", ""), MAX_TEXT)
 
     def take_request_id(self, value: object) -> None:
         """The body's RequestId goes before the header's."""
@@ -111,16 +104,16 @@ class _Facts:
 
     def refuse(self, why: str) -> Never:
         """Not the API speaking: our own code."""
-        status = self._reply.status
+        status = self._response.status_code
         self.fail(error_codes.INVALID_RESPONSE if 200 <= status < 300 else error_codes.http_code(status), why)
 
     def fail(self, code: str, message: str) -> Never:
-        kind, headers = error_codes.kind_of(code, self._reply.status), self._reply.headers
+        kind, headers = error_codes.kind_of(code, self._response.status_code), self._response.headers
         raise ApiError(
             code,
             kind,
             message=self._redaction.line(message),
-            http_status=self._reply.status,
+            http_status=self._response.status_code,
             request_id=self.request_id,
             retry_after_seconds=retry_after(headers, self._now_unix, throttled=kind is Kind.THROTTLE),
             server_unix=http_date(headers.get("date", "")),

@@ -1,21 +1,19 @@
-"""One request under way: the time it has left, what it is doing, the socket it may be blocked on.
+"""One request under way: the time it has, what it is doing, and sockets that keep to it.
 
-Bounds every read, write and handshake by *one* deadline, so that a server which drips a byte a second can't hold a
-worker, and lets another thread abort it.  Knows nothing of HTTP.
+*One* deadline bounds connecting and every read and write, so that a server which drips a byte a second cannot hold a
+worker.  One allowance bounds what a server may send.  Knows nothing of HTTP.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
-import select
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from exporter.model import Clock
+from exporter.model import Clock, Slot
 
 MAX_WIRE_BYTES = 8 << 20
 """What one answer may cost on the wire, headers and framing included: 1 MiB in chunks of one byte is 6 MiB."""
@@ -23,53 +21,46 @@ MAX_WIRE_BYTES = 8 << 20
 T = TypeVar("T")
 
 
-class AbortedError(OSError):
-    """The attempt was abandoned by another thread."""
-
-
 class Attempt:
-    """A deadline `timeout_seconds` from now that stands still while `paused`.
+    """A deadline `timeout_seconds` from now that stands still during the wait for a slot.
 
-    `doing` is for people: it completes "timed out while …".
+    `doing` is for people: it completes "timed out while …".  Once `closed` is set the attempt goes no further.
     """
 
-    def __init__(self, clock: Clock, timeout_seconds: float) -> None:
+    def __init__(self, clock: Clock, timeout_seconds: float, closed: threading.Event) -> None:
         self._clock = clock
         self._started_at = clock.monotonic()
         self._deadline_at = self._started_at + timeout_seconds
-        self._lock = threading.Lock()
-        self._socket: BoundedSocket | BoundedTLSSocket | None = None
-        self._aborted = False
+        self._closed = closed
         self.doing = "starting"
 
     @property
     def elapsed_seconds(self) -> float:
-        """How long the attempt has taken, pauses excluded."""
+        """How long the attempt has taken, the wait for a slot excluded."""
         return self._clock.monotonic() - self._started_at
 
     def remaining(self) -> float:
-        """Seconds left, more than 0; raises TimeoutError when none are, and AbortedError after `abort`."""
-        if self._aborted:
-            raise AbortedError("the client was closed")
+        """Seconds left, more than 0; raises TimeoutError when none are, and OSError once `closed` is set."""
+        if self._closed.is_set():
+            raise OSError("the client was closed")
         seconds = self._deadline_at - self._clock.monotonic()
         if seconds <= 0:
             raise TimeoutError
         return seconds
 
     @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Time spent in here does not count."""
+    def slot(self, gate: Callable[[], Slot]) -> Iterator[None]:
+        """Wait for a slot of `gate` and stay in it; the wait does not count."""
         began_at = self._clock.monotonic()
-        try:
+        with gate():
+            waited = self._clock.monotonic() - began_at
+            self._started_at += waited
+            self._deadline_at += waited
             yield
-        finally:
-            seconds = self._clock.monotonic() - began_at
-            self._started_at += seconds
-            self._deadline_at += seconds
 
     @contextlib.contextmanager
     def limited(self, seconds: float) -> Iterator[None]:
-        """In here at most `seconds` of the time left are to be had; nothing may pause."""
+        """In here at most `seconds` of the time left may be used."""
         deadline_at = self._deadline_at
         self._deadline_at = min(deadline_at, self._clock.monotonic() + seconds)
         try:
@@ -77,35 +68,9 @@ class Attempt:
         finally:
             self._deadline_at = deadline_at
 
-    def use(self, sock: BoundedSocket | BoundedTLSSocket) -> None:
-        """Bind `sock` to this attempt; closes it and raises AbortedError after `abort`."""
-        with self._lock:
-            if not self._aborted:
-                sock.serve(self)
-                self._socket = sock
-                return
-        sock.close()
-        raise AbortedError("the client was closed")
 
-    def abort(self) -> None:
-        """Wake whoever is blocked in this attempt, and let it go no further; from any thread."""
-        with self._lock:
-            self._aborted = True
-            if self._socket is not None:
-                self._socket.cut()
-
-
-class _Bounded(socket.socket):
-    """What both kinds of socket share: each call takes at most what the attempt has left.
-
-    The socket itself never blocks; what cannot go on waits here.  A timeout of the socket's own would cost several
-    system calls for each of ours, and each is a hand-over between threads.
-    """
-
-    peer_address: Any = None
-    """Where it leads, as `connect` took it; None before."""
-    renew_at = math.inf
-    """When a new connection should take its place (monotonic)."""
+class BoundedSocket(socket.socket):
+    """A socket of which no call takes longer than the attempt has left."""
 
     _attempt: Attempt | None = None
     _allowance = 0
@@ -115,32 +80,29 @@ class _Bounded(socket.socket):
         self._attempt = attempt
         self._allowance = MAX_WIRE_BYTES
 
+    def connect(self, address: Any) -> None:
+        """As the socket's own, within the time left."""
+        self._within_time(super().connect, address)
+
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         """As the socket's own, within what is left of time and allowance."""
-        count = self._within_time(super().recv_into, select.POLLIN, *args, **kwargs)
+        count = self._within_time(super().recv_into, *args, **kwargs)
         self._allowance -= count
         if self._allowance < 0:
             raise OSError("the answer does not end")
         return count
 
-    def sendall(self, data: Any, flags: int = 0) -> None:
+    def sendall(self, *args: Any, **kwargs: Any) -> None:
         """As the socket's own, within the time left."""
-        rest = memoryview(data)
-        while rest:
-            rest = rest[self._within_time(super().send, select.POLLOUT, rest, flags) :]
+        self._within_time(super().sendall, *args, **kwargs)
 
     def is_reusable(self) -> bool:
-        """Whether the connection is open and nothing unasked has arrived: fit for a request.
-
-        What a poll shows is not the last word: right after a handshake TLS itself has something to read (session
-        tickets).
-        """
+        """Whether the connection is open and nothing unasked has arrived: fit for a request."""
         try:
-            if not self._has_input():
-                return True
+            self.settimeout(0)
             self.recv(1)
         except (BlockingIOError, ssl.SSLWantReadError):
-            return True
+            return True  # also where TLS itself had something to read: session tickets after the handshake
         except (OSError, ValueError):  # ValueError: closed on our side
             return False
         return False  # end of file, or bytes that would be taken for the next answer
@@ -150,48 +112,20 @@ class _Bounded(socket.socket):
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self, socket.SHUT_RDWR)
 
-    def _within_time(self, call: Callable[..., T], event: int, *args: Any, **kwargs: Any) -> T:
-        """`call` until it does not have to wait, for `event` or what TLS wants; raises TimeoutError at the deadline."""
-        assert self._attempt is not None, "not serving an attempt"  # noqa: S101 - a bug here would hang a worker
-        while True:
-            remaining = self._attempt.remaining()
-            try:
-                return call(*args, **kwargs)
-            except BlockingIOError:
-                wanted = event
-            except ssl.SSLWantReadError:
-                wanted = select.POLLIN
-            except ssl.SSLWantWriteError:
-                wanted = select.POLLOUT
-            if not self._has_come(wanted, remaining):
-                raise TimeoutError
-
-    def _has_input(self) -> bool:
-        return self._has_come(select.POLLIN, 0.0)
-
-    def _has_come(self, event: int, seconds: float) -> bool:
-        poll = select.poll()
-        poll.register(self, event)
-        return bool(poll.poll(seconds * 1000))
-
-
-class BoundedSocket(_Bounded):
-    """A TCP socket that keeps an attempt's deadline."""
-
-    def connect(self, address: Any) -> None:
-        """As the socket's own, within the time left."""
+    def _within_time(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """What `call` returns; raises as `Attempt.remaining` does where the attempt ended meanwhile."""
         assert self._attempt is not None, "not serving an attempt"  # noqa: S101 - a bug here would hang a worker
         self.settimeout(self._attempt.remaining())
-        super().connect(address)
-        self.setblocking(False)
+        try:
+            return call(*args, **kwargs)
+        except OSError:
+            self._attempt.remaining()
+            raise
 
 
-class BoundedTLSSocket(_Bounded, ssl.SSLSocket):
+class BoundedTLSSocket(BoundedSocket, ssl.SSLSocket):
     """What `ssl.SSLContext.wrap_socket` makes when this is the context's `sslsocket_class`."""
 
     def do_handshake(self, block: bool = False) -> None:
         """As the socket's own, within the time left."""
-        self._within_time(super().do_handshake, select.POLLIN, block)
-
-    def _has_input(self) -> bool:
-        return self.pending() > 0 or super()._has_input()
+        self._within_time(super().do_handshake, block)

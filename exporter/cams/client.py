@@ -1,8 +1,7 @@
 """Ask the CAMS API about one number: one request -> Answer or ApiError.  Neither retries nor paces.
 
-The caller paces through the gate: a slot of it is entered once a connection stands, and the request leaves inside;
-another one, where the server closed that connection meanwhile; or, where no connection or credential could be had, one
-before the error is raised, so that failing attempts are paced like others.
+The caller paces through the gate: the adapter enters a slot of it once a connection stands, and the request is signed
+and sent inside.  A request that fails before that takes a slot too.
 """
 
 from __future__ import annotations
@@ -16,14 +15,15 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote
 
-from requests import PreparedRequest, Request
+from requests import PreparedRequest, Request, Response
 
 from exporter import __version__
-from exporter.cams.adapter import Transport
-from exporter.cams.answers import Redaction, Reply, read_answer
+from exporter.cams.adapter import GatedAdapter, GatedRequest, Session
+from exporter.cams.addresses import Lookup
+from exporter.cams.answers import Redaction, read_answer
 from exporter.cams.attempt import Attempt
-from exporter.cams.endpoint import Connection, Dialer, Endpoint, Lookup
-from exporter.cams.failures import FAILURES, api_error
+from exporter.cams.endpoint import Endpoint
+from exporter.cams.failures import api_error
 from exporter.cams.signing import Acs3Auth
 from exporter.errors import ApiError, CredentialsError, Kind
 from exporter.logs import fields
@@ -32,9 +32,6 @@ from exporter.model import OPERATION, Answer, Clock, Credential, PhoneNumber, Sl
 logger = logging.getLogger(__name__)
 
 API_VERSION = "2020-06-06"
-
-MAX_SLOTS = 2
-"""Slots that one attempt takes at most: a server that closes every connection at once must not eat the budget."""
 
 SKEW_NEWS_SECONDS = 30.0
 """A skew is said in the log when it differs by more from the last one that was, and makes a signature another one."""
@@ -65,11 +62,10 @@ class Credentials(Protocol):
         """Have a fresh one fetched in the background."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """A request that has left: over what, signed with what."""
+@dataclass(slots=True)
+class _Signature:
+    """What a request was signed with."""
 
-    connection: Connection
     credential: Credential
     skew_seconds: float
 
@@ -96,7 +92,8 @@ class Client:
         self._timeout_seconds = timeout_seconds
         self._credentials = credentials
         self._clock = clock
-        self._transport = Transport(Dialer(endpoint, clock, lookup), clock, max_connections)
+        self._adapter = GatedAdapter(endpoint, clock, max_connections, lookup)
+        self._session = Session(self._adapter)
         self._url = f"{'https' if endpoint.context else 'http'}://{endpoint.netloc}/"
         self._template = Request("POST", self._url, headers={**_HEADERS, "host": endpoint.netloc}).prepare()
 
@@ -105,25 +102,31 @@ class Client:
 
         Raises ApiError and nothing else but what `gate` raises.
         """
-        with self._transport.attempt(self._timeout_seconds) as attempt:
+        attempt = self._adapter.attempt(self._timeout_seconds)
+        try:
+            signature = _Signature(self._credentials.get(), self.skew_seconds)
+        except CredentialsError as error:  # without one there is no point in connecting
+            with attempt.slot(gate):
+                pass
+            raise api_error(error, attempt) from None
+
+        def sign(request: PreparedRequest) -> None:
+            """Date and sign the request now: the wait for the slot may have been long."""
             try:
-                self._credentials.get()  # without one there is no point in connecting
-                connection = self._transport.connect(attempt)
-            except FAILURES as error:
-                with attempt.paused(), gate():
-                    pass
+                signature.credential = self._credentials.get()
+            except CredentialsError as error:
                 raise api_error(error, attempt) from None
-            sent = self._sent(number, connection, gate, attempt)
-            try:
-                reply = self._transport.receive(sent.connection, attempt)
-            except FAILURES as error:
-                raise api_error(error, attempt) from None
-            try:
-                return self._answer(reply, number, sent, attempt)
-            except ApiError as error:
-                if error.kind is Kind.ACCOUNT:
-                    error.cured = self._is_cured(error, number.account, sent)
-                raise
+            signature.skew_seconds = self.skew_seconds
+            Acs3Auth(signature.credential, self._clock, skew_seconds=signature.skew_seconds)(request)
+
+        request = GatedRequest(self._template, self._url_for(number), attempt, gate, sign)
+        response = self._session.send(request)
+        try:
+            return self._answer(response, number, signature, attempt)
+        except ApiError as error:
+            if error.kind is Kind.ACCOUNT:
+                error.cured = self._is_cured(error, number.account, signature)
+            raise
 
     def ready(self) -> bool:
         """False until the first look for credentials ended, well or badly."""
@@ -139,76 +142,30 @@ class Client:
 
     def retire(self) -> None:
         """Let what is under way end and keep nothing open after it: another client takes over."""
-        self._transport.retire()
+        self._adapter.retire()
 
     def close(self) -> None:
         """Abandon what is under way: it fails at once."""
-        self._transport.close()
+        self._session.close()
 
-    def _sent(self, number: PhoneNumber, connection: Connection, gate: Callable[[], Slot], attempt: Attempt) -> _Sent:
-        """Wait for a slot and send in it.
-
-        A connection that the server closed meanwhile is replaced, and the new one waits for a slot of its own: making
-        it takes time, and sent after that the request would come too close to the next one.
-        """
-        for slots in range(MAX_SLOTS):
-            if slots:
-                connection = self._another(connection, attempt)
-            with contextlib.ExitStack() as slot:
-                try:
-                    with attempt.paused():
-                        slot.enter_context(gate())
-                except BaseException:
-                    self._transport.release(connection)
-                    raise
-                if connection.is_reusable():
-                    return self._sent_now(number, connection, attempt)
-        connection.close()
-        attempt.doing = "waiting for a slot"
-        raise api_error(ConnectionAbortedError("the server closes what it has to wait for"), attempt)
-
-    def _another(self, connection: Connection, attempt: Attempt) -> Connection:
-        try:
-            return self._transport.replace(connection, attempt)
-        except FAILURES as error:
-            raise api_error(error, attempt) from None
-
-    def _sent_now(self, number: PhoneNumber, connection: Connection, attempt: Attempt) -> _Sent:
-        skew_seconds = self.skew_seconds
-        try:
-            credential = self._credentials.get()  # anew: the wait may have been long
-        except FAILURES as error:
-            self._transport.release(connection)
-            raise api_error(error, attempt) from None
-        request = self._signed(number, credential, skew_seconds)
-        try:
-            self._transport.send(connection, request, attempt)
-        except FAILURES as error:
-            raise api_error(error, attempt) from None
-        return _Sent(connection, credential, skew_seconds)
-
-    def _signed(self, number: PhoneNumber, credential: Credential, skew_seconds: float) -> PreparedRequest:
-        """The request, dated and signed now."""
-        request = self._template.copy()
+    def _url_for(self, number: PhoneNumber) -> str:
         space, digits = (quote(text, safe="", errors="replace") for text in (number.cust_space_id, number.phone_number))
-        request.url = f"{self._url}?CustSpaceId={space}&PhoneNumber={digits}"
-        Acs3Auth(credential, self._clock, skew_seconds=skew_seconds)(request)
-        return request
+        return f"{self._url}?CustSpaceId={space}&PhoneNumber={digits}"
 
-    def _answer(self, reply: Reply, number: PhoneNumber, sent: _Sent, attempt: Attempt) -> Answer:
-        key = sent.credential
+    def _answer(self, response: Response, number: PhoneNumber, signature: _Signature, attempt: Attempt) -> Answer:
+        key = signature.credential
         redaction = Redaction(number, (key.security_token, key.access_key_secret, key.access_key_id))
-        return read_answer(reply, redaction, attempt.elapsed_seconds, self._clock.unix() + sent.skew_seconds)
+        return read_answer(response, redaction, attempt.elapsed_seconds, self._clock.unix() + signature.skew_seconds)
 
-    def _is_cured(self, error: ApiError, account: str, sent: _Sent) -> bool:
+    def _is_cured(self, error: ApiError, account: str, signature: _Signature) -> bool:
         """Whether a request signed now would differ in what the API refused: the time, or else the key."""
         if error.code.startswith("InvalidTimeStamp"):
             if error.server_unix is not None:
                 self._correct_clock(account, error.server_unix)
-            return abs(self.skew_seconds - sent.skew_seconds) > SKEW_NEWS_SECONDS
+            return abs(self.skew_seconds - signature.skew_seconds) > SKEW_NEWS_SECONDS
         self._credentials.refresh()
         try:
-            return self._credentials.get() != sent.credential
+            return self._credentials.get() != signature.credential
         except CredentialsError:
             return False
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import select
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from exporter.cams.addresses import Lookup
 from exporter.cams.client import Client
-from exporter.cams.endpoint import Lookup, endpoint_of
+from exporter.cams.connection import Connection
+from exporter.cams.endpoint import endpoint_of
 from exporter.errors import ApiError, CredentialsError
 from exporter.model import Clock, Credential, PhoneNumber, Slot, SystemClock
 from tests.support.numbers import number
@@ -65,6 +68,23 @@ def client_of(
         yield client
     finally:
         client.close()
+
+
+def kept(client: Client) -> list[Connection]:
+    """The connections that wait for a next request."""
+    return list(client._adapter._idle)
+
+
+def under_way(client: Client) -> list[Connection]:
+    """The connections that serve a request, or are being made for one."""
+    return [each for each in client._adapter._open if each.sock is not None and each not in client._adapter._idle]
+
+
+def await_bytes(*connections: Connection) -> None:
+    """Until the server's bytes, or the end of the connection, have come through the kernel on each."""
+    for connection in connections:
+        assert connection.sock is not None
+        assert select.select([connection.sock], [], [], SOON)[0]
 
 
 def gated(pass_gate: Callable[[], object]) -> Callable[[], Slot]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import select
 import socket
 import threading
 from collections.abc import Callable
@@ -13,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from exporter.cams.adapter import MAX_IDLE_SECONDS, SUSPICION_SECONDS, TRUSTED_SECONDS
+from exporter.cams.adapter import MAX_IDLE_SECONDS, MAX_SLOTS
 from exporter.cams.answers import MAX_BODY_BYTES
-from exporter.cams.client import MAX_SLOTS, Client
-from exporter.cams.endpoint import RENEW_SECONDS, Connection
+from exporter.cams.client import Client
+from exporter.cams.connection import RENEW_SECONDS, Connection
 from exporter.cams.response import MAX_INTERIM
 from exporter.errors import ApiError
-from tests.support.clients import client_of, error_of, gated
+from tests.support.clients import await_bytes, client_of, error_of, gated, kept, under_way
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
 from tests.support.patience import PATIENCE_SECONDS
@@ -44,17 +43,6 @@ def sends(data: bytes) -> Script:
         peer.send(data)
 
     return script
-
-
-def kept(client: Client) -> list[Connection]:
-    return [idle.connection for idle in client._transport._idle]
-
-
-def await_bytes(*connections: socket.socket | None) -> None:
-    """Until the server's bytes, or the end of the connection, have come through the kernel on each."""
-    for connection in connections:
-        assert connection is not None
-        assert select.select([connection], [], [], SOON)[0]
 
 
 def test_one_connection_serves_many_requests() -> None:
@@ -114,38 +102,27 @@ def test_a_connection_closed_between_two_requests_costs_no_error() -> None:
 def test_a_kept_connection_that_was_closed_is_replaced_before_the_gate() -> None:
     """The slot is for sending: a handshake must not come between the two."""
     at_the_gate: list[list[Connection]] = []
-    clock = FakeClock()
 
     def gate() -> None:
-        at_the_gate.append([attempt._socket for attempt in client._transport._attempts if attempt._socket])
+        at_the_gate.append(under_way(client))
         assert all(connection.is_reusable() for connection in at_the_gate[-1])
 
-    with RawServer(sends(ok())) as server, client_of(server.url, clock=clock) as client:
+    with RawServer(sends(ok())) as server, client_of(server.url) as client:
         client.fetch(number())
         await_bytes(*kept(client))
         dead = kept(client)
-        clock.advance(TRUSTED_SECONDS)
         client.fetch(number(), gated(gate))
         assert at_the_gate[0]
         assert at_the_gate[0] != dead
 
 
-def test_a_server_that_closes_after_each_answer_unasked_costs_one_slot_and_then_none() -> None:
-    """What was used a moment ago is taken on trust, until that proves wrong."""
+def test_a_server_that_closes_after_each_answer_unasked_costs_one_slot_a_poll() -> None:
     slots: list[int] = []
-    clock = FakeClock()
-    with RawServer(sends(ok())) as server, client_of(server.url, clock=clock) as client:
-
-        def polls(count: int) -> list[int]:
-            began = len(slots)
-            for index in range(count):
-                client.fetch(number(), gated(lambda index=index: slots.append(index)))  # type: ignore[misc] # bound now
-                await_bytes(*kept(client))
-            return slots[began:]
-
-        assert polls(4) == [0, 1, 1, 2, 3]
-        clock.advance(SUSPICION_SECONDS)
-        assert polls(3) == [0, 1, 1, 2]  # the first was idle for long: looked at before
+    with RawServer(sends(ok())) as server, client_of(server.url) as client:
+        for index in range(4):
+            client.fetch(number(), gated(lambda index=index: slots.append(index)))  # type: ignore[misc] # bound now
+            await_bytes(*kept(client))
+        assert slots == [0, 1, 2, 3]
 
 
 EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
@@ -245,7 +222,7 @@ def test_what_a_server_says_before_the_request_is_no_answer() -> None:
         slots.append(len(slots))
         if slots == [0]:
             assert spoken.wait(SOON)
-            await_bytes(*(attempt._socket for attempt in client._transport._attempts))
+            await_bytes(*under_way(client))
 
     with RawServer(script) as server, client_of(server.url) as client:
         assert client.fetch(number(), gated(gate)).status == "VERIFIED"

@@ -1,15 +1,21 @@
-"""From the bytes of one answer to a status or an error."""
+"""From one HTTP answer to a status or an error.
+
+`responses` answers in place of the adapter: no socket is opened.  What wires do is in test_adapter.
+"""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-from requests.structures import CaseInsensitiveDict
+from requests import PreparedRequest
+from responses import POST, RequestsMock
 
-from exporter.cams.answers import MAX_BODY_BYTES, Redaction, Reply, read_answer
+from exporter.cams.answers import MAX_BODY_BYTES
 from exporter.errors import ApiError, Kind
-from exporter.model import Answer, PhoneNumber
+from exporter.model import Answer, Credential, PhoneNumber
+from tests.support.clients import FixedCredentials, client_of
+from tests.support.clock import FakeClock
 from tests.support.numbers import number
 from tests.support.rawserver import ANSWER
 
@@ -19,11 +25,26 @@ NOW = 1698315752.0
 MASKED = number(label="hidden-number")
 
 
+URL = "http://127.0.0.1:1/"
+CREDENTIALS = FixedCredentials(Credential("", "the-secret", "the-token"))
+
+
 def read(body: object, status: int = 200, who: PhoneNumber | None = None, **headers: str) -> Answer:
+    """What the client makes of an answer that comes after 0.25 s, at `NOW`."""
+    clock = FakeClock(now_unix=NOW - 0.25)
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    named = CaseInsensitiveDict({name.replace("_", "-"): value for name, value in headers.items()})
-    secrets = ("the-token", "the-secret", "")
-    return read_answer(Reply(status, named, raw), Redaction(who or number(), secrets), 0.25, NOW)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def answers(_: PreparedRequest) -> tuple[int, dict[str, str], bytes]:
+        clock.advance(0.25)
+        return status, named, raw
+
+    with (
+        RequestsMock(target="exporter.cams.adapter.GatedAdapter.send") as api,
+        client_of(URL, credentials=CREDENTIALS, clock=clock) as client,
+    ):
+        api.add_callback(POST, URL, answers)
+        return client.fetch(who or number())
 
 
 def error(body: object, status: int = 200, who: PhoneNumber | None = None, **headers: str) -> ApiError:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
+from collections.abc import Iterator
 
 import pytest
 
-from exporter.cams.attempt import AbortedError, Attempt, BoundedSocket
+from exporter.cams.attempt import Attempt, BoundedSocket
+from exporter.model import Clock
 from tests.support.clock import FakeClock
 from tests.support.patience import PATIENCE_SECONDS
 
 
+def attempt_of(timeout_seconds: float, clock: Clock | None = None) -> Attempt:
+    return Attempt(clock or FakeClock(), timeout_seconds, threading.Event())
+
+
 def test_the_time_left_runs_out_once_for_all_steps() -> None:
     clock = FakeClock()
-    attempt = Attempt(clock, 10.0)
+    attempt = attempt_of(10.0, clock)
     assert attempt.remaining() == 10.0
     clock.advance(9.5)
     assert (attempt.remaining(), attempt.elapsed_seconds) == (0.5, 9.5)
@@ -22,55 +30,44 @@ def test_the_time_left_runs_out_once_for_all_steps() -> None:
         attempt.remaining()
 
 
-def test_a_pause_does_not_count_even_where_it_ends_in_an_error() -> None:
+def test_the_wait_for_a_slot_does_not_count_and_the_time_in_it_does() -> None:
     clock = FakeClock()
-    attempt = Attempt(clock, 10.0)
+    attempt = attempt_of(10.0, clock)
     clock.advance(1.0)
 
-    def wait() -> None:
-        with attempt.paused():
-            clock.advance(100.0)
-            raise KeyError
+    @contextlib.contextmanager
+    def gate() -> Iterator[None]:
+        clock.advance(100.0)
+        yield
 
-    with pytest.raises(KeyError):
-        wait()
-    assert (attempt.remaining(), attempt.elapsed_seconds) == (9.0, 1.0)
+    with attempt.slot(gate):
+        clock.advance(2.0)
+    assert (attempt.remaining(), attempt.elapsed_seconds) == (7.0, 3.0)
 
 
-def test_an_aborted_attempt_goes_no_further() -> None:
-    attempt = Attempt(FakeClock(), 10.0)
-    attempt.abort()
-    with pytest.raises(AbortedError):
+def test_an_attempt_whose_client_was_closed_goes_no_further() -> None:
+    closed = threading.Event()
+    attempt = Attempt(FakeClock(), 10.0, closed)
+    closed.set()
+    with pytest.raises(OSError, match="the client was closed"):
         attempt.remaining()
-    sock = BoundedSocket()
-    with pytest.raises(AbortedError):
-        attempt.use(sock)
-    assert sock.fileno() == -1  # nobody else would close it
 
 
-def test_an_abort_after_the_end_harms_nothing() -> None:
-    attempt = Attempt(FakeClock(), 10.0)
-    sock = BoundedSocket()
-    attempt.use(sock)
-    sock.close()
-    attempt.abort()
-
-
-def test_an_abort_ends_the_connection_for_the_other_side() -> None:
-    attempt = Attempt(FakeClock(), 10.0)
+def test_a_socket_that_is_cut_ends_the_connection_for_the_other_side() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, BoundedSocket() as sock:
-        attempt.use(sock)
+        sock.serve(attempt_of(10.0))
         sock.connect(listener.getsockname())
         peer, _ = listener.accept()
         with peer:
             assert sock.is_reusable()
-            attempt.abort()
+            sock.cut()
             peer.settimeout(PATIENCE_SECONDS)
             assert peer.recv(1) == b""
             assert not sock.is_reusable()
 
 
-def test_a_closed_connection_is_fit_for_nothing() -> None:
+def test_a_closed_socket_is_fit_for_nothing() -> None:
     sock = BoundedSocket()
     sock.close()
     assert not sock.is_reusable()
+    sock.cut()  # harms nothing

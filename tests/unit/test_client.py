@@ -5,16 +5,16 @@ from __future__ import annotations
 import email.utils
 import json
 import logging
-import select
 import socket
 import threading
 
 import pytest
 
-from exporter.cams.client import MAX_SLOTS, Client
+from exporter.cams.adapter import MAX_SLOTS
+from exporter.cams.client import Client
 from exporter.errors import ApiError, Kind, Stopped
 from exporter.model import Credential
-from tests.support.clients import CREDENTIAL, FixedCredentials, client_of, error_of, gated
+from tests.support.clients import CREDENTIAL, FixedCredentials, await_bytes, client_of, error_of, gated, under_way
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
 from tests.support.rawserver import SOON, Peer, RawServer, answering, http, ok
@@ -57,9 +57,8 @@ def test_the_gate_opens_onto_a_connection_and_before_the_request() -> None:
 
 def await_close(client: Client) -> None:
     """Until the server has closed the connection of the one attempt under way."""
-    (attempt,) = client._transport._attempts
-    assert attempt._socket is not None
-    assert select.select([attempt._socket], [], [], SOON)[0]
+    (connection,) = under_way(client)
+    await_bytes(connection)
 
 
 def test_a_connection_closed_while_it_waited_is_replaced_and_waits_for_a_slot_of_its_own() -> None:

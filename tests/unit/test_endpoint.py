@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 import trustme
 
-from exporter.cams.adapter import TRUSTED_SECONDS
-from exporter.cams.endpoint import PASSED_OVER_SECONDS, Endpoint, Lookup, endpoint_of
+from exporter.cams.addresses import PASSED_OVER_SECONDS, Lookup
+from exporter.cams.attempt import BoundedTLSSocket
+from exporter.cams.endpoint import Endpoint, endpoint_of
 from exporter.cams.proxies import Proxy
 from exporter.errors import ConfigError
-from tests.support.clients import client_of, error_of, gated
+from tests.support.clients import await_bytes, client_of, error_of, gated, kept, under_way
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
 from tests.support.pki import revocations
@@ -66,12 +67,10 @@ def test_what_tls_itself_sends_does_not_cost_a_connection(secure: RawServer, ca_
     served = threading.Event()
 
     def gate() -> None:
-        (attempt,) = client._transport._attempts
-        sock = attempt._socket
-        assert isinstance(sock, ssl.SSLSocket)
-        if sock.version() == "TLSv1.3":  # the tickets come with the first flight: wait for them
-            while not sock._has_input():
-                pass
+        (connection,) = under_way(client)
+        assert isinstance(connection.sock, BoundedTLSSocket)
+        if connection.sock.version() == "TLSv1.3":
+            await_bytes(connection)  # the tickets come with the first flight
         served.set()
 
     with client_of(secure.url, ca_file=ca_file) as client:
@@ -91,8 +90,8 @@ def test_a_tls_connection_closed_while_idle_costs_no_error(ca_file: Path) -> Non
     ):
         for _ in range(3):
             assert client.fetch(number()).status == "VERIFIED"
-            for idle in client._transport._idle:
-                while idle.connection.is_reusable():
+            for connection in kept(client):
+                while connection.is_reusable():
                     pass
         assert server.connections == 3
 
@@ -414,7 +413,7 @@ def test_an_address_that_fails_is_passed_over_for_a_while(script: Script, ca_fil
         ) as client:
             for _ in range(3):
                 assert client.fetch(number()).status == "VERIFIED"
-                clock.advance(TRUSTED_SECONDS + 1)
+                clock.advance(1.0)
             assert (failing.connections, good.connections) == (1, 3)
             clock.advance(PASSED_OVER_SECONDS)
             assert client.fetch(number()).status == "VERIFIED"
@@ -472,8 +471,8 @@ def test_of_many_silent_addresses_three_are_tried_in_an_attempt_and_the_next_beg
     def silent(index: int) -> Script:
         def script(peer: Peer) -> None:
             tried.append(index)
-            (attempt,) = client._transport._attempts
-            clock.advance(attempt.remaining())  # all that it may take
+            (connection,) = under_way(client)
+            clock.advance(connection._attempt.remaining())  # all that it may take
 
         return script
 
