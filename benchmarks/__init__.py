@@ -1,4 +1,4 @@
-"""Benchmarks and the soak test: what the exporter costs, side by side with what it could have been built from.
+"""Benchmarks and the soak test: the cost of the exporter, compared with other libraries.
 
 ::
 
@@ -11,5 +11,5 @@
     endpoint    a bare API server, reference and loops: processes of their own
     scrape, polling, steps, budget, memory, growth: a benchmark each, the docstring says what and how
 
-Everything runs on loopback.  Absolute numbers are the machine's; trust the ratios, which come from the same run.
+Everything runs on loopback.  Absolute numbers depend on the machine; the ratios come from the same run and do not.
 """

@@ -1,7 +1,7 @@
 """Run benchmarks: ``python -m benchmarks [--quick] [--only NAME,...] [--output FILE]``.
 
-Prints Markdown; with ``--output`` writes it to FILE instead.  Exit status 0 even where a target is missed: the table
-says so.
+Prints Markdown; with ``--output`` writes it to FILE instead.  Exit status 0 even if a target is missed; the table shows
+it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from benchmarks import budget, growth, memory, paths, polling, scrape, steps
 from benchmarks.harness import Options, Progress, Report, facts, markdown
 
 PROFILE = Path(__file__).with_name("profile.md")
-"""Why a target is missed: made by hand, a part of the results."""
+"""The reasons for missed targets, written by hand, as a part of the results."""
 
 BENCHMARKS = {
     "scrape": scrape,
@@ -46,7 +46,7 @@ def main() -> int:
         module = BENCHMARKS[name]
         result = module.run(Options(args.quick), progress)
         reports.append(Report(name, module.__doc__ or "", result, time.monotonic() - began))
-        if args.output is not None:  # after each, so that a run that is cut off leaves what it found
+        if args.output is not None:  # after each, so that an interrupted run keeps its results
             text = f"{markdown(heading, reports)}\n{PROFILE.read_text(encoding='utf-8')}"
             args.output.write_text(text, encoding="utf-8")
     if args.output is None:

@@ -1,12 +1,11 @@
-"""Share of an account's budget that is used, and the most requests in any sliding second, with `qps` = `quota` = 10.
+"""The used share of an account's budget, and the maximum of requests in any sliding second, with `qps` = `quota` = 10.
 
-Ours is the exporter's own poller with its schedule, budget and worker threads, whose client waits instead of
-asking. Against it `limits`, `pyrate-limiter` and `throttled-py`, each at its best settings for evenly spread
-requests, in front of eight threads that wait in the same way.  All run at the same time, for the same time, in two
-runs of latency: 50–400 ms, and 0–1 s.  A request is counted at the sender when it is let go, and at the server up
-to 10 ms of path jitter later. More than 10 in any second at the server is what Alibaba Cloud answers with a
-throttle.  The share is that of 9.8/s, the pace which bears 20 ms of jitter at a quota of 10/s; a limiter that goes
-faster uses more than all of it.
+Ours is the exporter's own poller with its schedule, budget and worker threads.  Its client waits instead of sending. It
+is compared with `limits`, `pyrate-limiter` and `throttled-py`, each with its best settings for evenly spaced requests,
+and with eight threads that wait in the same way.  All run at the same time, for the same time, in two runs of latency:
+50–400 ms, and 0–1 s.  The sender counts a request when it is released.  The server counts it up to 10 ms of path jitter
+later. If the server counts more than 10 in any second, Alibaba Cloud answers with a throttle.  The share is relative to
+9.8/s, the rate that allows 20 ms of jitter at a quota of 10/s.  A faster limiter uses more than 100 %.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ Latency = tuple[float, float]
 
 @dataclass(slots=True)
 class Log:
-    """When each request was let go, in monotonic seconds; thread-safe."""
+    """When each request was released, in monotonic seconds; thread-safe."""
 
     sent: list[float] = field(default_factory=list)
 
@@ -57,7 +56,7 @@ class Log:
 
 
 class Waiting:
-    """What the poller takes for a client: passes the gate, notes the instant, waits as long as an answer takes."""
+    """The poller's client: enters the gate, notes the instant, and waits as long as an answer takes."""
 
     def __init__(self, log: Log, latency: Latency) -> None:
         self._log = log
@@ -111,7 +110,7 @@ def _ours(log: Log, latency: Latency) -> Iterator[None]:
 
 @contextmanager
 def _threads(acquire: Callable[[], None], log: Log, latency: Latency) -> Iterator[None]:
-    """Eight threads that send whenever `acquire` lets them."""
+    """Eight threads that send whenever `acquire` returns."""
     stopped = threading.Event()
 
     def work() -> None:
@@ -172,7 +171,7 @@ def _contenders() -> dict[str, Callable[[], None]]:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What one limiter did at one latency."""
+    """The result of one limiter at one latency."""
 
     name: str
     latency: Latency
@@ -182,7 +181,7 @@ class _Row:
 
 
 def run(options: Options, progress: Progress) -> Result:
-    """Run everything at once; mostly it sleeps.  Ours has a process of its own, so that no other holds it up."""
+    """Run everything at once; it mostly sleeps.  Ours has its own process, so that the others do not delay it."""
     warm_up, seconds = options.pick(5.0, 0.2), options.pick(60.0, 1.5)
     progress(f"budget: {warm_up + seconds:.0f} s")
     children = [Child("benchmarks.budget", side, str(warm_up), str(seconds)) for side in ("ours", "theirs")]
@@ -196,7 +195,7 @@ def run(options: Options, progress: Progress) -> Result:
 
 
 def main() -> None:
-    """One side: prints, as JSON, a list of [name, latency from, to, instants at which requests were let go]."""
+    """One side: prints, as JSON, a list of [name, latency from, to, instants of releases]."""
     side, warm_up, seconds = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
     logs: list[tuple[str, Latency, Log]] = []
     running: list[AbstractContextManager[None]] = []
@@ -213,7 +212,7 @@ def main() -> None:
     print(
         json.dumps([(name, *latency, log.between(start, start + seconds)) for name, latency, log in logs]), flush=True
     )
-    os._exit(0)  # threads that wait for a slot would be waited for
+    os._exit(0)  # do not wait for threads that wait for a slot
 
 
 def _judged(name: str, latency: Latency, sent: Sequence[float], seconds: float) -> _Row:

@@ -1,9 +1,9 @@
-"""An API endpoint that costs next to nothing: VERIFIED for whoever asks, over kept-alive connections.
+"""An API endpoint that costs almost nothing: it always answers VERIFIED, over kept-alive connections.
 
     python -m benchmarks.endpoint [CERTIFICATE_AND_KEY]
 
-A process of its own.  Checks neither signature nor limit, as the simulator does: at a thousand requests a second that
-would be what is measured.  Says ``serving URL`` once it serves; ends on SIGTERM.
+Runs as its own process.  It does not check signatures or limits as the simulator does: at a thousand requests a second
+the benchmark would measure these checks.  Says ``serving URL`` once it serves; ends on SIGTERM.
 """
 
 from __future__ import annotations

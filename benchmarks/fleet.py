@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 IDLE_QPS = 0.001
-"""The least that the configuration allows: a request in 17 minutes."""
+"""The minimum of the configuration: one request in 17 minutes."""
 
 SPREAD = 0.2
-"""How much an account's rate differs from the mean at most."""
+"""The maximum difference of an account's rate from the mean."""
 
 MAX_ACCOUNTS = 100
 NUMBERS_PER_ACCOUNT = 100
 
 MAX_RATE = 1000.0
-"""Of `qps` and `quota`, as the exporter's configuration allows."""
+"""Maximum of `qps` and `quota` in the exporter's configuration."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """`numbers` numbers of an endpoint; unless `wanted_accounts` says otherwise, up to 100 accounts of 100 numbers."""
+    """`numbers` numbers of an endpoint, in up to 100 accounts of 100 numbers, or in `wanted_accounts`."""
 
     numbers: int
     endpoint: str
@@ -35,7 +35,7 @@ class Fleet:
         return self.wanted_accounts or max(1, min(MAX_ACCOUNTS, self.numbers // NUMBERS_PER_ACCOUNT))
 
     def write(self, path: Path, polls_per_second: float) -> None:
-        """Write the configuration; `polls_per_second`, 0 for next to none, is what all accounts together may send."""
+        """Write the configuration.  `polls_per_second` is the rate of all accounts together; 0: almost none."""
         path.write_text(self.text(polls_per_second), encoding="utf-8")
 
     def text(self, polls_per_second: float) -> str:
@@ -47,7 +47,7 @@ class Fleet:
         lines.append("accounts:")
         bounds = [self.numbers * account // self.accounts for account in range(self.accounts + 1)]
         for account, (first, end) in enumerate(itertools.pairwise(bounds)):
-            # Equal rates would make all accounts ask in step, as no hundred accounts of real life do.
+            # With equal rates all accounts would send at the same instants, which real accounts do not do.
             own = max(IDLE_QPS, min(MAX_RATE, qps * (1 + SPREAD * ((2 * account + 1) / self.accounts - 1))))
             lines += account_lines(account, range(first, end), own, min(MAX_RATE, math.ceil(own * 1.1)))
         return "\n".join(lines) + "\n"

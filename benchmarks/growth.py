@@ -1,7 +1,7 @@
-"""Whether the cost of a number stays what it is as the fleet grows.
+"""Whether the cost of one number stays the same as the fleet grows.
 
-The same runs as `memory`: CPU of one idle scrape and resident memory, less those of a process with one number,
-divided by the number of numbers.  Flat columns mean that the totals grow in a straight line.  Up to 10,000 numbers
+The same runs as `memory`: CPU of one idle scrape, and resident memory.  The values of a process with one number are
+subtracted, and the rest is divided by the number of numbers.  Equal values mean linear growth.  Up to 10,000 numbers
 the accounts grow in number too, 100 numbers each; the 50,000 are in 100 accounts like the 10,000.
 """
 
@@ -11,11 +11,11 @@ from benchmarks import memory
 from benchmarks.harness import Options, Progress, Result, Table, Target
 
 FLAT = 1.3
-"""How much more a number may cost among 50,000 than among 10,000."""
+"""How much more a number may cost with 50,000 numbers than with 10,000."""
 
 
 def run(options: Options, progress: Progress) -> Result:
-    """Measure, or look at what `memory` measured."""
+    """Measure, or use the measurements of `memory`."""
     base, *found = memory.measure((1, 100) if options.quick else memory.SIZES, options, progress)
     scrape = {m.numbers: (m.scrape_seconds - base.scrape_seconds) / m.numbers * 1e6 for m in found}
     kib = {m.numbers: (m.rss_mib - base.rss_mib) / m.numbers * 1024 for m in found}

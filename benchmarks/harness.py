@@ -1,4 +1,4 @@
-"""What all benchmarks share: options, results as tables and targets, medians, facts about the machine, Markdown."""
+"""Shared by all benchmarks: options, results as tables and targets, medians, facts about the machine, Markdown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`quick` runs each benchmark for a second or two: to see that it works, not to believe its numbers."""
+    """`quick` runs each benchmark for a second or two, to check that it works; its numbers mean nothing."""
 
     quick: bool = False
 
@@ -38,7 +38,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What must be reached, and what was."""
+    """A target, and the measured value."""
 
     what: str
     wanted: str
@@ -48,7 +48,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one benchmark found."""
+    """The result of one benchmark."""
 
     tables: tuple[Table, ...]
     targets: tuple[Target, ...] = ()
@@ -56,7 +56,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A result with what it takes to print it: name, docstring of the benchmark's module, seconds it ran."""
+    """A result with the facts to print it: name, docstring of the benchmark's module, seconds it ran."""
 
     name: str
     docstring: str
@@ -66,7 +66,7 @@ class Report:
 
 @dataclass(slots=True, eq=False)
 class Progress:
-    """Says on stderr what is going on: a benchmark that is silent for a minute looks hung."""
+    """Show progress on stderr, because a silent benchmark looks hung."""
 
     say: Callable[[str], None]
     began: float = field(default_factory=time.monotonic)
@@ -76,7 +76,7 @@ class Progress:
 
 
 def interleaved(calls: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    """What each call returned, round by round: a machine that slows down slows all of them."""
+    """The results of each call, round by round.  So a slow phase of the machine affects all calls equally."""
     found: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
@@ -98,7 +98,7 @@ def median(values: Sequence[float]) -> float:
 
 
 def milliseconds(seconds: float) -> str:
-    """``12.3``; ``–`` where there was nothing to measure."""
+    """``12.3``; ``–`` if there is no value."""
     if math.isnan(seconds):
         return "–"
     return f"{seconds * 1e3:.2f}" if seconds < 0.01 else f"{seconds * 1e3:.1f}"
@@ -147,7 +147,7 @@ def _commit() -> str:
 
 
 def _load() -> str:
-    """The load average of the last minute; with a warning where it says that the machine had other work."""
+    """The load average of the last minute, with a warning if the machine had other work."""
     load = os.getloadavg()[0]
     warning = "" if load < 0.5 * (os.cpu_count() or 1) else " (other work shared the cores: latencies are its, too)"
     return f"{load:.2f}{warning}"

@@ -1,8 +1,8 @@
-"""Ask one endpoint again and again from one thread, by the official SDK or by the exporter's own client.
+"""Calls one endpoint in a loop from one thread, with the official SDK or with the exporter's own client.
 
     python -m benchmarks.loops sdk|client URL CA_FILE SECONDS [CALLS_PER_SECOND]
 
-A process of its own.  Prints one line of JSON: calls made, CPU and wall seconds that they took.
+Runs as its own process.  Prints one line of JSON: calls, and their CPU and wall seconds.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main() -> None:
     kind, url, ca_file, seconds, *rate = sys.argv[1:]
     call = {"sdk": _sdk, "client": _client}[kind](url, ca_file)
     pause = 1 / float(rate[0]) if rate else 0.0
-    for index in range(3):  # connects, and imports what is imported late
+    for index in range(3):  # connects, and makes late imports
         assert call(phone_number(index)) == f"1{phone_number(index)}", "another number's answer"
     calls = 0
     cpu, began = time.process_time(), time.monotonic()

@@ -1,10 +1,10 @@
-"""Memory, times to start and to stop, and the check of a configuration, by the number of numbers.
+"""Memory, start, stop, and check of a configuration, for different numbers of numbers.
 
-Start-up is from the exec of `python -m exporter` to the last byte of a first scrape, over a connection that is
-tried again every 2 ms; static keys, ten polls a second an account meanwhile, the median of several starts.  Each is
-then stopped: from SIGTERM to exit.  The check is `--config.check` from exec to exit.  Memory is the resident set after
-every number was asked at 1,000 polls a second, the threads that took have gone, and three scrapes were served.  1
-number stands for none: a configuration without numbers is refused.
+A start lasts from the exec of `python -m exporter` to the last byte of a first scrape.  The connection is tried every 2
+ms.  Keys are static, and each account polls ten times a second.  The value is the median of several starts.  A stop
+lasts from SIGTERM to exit.  The check is `--config.check`, from exec to exit.  Memory is the resident set after every
+number was polled at 1,000 polls a second, the extra threads ended, and three scrapes were served.  1 number stands for
+none, because a configuration without numbers is refused.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from exporter.polling.workers import IDLE_SECONDS
 SIZES = (1, 1_000, 10_000, 50_000)
 FILL_RATE = 1_000.0
 ACCOUNT_RATE = 10.0
-"""Polls a second that an account may have at Alibaba Cloud: what a process has to do beside starting."""
+"""Polls a second of an account at Alibaba Cloud, as load during a start."""
 
 COOL_SECONDS = IDLE_SECONDS + 5.0
-"""The threads that a fast first pass took end after that."""
+"""The extra threads of a fast first pass end after this time."""
 
 RETRY_SECONDS = 0.002
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One fleet; seconds and MiB.  `scrape_seconds` is the CPU of one scrape while next to nothing is polled."""
+    """One fleet; seconds and MiB.  `scrape_seconds` is the CPU of one scrape with almost no polls."""
 
     numbers: int
     start_seconds: float
@@ -71,7 +71,7 @@ def run(options: Options, progress: Progress) -> Result:
 
 @cache
 def measure(sizes: tuple[int, ...], options: Options, progress: Progress) -> tuple[Measured, ...]:
-    """Measure fleets of these sizes; once in a process, since `growth` looks at the same numbers."""
+    """Measure fleets of these sizes, once per process, because `growth` uses the same values."""
     return tuple(_measured(size, options, progress) for size in sizes)
 
 

@@ -1,13 +1,12 @@
-"""A path that jitters, with `qps` = `quota` = 10: how much is sent, and how much of it the server throttles.
+"""A path with jitter, with `qps` = `quota` = 10: how much is sent, and how much of it the server throttles.
 
-The first two tables are virtual time: half an hour each, counted from the sixth minute on, the median of three seeds.
-A request takes up to so many milliseconds longer than another to the server, evenly spread or exponentially with a
-fifth as the mean; a spike is one request a minute that comes 300 ms late on top.  The server admits ten in any sliding
-second.  The best fixed pace is the largest even one of which it throttles at most 1 in 1,000.
-
-Beside the exporter's budget stand the limiters of the benchmark `budget` at their best settings.  They hear of no
-throttle and send on.  pyrate-limiter's own bucket decides; `limits` and `throttled-py` read the clock themselves, so
-their algorithms are played: a log of the last second, and GCRA.
+The first two tables use virtual time: half an hour each, counted from the sixth minute on, the median of three seeds.
+The jitter is the maximum extra time of a request to the server.  It is uniform, or exponential with a fifth as the
+mean.  A spike is one more request a minute that comes 300 ms late.  The server accepts ten in any sliding second.  The
+best fixed rate is the largest constant rate of which at most 1 in 1,000 is throttled.  The exporter's budget is
+compared with the limiters of the benchmark `budget`, with their best settings.  They do not react to throttles.
+pyrate-limiter's own bucket is used.  `limits` and `throttled-py` read the clock themselves, so their algorithms are
+reproduced: a log of the last second, and GCRA.
 
 The last table is real: the exporter as a process, its client, sockets on loopback, the simulator with `--jitter`.
 """
@@ -55,14 +54,14 @@ BACK_SECONDS = 120.0
 
 
 class _Deaf:
-    """A limiter that hears of no throttle."""
+    """A limiter that does not react to throttles."""
 
     def throttled(self, now: float, released_at: float, pause_seconds: float | None) -> None:
         pass
 
 
 class Gcra(_Deaf):
-    """GCRA from the planned slot, as `throttled-py` has it; `burst` 1 is an even pace."""
+    """GCRA from the planned slot, as in `throttled-py`; `burst` 1 is an even rate."""
 
     def __init__(self, rate: float, burst: int) -> None:
         self._gap = 1 / rate
@@ -77,7 +76,7 @@ class Gcra(_Deaf):
 
 
 class Log(_Deaf):
-    """At most `limit` in the last second, as `limits` has it."""
+    """At most `limit` in the last second, as in `limits`."""
 
     def __init__(self, limit: int) -> None:
         self._log: deque[float] = deque([-1.0] * limit, maxlen=limit)
@@ -90,7 +89,7 @@ class Log(_Deaf):
 
 
 class Pyrate(_Deaf):
-    """pyrate-limiter's bucket, waited for as its `Limiter` does: 50 ms longer than it says."""
+    """pyrate-limiter's bucket.  Like its `Limiter`, it waits 50 ms longer than the bucket says."""
 
     def __init__(self, amount: int, milliseconds: int) -> None:
         self._bucket = pyrate_limiter.InMemoryBucket([pyrate_limiter.Rate(amount, milliseconds)])
@@ -125,7 +124,7 @@ LIMITERS: dict[str, Callable[[], Pacer]] = {
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one limiter did over one path: answered requests a second, and the share that was throttled."""
+    """The result of one limiter over one path: answered requests a second, and the throttled share."""
 
     pace: float
     throttled: float
@@ -135,7 +134,7 @@ class Cell:
 
 
 def run(options: Options, progress: Progress) -> Result:
-    """Virtual time first, then the sockets: the latter take their time."""
+    """Virtual time first, then real sockets, which are slower."""
     seconds, seeds = options.pick(1800.0, 360.0), SEEDS[: int(options.pick(3, 1))]
     paths = [Path(0.1), SPIKY] if options.quick else PATHS
     progress("paths: virtual time")
@@ -165,7 +164,7 @@ def _paths(best: dict[Path, float], cells: dict[tuple[Path, str], Cell]) -> Tabl
 
 
 def _limits(seconds: float, seeds: Sequence[int]) -> Table:
-    """What is not the path's: a lower limit, and others who call."""
+    """Other causes than the path: a lower limit, and other callers."""
     low = [
         _settled(send(Budget(QPS, QUOTA), Path(), sliding_second(3), seconds=seconds, seed=seed), seconds)
         for seed in seeds
@@ -185,7 +184,7 @@ def _limits(seconds: float, seeds: Sequence[int]) -> Table:
 
 
 def _seconds_until_back(gap: Callable[[random.Random], float], seed: int) -> float:
-    """How long after others left until 97 % of the pace are sent."""
+    """The time from the end of other callers until 97 % of the rate is sent."""
     rng, instants, instant = random.Random(seed), [], 60.0
     while instant < 60.0 + OTHERS_SECONDS:
         instants.append(instant)
@@ -214,12 +213,12 @@ def _real(seconds: float) -> dict[float, Cell]:
             config = folder / f"{place}.yml"
             write(config, scenario, simulator.url)
             stack.enter_context(exporter(config))
-        time.sleep(seconds + 1.0)  # until the last ones are here
+        time.sleep(seconds + 1.0)  # until the last ones arrived
         return {jitter: _seen(world, seconds) for jitter, world in worlds.items()}
 
 
 def _seen(world: World, seconds: float) -> Cell:
-    """What arrived in so many seconds from the first request on: nothing is left out for learning."""
+    """The arrivals in that many seconds from the first request on, including the time of learning."""
     arrivals = [arrival for arrival in world.arrivals() if arrival.at < world.arrivals()[0].at + seconds]
     answered = sum(arrival.outcome == "OK" for arrival in arrivals)
     return Cell(answered / seconds, 1 - answered / len(arrivals))

@@ -1,12 +1,12 @@
-"""CPU per poll and the most polls a second of one process, over TLS, against the official SDK on the same server.
+"""CPU per poll, and the maximum of polls a second of one process, over TLS, compared with the official SDK.
 
-The server is a process of its own that answers at once and checks nothing.  The SDK (alibabacloud-cams20200606)
-asks in a loop on one thread, over one kept-alive connection, as fast as it can or at an even pace; so does the
-exporter's own client.  Then the exporter as a whole: ten accounts with a budget that no machine can spend, for the
-ceiling, and at an even pace, with everything that comes with a poll: budget, schedule, threads, state, counters.
-They take turns, round by round, so that what else the machine does strikes all alike.
-CPU is that of the whole process by the kernel's clock.  A call costs more at a slow pace whoever makes it, since
-caches are cold and threads have to be woken: a row is compared with the SDK's at the same pace.
+The server is its own process.  It answers at once and checks nothing.  The SDK (alibabacloud-cams20200606) calls it in
+a loop on one thread, over one kept-alive connection, at full speed or at an even rate.  The exporter's own client does
+the same.  Then the whole exporter is measured, with budget, schedule, threads, state and counters: ten accounts with a
+budget that is too large for any machine, for the maximum, and an even rate.  They run in turn, round by round, so that
+other load on the machine affects all equally.  CPU is that of the whole process by the kernel's clock.  A call costs
+more at a low rate, because caches are cold and threads must be woken.  So a row is compared with the SDK's at the same
+rate.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ NUMBERS = 10_000
 ACCOUNTS = 10
 REQUESTS = "cams_api_requests_total"
 FLAT_OUT = 0.0
-"""The pace of whoever asks as fast as possible."""
+"""The rate 0 means full speed."""
 
 PACES = (FLAT_OUT, 10.0, 100.0)
 CEILING = 10_000.0
-"""Polls a second that are configured where the ceiling is looked for."""
+"""Configured polls a second to find the maximum."""
 
 SETTLE_SECONDS = 1.5
 
@@ -43,7 +43,7 @@ SDK, CLIENT, EXPORTER = "official SDK in a loop", "the exporter's client in a lo
 
 @dataclass(slots=True)
 class _Row:
-    """One way of asking: CPU seconds a call and calls a second, round by round."""
+    """One kind of caller: CPU seconds a call and calls a second, round by round."""
 
     cpu: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)

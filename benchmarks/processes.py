@@ -1,6 +1,6 @@
-"""Processes under measurement, and a client that asks as Prometheus does.
+"""Measured processes, and a client that scrapes like Prometheus.
 
-CPU time is the kernel's own clock of a process, threads that ended included, read from outside to the nanosecond:
+CPU time is the kernel's own clock of a process, including ended threads, read from outside in nanoseconds:
 clock_getcpuclockid(3).  /proc/PID/stat counts the same in steps of 10 ms, which is what one scrape takes.
 """
 
@@ -21,18 +21,18 @@ from typing import Self
 from urllib.parse import urlsplit
 
 PATIENCE_SECONDS = 300.0
-"""How long a process may take to say what is waited for: 50,000 numbers on a busy machine."""
+"""How long to wait for a line of a process: enough for 50,000 numbers on a busy machine."""
 
 PROMETHEUS_HEADERS = {
     "Accept": "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
     "Accept-Encoding": "gzip",
 }
-"""What Prometheus 2.x sends."""
+"""The headers of Prometheus 2.x."""
 
 
 class Child:
-    """A Python process, `python -m MODULE ARGUMENTS`, whose output is kept and can be waited for; a context manager."""
+    """A Python process, `python -m MODULE ARGUMENTS`, as a context manager that keeps the output."""
 
     def __init__(self, module: str, *arguments: str) -> None:
         self.began = time.monotonic()
@@ -66,7 +66,7 @@ class Child:
         return self._status("Threads")
 
     def wait_for(self, pattern: str, *, times: int = 1, seconds: float = PATIENCE_SECONDS) -> re.Match[str]:
-        """The latest of the first `times` matches of `pattern` in what the process says."""
+        """Wait for `times` matches of `pattern` in the output; returns the last one."""
         deadline = time.monotonic() + seconds
         compiled = re.compile(pattern)
         with self._news:
@@ -80,12 +80,12 @@ class Child:
                 self._news.wait(min(left, 1.0))
 
     def said(self, pattern: str) -> int:
-        """How often `pattern` was said so far."""
+        """The number of matches of `pattern` in the output so far."""
         with self._news:
             return len(re.findall(pattern, "".join(self._said)))
 
     def output(self, seconds: float = PATIENCE_SECONDS) -> str:
-        """All that the process said, once it ended; raises RuntimeError where it failed."""
+        """The whole output, once the process ended; raises RuntimeError if it failed."""
         status = self._process.wait(seconds)
         self._reader.join(seconds)
         if status != 0:
@@ -138,7 +138,7 @@ class Served(Child):
         self.url = self.wait_for(r"listening.*?(http://127[^\s\"]+)")[1]
 
     def reload(self) -> None:
-        """Have the configuration read again; returns when it is in force."""
+        """Reload the configuration; returns once it is in force."""
         before = self.said(self.RELOADED)
         self.signal(signal.SIGHUP)
         self.wait_for(self.RELOADED, times=before + 1)
@@ -158,7 +158,7 @@ class Scraper:
         self._path = path
 
     def scrape(self) -> float:
-        """Scrape once; returns the seconds until the last byte, of a body that is not unpacked."""
+        """Scrape once, without unpacking; returns the seconds until the last byte."""
         began = time.perf_counter()
         self.read(PROMETHEUS_HEADERS)
         return time.perf_counter() - began
@@ -177,7 +177,7 @@ class Scraper:
 
 
 def total(url: str, name: str) -> float:
-    """The sum of all series `name`, asked for alone."""
+    """The sum of all series `name`, scraped with a filter."""
     scraper = Scraper(url, f"/metrics?name[]={name}")
     try:
         lines = scraper.read().decode().splitlines()
@@ -189,7 +189,7 @@ def total(url: str, name: str) -> float:
 def until(
     condition: Callable[[], bool], what: str, seconds: float = PATIENCE_SECONDS, *, every_seconds: float = 0.05
 ) -> None:
-    """Wait until `condition` holds; raises RuntimeError when it does not come to."""
+    """Wait until `condition` holds; raises RuntimeError if it takes too long."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -198,7 +198,7 @@ def until(
 
 
 def is_ready(url: str) -> bool:
-    """Whether every number was asked once."""
+    """Whether every number was polled once."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=PATIENCE_SECONDS)
     try:
@@ -209,5 +209,5 @@ def is_ready(url: str) -> bool:
 
 
 def wait_ready(url: str) -> None:
-    """Wait until every number was asked once."""
+    """Wait until every number was polled once."""
     until(lambda: is_ready(url), "every number is asked once")

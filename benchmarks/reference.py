@@ -1,10 +1,10 @@
-"""The exporter as it would be without an exposition of its own: the same parts, served by prometheus_client.
+"""The exporter without its own exposition: the same parts, served by prometheus_client.
 
     python -m benchmarks.reference --config.file=FILE
 
-A process of its own: the polling, the state and the custom collector are the exporter's; `start_http_server`,
-`generate_latest` and gzip are the library's.  Says where it listens, when every number was asked, and when SIGHUP had
-the configuration read again.
+Runs as its own process.  Polling, state and the custom collector are the exporter's; `start_http_server`,
+`generate_latest` and gzip are the library's.  It prints its address, when every number was polled, and when a reload by
+SIGHUP is done.
 """
 
 from __future__ import annotations

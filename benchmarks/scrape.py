@@ -1,12 +1,12 @@
-"""A scrape as Prometheus asks for it: OpenMetrics, gzip, over HTTP from a real exporter process.
+"""A scrape like Prometheus's: OpenMetrics, gzip, over HTTP from a real exporter process.
 
-Measured against the reference: the same polling, state and custom collector in a process of its own, exposed by
+It is compared with a reference: the same polling, state and custom collector in another process, exposed by
 prometheus_client (`start_http_server`, `generate_latest`, its gzip).  Both are filled by real polls first, so that
-every number has all its series.  Then, interleaved, each is scraped while it is idle (next to no polls); after that
-the exporter is scraped ten times a second (50,000 numbers: four times) while it polls at 100/s and at 1,000/s.  CPU
-is that of the whole process by the kernel's clock; under polling, what the same time without scrapes costs is taken
-off.  Latency is what the scraper sees, up to the last byte.  A last table is the worst case: a scrape after 10 s
-without one at 1,000 polls/s, so that each of 10,000 numbers has to be formatted anew.
+every number has all its series.  Then, interleaved, each is scraped while it is idle (next to no polls); after that the
+exporter is scraped ten times a second (50,000 numbers: four times) while it polls at 100/s and at 1,000/s.  CPU is that
+of the whole process by the kernel's clock; under polling, what the same time without scrapes costs is taken off.
+Latency is measured at the client, up to the last byte.  The last table is the worst case: a scrape after 10 s without
+one at 1,000 polls/s, so that each of 10,000 numbers must be formatted again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FILL_RATE = 1_000.0
 TARGET_SIZE = 10_000
 SETTLE_SECONDS = 2.0
 SPREAD_SECONDS = 6.0
-"""After this long the accounts, which a reload made begin anew together, no longer ask in step."""
+"""After a reload all accounts start together.  After this time they no longer poll at the same instants."""
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class _Cell:
 
 @dataclass(slots=True)
 class _Size:
-    """All that was measured of one fleet."""
+    """All measurements of one fleet."""
 
     numbers: int
     reference: _Cell
@@ -101,7 +101,7 @@ def _measure(numbers: int, options: Options) -> _Size:
 
 
 def _idle(numbers: int, reference: Served, ours: Served, options: Options) -> _Size:
-    """Rounds of one scrape of the reference and several of ours, which is over too soon for one to say much."""
+    """Rounds of one scrape of the reference and several of ours, because one of ours is too short to measure."""
     found = _Size(numbers, _Cell(), _Cell())
     theirs, own = Scraper(reference.url), Scraper(ours.url)
     theirs.scrape()
@@ -127,7 +127,7 @@ def _idle(numbers: int, reference: Served, ours: Served, options: Options) -> _S
 
 
 def _polling(numbers: int, ours: Served, options: Options) -> _Cell:
-    """Scrapes at an even pace; CPU beyond what polling costs in the same time right before and after."""
+    """Scrapes at an even rate.  The CPU of polling, measured for the same time before and after, is subtracted."""
     cell = _Cell()
     scraper = Scraper(ours.url)
     scraper.scrape()

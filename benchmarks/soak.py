@@ -1,12 +1,11 @@
-"""The soak: 10,000 numbers polled for minutes while the API misbehaves at random, and a verdict.
+"""The soak: polls 10,000 numbers for minutes while the API fails at random, then checks the result.
 
     python -m benchmarks.soak [--seconds 600] [--numbers 10000] [--seed N]
 
-An exporter process polls the simulator: 50 accounts at 8 of their 10 requests per second (what stays free bears
-250 ms of jitter on a busy machine), every number once a minute.  Now and then the next few requests meet a fault:
-connections that are reset, hang or drip, bodies that are broken, huge or hostile, errors known and unknown, throttling.
-It is scraped once a second as Prometheus does.  The checks are in `verdict`; exit status 1 where one fails.  Prints a
-summary, writes nothing.
+An exporter process polls the simulator: 50 accounts at 8 of their 10 requests per second (the rest allows 250 ms of
+jitter on a busy machine), every number once a minute.  Sometimes the next few requests get a fault: connections that
+are reset, hang or drip; broken, huge or hostile bodies; known and unknown errors; throttling.  It is scraped once a
+second, like by Prometheus.  The checks are in `verdict`; exit status 1 if one fails. Prints a summary, writes nothing.
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ INTERVAL_SECONDS = 60
 TIMEOUT_SECONDS = 5
 LATENCY_SECONDS = (0.02, 0.3)
 WARM_UP_SECONDS = 30.0
-"""After the first pass: the first answers that hang have ended then, and the threads they took with them."""
+"""Time for the first pass.  After it the first hanging answers and their threads have ended."""
 
 SILENT_INTERVALS = 2.5
-"""A number that was not asked for so many intervals was forgotten: retries and throttles delay it by less.  A soak that
-is no longer than one interval asks for the first pass only."""
+"""A number without a poll for this many intervals counts as forgotten: retries and throttles delay it by less.  A soak
+of at most one interval checks the first pass only."""
 
 MAX_BURST = 5
 THROTTLE_SECONDS = 20.0
@@ -73,7 +72,7 @@ FAULTS: tuple[Callable[[], Fault], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Soak:
-    """How long, how much, and the course of chance."""
+    """Duration, size, and seed."""
 
     seconds: float
     numbers: int
@@ -85,7 +84,7 @@ class Soak:
         return min(ACCOUNTS, self.numbers)
 
     def world(self) -> World:
-        """A world with every number, and a log that holds all that arrives."""
+        """A world with every number, and a log for all arrivals."""
         world = World(seed=self.seed, latency_seconds=LATENCY_SECONDS, arrivals_kept=5_000_000)
         for account in range(self.accounts):
             world.add_account(account_name(account), f"key-{account:03d}", "secret", rate_limit=QUOTA)
@@ -111,7 +110,7 @@ class Soak:
 
 
 class Mischief:
-    """Has the next requests meet faults, every now and then; `step` is to be called often."""
+    """Injects faults into the next requests, from time to time; call `step` often."""
 
     def __init__(self, world: World, seed: int) -> None:
         self._world = world
@@ -144,7 +143,7 @@ class Watch:
         self._scraper.close()
 
     def moment(self, at: float) -> Moment:
-        """Scrape and look at the process; takes the rest of a second."""
+        """Scrape, look at the process, and wait for the rest of a second."""
         began = time.monotonic()
         seconds = self._scraper.scrape()
         seen = Moment(at, self._served.rss_mib(), self._served.threads(), seconds)
@@ -163,7 +162,7 @@ class Watch:
 
 
 def run(soak: Soak) -> tuple[Seen, str]:
-    """Soak; returns what was seen, and a line about the size of it."""
+    """Run the soak; returns the observations, and a line about its size."""
     world = soak.world()
     with tempfile.TemporaryDirectory(prefix="soak-") as folder, Simulator(world) as simulator:
         config = Path(folder) / "config.yml"
@@ -179,7 +178,7 @@ def run(soak: Soak) -> tuple[Seen, str]:
 
 
 def _seen(soak: Soak, world: World, moments: list[Moment], lately: float) -> tuple[Seen, str]:
-    """`lately` is the instant since which every number should have been asked."""
+    """`lately` is the instant since which every number must have been polled."""
     arrivals = world.arrivals()
     asked = {arrival.phone_number for arrival in arrivals if arrival.at >= lately}
     outcomes = world.outcomes()
@@ -200,7 +199,7 @@ def main() -> int:
     parser.add_argument("--numbers", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="another seed, other faults")
     args = parser.parse_args()
-    logging.getLogger("asyncio").setLevel(logging.ERROR)  # the simulator's faults write to connections that are gone
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # the simulator's faults write to closed connections
     print(f"soaking {args.numbers:,} numbers for {args.seconds:.0f} s, seed {args.seed}", flush=True)
     seen, size = run(Soak(args.seconds, args.numbers, args.seed))
     print(size)

@@ -1,4 +1,4 @@
-"""Judge a soak: what was seen from second to second becomes checks, passed or not.  Pure; runs nothing."""
+"""Checks a soak by its observations.  Pure; runs nothing."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from benchmarks.harness import median
 MAX_SCRAPE_SECONDS = 0.250
 
 RSS_SHARE, RSS_MIB = 0.08, 5.0
-"""How much the resident set may grow between the first quarter after the warm-up and the last: share, and MiB."""
+"""Maximum growth of the resident set from the first quarter after the warm-up to the last: share, and MiB."""
 
 THREADS_SHARE, THREADS = 0.25, 10
-"""Likewise for threads: a burst of answers that hang needs more of them for half a minute."""
+"""The same for threads: a burst of hanging answers needs more threads for half a minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What was seen `at` so many seconds after the warm-up."""
+    """An observation, `at` seconds after the warm-up."""
 
     at: float
     rss_mib: float
@@ -30,9 +30,9 @@ class Moment:
 class Seen:
     """A whole soak.
 
-    `moments` are those after the warm-up, in order; `busiest` maps an account to the most requests in any sliding
-    second at the server; `silent` are the numbers that were not asked for too long, and `throttled` counts answers that
-    the server's own limit refused.
+    `moments` are those after the warm-up, in order.  `busiest` maps an account to the maximum of requests in any
+    sliding second at the server.  `silent` are the numbers that were not polled for too long.  `throttled` counts
+    answers that the server's own limit refused.
     """
 
     moments: Sequence[Moment]
@@ -44,7 +44,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was asked for."""
+    """One check and its result."""
 
     what: str
     wanted: str
@@ -53,7 +53,7 @@ class Check:
 
 
 def judge(seen: Seen) -> list[Check]:
-    """All checks; a soak that saw less than four moments, or no request, passes none of those it cannot answer."""
+    """All checks.  With less than four moments, or without a request, a check without data fails."""
     rss = _level(seen.moments, lambda moment: moment.rss_mib)
     threads = _level(seen.moments, lambda moment: float(moment.threads))
     slowest = max((moment.scrape_seconds for moment in seen.moments), default=float("inf"))

@@ -1,4 +1,4 @@
-"""A path that delays requests and a server that counts them, in virtual time: half an hour takes a moment.
+"""A path that delays requests, and a server that counts them, in virtual time: half an hour takes less than a second.
 
 Shared by the benchmark `paths` and by the tests of the budget.  Every random number comes from a seed.
 """
@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 Admit = Callable[[float], float]
-"""A server's limit: told when a request arrives, it says 0 for yes, else the seconds until one may come."""
+"""A server's limit: for an arrival it returns 0 if the request is accepted, else the seconds to wait."""
 
 SPIKE_SECONDS = 0.3
 SPIKE_EVERY = 590
-"""A spike: one request in so many, about one a minute, comes so much later on top of its jitter."""
+"""A spike: one request in this many, about one a minute, comes this much later, in addition to its jitter."""
 
 
 class Pacer(Protocol):
-    """What decides when requests leave; `exporter.polling.budget.Budget` is one."""
+    """Decides when requests leave, like `exporter.polling.budget.Budget`."""
 
     def ready_at(self, now: float) -> float:
         """The instant of the next slot."""
@@ -36,9 +36,9 @@ class Pacer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """How long a request takes to the server: uniform up to `jitter_seconds`, or exponential with a fifth as the mean.
+    """The time of a request to the server: uniform up to `jitter_seconds`, or exponential with a fifth as the mean.
 
-    An answer comes `latency_seconds`, uniform from the first to the second, after the request was counted.
+    The answer comes `latency_seconds` after the request was counted, uniform from the first value to the second.
     """
 
     jitter_seconds: float = 0.0
@@ -51,7 +51,7 @@ class Path:
         return f"{kind} {self.jitter_seconds * 1e3:.0f} ms{', spikes' if self.spikes else ''}"
 
     def trips(self, seed: int, count: int) -> list[tuple[float, float]]:
-        """For each of `count` requests the seconds until it is counted, and from then until its answer is here."""
+        """For each of `count` requests the seconds until it is counted, and from then until its answer arrives."""
         rng = random.Random(seed)
         shortest, longest = self.latency_seconds
         return [(self._delay(rng), rng.uniform(shortest, longest)) for _ in range(count)]
@@ -66,7 +66,7 @@ class Path:
 
 
 def sliding_second(limit: int, *, counts_throttled: bool = False) -> Admit:
-    """At most `limit` in any second; a throttled request takes a place in it or, by default, does not."""
+    """At most `limit` in any second.  By default a throttled request does not count."""
     counted: deque[float] = deque()
 
     def admit(now: float) -> float:
@@ -117,7 +117,7 @@ class Sent:
     throttled: list[bool] = field(default_factory=list)
 
     def between(self, start: float, end: float) -> Sent:
-        """Only what was released from `start` to `end`."""
+        """Only the requests released from `start` to `end`."""
         inside = [index for index, instant in enumerate(self.released) if start <= instant < end]
         return Sent([self.released[index] for index in inside], [self.throttled[index] for index in inside])
 
@@ -141,10 +141,10 @@ def send(
     says_when: bool = False,
     others: Iterable[float] = (),
 ) -> Sent:
-    """Send as fast as `pacer` allows, as many at a time as it takes.
+    """Send as fast as `pacer` allows, with any number of requests in flight.
 
-    `says_when`: a throttling answer says how long to wait.  `others` are the instants at which other callers' requests
-    are counted.
+    With `says_when`, a throttle says how long to wait.  `others` are the instants of other callers' requests at the
+    server.
     """
     sent = Sent()
     trips = iter(path.trips(seed, math.ceil(seconds * 10.5) + 100))
@@ -177,14 +177,14 @@ def send(
 
 
 def throttled_share(released: Sequence[float], path: Path, admit: Admit, *, seed: int) -> float:
-    """The share of requests, sent at those instants whatever the answers are, that is throttled."""
+    """The throttled share of requests that are sent at these instants, independent of the answers."""
     trips = path.trips(seed, len(released))
     arrivals = sorted(instant + delay for instant, (delay, _) in zip(released, trips, strict=True))
     return sum(admit(instant) > 0 for instant in arrivals) / len(arrivals)
 
 
 def best_fixed_pace(path: Path, limit: int, *, seconds: float, seed: int, share: float = 0.001) -> float:
-    """The largest even pace, in requests per second, of which a sliding second throttles at most `share`."""
+    """The largest even rate, in requests per second, of which a sliding second throttles at most `share`."""
     low, high = limit / 2, float(limit)
     while high - low > limit / 1000:
         pace = (low + high) / 2

@@ -5,8 +5,8 @@
     ExporterError
      +- ConfigError        the configuration is refused; carries every fault found, one a line
      +- CredentialsError   no usable credential right now
-     +- ApiError           one request brought no status; carries the facts, never prose to be parsed
-     +- Stopped            the poll may not go any more: it is abandoned, nothing is recorded
+     +- ApiError           one request failed; carries facts in attributes
+     +- Stopped            the poll is no longer allowed; nothing is recorded
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from enum import StrEnum
 
 
 class ExporterError(Exception):
-    """The root: whatever is raised on purpose by this package."""
+    """The root of all exceptions that this package raises on purpose."""
 
 
 class ConfigError(ExporterError):
@@ -31,43 +31,43 @@ class ConfigError(ExporterError):
 
 
 class CredentialsError(ExporterError):
-    """No usable credential right now; the text names the source and the cure, never a secret."""
+    """No usable credential right now.  The text names the source and how to fix it, never a secret."""
 
 
 class Stopped(ExporterError):  # noqa: N818 - an event, not a fault: the poll was abandoned on purpose
-    """Raised out of a wait for the budget where the poll may not go any more.
+    """Raised from a wait for the budget if the poll is no longer allowed.
 
-    The poller stops, a reload took the number or replaced the client, or the account was refused meanwhile.
+    The poller stops, a reload removed the number or replaced the client, or the account was refused in the meantime.
     """
 
 
 class Kind(StrEnum):
-    """What an API error is about, hence who can fix it and what the poller does."""
+    """What an API error concerns.  This decides what the poller does, and who can fix it."""
 
     ACCOUNT = "account"
-    """Key, subscription or clock: every number of the account is refused alike."""
+    """Key, subscription or clock: every number of the account is refused."""
     PERMISSION = "permission"
-    """The account may not ask: about this number, about its space, or at all.  The key itself was accepted."""
+    """The account lacks permission: for this number, for its space, or for all.  The key itself was accepted."""
     NUMBER = "number"
-    """This number or its space is wrong; asking again soon does not help."""
+    """This number or its space is wrong; a retry does not help."""
     THROTTLE = "throttle"
-    """The account is asked too often: pause and slow down."""
+    """The account sends too many requests: pause and slow down."""
     TRANSIENT = "transient"
-    """The network or the service failed; worth a retry."""
+    """The network or the service failed; a retry may help."""
 
 
 class ApiError(ExporterError):
-    """One request that brought no status.
+    """One failed request.
 
-    `code` is the API's own code verbatim, or one of ours in lower case (``timeout``, ``connection_error``,
+    `code` is the API's code, unchanged, or one of our own in lower case (``timeout``, ``connection_error``,
     ``tls_error``, ``invalid_response``, ``http_502``, ``credentials_error``, ``internal_error``).  `http_status` is
-    None when no answer came.  `retry_after_seconds` is the pause that the answer asks for.  `server_unix` is the
-    answer's ``Date`` (seconds, UTC), for measuring clock skew.  `elapsed_seconds` is the time the request took, without
-    any wait for the budget.  `sent` is False when nothing was attempted (no credential); a connection that could not be
-    made was an attempt, and used up its slot.  `cured` is True where the key or the time that the API refused is
-    another one by now: the next request differs.  `guessed` is True where no table knows the
-    code: `kind` is what the HTTP status suggests, and proves nothing.  `message` is the API's text, cut to a bounded
-    length, with the phone number replaced by its label; it may be hostile and belongs in no label.
+    None if no answer came.  `retry_after_seconds` is the pause that the answer demands.  `server_unix` is the answer's
+    ``Date`` (seconds, UTC), for measuring clock skew.  `elapsed_seconds` is the time the request took, without any wait
+    for the budget.  `sent` is False if nothing was attempted (no credential).  A failed connection was an attempt, and
+    used its slot.  `cured` is True if the key or the time that the API refused has changed since: the next request will
+    differ.  `guessed` is True if the code is unknown: then `kind` is only a guess from the HTTP status.  `message` is
+    the API's text, cut to a bounded length, with the label in place of the phone number.  It may be hostile, so never
+    use it as a metric label.
     """
 
     def __init__(

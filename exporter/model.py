@@ -1,6 +1,6 @@
-"""Value types that travel through the exporter, and the clock that every part is handed.
+"""Value types that all parts of the exporter use, and the clock.
 
-No behaviour beyond what the values themselves need; imports nothing of the package.
+Imports nothing of the package.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 OPERATION = "GetPhoneNumberVerificationStatus"
-"""The API operation asked, as it stands in the `operation` label."""
+"""The API operation that polls call; the value of the label `operation`."""
 
 VERIFIED = "VERIFIED"
 NOT_VERIFIED = "NOT_VERIFIED"
@@ -23,26 +23,26 @@ UNKNOWN = "UNKNOWN"
 """Ours, not the API's: no answer yet, or none within `stale_after`."""
 
 KNOWN_STATUSES = (VERIFIED, NOT_VERIFIED, EXPIRED, UNKNOWN)
-"""The status labels that every number always has."""
+"""The status labels of every number."""
 
 QUOTA_SHARE = 0.98
-"""The pace stays at or below this share of the quota: 10 gaps of 9.8/s last 1.02 s, 20 ms more than the second in which
-the server must not see an eleventh: half for leaving late (`polling.budget`), half for jitter on the path."""
+"""The rate is at most this share of the quota.  At 9.8/s eleven requests take 1.02 s, 20 ms more than a second.  Half
+of the 20 ms is for requests that leave late (`polling.budget`), half is for jitter on the path."""
 
 QPS_SHARE = 0.998
-"""The pace stays at or below this share of `qps`: a clock's rounding or a quick wake-up never puts one request too
+"""The rate is at most this share of `qps`, so that rounding of a clock or an early wake-up never puts one request too
 many into a second."""
 
 
 class NumberKey(NamedTuple):
-    """What makes a number the same number over a reload and a restart."""
+    """The identity of a number, the same over a reload and a restart."""
 
     account: str
     cust_space_id: str
     phone_number: str
 
     def __repr__(self) -> str:
-        """Without the number, which may be one that people must not see."""
+        """Without the number, which may have to stay hidden."""
         return f"NumberKey(account={self.account!r}, cust_space_id={self.cust_space_id!r})"
 
 
@@ -50,8 +50,8 @@ class NumberKey(NamedTuple):
 class PhoneNumber:
     """One configured number.
 
-    `phone_number` is what the API is asked: digits with country code.  `label` is what people may see of it (full,
-    masked or hashed, as configured): metrics, logs and pages show `label` only, so `phone_number` is out of the repr.
+    `phone_number` is sent to the API: digits with country code.  `label` is shown to people: full, masked or hashed, as
+    configured.  Metrics, logs and pages show `label` only, so the repr leaves out `phone_number`.
     """
 
     account: str
@@ -61,23 +61,23 @@ class PhoneNumber:
     name: str = ""
     labels: tuple[tuple[str, str], ...] = ()
     key: NumberKey = field(init=False, repr=False, compare=False)
-    """The number's identity, for what outlives a reload; made once, since every part keeps it."""
+    """The number's identity; made once, because many objects keep it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", NumberKey(self.account, self.cust_space_id, self.phone_number))
 
     def identity(self) -> dict[str, str]:
-        """What identifies it to people: the labels of each of its series, the fields of its log lines."""
+        """The labels of each of its series, and the fields of its log lines."""
         return {"account": self.account, "cust_space_id": self.cust_space_id, "phone_number": self.label}
 
     def redacted(self, text: str) -> str:
-        """`text` with the number as people may see it."""
+        """`text` with the label in place of the number."""
         return text if self.label == self.phone_number else text.replace(self.phone_number, self.label)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a successful request said.  `elapsed_seconds` excludes any wait for the budget."""
+    """The result of a successful request.  `elapsed_seconds` excludes any wait for the budget."""
 
     status: str
     phone_number_id: str
@@ -87,7 +87,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A credential valid now; `security_token` is empty for a long-lived key."""
+    """A credential that is valid now; `security_token` is empty for a long-lived key."""
 
     access_key_id: str = field(repr=False)
     access_key_secret: str = field(repr=False)
@@ -96,7 +96,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why the API refuses an account or a space: the error's code, its message, bounded and hostile, its RequestId."""
+    """Why the API refuses an account or a space: code, message (bounded, not trusted) and RequestId of the error."""
 
     code: str
     message: str = ""
@@ -105,11 +105,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
-    """How polling an account goes, at one instant.
+    """The state of polling an account, at one instant.
 
-    `refused` is why the API refuses the account as a whole, or each of its spaces; None while it does not.  `spaces`
-    are all of its spaces, `refused_spaces` those that are refused.
-    `guard_seconds` is how much later than another one the path may make a request arrive, as throttles taught.
+    `refused` is why the API refuses the whole account, or each of its spaces; else None.  `spaces` are all of its
+    spaces, `refused_spaces` those that are refused.  `guard_seconds` is the jitter of the path, as learnt from
+    throttles.
     """
 
     account: str
@@ -126,45 +126,45 @@ class AccountStatus:
 
     @property
     def up(self) -> bool:
-        """Whether the API lets the account in, as far as is known."""
+        """Whether the API accepts the account, as far as is known."""
         return self.refused is None
 
     @property
     def slowed(self) -> bool:
-        """Whether a lower rate is in force after throttles, beyond what the guard takes."""
+        """Whether throttles lowered the rate by more than the guard time does."""
         return self.effective_qps < 0.999 * self.budget_qps / (1 + self.guard_seconds)
 
 
 def pace_qps(qps: float, quota: float) -> float:
-    """Requests per second at which a budget of `qps` under an account limit of `quota` is really spent."""
+    """The rate, in requests per second, for a budget of `qps` and an account limit of `quota`."""
     return min(qps * QPS_SHARE, quota * QUOTA_SHARE)
 
 
 class Clock(Protocol):
-    """The one source of time, so that tests can hand in their own."""
+    """The only source of time; tests pass their own."""
 
     def monotonic(self) -> float:
-        """Seconds from an arbitrary start, never going back: for durations and schedules.
+        """Seconds from an arbitrary start, which never go back: for durations and schedules.
 
-        It may leap forward, by as much as the machine slept.
+        After the machine slept, it jumps forward by that time.
         """
 
     def unix(self) -> float:
-        """Seconds since the epoch, UTC: for timestamps that people and Prometheus read."""
+        """Seconds since the epoch, UTC: for time stamps of people and Prometheus."""
 
 
 Slot = AbstractContextManager[object]
-"""The right to send one request: entering it waits for the moment, and the request leaves inside."""
+"""The right to send one request.  Entering it waits for the right moment; the request leaves inside it."""
 
 Wait = Callable[[threading.Condition, float], object]
-"""Lets that many seconds pass, or fewer: until the condition is notified.  `threading.Condition.wait`, but in tests."""
+"""Waits that many seconds, or until the condition is notified.  It is `threading.Condition.wait`, except in tests."""
 
 
 class SystemClock:
-    """The machine's clocks; `clocks` is the module `time`, but in tests.
+    """The machine's clocks; `clocks` is the module `time`, except in tests.
 
-    Linux stops its monotonic clock while the machine sleeps, and a status would be as fresh after a night as before it:
-    the time since boot goes on.
+    Linux stops its monotonic clock while the machine sleeps, so a status would not age.  The time since boot does not
+    stop.
     """
 
     def __init__(self, clocks: Any = time) -> None:
@@ -172,6 +172,6 @@ class SystemClock:
         self.monotonic: Callable[[], float] = (
             clocks.monotonic if boot is None else functools.partial(clocks.clock_gettime, boot)
         )
-        """Seconds since an arbitrary start, the time that the machine slept included."""
+        """Seconds since an arbitrary start, including the time that the machine slept."""
         self.unix: Callable[[], float] = time.time
         """Seconds since the epoch."""

@@ -1,15 +1,15 @@
-"""A CAMS endpoint on loopback: what the demo serves and the tests talk to over real sockets.
+"""A CAMS endpoint on loopback, for the demo and for tests over real sockets.
 
-It shares no code with the exporter's client and imports nothing of `exporter`: a shared signer or parser would share
-its bugs.  The path of one request::
+It shares no code with the exporter's client, because a shared signer or parser would share its bugs.  From `exporter`
+it imports only `streams`.  The path of one request::
 
-    server   a socket, aiohttp.web        -> messages.Request; stall_selector knows since when it may have been there
+    server   a socket, aiohttp.web        -> messages.Request; stall_selector knows its earliest time of arrival
     gateway  signature, limit, parameters -> messages.Reply     (pure: a world and a request in, a decision out)
     world    accounts, keys, numbers, the log of arrivals; changed by tests while requests run
-    faults   answers that are late, broken or hostile, played on the raw connection
+    faults   late, broken or hostile answers, written to the connection
     server   latency, then the reply
 
-`scenarios` fills a world whose statuses move with time; ``python -m exporter.simulator`` serves one alone.
+`scenarios` fills a world with statuses that change with time; ``python -m exporter.simulator`` serves one alone.
 
 Source: Alibaba Cloud API reference, product `cams` version 2020-06-06, and its signature method V3.
 """

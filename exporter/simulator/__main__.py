@@ -1,7 +1,7 @@
 """Serve a scenario alone on loopback: ``python -m exporter.simulator``.
 
-Prints ``listening on URL`` to stdout once it serves, and stops on SIGTERM or SIGINT.  Exit status: 0 after a stop,
-1 if it cannot listen or write, 2 for wrong flags.
+Prints ``listening on URL`` to stdout once it serves.  Stops on SIGTERM or SIGINT.  Exit status: 0 after a stop, 1 if it
+cannot listen or write, 2 for wrong flags.
 """
 
 from __future__ import annotations
@@ -57,19 +57,19 @@ def _parser() -> argparse.ArgumentParser:
         type=_address,
         default=("127.0.0.1", 0),
         metavar="HOST:PORT",
-        help="default 127.0.0.1 and a free port",
+        help="address (default: 127.0.0.1 and a free port)",
     )
-    add("--scenario", choices=sorted(SCENARIOS), default="demo", help="what happens (default: demo)")
-    add("--seed", type=int, default=0, metavar="N", help="another seed, another course of things (default: 0)")
-    add("--speed", type=_speed, default=1.0, metavar="X", help="how much faster its time passes (default: 1)")
+    add("--scenario", choices=sorted(SCENARIOS), default="demo", help="the world to serve (default: demo)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of all random values (default: 0)")
+    add("--speed", type=_speed, default=1.0, metavar="X", help="factor of its time (default: 1)")
     add(
         "--jitter",
         type=_jitter,
         default=0.0,
         metavar="SECONDS",
-        help="delay each request by up to so much before it is counted (default: 0)",
+        help="maximum delay of a request before it is counted (default: 0)",
     )
-    add("--write-config", type=Path, metavar="FILE", help="write a configuration for the exporter that points here")
+    add("--write-config", type=Path, metavar="FILE", help="write a configuration of the exporter for this simulator")
     return parser
 
 

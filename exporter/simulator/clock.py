@@ -1,4 +1,4 @@
-"""Where a world takes its time from: a protocol, so that tests can hand in their own clock, and the machine's."""
+"""The clock of a world: a protocol, so that tests can pass their own clock, and the machine's clock."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where a world takes its time from."""
+    """The clock of a world."""
 
     def monotonic(self) -> float:
-        """Seconds from an arbitrary start, never going back."""
+        """Seconds from an arbitrary start, which never go back."""
 
     def unix(self) -> float:
         """Seconds since the epoch, UTC."""

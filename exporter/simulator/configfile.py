@@ -1,6 +1,6 @@
-"""Write down how to configure the exporter for a scenario that is being served.
+"""Writes a configuration of the exporter for a scenario that is served.
 
-The text is YAML by hand, every value in JSON's notation, which YAML takes: the simulator needs no YAML library.
+The YAML is written without a library.  Every value is in JSON's notation, which is valid YAML.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from exporter.simulator.scenarios import AccountPlan, Scenario
 
 MARK = "# Written by exporter.simulator; simulated accounts, keys and numbers."
-"""The first line: a file that begins otherwise is somebody's own, and is not overwritten."""
+"""The first line.  A file with another first line is not ours, and is not overwritten."""
 
 
 def write(path: Path, scenario: Scenario, url: str) -> None:

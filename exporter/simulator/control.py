@@ -1,4 +1,4 @@
-"""Look at a running world and change it, as JSON over HTTP: for demos and black-box checks on loopback.
+"""Shows and changes a running world, as JSON over HTTP: for demos and black-box checks on loopback.
 
 ::
 
@@ -6,7 +6,7 @@
     GET  /_simulator/arrivals           the last requests, newest last
     POST /_simulator/numbers/PHONE      {"status": "EXPIRED"}: that status from now on
 
-No secret is ever shown.  Nothing here counts as a request to the API.
+It never shows a secret.  Its requests do not count as requests to the API.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ARRIVALS_SHOWN = 1000
 
 
 def answer(world: World, request: Request) -> Reply:
-    """Answer one request to the control surface; 404 for anything it does not have."""
+    """Answer one request to the control surface; 404 for unknown paths."""
     with world.lock:
         if request.method == "GET" and request.path == f"{PREFIX}state":
             return _reply(200, _state(world))

@@ -1,7 +1,7 @@
-"""Answers that go wrong: each fault a value that plays itself on one connection.  Chooses no request (see `world`).
+"""Wrong answers.  Each fault is a value that plays itself on one connection.  Does not choose requests (see `world`).
 
-A fault is handed the honest reply.  It either gives another one back, which then goes out politely over a connection
-that stays open, or takes the connection into its own hands and ends it.
+A fault gets the correct reply.  It returns another reply, which is sent in the normal way, or it writes to the
+connection itself and ends it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ HOSTILE_TEXT = 'a"b\\c\r\nd{e="f"} 1\n# HELP x y\n<script>alert(1)</script>\x00\
 _CHUNK = b"a" * 65536
 
 Play = Callable[[Wire, Reply], Awaitable[Reply | None]]
-"""Given the honest reply: another one to send politely, or None when the connection is to end here."""
+"""Takes the correct reply; returns another one to send, or None to end the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A way to answer wrongly; `name` stands for the outcome in the log of arrivals."""
+    """A kind of wrong answer; `name` is the outcome in the log of arrivals."""
 
     name: str
     play: Play
@@ -46,7 +46,7 @@ def _body(name: str, body: bytes, status: int = 200, content_type: str = "applic
 
 
 def _edited(name: str, edit: Callable[[dict[str, Any]], object]) -> Fault:
-    """The honest document with something changed in it."""
+    """The correct document with a change in it."""
 
     def alter(reply: Reply) -> Reply:
         document = json.loads(reply.body)
@@ -60,12 +60,12 @@ def _edited(name: str, edit: Callable[[dict[str, Any]], object]) -> Fault:
 
 
 def reset(*, after_bytes: int = 0) -> Fault:
-    """A RST after so many bytes of the answer."""
+    """A RST after that many bytes of the answer."""
 
     async def play(wire: Wire, reply: Reply) -> None:
         if after_bytes:
             await wire.send(reply.encode()[:after_bytes])
-            await asyncio.sleep(0.05)  # a RST overtakes what is still on its way
+            await asyncio.sleep(0.05)  # a RST overtakes bytes that are still in flight
         wire.reset()
 
     return Fault("reset", play)
@@ -81,7 +81,7 @@ def close() -> Fault:
 
 
 def hang(seconds: float = 3600.0) -> Fault:
-    """Silence, then the honest answer."""
+    """No byte for that time, then the correct answer."""
 
     async def play(_wire: Wire, reply: Reply) -> Reply:
         await asyncio.sleep(seconds)
@@ -110,7 +110,7 @@ def drip_body(bytes_per_second: float = 1.0) -> Fault:
 
 
 def truncated(missing_bytes: int = 10) -> Fault:
-    """The connection closed before the last bytes that Content-Length promised."""
+    """The connection closed before the last bytes of Content-Length."""
 
     async def play(wire: Wire, reply: Reply) -> None:
         await wire.send(reply.encode()[:-missing_bytes])
@@ -119,7 +119,7 @@ def truncated(missing_bytes: int = 10) -> Fault:
 
 
 def overlong(extra_bytes: int = 100) -> Fault:
-    """More body than Content-Length promised, on a connection that claims to stay open."""
+    """More body than Content-Length says, on a connection that should stay open."""
 
     async def play(wire: Wire, reply: Reply) -> None:
         await wire.send(reply.encode() + b"x" * extra_bytes)
@@ -128,7 +128,7 @@ def overlong(extra_bytes: int = 100) -> Fault:
 
 
 def huge(megabytes: int = 200) -> Fault:
-    """A valid answer whose Message is that long, streamed."""
+    """A valid answer with a Message of that size, streamed."""
 
     async def play(wire: Wire, _reply: Reply) -> None:
         head, tail = b'{"Code":"OK","Message":"', b'"}'
@@ -144,7 +144,7 @@ def huge(megabytes: int = 200) -> Fault:
 
 
 def raw(data: bytes) -> Fault:
-    """These very bytes, then the end of the connection."""
+    """Exactly these bytes, then the end of the connection."""
 
     async def play(wire: Wire, _reply: Reply) -> None:
         await wire.send(data)
@@ -153,7 +153,7 @@ def raw(data: bytes) -> Fault:
 
 
 def connection_close() -> Fault:
-    """The honest answer with ``Connection: close``."""
+    """The correct answer with ``Connection: close``."""
     return _instead("connection_close", lambda reply: replace(reply, close=True))
 
 
@@ -191,7 +191,7 @@ def gzip_bomb(megabytes: int = 200) -> Fault:
 
 
 def error(status: int, code: str, message: str = "Simulated.") -> Fault:
-    """Any error in the documented shape, whatever its Code: an unknown one, or an error in HTTP 200."""
+    """An error in the documented shape, with any Code and HTTP status."""
 
     def alter(reply: Reply) -> Reply:
         document = {key: value for key, value in json.loads(reply.body).items() if key != "Data"}
@@ -217,17 +217,17 @@ def unknown_codes(status: int = 400) -> Fault:
 
 
 def invalid_utf8() -> Fault:
-    """JSON but for bytes that are no UTF-8."""
+    """JSON, but with bytes that are not UTF-8."""
     return _body("invalid_utf8", b'{"Code":"OK","Message":"\xff\xfe\x80","Data":{"CodeVerificationStatus":"\xc3\x28"}}')
 
 
 def nested(depth: int = 100_000) -> Fault:
-    """Lists within lists, deeper than a recursive parser bears."""
+    """Nested lists, too deep for a recursive parser."""
     return _body("nested", b"[" * depth + b"]" * depth)
 
 
 def wrong_types() -> Fault:
-    """Every field of a JSON type it should not have."""
+    """Every field with a wrong JSON type."""
     document = {"RequestId": 1, "Code": ["OK"], "Message": {}, "Data": [{"CodeVerificationStatus": True, "Id": None}]}
     return _body("wrong_types", json.dumps(document).encode())
 
@@ -238,7 +238,7 @@ def null_data() -> Fault:
 
 
 def status(value: Any) -> Fault:
-    """A verification status of that value: unheard of, hostile (`HOSTILE_TEXT`), long, empty, or no string."""
+    """A verification status of that value: unknown, hostile (`HOSTILE_TEXT`), long, empty, or not a string."""
     data = {"PhoneNumber": "1", "Id": "1", "CodeVerificationStatus": value}
     return _edited("status", lambda document: document.update(Code="OK", Data=data))
 

@@ -1,6 +1,6 @@
-"""Judge one request against the world, in the order the real gateway does; log it.  Waits for nothing, sends nothing.
+"""Decides the answer to one request, in the order of the real gateway, and logs it.  Does not wait and does not send.
 
-Route, signature and key first, then the account's limit, its subscription and permission, then the parameters.
+The order is: route, signature, key, the account's limit, its subscription and permission, the parameters.
 
 Source: Alibaba Cloud API reference (errors of GetPhoneNumberVerificationStatus) and signature method V3.
 """
@@ -23,7 +23,7 @@ MAX_SKEW_SECONDS = 15 * 60
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do: wait `delay_seconds`, then play `fault` if there is one, else send `reply`."""
+    """Wait `delay_seconds`, then play `fault` if there is one, else send `reply`."""
 
     reply: Reply
     fault: Fault | None = None
@@ -31,7 +31,7 @@ class Decision:
 
 
 class _RefusedError(Exception):
-    """Ends the judging of a request."""
+    """Ends the decision: the request is refused."""
 
     def __init__(
         self, refusal: Refusal, detail: str = "", *, status: int | None = None, headers: Mapping[str, str] | None = None
@@ -44,7 +44,7 @@ class _RefusedError(Exception):
 
 
 def decide(world: World, request: Request) -> Decision:
-    """Judge `request` and log its arrival; all at one instant of the world."""
+    """Decide the answer to `request` and log its arrival, at one instant of the world."""
     with world.lock:
         case = _Case(world, request)
         decision = case.decide()
@@ -68,7 +68,7 @@ def date_header(world: World) -> str:
 
 
 class _Case:
-    """One request under judgement; `account` is known as soon as its key is."""
+    """One request; `account` is known once its key is."""
 
     def __init__(self, world: World, request: Request) -> None:
         self.world = world

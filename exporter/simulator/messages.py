@@ -1,4 +1,4 @@
-"""What goes over the wire: a request as it came, a reply in the documented shapes, and the documented refusals.
+"""Messages: a request as received, a reply in the documented shapes, and the documented refusals.
 
 Decides nothing and does no I/O.
 
@@ -24,9 +24,9 @@ JSON = "application/json;charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it came: `target` is the second word of the request line, `headers` has lower-case names.
+    """A request as received: `target` is the second word of the request line, `headers` has lower-case names.
 
-    `since` is the earliest instant at which it may have arrived, monotonic; None where it is read without delay.
+    `since` is the earliest monotonic instant at which it may have arrived; None if it was read without delay.
     """
 
     method: str
@@ -37,16 +37,16 @@ class Request:
 
     @property
     def path(self) -> str:
-        """The path as it stands in the request line."""
+        """The path in the request line."""
         return self.target.partition("?")[0]
 
     @property
     def query(self) -> str:
-        """The query as it stands in the request line, still encoded."""
+        """The query in the request line, still encoded."""
         return self.target.partition("?")[2]
 
     def parameters(self) -> dict[str, str]:
-        """Parameters of query and form body together; the query wins, the last of equals wins."""
+        """Parameters of query and form body.  The query takes precedence, and the last of equal names."""
         form = ""
         if self.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
             form = self.body.decode("utf-8", "replace")
@@ -139,7 +139,7 @@ def json_reply(status: int, outcome: str, document: Any, headers: Mapping[str, s
 def success(
     request_id: str, phone_number: str, number_id: str, status: str, headers: Mapping[str, str] | None = None
 ) -> Reply:
-    """The documented answer that carries a status."""
+    """The documented answer with a status."""
     data = {"PhoneNumber": phone_number, "Id": number_id, "CodeVerificationStatus": status}
     document = {"RequestId": request_id, "Code": "OK", "Message": "None", "Data": data}
     return json_reply(200, "OK", document, {"x-acs-request-id": request_id, **(headers or {})})

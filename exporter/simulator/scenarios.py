@@ -1,7 +1,7 @@
-"""Worlds worth looking at: data, with statuses, faults and limits as functions of the time elapsed.
+"""Example worlds: data, with statuses, faults and limits that change with the elapsed time.
 
-Neither serves them (see `server`) nor writes them down (see `configfile`).  Every phone number lies in a range set
-aside for fiction: +1 202 555 01xx (NANPA), +44 7700 900xxx (Ofcom), +33 6 39 98 xx xx (ARCEP).
+Does not serve them (see `server`), and does not write their configuration (see `configfile`).  Every phone number is in
+a range reserved for fiction: +1 202 555 01xx (NANPA), +44 7700 900xxx (Ofcom), +33 6 39 98 xx xx (ARCEP).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EXPIRED = "EXPIRED"
 
 @dataclass(frozen=True, slots=True)
 class NumberPlan:
-    """A number as a configuration names it, and how it behaves."""
+    """A number as in a configuration, and its behaviour."""
 
     cust_space_id: str
     phone_number: str
@@ -36,7 +36,7 @@ class NumberPlan:
 
 @dataclass(frozen=True, slots=True)
 class AccountPlan:
-    """An account as a configuration names it, its numbers, and the limit its service grants it per second."""
+    """An account as in a configuration, its numbers, and its limit of requests per second."""
 
     name: str
     access_key_id: str
@@ -48,7 +48,7 @@ class AccountPlan:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Accounts and numbers, what to configure to watch them, and the world they live in."""
+    """Accounts and numbers: the plan of their configuration, and their world."""
 
     seed: int
     scrape_interval_seconds: int
@@ -56,7 +56,7 @@ class Scenario:
     accounts: tuple[AccountPlan, ...]
 
     def world(self, *, speed: float = 1.0, clock: Clock | None = None) -> World:
-        """A new world at the scenario's beginning; `speed` 2 makes its time pass twice as fast."""
+        """A new world at the start of the scenario; with `speed` 2 its time passes twice as fast."""
         world = World(seed=self.seed, speed=speed, latency_seconds=self.latency_seconds, clock=clock)
         for account in self.accounts:
             world.add_account(
@@ -72,11 +72,11 @@ class Scenario:
 def demo(seed: int = 0) -> Scenario:
     """Thirty numbers in two accounts; something changes every half minute.
 
-    Most are VERIFIED.  One is NOT_VERIFIED and one EXPIRED for good, four expire and recover, one is verified at last
-    and lost again, one is always refused, one meets server errors now and then.  The account `retail` is throttled
-    for 8 s of every 80, as if its other callers had used up its limit.
+    Most are VERIFIED.  One is always NOT_VERIFIED, and one always EXPIRED.  Four expire and recover.  One becomes
+    VERIFIED and loses it again.  One is always refused, and one gets server errors sometimes.  The account `retail` is
+    throttled for 8 s of every 80, as if other callers used up its limit.
     """
-    chance = random.Random(seed)  # noqa: S311 - repeatable by design; guards nothing
+    chance = random.Random(seed)  # noqa: S311 - repeatable by design, no secret
     retail = _numbers("cams-sim-retail", _RETAIL, ("Northwind", "Tailspin"), _retail_plan(chance))
     support = _numbers("cams-sim-support", _SUPPORT, ("Contoso", "Fabrikam"), _support_plan(chance))
     return Scenario(
@@ -102,7 +102,7 @@ def steady(seed: int = 0) -> Scenario:
 
 
 SCENARIOS: Mapping[str, Callable[[int], Scenario]] = {"demo": demo, "steady": steady}
-"""What ``--scenario`` offers: each a function of the seed."""
+"""The choices of ``--scenario``; each is a function of the seed."""
 
 _RETAIL = {
     "orders New York": "12025550101",
@@ -165,7 +165,7 @@ def _support_plan(chance: random.Random) -> dict[str, Behaviour]:
 
 
 def _expiring(chance: random.Random, verified_seconds: float, expired_seconds: float) -> Cycle[str]:
-    """VERIFIED at first, for at least half its phase, so that the numbers do not expire together."""
+    """VERIFIED at first, for at least half of its phase, so that the numbers do not expire at the same time."""
     offset = chance.uniform(0, verified_seconds / 2)
     return Cycle(((verified_seconds, VERIFIED), (expired_seconds, EXPIRED)), offset)
 
@@ -177,7 +177,7 @@ def _refused(refusal: Refusal) -> Fault:
 def _numbers(
     space: str, phones: Mapping[str, str], brands: tuple[str, str], plan: Mapping[str, Behaviour]
 ) -> tuple[NumberPlan, ...]:
-    """One number for each of `phones`, by turns of either brand; each brand has its space."""
+    """One number for each of `phones`, with alternating brands; each brand has its own space."""
     numbers = []
     for place, (name, phone_number) in enumerate(phones.items()):
         brand = place % len(brands)

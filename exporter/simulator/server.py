@@ -1,6 +1,6 @@
-"""Serve a world on loopback, HTTP or HTTPS, from a thread of its own.  Judges nothing (see `gateway`).
+"""Serves a world on loopback, HTTP or HTTPS, from its own thread.  Does not decide answers (see `gateway`).
 
-Nothing but the CAMS endpoint is served, and, where asked for, the control surface (see `control`).
+It serves only the CAMS endpoint and, if enabled, the control surface (see `control`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from exporter.simulator.wire import Wire
 from exporter.simulator.world import World
 
 STOP_SECONDS = 0.1
-"""How long requests under way may go on when the server stops."""
+"""When the server stops, requests in flight may take this long to end."""
 
 BACKLOG = 1024
 
@@ -33,7 +33,7 @@ BACKLOG = 1024
 class Simulator:
     """A world served on a socket; usable as a context manager.
 
-    `host` must be a loopback address (ValueError else); port 0 picks a free one.  `with_control` serves
+    `host` must be a loopback address, else ValueError.  Port 0 picks a free one.  `with_control` serves
     ``/_simulator/`` too.  `connections` counts the connections accepted since the start.
     """
 
@@ -85,7 +85,7 @@ class Simulator:
         return self._url
 
     def stop(self) -> None:
-        """Stop serving, abandoning requests under way; without effect if the simulator is not running."""
+        """Stop serving, and abort requests in flight.  No effect if the simulator is not running."""
         thread, self._thread = self._thread, None
         if thread is not None and self._loop is not None and self._stopping is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
@@ -107,7 +107,7 @@ class Simulator:
         except Exception as error:
             if started.done():
                 raise
-            started.set_exception(error)  # it belongs to whoever waits in `start`
+            started.set_exception(error)  # `start` raises it
 
     def _new_loop(self) -> asyncio.AbstractEventLoop:
         self._stall_selector = StallSelector(self.world.clock.monotonic)
@@ -164,7 +164,7 @@ def _polite(reply: Reply) -> web.Response:
 
 
 class _Spent(web.Response):
-    """Stands for an answer that was already written to the connection; the connection ends after it."""
+    """Stands for an answer that a fault already wrote to the connection; the connection ends after it."""
 
     async def prepare(self, request: web.BaseRequest) -> None:  # noqa: ARG002 - the signature is aiohttp's
         return None
@@ -174,7 +174,7 @@ class _Spent(web.Response):
 
 
 class _TlsConnection(asyncio.Protocol):
-    """A connection that shakes hands after a while, then belongs to the HTTP protocol."""
+    """A connection that delays its TLS handshake; after that it belongs to the HTTP protocol."""
 
     def __init__(self, make_http: Callable[[], asyncio.Protocol], tls: ssl.SSLContext, delay_seconds: float) -> None:
         self._make_http = make_http
@@ -189,14 +189,14 @@ class _TlsConnection(asyncio.Protocol):
         self._task = asyncio.get_running_loop().create_task(self._shake_hands(plain))
 
     def data_received(self, data: bytes) -> None:
-        self._early += data  # a request that came together with the end of the handshake
+        self._early += data  # a request that came with the end of the handshake
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the signature is asyncio's
         self._lost = True
 
     async def _shake_hands(self, plain: asyncio.Transport) -> None:
-        # The client's hello belongs to the TLS layer, which is not there yet.  Not in `connection_made`: Python before
-        # 3.11.4 starts reading after that all the same.
+        # The client's hello must go to the TLS layer, which does not exist yet.  Not in `connection_made`: Python
+        # before 3.11.4 starts to read after it anyway.
         plain.pause_reading()
         loop = asyncio.get_running_loop()
         try:

@@ -1,4 +1,4 @@
-"""Verify ACS3-HMAC-SHA256, from the server's side.  Knows neither keys nor accounts, reads no clock.
+"""Verifies ACS3-HMAC-SHA256 signatures on the server's side.  Knows no keys and no accounts, reads no clock.
 
 Source: Alibaba Cloud, "Request syntax and signature method V3".
 """
@@ -24,7 +24,7 @@ REQUIRED_HEADERS = (
     "x-acs-signature-nonce",
     "x-acs-version",
 )
-"""Headers that every request carries and signs."""
+"""Headers that every request must have and sign."""
 
 _AUTHORIZATION = re.compile(
     rf"{ALGORITHM} +Credential=(?P<key>[^,\s]+), *SignedHeaders=(?P<signed>[^,\s]+), *"
@@ -34,7 +34,7 @@ _AUTHORIZATION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """The `Authorization` header taken apart."""
+    """The parts of the `Authorization` header."""
 
     access_key_id: str
     signed_headers: tuple[str, ...]
@@ -42,7 +42,7 @@ class Authorization:
 
 
 def parse_authorization(header: str) -> Authorization | None:
-    """The header's parts, or None if it is not an ACS3-HMAC-SHA256 one."""
+    """The header's parts, or None if it is not ACS3-HMAC-SHA256."""
     match = _AUTHORIZATION.fullmatch(header.strip())
     if match is None:
         return None
@@ -50,13 +50,13 @@ def parse_authorization(header: str) -> Authorization | None:
 
 
 def missing_headers(request: Request, signed_headers: Sequence[str]) -> tuple[str, ...]:
-    """Headers that should have been signed and were not: the required ones, and every ``x-acs-*`` that was sent."""
+    """Headers that must be signed but are not: the required ones, and every ``x-acs-*`` of the request."""
     sent = {name for name in request.headers if name.startswith("x-acs-")}
     return tuple(sorted((sent | set(REQUIRED_HEADERS)) - (set(signed_headers) & set(request.headers))))
 
 
 def canonical_query(query: str) -> str:
-    """The query decoded, encoded anew after RFC 3986, and sorted."""
+    """The query, decoded, encoded again as in RFC 3986, and sorted."""
     pairs = []
     for part in filter(None, query.split("&")):
         name, _, value = part.partition("=")
@@ -65,7 +65,7 @@ def canonical_query(query: str) -> str:
 
 
 def string_to_sign(request: Request, signed_headers: Sequence[str]) -> str:
-    """What the client should have signed, computed from the request as it came."""
+    """The string that the client must sign, computed from the request."""
     canonical_headers = "".join(f"{name}:{request.headers.get(name, '').strip()}\n" for name in sorted(signed_headers))
     canonical_request = "\n".join(
         (
@@ -86,7 +86,7 @@ def sign(access_key_secret: str, text: str) -> str:
 
 
 def is_valid(request: Request, authorization: Authorization, access_key_secret: str) -> bool:
-    """Whether the request is signed with that secret, and its body is the one whose hash it carries."""
+    """Whether the request is signed with that secret, and its body matches the signed hash."""
     body_hash = hashlib.sha256(request.body).hexdigest()
     expected = sign(access_key_secret, string_to_sign(request, authorization.signed_headers))
     return hmac.compare_digest(expected, authorization.signature) and (

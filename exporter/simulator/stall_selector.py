@@ -1,7 +1,7 @@
-"""When a request may have arrived at the earliest, although it was read later: machines stall, ours more than most.
+"""Finds the earliest instant at which a request may have arrived.  On a busy machine it may be read much later.
 
-A loop on a `StallSelector` looks for input every few milliseconds.  What it had not seen when it last looked came after
-that.
+A loop on a `StallSelector` looks for input every few milliseconds.  Input that it did not see at the last look came
+after that look.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Callable
 LOOK_SECONDS = 0.005
 
 LOOKS_BACK = 8
-"""On a new connection a request may be there before the round of the loop that accepts it, and is handled up to six
-rounds later: a task makes the connection, the next round reads from it, another one wakes who handles it."""
+"""On a new connection a request may arrive before the loop accepts the connection.  It is handled up to six rounds of
+the loop later: one round makes the connection, the next one reads, another one wakes the handler."""
 
 
 class StallSelector(selectors.DefaultSelector):
-    """The selector of an event loop, with a memory of when it last looked; `now` gives monotonic seconds."""
+    """A selector for an event loop that remembers the times of its last looks; `now` gives monotonic seconds."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         super().__init__()
@@ -27,11 +27,11 @@ class StallSelector(selectors.DefaultSelector):
 
     @property
     def since(self) -> float:
-        """No request that is handled now arrived before this instant."""
+        """A request that is handled now arrived after this instant."""
         return self._looked[0]
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """As the selector's own, but no longer than `LOOK_SECONDS`: the loop asks again."""
+        """Like the base class, but waits at most `LOOK_SECONDS`; the loop calls it again."""
         found = super().select(LOOK_SECONDS if timeout is None else min(timeout, LOOK_SECONDS))
         self._looked.append(self._now())
         return found

@@ -1,4 +1,4 @@
-"""Values that change with time: data and a function of the seconds elapsed.  Reads no clock, waits for nothing."""
+"""Values that change with time: data, and a function of the elapsed seconds.  Reads no clock and does not wait."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)  # no slots: Cycle[str](...) sets an attribute of typing's
 class Cycle(Generic[T]):
-    """Phases of (seconds, value) that follow each other for ever.
+    """Phases of (seconds, value), repeated for ever.
 
-    Each phase lasts longer than 0 s; a phase begins at its first instant and ends before its last.
-    `offset_seconds` is how far into the cycle time 0 lies.  Raises ValueError for no phase, or one without a length.
+    Each phase lasts longer than 0 s; a phase begins at its first instant and ends before its last.  `offset_seconds` is
+    the place of time 0 in the cycle.  Raises ValueError for no phase, or one without a length.
     """
 
     phases: tuple[tuple[float, T], ...]
@@ -25,11 +25,11 @@ class Cycle(Generic[T]):
 
     @property
     def period_seconds(self) -> float:
-        """After this long everything repeats."""
+        """The length of one cycle."""
         return sum(seconds for seconds, _ in self.phases)
 
     def at(self, elapsed_seconds: float) -> T:
-        """The value in force that long after time 0."""
+        """The value at that time after time 0."""
         position = (elapsed_seconds + self.offset_seconds) % self.period_seconds
         for seconds, value in self.phases[:-1]:
             if position < seconds:
@@ -39,5 +39,5 @@ class Cycle(Generic[T]):
 
 
 def now(value: T | Cycle[T], elapsed_seconds: float) -> T:
-    """What `value` is at that time: a cycle's value then, anything else as it stands."""
+    """The value at that time: of a cycle, its value then; of anything else, itself."""
     return value.at(elapsed_seconds) if isinstance(value, Cycle) else value

@@ -1,4 +1,4 @@
-"""The sliding second: how many requests fit into it, and how many did.  Pure; time is an argument.
+"""The sliding second: limits and counts the requests in it.  Pure; time is an argument.
 
 A window is half open, ``(t - 1 s, t]``: two requests exactly one second apart are never in the same one.
 """
@@ -12,13 +12,13 @@ WINDOW_SECONDS = 1.0
 
 
 class SlidingSecond:
-    """Admits so many requests in any sliding second; refused requests take no place in it."""
+    """Accepts a limited number of requests in any sliding second.  Refused requests do not count."""
 
     def __init__(self) -> None:
         self._admitted: deque[float] = deque()
 
     def admit(self, now: float, limit: int) -> float:
-        """Take a place and return 0, or return the seconds (above 0, at most 1) until one may be free.
+        """Take a place and return 0, or return the seconds (above 0, at most 1) until a place may be free.
 
         `now` is monotonic and never goes back; `limit` may change from call to call.
         """
@@ -33,9 +33,9 @@ class SlidingSecond:
 
 
 def busiest_second(instants: Sequence[float], since: Sequence[float] | None = None) -> int:
-    """The most instants (ascending, seconds) that any sliding second held.
+    """The maximum of instants (ascending, seconds) in any sliding second.
 
-    Where an instant may really have been an earlier one, but none before its `since` (ascending too): held for sure.
+    If an instant may have been earlier, but not before its `since` (ascending too), only certain ones count.
     """
     held: deque[float] = deque()
     most = 0

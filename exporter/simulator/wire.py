@@ -1,4 +1,4 @@
-"""One connection, written to directly, for answers that aiohttp would be too polite to send.  Chooses no bytes."""
+"""One connection, written to directly, for answers that aiohttp would not send.  Does not choose the bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _BUFFER_LIMIT = 1 << 20
 
 
 class Wire:
-    """One connection, written to directly; a client that goes away cancels whatever waits here."""
+    """One connection, written to directly.  If the client disconnects, waiting writes are cancelled."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -28,7 +28,7 @@ class Wire:
             await self.send(data[place : place + 1])
 
     def reset(self) -> None:
-        """Tear the connection down with a RST, unsent data lost."""
+        """End the connection with a RST; unsent data is lost."""
         connection: socket.socket = self._transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()

@@ -1,8 +1,8 @@
-"""What the simulated service knows: accounts, keys, numbers, and the log of what arrived.
+"""The state of the simulated service: accounts, keys, numbers, and the log of arrivals.
 
-Tests and the control surface change it from other threads while requests are being answered.  One attribute may
-simply be set (a request sees it before or after, never in between); for several at once hold `World.lock`.
-Judges no request (see `gateway`) and opens no socket (see `server`).
+Tests and the control surface change it from other threads while requests are answered.  A single attribute can be set
+without a lock.  To change several at once, hold `World.lock`.  Does not decide answers (see `gateway`), and opens no
+socket (see `server`).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from exporter.simulator.timeline import Cycle, now
 from exporter.simulator.window import SlidingSecond, busiest_second
 
 Span = tuple[float, float]
-"""Latency in seconds: drawn evenly between the two; equal for a fixed one."""
+"""Latency in seconds, uniform between the two values; equal values give a fixed latency."""
 
 NONCES_KEPT = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An access key of an account; with a `security_token` it is a temporary one."""
+    """An access key of an account; with a `security_token` it is temporary."""
 
     access_key_secret: str = field(repr=False)
     security_token: str = field(default="", repr=False)
@@ -39,7 +39,7 @@ class Key:
 class Throttle:
     """How requests over the limit are refused.
 
-    `pause_ms` is what the header asks the client to wait; None: the time until the sliding second has room.
+    `pause_ms` is the wait in the header; None: the time until the sliding second has a free place.
     """
 
     status: int = 400
@@ -50,7 +50,7 @@ class Throttle:
 
 @dataclass(slots=True, eq=False)
 class Number:
-    """A phone number; `fault` and `latency_seconds`, where set, go before the account's and the world's."""
+    """A phone number.  Its `fault` and `latency_seconds` take precedence over the account's and the world's."""
 
     cust_space_id: str
     phone_number: str
@@ -62,9 +62,9 @@ class Number:
 
 @dataclass(slots=True, eq=False)
 class Account:
-    """An Alibaba Cloud account, with all its RAM users' keys: they share one limit.
+    """An Alibaba Cloud account with the keys of all its RAM users, which share one limit.
 
-    `rate_limit` is requests per sliding second, 0 refuses all.  `refusal` refuses the account as a whole:
+    `rate_limit` is requests per sliding second; 0 refuses all.  `refusal` refuses the whole account:
     ``Refusal.UNSUBSCRIBED``, ``FORBIDDEN``, ``PERMISSION_DENIED``.
     """
 
@@ -79,10 +79,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One request as it arrived: `at` is monotonic, `unix` wall time, both on the world's clock, without skew.
+    """One request: `at` is its monotonic time, `unix` its wall time, both on the world's clock, without skew.
 
-    `account` is empty if the key was unknown; `outcome` is the `Code` answered, or the name of the fault played.
-    `since` is before `at` where the machine may have stalled before the request was read: it came in between.
+    `account` is empty if the key was unknown; `outcome` is the `Code` answered, or the name of the fault played.  If
+    the machine may have stalled before the request was read, `since` is before `at`: the request came in between.
     """
 
     at: float
@@ -97,10 +97,10 @@ class Arrival:
 class World:
     """The state of the simulated service; thread-safe.
 
-    `jitter_seconds` is the most by which the path delays a request before it is counted; `clock_skew_seconds` is how
-    far the service's clock is ahead of this machine's; `handshake_seconds` is how long a new TLS connection waits
-    before the server shakes hands; `speed` makes cycles run faster.  All randomness comes from `seed`.  The log keeps
-    the last `arrivals_kept` arrivals.
+    `jitter_seconds` is the maximum delay of a request on the path before it is counted; `clock_skew_seconds` is how far
+    the service's clock is ahead of this machine's; `handshake_seconds` is how long a new TLS connection waits before
+    the server shakes hands; `speed` makes cycles run faster.  All randomness comes from `seed`.  The log keeps the last
+    `arrivals_kept` arrivals.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class World:
         self.handshake_seconds = 0.0
         self.accounts: dict[str, Account] = {}
         self._started_at = self.clock.monotonic()
-        self._random = random.Random(seed)  # noqa: S311 - repeatable by design; guards nothing
+        self._random = random.Random(seed)  # noqa: S311 - repeatable by design, no secret
         self._keys: dict[str, tuple[Account, Key]] = {}
         self._nonces: dict[tuple[str, str], None] = {}
         self._injected: deque[tuple[Fault, str | None]] = deque()
@@ -129,15 +129,15 @@ class World:
 
     @property
     def elapsed_seconds(self) -> float:
-        """Time since the world began, as its cycles see it."""
+        """Time since the start of the world, multiplied by `speed`."""
         return (self.clock.monotonic() - self._started_at) * self.speed
 
     @property
     def service_unix(self) -> float:
-        """What the service takes for the time, seconds since the epoch."""
+        """The service's own time, in seconds since the epoch."""
         return self.clock.unix() + self.clock_skew_seconds
 
-    # What tests and scenarios set up
+    # For tests and scenarios: set up
 
     def add_account(
         self,
@@ -157,12 +157,12 @@ class World:
             return account
 
     def set_key(self, account: str, access_key_id: str, key: Key) -> None:
-        """Add a key to an account, or change it: another token, inactive."""
+        """Add a key to an account, or change its token or state."""
         with self.lock:
             self._keys[access_key_id] = (self.accounts[account], key)
 
     def remove_key(self, access_key_id: str) -> None:
-        """Forget a key; it is unknown from now on."""
+        """Remove a key; it is unknown from now on."""
         with self.lock:
             del self._keys[access_key_id]
 
@@ -176,7 +176,7 @@ class World:
         fault: Fault | Cycle[Fault | None] | None = None,
         latency_seconds: Span | None = None,
     ) -> Number:
-        """A new number of an account, its ID drawn from the seed."""
+        """A new number of an account; its ID is made from the seed."""
         with self.lock:
             number_id = str(self._random.randrange(10**14, 10**15))
             number = Number(cust_space_id, phone_number, status, number_id, fault, latency_seconds)
@@ -184,17 +184,17 @@ class World:
             return number
 
     def find_numbers(self, phone_number: str) -> tuple[Number, ...]:
-        """Every number of that phone number, in whichever account and space."""
+        """All numbers with that phone number, in any account and space."""
         with self.lock:
             every = (number for account in self.accounts.values() for number in account.numbers.values())
             return tuple(number for number in every if number.phone_number == phone_number)
 
     def inject(self, fault: Fault, times: int = 1, *, account: str | None = None) -> None:
-        """Play `fault` to the next `times` requests that reach the service, of one account or of any."""
+        """Play `fault` to the next `times` requests, of one account or of any."""
         with self.lock:
             self._injected.extend([(fault, account)] * times)
 
-    # What tests look at
+    # For tests: look at
 
     def arrivals(self, account: str | None = None) -> tuple[Arrival, ...]:
         """The log, oldest first, of one account or of all."""
@@ -202,26 +202,26 @@ class World:
             return tuple(arrival for arrival in self._arrivals if account in (None, arrival.account))
 
     def outcomes(self, account: str | None = None) -> Counter[str]:
-        """How often each outcome stands in the log."""
+        """The count of each outcome in the log."""
         return Counter(arrival.outcome for arrival in self.arrivals(account))
 
     def busiest_second(self, account: str) -> int:
-        """The most requests of an account in any sliding second of the log, refused ones included."""
+        """The maximum of requests of an account in any sliding second of the log, refused ones included."""
         return busiest_second([arrival.at for arrival in self.arrivals(account)])
 
     def surely_in_a_second(self, account: str) -> int:
-        """As `busiest_second`, less what may only have been read together because this machine stalled."""
+        """Like `busiest_second`, without requests that were perhaps read together because this machine stalled."""
         arrivals = self.arrivals(account)
         return busiest_second([arrival.at for arrival in arrivals], [arrival.since for arrival in arrivals])
 
-    # What the gateway asks; it holds the lock
+    # For the gateway, which holds the lock
 
     def find_key(self, access_key_id: str) -> tuple[Account, Key] | None:
-        """Whose key this is."""
+        """The account of the key."""
         return self._keys.get(access_key_id)
 
     def is_new_nonce(self, access_key_id: str, nonce: str) -> bool:
-        """Whether the nonce is fresh; it is not from now on.  The last `NONCES_KEPT` are remembered."""
+        """Whether the nonce is new; it counts as used from now on.  The last `NONCES_KEPT` are remembered."""
         if (access_key_id, nonce) in self._nonces:
             return False
         self._nonces[access_key_id, nonce] = None
@@ -230,7 +230,7 @@ class World:
         return True
 
     def take_fault(self, account: Account, number: Number | None) -> Fault | None:
-        """The fault this request meets: an injected one (used up), else the number's, else the account's."""
+        """The fault for this request: an injected one (used up), else the number's, else the account's."""
         for place, (fault, whose) in enumerate(self._injected):
             if whose in (None, account.name):
                 del self._injected[place]
@@ -240,12 +240,12 @@ class World:
         return own or now(account.fault, elapsed)
 
     def draw_latency(self, number: Number | None) -> float:
-        """Seconds this answer takes."""
+        """The latency of this answer, in seconds."""
         span = number.latency_seconds if number else None
         return self._random.uniform(*(span or self.latency_seconds))
 
     def draw_jitter(self) -> float:
-        """Seconds by which the path delays this request, evenly between 0 and `jitter_seconds`."""
+        """The delay of this request on the path, uniform between 0 and `jitter_seconds`."""
         with self.lock:
             return self._random.uniform(0.0, self.jitter_seconds) if self.jitter_seconds else 0.0
 

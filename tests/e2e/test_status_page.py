@@ -34,7 +34,7 @@ def test_masked_numbers_are_shown_with_their_polls_and_never_in_full() -> None:
     assert headers["Cache-Control"] == "no-store"
     text = " ".join(Reader(body).text.split())
     assert "What to do: The number or its space is wrong" in text
-    assert re.search(r"To give to Alibaba Cloud support: RequestId [0-9A-F-]{36}", text)
+    assert re.search(r"For Alibaba Cloud support: RequestId [0-9A-F-]{36}", text)
     assert "No number matches" in Reader(found).text
     for phone in every:
         assert not any(phone in written for written in pages)

@@ -233,7 +233,7 @@ class TestNumbers:
         ("effective_qps", "guard_seconds", "shown"),
         [
             (10.0, 0.0, "10/s of 10/s"),
-            (8.0, 0.25, "8/s path jitters by 250 ms, of 10/s"),
+            (8.0, 0.25, "8/s path jitter 250 ms, of 10/s"),
             (4.0, 0.25, "4/s throttled, of 10/s"),
             (5.0, 0.0, "5/s throttled, of 10/s"),
         ],
@@ -354,7 +354,7 @@ class TestNumber:
             assert fact in text
         assert "InvalidParameter.PhoneNumber HTTP 500" in text
         assert f"What to do: {advice('InvalidParameter.PhoneNumber')}" in text
-        assert f"To give to Alibaba Cloud support: RequestId {REQUEST_ID.lower()}" in text
+        assert f"For Alibaba Cloud support: RequestId {REQUEST_ID.lower()}" in text
 
     def test_it_lists_the_last_polls_newest_first(self) -> None:
         one = number(1)
@@ -394,9 +394,9 @@ class TestNumber:
         one = number()
         fleet = ShownFleet([one])
         fleet.fail(one)
-        assert "since overcome" not in Reader(number_page_of(fleet, one).html).text
+        assert "now resolved" not in Reader(number_page_of(fleet, one).html).text
         fleet.succeed(one)
-        assert "since overcome" in Reader(number_page_of(fleet, one).html).text
+        assert "now resolved" in Reader(number_page_of(fleet, one).html).text
 
     def test_a_stale_status_reads_unknown_with_what_it_was(self) -> None:
         one = number()

@@ -1,4 +1,4 @@
-"""Serves the pages for people: rendered off the event loop, a bounded number of them at a time."""
+"""Serves the pages for people.  They are rendered on a thread, a bounded number at a time."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ from exporter.web.worker_thread import WorkerThreads
 logger = logging.getLogger(__name__)
 
 THREADS = 1
-"""Rendering holds the interpreter's lock: more threads make no page faster, and delay scrapes."""
+"""Rendering holds the interpreter's lock, so more threads make no page faster, but delay scrapes."""
 
 MAX_PAGES = 16
-"""Pages being rendered, waiting for that, or not read yet; more get 503."""
+"""Pages that wait, are rendered, or are not read yet; more get 503."""
 
 
 class Fleet(Protocol):
-    """Where the pages get what they show; called on any thread."""
+    """The data of the pages; called on any thread."""
 
     def view(self) -> tuple[Snapshot, Sequence[AccountStatus]]:
         """All numbers and accounts, of one configuration."""
 
     def details(self, key: NumberKey) -> Details | None:
-        """One number with its last polls; None where it is not configured."""
+        """One number with its last polls; None if it is not configured."""
 
     def next_polls(self, keys: Sequence[NumberKey]) -> Mapping[NumberKey, float | None]:
-        """When numbers are polled next, as Unix seconds; None while one is being polled, infinity for never."""
+        """When numbers are polled next, in Unix seconds; None while one is being polled, infinity for never."""
 
     def advice(self, code: str) -> str:
         """What to do about an error code, for people."""
 
 
 class Pages:
-    """Serves the landing page and, of `fleet`, the pages about numbers; `start` before use."""
+    """Serves the landing page, and pages about the numbers of `fleet`.  Call `start` before use."""
 
     def __init__(
         self, info: LandingInfo, telemetry_path: str, fleet: Fleet, unix: Callable[[], float] = time.time
@@ -94,7 +94,7 @@ class Pages:
         try:
             try:
                 page = await self._threads.run(render)
-            except Exception:  # the client learns that it failed, the log why
+            except Exception:  # the client gets 500, the log has the reason
                 logger.exception("page failed", extra=fields(path=request.path))
                 return await send(plain(500, "the page failed; the exporter's log says why"))
             return await send(answer(page.status, page.html, CONTENT_TYPE, page.headers))

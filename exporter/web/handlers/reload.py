@@ -1,4 +1,4 @@
-"""``POST /-/reload``: put a changed configuration in force, and answer once it is.
+"""``POST /-/reload``: reload the configuration, and answer once it is in force.
 
 Source: Prometheus's management API; for the Origin check RFC 6454 and the Fetch Metadata specification.
 """
@@ -16,17 +16,17 @@ from exporter.errors import ConfigError
 from exporter.web.responses import Send, plain
 
 Reload = Callable[[], "Future[Exception | None]"]
-"""Asks for a reload; its result is None once the new configuration is in force, else what was wrong and is logged:
-a ConfigError where the configuration is refused."""
+"""Requests a reload.  The result is None once the new configuration is in force, else the error, which is logged
+already.  It is a ConfigError if the configuration is refused."""
 
 RELOAD_SECONDS = 30.0
-"""Who asked gets an answer after this long, whatever the file's mount does."""
+"""The client gets an answer after this time, even if the mount of the file hangs."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class ReloadEndpoint:
-    """Serves the reload; without a `reload` it is forbidden."""
+    """Serves ``POST /-/reload``; without a `reload` it is forbidden."""
 
     def __init__(self, reload: Reload | None, wait_seconds: float = RELOAD_SECONDS) -> None:
         self._reload = reload
@@ -43,7 +43,7 @@ class ReloadEndpoint:
             return plain(403, "a page of another site may not do this")
         try:
             async with asyncio.timeout(self._wait_seconds):
-                error = await asyncio.shield(asyncio.wrap_future(self._reload()))  # others may wait for the same one
+                error = await asyncio.shield(asyncio.wrap_future(self._reload()))  # others may wait for this reload
         except TimeoutError:
             return plain(500, "the configuration is still being read; the exporter's log will say how it ended")
         if isinstance(error, ConfigError):
@@ -54,7 +54,7 @@ class ReloadEndpoint:
 
 
 def is_cross_site(request: web.BaseRequest) -> bool:
-    """Whether a browser sent this request for a page of another origin; programs send neither header."""
+    """Whether a browser sent this request for a page of another origin.  Other programs do not send these headers."""
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
         return True
     origin = request.headers.get("Origin")
@@ -65,7 +65,7 @@ def is_cross_site(request: web.BaseRequest) -> bool:
 
 
 def _host_and_port(url: str) -> tuple[str, int] | None:
-    """What an origin names, but for the scheme: behind a proxy that ends TLS that may differ.  None for nonsense."""
+    """Host and port of an origin; None if it is invalid.  Behind a proxy that ends TLS the scheme may differ."""
     try:
         parts = urlsplit(url)
         default_port = _DEFAULT_PORTS[parts.scheme]

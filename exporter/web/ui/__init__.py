@@ -1,4 +1,4 @@
-"""The pages for people, as HTML without script: `views` makes them from `templates`.
+"""The pages for people, as HTML without scripts: `views` makes them from `templates`.
 
-`filters` is what the address asks for, `listing` the numbers that answer it, `formatting` how values are written.
+`filters` reads the address, `listing` finds the numbers, `formatting` formats values.
 """

@@ -1,6 +1,6 @@
-"""What the address of the status page asks for: which numbers, in which order, which page of them.
+"""The parameters of the status page's address: filters, order and page.
 
-Kind to whoever typed it: what is not understood counts as not asked for.
+Unknown and invalid parameters are ignored.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from enum import StrEnum
 from urllib.parse import urlencode
 
 MAX_CHARACTERS = 256
-"""Of one parameter; what lies beyond is cut off.  No name, space or status is longer."""
+"""Longer parameters are cut off.  No name, space or status is longer."""
 
 MAX_PAGE_DIGITS = 9
 
 
 class Sort(StrEnum):
-    """A column to sort by; the value is what the address says."""
+    """A column to sort by; the value stands in the address."""
 
     STATUS = "status"
     NUMBER = "number"
@@ -31,7 +31,7 @@ class Sort(StrEnum):
 
     @property
     def begins_descending(self) -> bool:
-        """Whether the first click sorts downwards: the latest change and the latest error are what people look for."""
+        """Whether the first click sorts in descending order, so that the latest change or error is first."""
         return self in {Sort.SINCE, Sort.ERROR}
 
 
@@ -49,7 +49,7 @@ class Query:
 
     @classmethod
     def of(cls, parameters: Mapping[str, str]) -> Query:
-        """The query that an address's parameters make."""
+        """The query of an address's parameters."""
         sort = _sort(parameters.get("sort", ""))
         order = parameters.get("order", "")
         page = parameters.get("page", "")
@@ -69,20 +69,20 @@ class Query:
         return bool(self.account or self.status or self.text or self.failing)
 
     def sorted_by(self, sort: Sort) -> Query:
-        """The query that a click on a column's head makes: by that column or, if it is so already, the other way."""
+        """The query after a click on a column's head: sorted by it, or reversed if it was already."""
         descending = not self.descending if sort is self.sort else sort.begins_descending
         return replace(self, sort=sort, descending=descending, page=1)
 
     def only(self, *, account: str = "", status: str = "", failing: bool = False) -> Query:
-        """The same order, these filters and no others."""
+        """The same order with only these filters."""
         return replace(self, account=account, status=status, text="", failing=failing, page=1)
 
     def at_page(self, page: int) -> Query:
-        """The same, another page."""
+        """The same query, another page."""
         return replace(self, page=page)
 
     def order_fields(self) -> dict[str, str]:
-        """The parameters that a form of filters must carry along."""
+        """The parameters of the order, for hidden fields of the form."""
         fields = {}
         if self.sort is not Sort.STATUS:
             fields["sort"] = self.sort.value
@@ -91,7 +91,7 @@ class Query:
         return fields
 
     def parameters(self) -> str:
-        """The part of the address after the question mark; only what is not the default."""
+        """The part of the address after the question mark, without defaults."""
         fields = {
             "account": self.account,
             "status": self.status,

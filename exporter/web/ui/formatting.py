@@ -1,4 +1,4 @@
-"""How instants, spans and statuses are written for people.  Pure."""
+"""Formats instants, spans and statuses for people.  Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from exporter.model import EXPIRED, NOT_VERIFIED, UNKNOWN, VERIFIED
 
 _LATEST_UNIX = 253_402_300_799.0
-"""The end of the year 9999, beyond which there is no date."""
+"""The end of the year 9999, the last date that Python knows."""
 
 _LOOKS = {VERIFIED: "good", NOT_VERIFIED: "bad", EXPIRED: "warn", UNKNOWN: "unknown"}
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def iso(unix: float) -> str:
-    """``2026-01-02T03:04:05Z``; empty for an instant that no calendar has."""
+    """``2026-01-02T03:04:05Z``; empty for an instant without a date."""
     if not 0 <= unix <= _LATEST_UNIX:
         return ""
     return f"{datetime.fromtimestamp(unix, UTC):%Y-%m-%dT%H:%M:%SZ}"
@@ -26,13 +26,13 @@ def utc(unix: float) -> str:
 
 
 def utc_near(unix: float, now_unix: float) -> str:
-    """The same, without the date where that is today's."""
+    """The same, without the date if it is today."""
     written, today = utc(unix), utc(now_unix)[:11]
     return written.removeprefix(today) if today else written
 
 
 def span(seconds: float) -> str:
-    """``3 d 4 h``: the two largest units, the second one left out if it is 0; ``0 s`` for less than a second."""
+    """``3 d 4 h``: the two largest units, without the second one if it is 0; ``0 s`` for less than a second."""
     left = int(max(0.0, min(seconds, _LATEST_UNIX)))
     for place, (size, unit) in enumerate(_UNITS):
         if left >= size:
@@ -44,5 +44,5 @@ def span(seconds: float) -> str:
 
 
 def look(status: str) -> str:
-    """The style class of a status: one for each known one, and one for all others."""
+    """The CSS class of a status: one for each known status, and one for all others."""
     return _LOOKS.get(status, "odd")

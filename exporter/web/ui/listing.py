@@ -1,6 +1,6 @@
-"""Which numbers a page of the status page shows, and how many there are of each kind.  Pure.
+"""Finds, sorts and counts the numbers of the status page.  Pure.
 
-Searching and sorting see what people see: a number's label, never the number behind it.
+Search and order use a number's label, never the number itself.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ PAGE_NUMBERS = 100
 """Numbers on one page."""
 
 MAX_STATUSES = 50
-"""Statuses that are listed one by one: a server that makes them up must not make the page grow."""
+"""Maximum of unusual statuses in the list, so that a server with endless new statuses does not make the page grow."""
 
 NextPolls = Callable[[Sequence[NumberKey]], Mapping[NumberKey, float | None]]
-"""When numbers are polled next, as Unix seconds; None while one is being polled."""
+"""When numbers are polled next, in Unix seconds; None while one is being polled."""
 
 _PLUS = re.compile(r"\+(?=[0-9])")
 _UNUSUAL = 1
@@ -31,7 +31,7 @@ _FAILING = 3
 
 
 class Entry(NamedTuple):
-    """A number and what it is to people: its status as the metrics show it, and whether its last poll failed."""
+    """A number, its status as in the metrics, and whether its last poll failed."""
 
     record: NumberState
     status: str
@@ -39,13 +39,13 @@ class Entry(NamedTuple):
 
     @property
     def rank(self) -> int:
-        """How urgent it is: not verified, unusual, unknown, failing, expired, then all is well."""
+        """The urgency, lowest first: not verified, unusual, unknown, failing, expired, verified."""
         rank = _RANKS.get(self.status, _UNUSUAL)
         return min(rank, _FAILING) if self.failing else rank
 
 
 class Listing(NamedTuple):
-    """One page: `entries` are those from place `first` (counted from 1) on of the `found` that match, of `total`."""
+    """One page of `found` matching numbers, of `total`.  `first` is the place of the first entry, counted from 1."""
 
     entries: tuple[Entry, ...]
     next_polls: Mapping[NumberKey, float | None]
@@ -57,7 +57,7 @@ class Listing(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Numbers by status, in all and by account; `statuses` are those to list, the most urgent first."""
+    """Numbers by status, in total and by account; `statuses` are those to show, the most urgent first."""
 
     by_status: Counter[str]
     by_account: Mapping[str, Counter[str]]
@@ -76,7 +76,7 @@ def entries(snapshot: Snapshot) -> list[Entry]:
 
 
 def counts(every: Iterable[Entry]) -> Counts:
-    """How many numbers there are of each kind."""
+    """Count the numbers."""
     by_account: dict[str, Counter[str]] = {}
     failing = 0
     for entry in every:
@@ -92,7 +92,7 @@ def counts(every: Iterable[Entry]) -> Counts:
 
 
 def listing(every: Sequence[Entry], query: Query, next_polls: NextPolls) -> Listing:
-    """The page that `query` asks for; the last one where there are fewer."""
+    """The page of `query`, or the last page if there are fewer."""
     found = [entry for entry in every if _matches(entry, query)] if query.filtered else list(every)
     if query.sort is Sort.NEXT:
         at = next_polls([entry.record.number.key for entry in found])
@@ -132,7 +132,7 @@ def _matches(entry: Entry, query: Query) -> bool:
 
 
 def _holds(record: NumberState, words: Iterable[str]) -> bool:
-    """Whether every word stands somewhere in what people see of a number."""
+    """Whether every word appears in the visible texts of a number."""
     number = record.number
     labels = "\n".join([f"{name}={value}" for name, value in number.labels])
     text = f"{number.label}\n{number.name}\n{number.cust_space_id}\n{record.phone_number_id}\n{labels}".casefold()

@@ -1,8 +1,7 @@
-"""The pages people see, as HTML: without script and without any asset from elsewhere.
+"""Builds the HTML pages: without scripts, and without files from other sites.
 
-Every value that goes into a template is escaped.  A page comes with its security headers: nothing may be loaded or
-run but the one inline style sheet, which is named by its hash.  Links are relative, so that they hold behind a proxy
-that adds a prefix.
+Every value in a template is escaped.  The security headers of a page allow only the inline style sheet, by its hash.
+Links are relative, so they work behind a proxy that adds a prefix.
 """
 
 from __future__ import annotations
@@ -29,19 +28,19 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/html; charset=utf-8"
 
 Advice = Callable[[str], str]
-"""From an error code to what to do about it."""
+"""Says how to fix an error, by its code."""
 
 _MAX_OPEN_ACCOUNTS = 6
-"""With more accounts than this their table is folded away, unless one of them or a space is refused."""
+"""With more accounts than this, their table is collapsed, unless an account or a space is refused."""
 
 
 _MAX_REFUSED_SPACES = 20
-"""Refused spaces of an account that the page names."""
+"""Maximum of refused spaces that the page names per account."""
 
 
 @dataclass(frozen=True, slots=True)
 class LandingInfo:
-    """What every page says about this exporter; `demo` marks all data as simulated."""
+    """Texts about this exporter on every page; `demo` marks all data as simulated."""
 
     version: str
     name: str = "CAMS exporter"
@@ -51,7 +50,7 @@ class LandingInfo:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An HTML page and the headers it is to be sent with."""
+    """An HTML page and its headers."""
 
     html: bytes
     headers: Mapping[str, str]
@@ -60,13 +59,13 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What all pages have in common."""
+    """Data that all pages share."""
 
     info: LandingInfo
     telemetry_path: str
 
     def page(self, template: str, values: Mapping[str, object], *, root: str = "./", status: int = 200) -> Page:
-        """The page that `template` makes of `values`; `root` leads from it to ``/``."""
+        """Render `template` with `values`; `root` is the relative path from the page to ``/``."""
         style = _style()
         html = (
             _environment()
@@ -98,7 +97,7 @@ def numbers_page(
     advice: Advice,
     now_unix: float,
 ) -> Page:
-    """The status page: accounts, and the numbers that `query` asks for."""
+    """The status page: accounts, and the numbers of `query`."""
     snapshot, accounts = view
     every = listing.entries(snapshot)
     counts = listing.counts(every)
@@ -130,7 +129,7 @@ def number_page(
     advice: Advice,
     now_unix: float,
 ) -> Page:
-    """All that is known of one number; `status` is the one to show."""
+    """The page of one number; `status` is the status to show."""
     values = {
         "now": now_unix,
         "details": details,
@@ -145,12 +144,12 @@ def number_page(
 
 
 def missing_page(site: Site) -> Page:
-    """The answer where there is no such number; repeats nothing of what was asked."""
+    """The answer if there is no such number.  It repeats nothing from the request."""
     return site.page("missing.html", {}, root="../", status=404)
 
 
 def number_address(number: PhoneNumber) -> str:
-    """The address of a number's page, relative to ``/numbers``; names the number by its label."""
+    """The address of a number's page, relative to ``/numbers``, with the number's label."""
     parameters = {"account": number.account, "space": number.cust_space_id, "number": number.label}
     return f"{routes.NUMBER[1:]}?{urlencode(parameters, errors='replace')}"
 
@@ -160,12 +159,12 @@ def _is_in_trouble(account: AccountStatus) -> bool:
 
 
 def _first_refused(account: AccountStatus) -> Sequence[tuple[str, Refused]]:
-    """The refused spaces that the page names, in the order of their IDs."""
+    """The refused spaces to name, in the order of their IDs."""
     return sorted(account.refused_spaces.items(), key=lambda found: found[0])[:_MAX_REFUSED_SPACES]
 
 
 def _with_chosen(choices: Sequence[str], chosen: str) -> Sequence[str]:
-    """What a filter offers, and what it is set to: the form must not change what was asked."""
+    """The choices of a filter, and the chosen value, even if it no longer exists."""
     return choices if not chosen or chosen in choices else [*choices, chosen]
 
 
