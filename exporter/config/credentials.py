@@ -111,13 +111,11 @@ def identity(config: CredentialsConfig, *, reads_files: bool) -> Hashable:
 
 
 def _secret(section: Section, key: str, kind: _Type) -> Secret | None:
-    key_file = f"{key}_file"
-    if key in section and key_file in section:
-        section.fault(key_file, f"{key} is given as well; remove one of the two")
-    if key_file in section:
-        file = section.file_for_later(key_file, partial(_key_in_file, key))
+    name = section.given(key)
+    if name != key and name in section:
+        file = section.file_for_later(name, partial(_key_in_file, key))
         return Secret(None, file) if file else None
-    required = f"write {key} or {key_file}" if key in kind.secrets else ""
+    required = f"write {key} or {name}" if key in kind.secrets else ""
     value = section.text(key, _inline, required=required, secret=True)
     return Secret(value, None) if value else None
 
@@ -166,13 +164,6 @@ def _session_seconds(text: str) -> int:
     return int(seconds)
 
 
-def _sts_endpoint(text: str) -> str:
-    try:
-        return parse_host(text)
-    except ValueError:
-        raise ValueError("is not a host; write HOST or HOST:PORT, without https:// before it") from None
-
-
 def _matching(pattern: str, cure: str) -> Callable[[str], str]:
     compiled = re.compile(pattern)
 
@@ -212,6 +203,6 @@ _READERS: dict[str, Callable[[str], str]] = {
     "role_name": _matching(r"[A-Za-z0-9._-]{1,64}", "the role's name: letters, digits, or any of .-_"),
     "external_id": _matching(r"[A-Za-z0-9+=,.@:/_-]{2,1224}", "2 to 1224 of letters, digits and +=,.@:/-_"),
     "policy": _policy,
-    "sts_endpoint": _sts_endpoint,
+    "sts_endpoint": parse_host,
     "credentials_uri": _credentials_uri,
 }

@@ -30,11 +30,10 @@ def read_hash_key(root: Section, *, wanted: bool) -> bytes | None:
             f"write {HASH_KEY_FILE} and a file of {MIN_KEY_BYTES} random bytes or more",
         )
         return None
-    if len(given) > 1:
-        root.fault(HASH_KEY_FILE, f"{HASH_KEY} is given as well; remove one of the two")
-    key = root.text(HASH_KEY, _inline, secret=True) if given[-1] == HASH_KEY else _from_file(root)
+    found = root.given(HASH_KEY)
+    key = root.text(HASH_KEY, _inline, secret=True) if found == HASH_KEY else _from_file(root)
     if key is not None and len(key) < MIN_KEY_BYTES:
-        root.warn(given[-1], f"is shorter than {MIN_KEY_BYTES} bytes and can be guessed; write a longer one")
+        root.warn(found, f"is shorter than {MIN_KEY_BYTES} bytes and can be guessed; write a longer one")
     return key
 
 
@@ -46,16 +45,7 @@ def _inline(text: str) -> bytes:
     return text.encode()
 
 
-def _stand_in(name: str) -> bytes:
-    """A key in the place of one that is not to be read."""
-    if not name:
-        raise ValueError("is empty; name a file")
-    return bytes(MIN_KEY_BYTES)
-
-
 def _from_file(root: Section) -> bytes | None:
-    if not root.document.reads_files:
-        return root.text(HASH_KEY_FILE, _stand_in, secret=True)
     content = root.content(HASH_KEY_FILE, MAX_KEY_BYTES + 1)
     if content is None:
         return None

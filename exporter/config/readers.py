@@ -87,7 +87,7 @@ def parse_host(text: str) -> str:
         valid = False
     if valid:
         return text
-    raise ValueError(f"{show(text)} is not a host; write HOST or HOST:PORT, without https:// before it")
+    raise ValueError("is not a host; write HOST or HOST:PORT, without https:// before it")
 
 
 def _is_host(host: str, *, bracketed: bool) -> bool:

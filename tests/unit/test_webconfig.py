@@ -14,8 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.errors import ConfigError
-from exporter.web.security.config import RateLimit, WebConfig, load_web_config
-from exporter.web.security.values import go_duration
+from exporter.web.security.config import RateLimit, WebConfig, go_duration, load_web_config
 from tests.support.pki import server_files
 
 VALID = Path(__file__).parents[1] / "data" / "webconfig" / "valid"
@@ -142,8 +141,8 @@ def test_relative_paths_start_at_the_files_own_folder(
     monkeypatch.chdir(tmp_path)
     relative = Path(os.path.relpath(folder, tmp_path)) / "tls.yml"
     files: list[Path] = []
-    config = load_web_config(relative, files)
-    assert [file.name for file in config.files] == ["server.crt", "server.key"]
+    load_web_config(relative, files)
+    assert [file.name for file in files] == ["server.crt", "server.key"]
     assert all(file.samefile(folder / file.name) for file in files)
 
 
@@ -164,8 +163,9 @@ def test_certificates_and_keys_may_stand_in_the_file(folder: Path, tmp_path: Pat
         f"tls_server_config:\n  cert: {indented('server.crt')}  key: {indented('server.key')}"
         f"  client_ca: {indented('ca.crt')}  client_auth_type: RequireAndVerifyClientCert\n"
     )
-    config = load_web_config(tmp_path / "web.yml")
-    assert config.files == ()
+    files: list[Path] = []
+    config = load_web_config(tmp_path / "web.yml", files)
+    assert files == []
     assert len(context_of(config).get_ca_certs()) == 1
 
 

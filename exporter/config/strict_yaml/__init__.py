@@ -5,7 +5,7 @@
     load(path) -> Document      `files`, `parse`, `tree`: text to tree, within limits on size and depth
     Section(document, ...)      `section`: one mapping, read key by key; its faults go to the document
     document.check()            `document`: raises ConfigError with all faults in the order of the file
-    read_named(folder, name)    `named`: a file that a document names
+    read_named(folder, name)    `files`: a file that a document names
 
 Knows nothing of what a configuration means: the exporter's own and the web server's both build on it.
 
@@ -16,9 +16,8 @@ come in instalments, and none of them can show a number as it was written.
 
 from __future__ import annotations
 
-from exporter.config.strict_yaml.document import Document, KeyPath, Mapping, Sequence, is_word, show
-from exporter.config.strict_yaml.files import look_in_time
-from exporter.config.strict_yaml.named import UNSHOWN, called, named, read_named
+from exporter.config.strict_yaml.document import Document, KeyPath, Mapping, is_word, show
+from exporter.config.strict_yaml.files import UNSHOWN, called, look_in_time, read_named
 from exporter.config.strict_yaml.parse import load
 from exporter.config.strict_yaml.section import Section, meant, one_of
 
@@ -28,13 +27,11 @@ __all__ = [
     "KeyPath",
     "Mapping",
     "Section",
-    "Sequence",
     "called",
     "is_word",
     "load",
     "look_in_time",
     "meant",
-    "named",
     "one_of",
     "read_named",
     "show",

@@ -105,7 +105,8 @@ class Document:
 
     `name` is the file as the user gave it, `folder` the absolute folder that relative paths in it start from.
     `data` is made of Mapping, Sequence, str, int, float, bool, None and DATE.  `takes_variables` is False where ``${``
-    in a string is a fault, `reads_files` where files that it names are not looked at.
+    in a string is a fault, `reads_files` where files that it names are not looked at.  `files` are those that were read
+    or looked for, except files for later.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
@@ -114,6 +115,7 @@ class Document:
         self.data: Any = None
         self.takes_variables = True
         self.reads_files = True
+        self.files: list[Path] = []
         self._faults: list[_Fault] = []
         self._warnings: list[_Fault] = []
 

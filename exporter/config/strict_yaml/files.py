@@ -1,4 +1,8 @@
-"""Read a file that someone named: a regular one only, no more of it than asked for, and in time where others wait."""
+"""Files that a document names: regular ones only, no more of them than asked for, and in time where others wait.
+
+What stands at a key that ends in _file is sometimes the secret itself, by mistake: a message shows a name only where
+it surely is a path.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +14,21 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
+from exporter.config.strict_yaml.document import show
 from exporter.threads import begin
 
 T = TypeVar("T")
 
 LOOK_SECONDS = 10.0
-"""How long a look at one file may take that must not hold up what does not need it: a busy machine takes seconds."""
+"""How long one look at a file may take.  On a busy machine it takes seconds."""
 
 _hanging: dict[Path, Future[Any]] = {}
-"""Looks that did not end, by folder: no other is begun there before, else each reload would leave a thread."""
+"""Looks that did not end, by folder.  Before they do no other one begins there: each reload would leave a thread."""
 
+UNSHOWN = "the file named here"
+"""How messages call a file that is not shown."""
+
+_SUFFIXES = {".cer", ".crt", ".csv", ".json", ".jwt", ".key", ".pem", ".secret", ".token", ".txt", ".yaml", ".yml"}
 _NO_ANSWER = "cannot be read: its mount gives no answer; see whether it hangs"
 
 _CURES = {
@@ -62,3 +71,36 @@ def look_in_time(path: Path, look: Callable[[], T], seconds: float = LOOK_SECOND
         _hanging[path.parent] = looking
         raise ValueError(_NO_ANSWER)
     return looking.result()
+
+
+def read_named(folder: Path, name: str, max_bytes: int) -> tuple[Path, bytes]:
+    """The absolute path and the first `max_bytes` of the file `name`, which is found from `folder` on.
+
+    A ValueError says why it can't be read or is empty, and what to do.
+    """
+    path = named(folder, name)
+    try:
+        content = read_regular(path, max_bytes)
+    except ValueError as error:
+        raise ValueError(f"{called(folder, path)} {error}") from None
+    if not content:
+        raise ValueError(f"{called(folder, path)} is empty; fill it")
+    return path, content
+
+
+def named(folder: Path, name: str) -> Path:
+    """The path that `name` stands for; ValueError for no name at all."""
+    if not name:
+        raise ValueError("is empty; name a file")
+    return folder / name
+
+
+def called(folder: Path, path: Path) -> str:
+    """`path` in quotes, if it surely is one: it is there, its first folder is, or its name ends as files' names do."""
+    try:
+        inside = path.relative_to(folder) if path.is_relative_to(folder) else path.relative_to(path.anchor)
+        first = path.parents[len(inside.parts) - 2] if len(inside.parts) > 1 else None
+        is_path = path.suffix in _SUFFIXES or os.path.lexists(path) or (first is not None and first.is_dir())
+    except (OSError, ValueError):  # too long, or with a NUL
+        is_path = False
+    return show(str(path)) if is_path else UNSHOWN

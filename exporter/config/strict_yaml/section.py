@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from exporter.config.strict_yaml.document import Date, Document, KeyPath, Mapping, Sequence, cut, is_word, show
-from exporter.config.strict_yaml.files import look_in_time
-from exporter.config.strict_yaml.named import named, read_named
+from exporter.config.strict_yaml.files import look_in_time, named, read_named
 
 T = TypeVar("T")
 
@@ -139,6 +138,24 @@ class Section:
         else:
             self.fault(key, f"{cut(written)} {_is(value)}; quote it: {show(written)}")
 
+    def texts(self, key: str, read: Callable[[str], T]) -> tuple[T, ...] | None:
+        """What `read` makes of each string of the list at `key`; empty where there is no list."""
+        value = self._data.get(key)
+        if value is None:
+            return ()
+        if not isinstance(value, Sequence):
+            self.fault(key, f"is not a list; {_LIST_CURE}")
+            return None
+        found = []
+        for index, item in enumerate(value):
+            try:
+                if not isinstance(item, str):
+                    raise ValueError("is not a string; write one, in double quotes")  # noqa: TRY301, TRY004 - as read does
+                found.append(read(item))
+            except ValueError as error:
+                self.document.fault((*self.path, key, index), str(error))
+        return tuple(found) if len(found) == len(value) else None
+
     def number(self, key: str, low: float, high: float, default: float) -> float | None:
         """The number at `key`, from `low` to `high`."""
         if key not in self._data:
@@ -163,13 +180,28 @@ class Section:
             return None
         return value
 
+    def given(self, key: str) -> str:
+        """Which of `key` and `key`_file is there; the latter where neither is, and where both are, which is a fault."""
+        if key not in self._data:
+            return f"{key}_file"
+        if f"{key}_file" not in self._data:
+            return key
+        self.fault(f"{key}_file", f"{key} is given as well; remove one of the two")
+        return f"{key}_file"
+
+    def value(self, key: str) -> Any:
+        """What stands at `key`, whatever it is; None where nothing does."""
+        return self._data.get(key)
+
     def file(self, key: str, *, required: str = "") -> Path | None:
         """The absolute path of the non-empty, readable file named at `key`, from the document's folder on."""
-        return self.text(key, self._file, required=required, secret=True)
+        found = self._file(key, 1, required)
+        return found[0] if found else None
 
     def content(self, key: str, max_bytes: int) -> bytes | None:
-        """The first `max_bytes` of the file named at `key`, which is found as by `file`."""
-        return self.text(key, lambda name: read_named(self.document.folder, name, max_bytes)[1], secret=True)
+        """The first `max_bytes` of the file named at `key`; None also where files are not looked at."""
+        found = self._file(key, max_bytes)
+        return (found[1] or None) if found else None
 
     def file_for_later(self, key: str, look: Callable[[Path, str], object], *, required: str = "") -> Path | None:
         """The absolute path of a file that is read when it is needed, and may come until then.
@@ -216,9 +248,16 @@ class Section:
                     self.document.fault(path, f"{_is(item)}; {_MAPPING_CURE.partition(',')[0]}")
                     yield None
 
-    def _file(self, name: str) -> Path:
-        folder = self.document.folder
-        return read_named(folder, name, 1)[0] if self.document.reads_files else named(folder, name)
+    def _file(self, key: str, max_bytes: int, required: str = "") -> tuple[Path, bytes] | None:
+        """The path and the beginning of the file named at `key`; without bytes where files are not looked at."""
+        folder, files = self.document.folder, self.document.files
+
+        def read(name: str) -> tuple[Path, bytes]:
+            path = named(folder, name)
+            files.append(path)
+            return read_named(folder, name, max_bytes) if self.document.reads_files else (path, b"")
+
+        return self.text(key, read, required=required, secret=True)
 
     def _absent(self, key: str, default: T | None, required: str) -> T | None:
         if required:

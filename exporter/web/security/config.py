@@ -20,7 +20,6 @@ from types import MappingProxyType
 from exporter.config.strict_yaml import Section, is_word, load, show
 from exporter.web.security.tls import KEYS as TLS_KEYS
 from exporter.web.security.tls import TlsServer, read_tls
-from exporter.web.security.values import go_duration, is_empty, value_of
 
 KEYS = ("tls_server_config", "http_server_config", "basic_auth_users", "rate_limit")
 MAX_BYTES = 1024 * 1024
@@ -41,6 +40,10 @@ MAX_BURST = 1_000_000_000
 
 _HASH = re.compile(r"\$2([aby]?)\$([0-9]{2})\$([./A-Za-z0-9]{21})([./A-Za-z0-9])([./A-Za-z0-9]{31})", re.ASCII)
 _ALPHABET = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_GO_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_NUMBER = r"(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})"
+_GO_PART = re.compile(rf"({_NUMBER})(ns|us|µs|μs|ms|s|m|h)")
+_GO_DURATION = re.compile(rf"\+?(?:{_NUMBER}(?:ns|us|µs|μs|ms|s|m|h)){{1,20}}")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*", re.ASCII)
 
 
@@ -54,7 +57,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class WebConfig:
-    """How the web server is protected.  `users` maps names to bcrypt hashes; `files` are those the file names.
+    """How the web server is protected.  `users` maps names to bcrypt hashes.
 
     `warnings` name what is allowed but likely not meant.
     """
@@ -63,7 +66,6 @@ class WebConfig:
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
     rate_limit: RateLimit | None = None
-    files: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -86,33 +88,33 @@ def load_web_config(path: Path, files: list[Path] | None = None, *, look_into_fi
     Also where it fails, `files` then holds the files that were read or looked for.  Unless told to `look_into_files`
     it is of no use but to be checked.
     """
-    files = [] if files is None else files
     document = load(path, MAX_BYTES)
     document.reads_files = look_into_files
+    if files is not None:
+        document.files = files
     root = Section.root(document, KEYS) if document.data is not None else None
-    config = _read(root, files) if root is not None else WebConfig()
+    config = _read(root) if root is not None else WebConfig()
     document.check()
     return replace(config, warnings=tuple(document.warnings()))
 
 
-def _read(root: Section, files: list[Path]) -> WebConfig:
+def _read(root: Section) -> WebConfig:
     tls = _section(root, "tls_server_config", TLS_KEYS, "connections are not encrypted; write cert_file and key_file")
     http = _section(root, "http_server_config", ("http2", "headers"))
     limit = _section(root, "rate_limit", ("interval", "burst"))
     return WebConfig(
-        tls=read_tls(tls, files) if tls is not None else None,
+        tls=read_tls(tls) if tls is not None else None,
         users=_read_users(root),
         headers=_read_headers(http) if http is not None else {},
         rate_limit=_read_rate_limit(limit) if limit is not None else None,
-        files=tuple(files),
     )
 
 
 def _section(section: Section, key: str, keys: tuple[str, ...] | None, missing: str = "") -> Section | None:
     """The mapping at `key`, None where it is empty or absent; an empty one is warned about if `missing` says why."""
-    if missing and key in section and not value_of(section, key):
+    if missing and key in section and not section.value(key):
         section.warn(key, f"is empty: {missing}, or remove the line")
-    found = None if is_empty(section, key) else section.section(key, keys)
+    found = None if section.value(key) is None else section.section(key, keys)
     return found if found is not None and list(found) else None
 
 
@@ -158,7 +160,7 @@ def _read_headers(http: Section) -> Mapping[str, str]:
             http.document.fault(section.path, what, line=http.document.line_of((*section.path, name)))
             continue
         read = partial(_header_value, name)
-        is_number = type(value_of(section, name)) is int and not HEADERS[name]  # X-XSS-Protection: 0 is text in Go
+        is_number = type(section.value(name)) is int and not HEADERS[name]  # X-XSS-Protection: 0 is text in Go
         value = section.document.text_of((*section.path, name)) if is_number else section.text(name, read)
         if value:
             headers[name] = value
@@ -175,7 +177,7 @@ def _header_value(name: str, text: str) -> str:
 
 
 def _read_rate_limit(section: Section) -> RateLimit | None:
-    is_zero = "interval" in section and repr(value_of(section, "interval")) == "0"
+    is_zero = "interval" in section and repr(section.value("interval")) == "0"
     interval = 0.0 if is_zero else section.text("interval", go_duration, 0.0, unquoted=_unquoted_interval)
     burst = section.number("burst", 0, MAX_BURST, 0)
     if interval is None or burst is None or interval == 0:
@@ -188,3 +190,14 @@ def _read_rate_limit(section: Section) -> RateLimit | None:
 
 def _unquoted_interval(written: str) -> str:
     return f"{written} has no unit; write {written}s"
+
+
+def go_duration(text: str) -> float:
+    """The seconds of a duration as Go reads it: ``1.5s``, ``1m30s``, ``250ms``, ``0``; ValueError with the cure."""
+    if text in {"0", "+0"}:
+        return 0.0
+    if text.startswith("-"):
+        raise ValueError(f"{show(text)} is negative; write for example 1s, or 0 for no limit")
+    if not _GO_DURATION.fullmatch(text):
+        raise ValueError(f"{show(text)} is not a duration; write for example 1s, 250ms or 1m30s")
+    return sum(float(number) * _GO_UNITS[unit] for number, unit in _GO_PART.findall(text))

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from exporter.config.strict_yaml import Section
-from exporter.web.security.pem import as_file, certificates, given, material
+from exporter.config.strict_yaml import Section, meant, show
+from exporter.web.security.pem import as_file, material
 from exporter.web.security.tls_names import CURVES, OLD_VERSIONS, TLS12_SUITES, TLS13_SUITES, VERSIONS
-from exporter.web.security.values import is_empty, known, strings
 
 KEYS = (
     "cert",
@@ -63,27 +61,27 @@ class TlsServer:
         return not self.allowed_sans or not self.allowed_sans.isdisjoint(_sans(certificate or {}))
 
 
-def read_tls(section: Section, files: list[Path]) -> TlsServer | None:
-    """What the section says, with the files it names added to `files`; None where it has a fault."""
+def read_tls(section: Section) -> TlsServer | None:
+    """What the section says, None where it has a fault."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _set_versions(section, context)
     _set_ciphers(section, context)
     _set_curve(section, context)
-    _set_certificate(section, context, files)
-    policy = _set_client_authorities(section, context, files)
+    _set_certificate(section, context)
+    policy = _set_client_authorities(section, context)
     allowed = _read_sans(section, policy)
     if section.boolean("prefer_server_cipher_suites", default=True) is False:
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols(["http/1.1"])
     asks_client = context.verify_mode is not ssl.CERT_NONE
-    return TlsServer(context, allowed, policy == _REQUIRED, asks_client and given(section, "client_ca") not in section)
+    return TlsServer(context, allowed, policy == _REQUIRED, asks_client and not _authorities_given(section))
 
 
 def _set_versions(section: Section, context: ssl.SSLContext) -> None:
     def read(text: str) -> ssl.TLSVersion:
         if text in OLD_VERSIONS:
             raise ValueError(f"{text} is broken and OpenSSL no longer speaks it; write TLS12 or TLS13")
-        return VERSIONS[known("unknown TLS version", text, VERSIONS)]
+        return VERSIONS[_known("unknown TLS version", text, VERSIONS)]
 
     def read_low(text: str) -> ssl.TLSVersion:
         if text in OLD_VERSIONS:
@@ -100,9 +98,8 @@ def _set_versions(section: Section, context: ssl.SSLContext) -> None:
 
 
 def _set_ciphers(section: Section, context: ssl.SSLContext) -> None:
-    names = strings(
-        section, "cipher_suites", lambda text: known("unknown cipher", text, (*TLS12_SUITES, *TLS13_SUITES))
-    )
+    suites = (*TLS12_SUITES, *TLS13_SUITES)
+    names = section.texts("cipher_suites", lambda text: _known("unknown cipher", text, suites))
     if not names:
         return  # an empty list means the default, as in Go
     tls13, tls12 = set(TLS13_SUITES) & set(names), [TLS12_SUITES[name] for name in names if name in TLS12_SUITES]
@@ -125,7 +122,7 @@ def _set_ciphers(section: Section, context: ssl.SSLContext) -> None:
 
 
 def _set_curve(section: Section, context: ssl.SSLContext) -> None:
-    names = strings(section, "curve_preferences", lambda text: known("unknown curve", text, CURVES))
+    names = section.texts("curve_preferences", lambda text: _known("unknown curve", text, CURVES))
     if not names:
         return
     if len(names) > 1:
@@ -140,37 +137,37 @@ def _set_curve(section: Section, context: ssl.SSLContext) -> None:
         section.fault("curve_preferences", f"this machine's OpenSSL cannot use {names[0]} here; write CurveP256")
 
 
-def _set_certificate(section: Section, context: ssl.SSLContext, files: list[Path]) -> None:
-    cert = material(section, "cert", files, required=True)
-    key = material(section, "key", files, required=True)
-    if cert is None or key is None:
+def _set_certificate(section: Section, context: ssl.SSLContext) -> None:
+    given_cert = material(section, "cert", required=True)
+    given_key = material(section, "key", required=True)
+    if given_cert is None or given_key is None:
         return
+    (cert_name, cert), (key_name, key) = given_cert, given_key
     asked: list[bool] = []
 
     def password() -> str:  # without it OpenSSL would ask at the terminal
         asked.append(True)
         return ""
 
-    cert_key, key_key = given(section, "cert"), given(section, "key")
     try:
         with as_file(cert) as cert_file, as_file(key) as key_file:
             context.load_cert_chain(cert_file, key_file, password=password)
     except (ssl.SSLError, ValueError, OSError) as error:
         reason = getattr(error, "reason", None) or ""
         if asked:
-            section.fault(key_key, "holds an encrypted private key; decrypt it, and protect the file")
+            section.fault(key_name, "holds an encrypted private key; decrypt it, and protect the file")
         elif reason in _MISMATCHES:
-            section.fault(key_key, "the private key does not match the certificate; write the one that belongs to it")
+            section.fault(key_name, "the private key does not match the certificate; write the one that belongs to it")
         elif b"-----BEGIN CERTIFICATE-----" not in cert:
-            section.fault(cert_key, "holds no certificate in PEM form; write one")
+            section.fault(cert_name, "holds no certificate in PEM form; write one")
         elif b"PRIVATE KEY-----" not in key:
-            section.fault(key_key, "holds no private key in PEM form; write one")
+            section.fault(key_name, "holds no private key in PEM form; write one")
         else:
             why = reason.lower().replace("_", " ") or "unreadable"
-            section.fault(cert_key, f"certificate and key are refused by OpenSSL: {why}; make them anew")
+            section.fault(cert_name, f"certificate and key are refused by OpenSSL: {why}; make them anew")
 
 
-def _set_client_authorities(section: Section, context: ssl.SSLContext, files: list[Path]) -> str | None:
+def _set_client_authorities(section: Section, context: ssl.SSLContext) -> str | None:
     """Set whose certificates are asked for and trusted; returns the policy, None where it is refused."""
 
     def read(text: str) -> str:
@@ -179,23 +176,24 @@ def _set_client_authorities(section: Section, context: ssl.SSLContext, files: li
                 f"{text} accepts certificates that nobody has verified, which Python's ssl cannot do; "
                 f"write {_REQUIRED} or {_IF_GIVEN}"
             )
-        return known("invalid ClientAuth", text, _VERIFY) if text else _NONE
+        return _known("invalid ClientAuth", text, _VERIFY) if text else _NONE
 
-    policy = _NONE if is_empty(section, "client_auth_type") else section.text("client_auth_type", read)
-    authorities = material(section, "client_ca", files)
-    named = given(section, "client_ca")
-    if policy == _NONE and named in section:
-        section.fault(named, f"client CA's have been configured without a Client Auth Policy; add {_required()}")
-    if policy in {_IF_GIVEN, _REQUIRED} and named not in section:
+    policy = _NONE if section.value("client_auth_type") is None else section.text("client_auth_type", read)
+    authorities = material(section, "client_ca")
+    names = _authorities_given(section)
+    if policy == _NONE and names:
+        section.fault(names[0], f"client CA's have been configured without a Client Auth Policy; add {_required()}")
+    if policy in {_IF_GIVEN, _REQUIRED} and not names:
         context.load_default_certs(ssl.Purpose.CLIENT_AUTH)  # as in Go
         if policy == _REQUIRED:
             what = f"{policy} without client_ca_file trusts all of this system's authorities; write client_ca_file"
             section.warn("client_auth_type", what)
     if authorities is not None:
-        try:
-            context.load_verify_locations(cadata=certificates(authorities))
-        except (ssl.SSLError, ValueError):
-            section.fault(named, "holds no certificate in PEM form, or a damaged one; write a good one")
+        name, pem = authorities
+        with suppress(ssl.SSLError), as_file(pem) as file:  # where one is damaged, none of them is trusted
+            context.load_verify_locations(file)
+        if not context.cert_store_stats()["x509"]:
+            section.fault(name, "holds no certificate in PEM form, or a damaged one; write a good one")
     context.verify_mode = _VERIFY[policy or _NONE]
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as in Go, an intermediate authority may be the anchor
     return policy
@@ -204,13 +202,24 @@ def _set_client_authorities(section: Section, context: ssl.SSLContext, files: li
 def _read_sans(section: Section, policy: str | None) -> frozenset[str]:
     if "client_allowed_sans" not in section:
         return frozenset()
-    names = strings(section, "client_allowed_sans", _normal)
+    names = section.texts("client_allowed_sans", _normal)
     if policy not in {_REQUIRED, None}:
         what = f"client_allowed_sans requires client_auth_type to be {_REQUIRED}; add {_required()}"
         section.fault("client_allowed_sans", what)
     elif names == ():
         section.fault("client_allowed_sans", "is empty, so no client would be accepted; write a name, or remove it")
     return frozenset(names or ())
+
+
+def _authorities_given(section: Section) -> list[str]:
+    return [key for key in ("client_ca", "client_ca_file") if key in section]
+
+
+def _known(what: str, text: str, choices: Collection[str]) -> str:
+    """`text`, if it is one of `choices`; else ValueError that begins with `what`."""
+    if text in choices:
+        return text
+    raise ValueError(f"{what}: {show(text)}; {meant(text, choices, 'write one of')}")
 
 
 def _required() -> str:
