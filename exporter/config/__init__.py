@@ -4,7 +4,7 @@
 
     load(path) -> Config                `loader`: top level, api, accounts; `settings`: what comes of it
     read(path) -> Reading               the same for --config.check, which has more to say
-                                        `credentials`, `numbers`, `hash_key`: their keys; `readers`: values
+                                        `credential_types`, `numbers`, `hash_key`: their keys; `readers`: values
     parse_key, read_key                 `secrets`: keys and tokens, inline and in files
     plan(config) -> str                 what --config.check prints
     parse_duration, format_duration     30s, 1m30s, 1h

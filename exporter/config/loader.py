@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from exporter.config.credentials import DEFAULT_CREDENTIALS, identity, read_credentials
+from exporter.config.credential_types import DEFAULT_CREDENTIALS, identity, read_credentials
 from exporter.config.durations import MINUTE, YEAR, format_duration
 from exporter.config.hash_key import HASH_KEY, HASH_KEY_FILE, read_hash_key
 from exporter.config.numbers import NUMBER_KEYS, Labeller, NumberReader, hashed, masked, parse_text, redact

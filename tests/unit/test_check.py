@@ -16,7 +16,7 @@ from exporter.app import App
 from exporter.cams.credentials.key_files import KeyFiles
 from exporter.cli.check import check
 from exporter.config import load, read
-from exporter.config.credentials import CREDENTIALS_KEYS
+from exporter.config.credential_types import CREDENTIALS_KEYS
 from exporter.config.loader import ACCOUNT_KEYS, API_KEYS, CONFIG_KEYS
 from exporter.config.numbers import NUMBER_KEYS
 from exporter.errors import ConfigError, CredentialsError

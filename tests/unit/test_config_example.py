@@ -9,7 +9,7 @@ from textwrap import indent
 import pytest
 
 from exporter.config import Config, load, read
-from exporter.config.credentials import CREDENTIALS_KEYS, TYPES
+from exporter.config.credential_types import CREDENTIALS_KEYS, TYPES
 from exporter.config.loader import ACCOUNT_KEYS, API_KEYS, CONFIG_KEYS, LABELS
 from exporter.config.numbers import NUMBER_KEYS
 from exporter.config.settings import DEFAULT_ENDPOINT

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.config import Config, load, plan
-from exporter.config.credentials import CREDENTIALS_KEYS, TYPES
+from exporter.config.credential_types import CREDENTIALS_KEYS, TYPES
 from exporter.config.loader import ACCOUNT_KEYS, API_KEYS, CONFIG_KEYS
 from exporter.config.numbers import NUMBER_KEYS
 from exporter.errors import ConfigError

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.web.security.access_control import RateLimiter
 from exporter.web.security.config import RateLimit
-from exporter.web.security.rate_limit import RateLimiter
 from exporter.web.security.reloader import WebSecurity
 from exporter.web.server import Limits
 from tests.support.webserver import WAIT_SECONDS, FakeExposer, FakeHealth, Running, serving

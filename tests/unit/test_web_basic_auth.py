@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.web.security import basic_auth
-from exporter.web.security.basic_auth import DEFAULT_COST, MAX_CACHED, MAX_EQUAL_COST, THREADS, BasicAuth, credentials
+from exporter.web.security.basic_auth import DEFAULT_COST, MAX_CACHED, MAX_EQUAL_COST, THREADS, BasicAuth, parse_header
 from tests.support.patience import PATIENCE_SECONDS
 
 T = TypeVar("T")
@@ -95,18 +95,18 @@ def test_of_a_long_password_the_first_72_bytes_count(length: int) -> None:
 
 
 def test_a_header_beyond_all_measure_is_not_even_decoded() -> None:
-    assert credentials(basic("alice", b"x" * 10_000)) is None
+    assert parse_header(basic("alice", b"x" * 10_000)) is None
 
 
 @given(st.text(st.characters(exclude_characters=":", exclude_categories=["Cs"]), max_size=50), st.binary(max_size=80))
 def test_what_a_client_sends_is_what_is_read(user: str, password: bytes) -> None:
-    assert credentials(basic(user, password)) == (user, password)
+    assert parse_header(basic(user, password)) == (user, password)
 
 
 @given(st.text(max_size=20) | st.text(max_size=20).map(lambda text: f"Basic {text}"))
 def test_no_header_is_an_error(header: str) -> None:
     """Whatever comes, the answer is yes or no."""
-    credentials(header)
+    parse_header(header)
 
 
 class CountedHashing:

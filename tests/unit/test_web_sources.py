@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.web.security.sources import network_of
+from exporter.web.security.access_control import network_of
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from exporter.metrics.exposition import Format
 from exporter.web.connections.slow_clients import SlowClients
 from exporter.web.handlers.negotiation import accepts_gzip, negotiate_format
 from exporter.web.responses import Pieces, Send, answer, plain
-from exporter.web.security.sources import network_of
+from exporter.web.security.access_control import network_of
 from exporter.web.sharing import Shared
 from exporter.web.worker_thread import WorkerThreads
 

@@ -1,7 +1,11 @@
-"""Who may ask: the rate limit and the password of the web configuration in force, before any path is looked at."""
+"""Who may ask: the rate limit and the password of the web configuration in force, before any path is looked at.
+
+Source: exporter-toolkit's `rate_limit`, which is golang.org/x/time/rate with one token a request.
+"""
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections.abc import Callable
 
@@ -9,9 +13,7 @@ from aiohttp import web
 
 from exporter.web.responses import plain
 from exporter.web.security.basic_auth import CHALLENGE, BasicAuth
-from exporter.web.security.config import WebConfig
-from exporter.web.security.rate_limit import RateLimiter
-from exporter.web.security.sources import network_of
+from exporter.web.security.config import RateLimit, WebConfig
 
 
 class AccessControl:
@@ -48,3 +50,33 @@ class AccessControl:
         if self._limiter is None or self._limiter.limit != limit:
             self._limiter = RateLimiter(limit, self._monotonic())
         return self._limiter.allows(self._monotonic())
+
+
+class RateLimiter:
+    """A token bucket: lets `burst` requests through at once and one per `interval_seconds` in the long run."""
+
+    def __init__(self, limit: RateLimit, now: float) -> None:
+        self.limit = limit
+        self._tokens = float(limit.burst)
+        self._at = now
+
+    def allows(self, now: float) -> bool:
+        """Whether a request at the instant `now` (monotonic seconds) may pass; takes a token if so."""
+        gained = max(0.0, now - self._at) / self.limit.interval_seconds
+        self._tokens = min(float(self.limit.burst), self._tokens + gained)
+        self._at = max(self._at, now)
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+
+def network_of(address: str | None) -> str:
+    """What one subscriber has: an IPv4 address, the first half of an IPv6 address; empty where there is none."""
+    try:
+        found = ipaddress.ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(found, ipaddress.IPv6Address):
+        return str(found.ipv4_mapped or found.exploded[:19])
+    return str(found)

@@ -17,7 +17,6 @@ import binascii
 import hashlib
 import hmac
 import secrets
-import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -71,15 +70,15 @@ class BasicAuth:
 
     async def admits(self, users: Mapping[str, str], header: str, source: object = None) -> bool:
         """Whether `header`, which came from `source`, names one of `users` (name: hash) and has the password."""
-        found = credentials(header)
+        found = parse_header(header)
         if found is None:
             return False
         user, password = found
         known = users.get(user)
         key = self._key(user, known or "", password)
-        if key in self._right:
+        if self._right.holds(key):
             return True
-        if key in self._wrong:
+        if self._wrong.holds(key):
             return False
         threads = self._usual if known is None or _cost(known) <= MAX_EQUAL_COST else self._dear
         check = partial(_check, known, password, _wrong_cost(users.values()))
@@ -93,28 +92,23 @@ class BasicAuth:
         return hmac.digest(self._salt, framed, hashlib.sha256)
 
 
-class _Cache:
-    """A bounded set that forgets the oldest; thread-safe."""
+class _Cache(OrderedDict[bytes, None]):
+    """A bounded set that forgets what was asked for longest ago."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._keys: OrderedDict[bytes, None] = OrderedDict()
-
-    def __contains__(self, key: bytes) -> bool:
-        with self._lock:
-            if key not in self._keys:
-                return False
-            self._keys.move_to_end(key)
+    def holds(self, key: bytes) -> bool:
+        """Whether `key` is in it; then it is the last to be forgotten."""
+        if key in self:
+            self.move_to_end(key)
             return True
+        return False
 
     def add(self, key: bytes) -> None:
-        with self._lock:
-            self._keys[key] = None
-            if len(self._keys) > MAX_CACHED:
-                self._keys.popitem(last=False)
+        self[key] = None
+        if len(self) > MAX_CACHED:
+            self.popitem(last=False)
 
 
-def credentials(header: str) -> tuple[str, bytes] | None:
+def parse_header(header: str) -> tuple[str, bytes] | None:
     """The user and password in an `Authorization` header; None where it holds none."""
     scheme, _, rest = header.partition(" ")
     if scheme.lower() != "basic" or len(rest) > MAX_HEADER_CHARACTERS:
