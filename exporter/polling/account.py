@@ -35,18 +35,16 @@ from exporter.state.store import State
 logger = logging.getLogger(__name__)
 
 NOT_READY_SECONDS = 0.05
-"""How often to look whether the first credential has come."""
+"""How often to look whether the first credential is there."""
 
 LOOK_SECONDS = 2.0
-"""How often to look at least whether the credential became another one."""
+"""How often the loop steps at least: it looks whether the credential became another one, and has a heartbeat."""
 
 DEAD_SECONDS = 30.0
+"""A loop without a heartbeat for longer than this is dead."""
 
 MAX_STAGGER_SECONDS = 1.0
-"""An account's first poll waits for less than this and less than the gap between two of its requests."""
-
-MAX_KEYS_LOCKED = 1000
-"""Numbers whose next polls are looked up at a time: less than a millisecond."""
+"""An account's first poll waits for less than this, and for less than the time between two of its requests."""
 
 
 class Fetcher(Protocol):
@@ -81,7 +79,7 @@ class _Poll(Waiter):
 class AccountPoller:
     """Polls the numbers of one account until stopped; thread-safe.
 
-    `repeat=False` polls each number once, with its retries, and is then `finished`.  `wait` lets seconds pass, or less.
+    With `repeat=False` each number is polled once, with its retries; after that the poller is `finished`.
     """
 
     def __init__(
@@ -160,10 +158,10 @@ class AccountPoller:
             self._revoke()
 
     def start(self) -> None:
-        """Start polling, unless it goes on already or was stopped.
+        """Start polling, unless it has been started or stopped before.
 
-        A hundred accounts that start together do not stay in step.  Raises RuntimeError where the machine has no thread
-        left.
+        Accounts that start together begin at different instants, so that they do not all send at the same time.  Raises
+        RuntimeError where the machine has no thread left.
         """
         with self._lock:
             if self._loop.is_alive or self._stopped:  # a reload may have begun before the end
@@ -174,7 +172,7 @@ class AccountPoller:
         self._loop.start()
 
     def learn_path(self, guard_seconds: float) -> None:
-        """Take over what an earlier process learnt about the path, unless this one learnt more since."""
+        """Take over what an earlier process learnt about the path, unless this process has learnt more."""
         with self._lock:
             now = self._clock.monotonic()
             self._budget.remember(now, max(guard_seconds, self._budget.guard_seconds(now)))
@@ -230,14 +228,10 @@ class AccountPoller:
 
     def next_polls(self, keys: Sequence[NumberKey]) -> list[float | None]:
         """When each number is polled next, as Unix seconds; None while it is being polled, infinity for never."""
-        found: list[float | None] = []
-        for start in range(0, len(keys), MAX_KEYS_LOCKED):  # the gate must not wait long for a page
-            with self._lock:
-                ahead = self._clock.unix() - self._clock.monotonic()
-                for key in keys[start : start + MAX_KEYS_LOCKED]:
-                    at = self._schedule.next_poll_at(key)
-                    found.append(None if at is None else at + ahead)
-        return found
+        with self._lock:
+            ahead = self._clock.unix() - self._clock.monotonic()
+            found = [self._schedule.next_poll_at(key) for key in keys]
+        return [None if at is None else at + ahead for at in found]
 
     def unattempted(self) -> int:
         """How many numbers were not attempted yet; 0 while the account is refused, since waiting does not help then."""
@@ -245,12 +239,12 @@ class AccountPoller:
             return 0 if self._breakers.account.is_open else self._schedule.unattempted
 
     def seconds_without_heartbeat(self) -> float:
-        """How long the loop has been silent."""
+        """How long the loop has had no heartbeat."""
         with self._lock:
             return self._loop.seconds_without_heartbeat()
 
     def seconds_failing(self) -> float:
-        """For how long the loop has done nothing but fail."""
+        """For how long every step of the loop has failed."""
         return self._loop.seconds_failing()
 
     def finished(self) -> bool:

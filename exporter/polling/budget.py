@@ -1,13 +1,13 @@
 """When an account's next request may go: even pacing, and what throttles teach.
 
-Pure: time is an argument, nothing waits here.  The spacing is GCRA with a burst of one, counted from the *actual*
-release of the last request and not from its planned slot, so that a late wake-up is never made up for by a burst: any
-n + 1 releases in a row span at least n / pace seconds, and so do the moments at which they left, but for
-`LATE_SECONDS` in all.
+Pure: time is an argument, nothing waits here.  The spacing is GCRA with a burst of one.  It is counted from the
+*actual* release of the last request, not from its planned slot, so that no burst follows a late wake-up: n + 1 releases
+in a row take at least n / pace seconds.  From the first to the last that leaves it is at most `LATE_SECONDS` less.
 
 A throttle means one of two things.  If this account alone sent about `quota` requests in that second, the path delayed
-them unequally, and they arrived closer together than they left.  Then the *guard* grows: n requests take a second and
-the guard.  Otherwise others spend the quota, or it is lower than configured: the rate halves and climbs back.
+some of them more than others, and they arrived closer together than they left.  Then the *guard* grows: `quota`
+requests take a second and the guard.  Otherwise others spend the quota, or it is lower than configured.  Then the rate
+halves and climbs back.
 """
 
 from __future__ import annotations
@@ -18,51 +18,51 @@ from collections import deque
 from exporter.model import QPS_SHARE, QUOTA_SHARE
 
 LATE_SECONDS = 0.01
-"""A request that left by more than this after its slot was late: what follows is counted from when it left."""
+"""If a request leaves later than this after its slot, the next slot is counted from when it left."""
 
 EDGE_SHARE = 0.9
-"""A throttle is at the edge where this account's own requests were this share of `quota` in the second that the server
-saw, of which the path may have made 1.35 s, and where its rate was this share of `qps`, or of what the guard leaves of
-`quota` where that is less."""
+"""A throttle is *at the edge* if this account's own requests were at least this share of `quota` in the second that the
+server saw (1.35 s here, at the largest guard), and its rate this share of `qps`, or of what the guard leaves of `quota`
+if that is less."""
 
 EDGE_JITTER_SECONDS = 0.2
-"""Nor is an account at the edge whose `qps` is too low for requests that come so much closer together to be too many:
-others call as well."""
+"""An account is not at the edge if its requests, so much closer together, would still be within `quota`: others call as
+well."""
 
 WIDENING_SECONDS = 0.008
 MAX_WIDENING_SECONDS = 0.04
 MAX_GUARD_SECONDS = 0.35
-"""A throttle at the edge adds so much to the guard: twice as much for each further one that follows at once.  Where the
-largest guard does not end them, it is not the path."""
+"""What a throttle at the edge adds to the guard: twice as much for each further one that follows at once.  If throttles
+go on at the largest guard, the path is not their cause."""
 
 AT_ONCE_SECONDS = 2.0
 """A throttle follows at once if its request left this soon after the pause of the one before."""
 
 DOUBT_SECONDS = 60.0
-"""Two throttles below the edge, this shortly one after the other, take back what those at the edge taught this shortly
-before: others had begun to call.  After a single one this machine may have been frozen for a moment."""
+"""Two throttles below the edge within this time mean that others call.  They take back what throttles at the edge
+taught within this time before.  A single one may mean that this machine was frozen for a moment."""
 
 FORGET_SECONDS = 400.0
 FORGET_REQUESTS = 4000
-"""The guard shrinks by `WIDENING_SECONDS` in this time (or that of so many requests, where that is longer), by twice as
-much in the next, and so on: where the path stays as it is, about one request in 4,000 is throttled."""
+"""The guard shrinks by `WIDENING_SECONDS` in this time (or that of so many requests, if that is longer), by twice as
+much in the next, and so on.  On a path that does not change about one request in 4,000 is throttled."""
 
 MIN_QPS = 0.1
-"""Throttling never slows an account below one request in 10 s (or its `qps`, where that is lower)."""
+"""Throttling never slows an account below one request in 10 s (or its `qps`, if that is lower)."""
 
 RECOVERY_SECONDS = 100.0
-"""After a throttle the rate climbs back evenly, by the whole `qps` in this time: a tenth of it in 10 s."""
+"""After a throttle the rate climbs back evenly: by the whole `qps` in this time, by a tenth of it in 10 s."""
 
 HOLD_SHARE = 0.96
 SAME_RATE_SHARE = 0.05
 HOLD_AGE_SHARE = 1 / 6
 MIN_HOLD_SECONDS = 20.0
 MAX_HOLD_SECONDS = 120.0
-"""Where throttles recur at the same rate (within `SAME_RATE_SHARE` of `qps`) it is a limit, not an incident: the rate
-holds at `HOLD_SHARE` of it, for a sixth of the time since that limit was first met, before it climbs on."""
+"""If throttles recur at the same rate (within `SAME_RATE_SHARE` of `qps`), that rate is a limit.  Then the rate stays
+at `HOLD_SHARE` of the limit, for a sixth of the time since the limit was first met, before it climbs on."""
 
 DEFAULT_PAUSE_SECONDS = 1.0
-"""The pause where a throttling answer asks for none: the documented limit counts per second."""
+"""The pause if a throttling answer asks for none: the documented limit counts per second."""
 
 MAX_PAUSE_SECONDS = 60.0
 
@@ -90,7 +90,7 @@ class Budget:
         self.configure(qps, quota)
 
     def configure(self, qps: float, quota: float) -> None:
-        """Take over new limits; they count from the next slot on, and what throttles taught is kept."""
+        """Take over new limits; they count from the next slot on.  What throttles taught is kept."""
         self.qps = qps
         self.quota = quota
 
@@ -107,7 +107,7 @@ class Budget:
         return max(now, self.ready_at(now)) + ahead / self.pace(now)
 
     def is_idle(self, now: float) -> bool:
-        """Whether nothing that happened so far counts any more."""
+        """Whether nothing that happened so far matters any more."""
         return self.ready_at(now) <= now and self.effective_qps(now) >= self.qps and not self.guard_seconds(now)
 
     def released(self, now: float) -> None:
@@ -122,9 +122,9 @@ class Budget:
         self._edge_since = min(self._edge_since, now) if sent_so_many and as_fast and may_be_path else math.inf
 
     def left(self, now: float) -> None:
-        """What was released last had left at `now`.
+        """The request that was released last left at `now`.
 
-        Between the two the machine may have stalled; counted from its slot, the next one would come too soon after it.
+        The machine may have stalled between the two: counted from the slot, the next request would come too soon.
         """
         if now - self._last_release > LATE_SECONDS:
             self._last_release = now
@@ -132,8 +132,8 @@ class Budget:
     def throttled(self, now: float, released_at: float, pause_seconds: float | None) -> None:
         """An answer throttled the request that was released at `released_at`.
 
-        The account pauses for `pause_seconds`, at most `MAX_PAUSE_SECONDS`.  Requests that were under way when a first
-        throttle was heard of belong to the same event: they lengthen the pause and do nothing else.
+        The account pauses for `pause_seconds`, at most `MAX_PAUSE_SECONDS`.  Throttles of requests that were under way
+        when the first throttle came belong to the same event: they can only lengthen the pause.
         """
         pause = DEFAULT_PAUSE_SECONDS if pause_seconds is None else min(max(pause_seconds, 0.0), MAX_PAUSE_SECONDS)
         follows_at_once = released_at <= self._paused_until + AT_ONCE_SECONDS
@@ -161,7 +161,7 @@ class Budget:
         return max(0.0, self._guard - WIDENING_SECONDS * (2 ** min(doublings, 10.0) - 1))
 
     def remember(self, now: float, guard_seconds: float) -> None:
-        """Take over a guard that was learnt, also by an earlier process."""
+        """Take over a guard, learnt by this process or an earlier one."""
         self._guard, self._guard_at = min(max(0.0, guard_seconds), MAX_GUARD_SECONDS), now
 
     def effective_qps(self, now: float) -> float:

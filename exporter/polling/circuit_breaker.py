@@ -1,16 +1,16 @@
 """What the API refuses, the account as a whole or single spaces of it, and when and by which number that is probed.
 
-Pure: time is an argument.  Both kinds of scope have a circuit breaker, which opens on different evidence:
+Pure: time is an argument.  The account and each of its spaces has a circuit breaker.  An open one holds back polls.
 
-- The account's opens after three account-kind errors in a row (key, subscription, clock), and at once where there is no
-  credential.  A status, an error about the number and an error of permission each show that the key was accepted: they
-  close it, and start the count anew.  A code that nobody knows shows nothing.
-- A space's opens when the last telling answer of each of its numbers was an error of permission.  A status, or an error
-  about the number itself, closes it.  What says nothing of permission (time-outs, throttles, the account's errors)
-  leaves it as it is, and so does a number that was not asked yet.
+- The account's opens after three errors of the account in a row (key, subscription, clock), and at once where there is
+  no credential.  A status, an error about the number and an error of permission each show that the key was accepted:
+  they close it, and the count starts again.  A code that no table knows shows nothing.
+- A space's opens when each of its numbers was last answered by an error of permission.  A status, or an error about the
+  number itself, closes it.  Other errors (time-outs, throttles, the account's) say nothing of permission and change
+  nothing; a number that was not asked yet keeps it closed.
 
-An error of permission holds back nothing but a space that is refused altogether.  A probe that says nothing of what it
-asks for (a time-out, a throttle) is repeated with backoff, at least once a minute.
+An error of permission holds back nothing but a space of which every number is forbidden.  A probe whose answer says
+nothing (a time-out, a throttle) is repeated with backoff, at least once a minute.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ PROBE_SHARE = 0.1
 class CircuitBreaker:
     """The circuit breaker of one scope: a space, or the account where `space` is None.
 
-    Open while the scope is refused; it is then asked by probes, the numbers of `turn` one after the other.  Instants
-    are monotonic seconds.
+    Open while the scope is refused: probes then ask about the numbers of `turn`, one after the other.  Instants are
+    monotonic seconds.
     """
 
     def __init__(self, space: str | None = None) -> None:
@@ -46,7 +46,7 @@ class CircuitBreaker:
         self.reason: Refused | None = None
         """The error that opened it, or the last probe's; None while it is closed."""
         self.turn: OrderedDict[NumberKey, None] = OrderedDict()
-        """Of a space, the numbers that are forbidden; of a refused account, all.  The first is probed next."""
+        """The numbers to probe with, the next one first: a space's forbidden ones; of a refused account, all."""
         self._probed_at = -math.inf
         self._soon_seconds = math.inf  # from the last probe to the next, where that does not wait for the interval
         self._unanswered = 0  # probes in a row that said nothing
@@ -62,7 +62,7 @@ class CircuitBreaker:
         return is_news
 
     def restore(self) -> bool:
-        """The scope is let in; tells whether that is news."""
+        """The scope is refused no more; tells whether that is news."""
         is_news = self.is_open
         self.is_open, self.reason = False, None
         return is_news
@@ -77,7 +77,7 @@ class CircuitBreaker:
         self._unanswered = 0
 
     def probe_again(self) -> None:
-        """The last probe said nothing: the next does not wait for the interval, but longer each time."""
+        """The last probe said nothing: the next comes before the interval is over, but later each time."""
         self._soon_seconds = min(MIN_PROBE_SECONDS * 2.0 ** min(self._unanswered, 10), MAX_REPEAT_SECONDS)
         self._unanswered += 1
 
@@ -135,7 +135,7 @@ class CircuitBreakers:
 
     @property
     def reason(self) -> Refused | None:
-        """Why nothing of the account is let in: it is refused, or each of its spaces is; None where neither is so."""
+        """Why the account is down: it is refused, or each of its spaces is; None where neither is so."""
         if self.spaces and len(self._open) == len(self.spaces):
             return self.account.reason or self._last_forbidden
         return self.account.reason
@@ -154,12 +154,12 @@ class CircuitBreakers:
         return [breaker for breaker in changed if breaker is not None]
 
     def is_held(self, key: NumberKey) -> bool:
-        """Whether the number waits for its space to be let in: probes ask in its place."""
+        """Whether the number's space is refused, and it with it: only probes ask about it."""
         space = self._open.get(key.cust_space_id)
         return space is not None and key in space.turn
 
     def probe_soon(self) -> None:
-        """The credential is another one: what is refused is probed without waiting for the interval."""
+        """The credential has changed: what is refused is probed without waiting for the interval."""
         for breaker in (self.account, *self._open.values()):
             breaker.probe_soon()
 
@@ -195,7 +195,7 @@ class CircuitBreakers:
         return found
 
     def _next_space(self, interval_seconds: float) -> str:
-        """The refused space that is probed next; there is one."""
+        """The refused space that is probed next; not searched for among all, of which there may be thousands."""
         return min((next(iter(self._open)), *self._again), key=lambda name: self._open[name].probe_at(interval_seconds))
 
     def _accepted(self) -> CircuitBreaker | None:
@@ -240,5 +240,5 @@ class CircuitBreakers:
 
 
 def _why(key: NumberKey, error: ApiError) -> Refused:
-    """Without the number, which is one of many here, and may be shown in another way by and by."""
+    """Without the number: it is one of many here, and a reload may change how numbers are shown."""
     return Refused(error.code, error.message.replace(key.phone_number, "…"), error.request_id)

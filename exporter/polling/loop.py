@@ -12,9 +12,6 @@ from exporter.model import Clock, Wait
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT_SECONDS = 5.0
-"""The step is called at least this often, so that a missing heartbeat means a dead loop."""
-
 ERROR_SECONDS = 1.0
 """How long a step that failed is left alone."""
 
@@ -79,7 +76,7 @@ class Loop:
         while True:
             at = self._stepped()
             with self._lock:
-                self.wake(min(at, self._clock.monotonic() + HEARTBEAT_SECONDS))
+                self.wake(at)
                 while (wait_seconds := self._next_at - self._clock.monotonic()) > 0:
                     self._wait(self._woken, wait_seconds)
                 if self._stopped:

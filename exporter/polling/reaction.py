@@ -1,4 +1,4 @@
-"""What follows from the end of a poll: for the account, its spaces, its budget, and the number's next poll.
+"""What follows from a poll's outcome: for the account, its spaces, its budget, and the number's next poll.
 
 Pure: time is an argument, nothing waits here.
 """
@@ -17,13 +17,13 @@ from exporter.polling.retries import retry_at
 from exporter.polling.schedule import Entry, Schedule
 
 _DEFINITE = frozenset({Kind.NUMBER, Kind.PERMISSION})
-"""Errors about one number, which do not pass by themselves: they end a row of failures as a status does."""
+"""Errors about one number, which do not pass by themselves: like a status, they end a row of failures."""
 
 _SAYS_NOTHING = frozenset({Kind.THROTTLE, Kind.TRANSIENT})
-"""Errors that tell nothing of whether the API lets the account in."""
+"""Errors that do not tell whether the API refuses the account or a space."""
 
 _REFUSED = frozenset({Kind.ACCOUNT, Kind.PERMISSION})
-"""After these another credential may bring a status."""
+"""After these errors another credential may bring a status."""
 
 
 class Reaction:
@@ -64,11 +64,15 @@ class Reaction:
             self._breakers.probe_again(key)
         entry.failures = 0 if error is None or error.kind in _DEFINITE else entry.failures + 1
         is_held = entry.scheduled and self._breakers.is_held(key)
-        scope_is_refused = is_held or self._breakers.account.is_open  # the number then does not retry what says nothing
+        scope_is_refused = is_held or self._breakers.account.is_open  # only probes go: the number does not retry
         is_refused = error is not None and error.kind in (_REFUSED | _SAYS_NOTHING if scope_is_refused else _REFUSED)
-        retry = None if error is None or is_held else self._retry_at(entry, error, asked_at, now)
-        not_before = -math.inf if error is None else self._pause(error, asked_at, now)
-        self._schedule.done(entry, retry, refused=is_refused, held=is_held, not_before=not_before)
+        at, not_before = None, -math.inf
+        if error is not None:
+            not_before = self._pause(error, asked_at, now)
+            if not scope_is_refused:
+                fresh_until = self._fresh_until(key)
+                at = retry_at(error, entry.retries, entry.failures, fresh_until, asked_at, now, self._rng)
+        self._schedule.done(entry, at, refused=is_refused, held=is_held, not_before=not_before)
         for breaker in changed:
             self._follow(breaker, now)
         if is_refused and not is_current and entry.scheduled:
@@ -76,27 +80,14 @@ class Reaction:
         return changed
 
     def credential_changed(self, now: float) -> None:
-        """What was refused may be let in with another credential."""
+        """What was refused may be accepted with another credential."""
         self._breakers.probe_soon()
         self._schedule.requeue_refused(now)
 
-    def _retry_at(self, entry: Entry, error: ApiError, asked_at: float, now: float) -> float | None:
-        if self._breakers.account.is_open:
-            return None
-        return retry_at(
-            error,
-            retries=entry.retries,
-            failures=entry.failures,
-            fresh_until=self._fresh_until(entry.number.key),
-            asked_at=asked_at,
-            now=now,
-            rng=self._rng,
-        )
-
     def _pause(self, error: ApiError, asked_at: float, now: float) -> float:
-        """Wait as long as the answer asks; returns the instant until which the number is to be left alone.
+        """Wait as long as the answer asks; returns the instant before which the number is not to be polled.
 
-        An error about one number holds back that number, any other the account.
+        An error about one number holds back that number, any other error the account.
         """
         if error.kind is Kind.THROTTLE:
             self._budget.throttled(now, asked_at, error.retry_after_seconds)
@@ -108,7 +99,7 @@ class Reaction:
         return -math.inf
 
     def _follow(self, breaker: CircuitBreaker, now: float) -> None:
-        """The API refuses the account or a space from now on, or has let it in again."""
+        """The API refuses the account or a space from now on, or refuses it no more."""
         if breaker.space is None:
             if not breaker.is_open:
                 self._schedule.requeue_refused(now)

@@ -24,13 +24,13 @@ class Recorder:
 
     @functools.cached_property
     def _counted(self) -> AccountCounters:
-        """The account's own counters: the account is configured by the time its first poll ends."""
+        """The account's own counters; the account is registered before its first poll ends."""
         return self._counters.of(self._account)
 
     def ended(
         self, number: PhoneNumber, outcome: Answer | ApiError, waited_seconds: float = 0.0, *, is_retry: bool
     ) -> None:
-        """An attempt was made, after so long a wait for the budget; `is_retry` marks one that repeats a poll."""
+        """An attempt was made, after waiting so long for the budget; `is_retry` marks one that repeats a poll."""
         if isinstance(outcome, ApiError):
             elapsed_seconds = outcome.elapsed_seconds if outcome.sent else None
             self._counted.attempt(waited_seconds, elapsed_seconds, outcome.code, is_retry=is_retry)

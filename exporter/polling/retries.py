@@ -1,8 +1,9 @@
 """Whether a failed poll is tried again ahead of the number's next regular poll, and when.
 
-Pure: time and chance are arguments.  What may pass is retried twice an interval, with exponential backoff and full
-jitter; a number without a fresh status is asked on, less and less often, in the end once a minute.  An error of the
-account is tried once more, since its credentials are fetched anew meanwhile; one of the number or of permission is not.
+Pure: time and chance are arguments.  An error that may pass is retried twice an interval, with exponential backoff and
+full jitter.  After that a number without a fresh status is retried less and less often, in the end once a minute.  An
+error of the account is retried once, since its credentials are fetched again meanwhile.  An error of the number or of
+permission is not retried.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ CAP_SECONDS = 60.0
 
 
 def retry_at(
-    error: ApiError, *, retries: int, failures: int, fresh_until: float, asked_at: float, now: float, rng: random.Random
+    error: ApiError, retries: int, failures: int, fresh_until: float, asked_at: float, now: float, rng: random.Random
 ) -> float | None:
-    """The instant of the next try, or None for none before the number's next regular poll.
+    """The instant of the retry, or None for none before the number's next regular poll.
 
     `retries` were made since the last regular poll; `failures` came in a row, this one included; `fresh_until` is the
-    instant from which on the number's status is stale.  Once the backoff has reached `CAP_SECONDS` it has no jitter and
-    counts from `asked_at`, when the request left: in an outage a number is asked once a minute, no more and no less.
+    instant from which on the number's status is stale.  A backoff of `CAP_SECONDS` has no jitter and counts from
+    `asked_at`, when the request left: in an outage each number is polled exactly once a minute.
     """
     if error.kind in {Kind.NUMBER, Kind.PERMISSION}:
         return None

@@ -1,19 +1,18 @@
 """Which number of an account is polled next, and from which instant on.
 
-Pure: time is an argument, nothing waits here.  A number has a phase, its place in the interval on the wall clock: the
-phases of an account's numbers are an even grid in the order of their keys, so they are the same after a restart.
+Pure: time is an argument, nothing waits here.  A number has a phase, its place in the interval on the wall clock.  The
+phases of an account's numbers are evenly spaced, in the order of their keys, so they are the same after a restart.
 
-- The first pass is *eager*: numbers may be polled ahead of their first due instant, as fast as the budget lets them,
-  in the order of their phases.
-- After that a number is due at its phase, once per interval, and never sooner than half an interval after the last
-  poll: a poll that came late is not followed by one that comes at once.
-- If a pass does not fit the interval, a number is due one interval after its last poll; polling is then continuous and
-  all numbers lag alike.
-- A retry goes only when no number is due, and gives way to the number's next regular poll.
-- A number that is *held* has no place of its own: it goes when it is taken by its key, and has its place again when it
-  is resumed.
-- Numbers that are *refused*, since their last poll failed for want of a key or of permission, become eager again when
-  they are requeued: they give way to those that are due.
+- In the first pass numbers are *eager*: they are polled before they are due, in the order of their phases, as fast as
+  the budget allows.
+- After that a number is due at its phase, once per interval, and at the earliest half an interval after its last poll:
+  after a late poll the next one does not follow at once.
+- If a pass does not fit the interval, a number is due one interval after its last poll.  Polling is then continuous,
+  and all numbers lag alike.
+- A retry goes only when no number is due.  The number's next regular poll replaces it.
+- A number that is *held* is polled only by its key, until it is resumed.
+- Numbers are *refused* if their last poll failed for want of a key or of permission.  When they are requeued they are
+  eager again: numbers that are due go first.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ MIN_GAP_SHARE = 0.5
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One number's place in the schedule; all instants are monotonic seconds."""
+    """One number in the schedule; all instants are monotonic seconds."""
 
     number: PhoneNumber
     phase: float
@@ -44,7 +43,7 @@ class Entry:
     taken_at: float = -math.inf  # the last regular poll
     retries: int = 0  # since the last regular poll
     failures: int = 0  # in a row, of a kind that may pass
-    not_before: float = -math.inf  # the API asked to leave the number alone until then
+    not_before: float = -math.inf  # the API asked not to be asked before
     attempted: bool = False
     refused: bool = False  # the last poll failed for want of a key or of permission: another key may bring a status
     held: bool = False
@@ -84,8 +83,8 @@ class Schedule:
     ) -> None:
         """Take over a configuration: numbers that stay keep their phase and due instant, new ones are eager.
 
-        New ones get their phases in the widest gaps between those that stay: numbers that are added one by one spread
-        as evenly as they can without moving any other.
+        The phases of new numbers lie in the widest gaps between the others, so that numbers that are added one by one
+        are spread as evenly as possible, and none that stays is moved.
         """
         same_interval = interval_seconds == self._interval
         self._interval = interval_seconds
@@ -127,7 +126,7 @@ class Schedule:
         return min(self._due[0][0] if self._due else math.inf, self._retry[0][0] if self._retry else math.inf)
 
     def take(self, now: float) -> Entry | None:
-        """Take the poll that goes next, or None when none may go yet; give it back by `done` or `put_back`."""
+        """Take the poll that goes next, or None if none may go yet; `done` or `put_back` ends it."""
         self._drop_dead()
         if self._retry_is_next(now):
             entry = heapq.heappop(self._retry)[2]
@@ -149,7 +148,7 @@ class Schedule:
         return entry.waiting and entry.not_before <= now
 
     def take_early(self, key: NumberKey, now: float) -> Entry:
-        """Take the regular poll of a number that `is_free`, due or not, held or not."""
+        """Take the regular poll of a number that `is_free`, even if it is not due or is held."""
         entry = self._entries[key]
         entry.taken_at, entry.wanted_at, entry.retries = now, now, 0
         return self._taken(entry)
@@ -163,10 +162,10 @@ class Schedule:
         held: bool = False,
         not_before: float = -math.inf,
     ) -> None:
-        """The poll of `entry` ended; `retry_at` asks for another try at that instant, ahead of the regular one.
+        """The poll of `entry` ended; it is retried at `retry_at`, unless its next regular poll comes first.
 
-        `refused` marks a number that `requeue_refused` may ask, until another poll of it ends; `held` one that goes
-        only by `take_early`.  No poll goes before `not_before`.
+        `refused` marks a number that `requeue_refused` requeues, until another poll of it ends; `held` one that only
+        `take_early` takes.  No poll goes before `not_before`.
         """
         entry.refused, entry.held, entry.not_before = refused, held, not_before
         if not entry.attempted:
@@ -178,7 +177,7 @@ class Schedule:
         self._push(entry)
 
     def put_back(self, entry: Entry, now: float) -> None:
-        """The poll of `entry` was not sent after all; it is still due, as what it was: a regular poll or a retry."""
+        """The poll of `entry` was not sent: it is still due, as the regular poll or the retry that it was."""
         if entry.retries:
             entry.retries -= 1
             self._push_retry(entry, now)
@@ -187,12 +186,12 @@ class Schedule:
         self._push(entry)
 
     def hold(self, keys: Iterable[NumberKey]) -> None:
-        """Let the numbers go only by `take_early`."""
+        """Let only `take_early` take the numbers."""
         for key in keys:
             self._entries[key].held = True
 
     def resume(self, keys: Iterable[NumberKey], now: float) -> None:
-        """The numbers have their places again, from `now` on."""
+        """The numbers are due at their phases again, from `now` on."""
         for key in keys:
             entry = self._entries[key]
             if entry.held and entry.waiting:
@@ -201,10 +200,10 @@ class Schedule:
             entry.held = False
 
     def requeue_refused(self, now: float, keys: Iterable[NumberKey] | None = None) -> None:
-        """Ask about the refused numbers of `keys`, or of all, as soon as nothing else is due.
+        """Poll the refused numbers of `keys`, or of all, as soon as nothing else is due.
 
-        Where a pass does not fit the interval something always is: they are due from now on, like the others.  One that
-        the API asked to leave alone is due when that time is over.
+        If a pass does not fit the interval, something always is: then they are due now, like the others.  A number that
+        must not be polled before some instant is due at that instant.
         """
         entries = self._entries.values() if keys is None else map(self._entries.__getitem__, keys)
         refused = [each for each in entries if each.refused and each.waiting and not each.held and each.due_at > now]
@@ -241,14 +240,14 @@ class Schedule:
         return entry
 
     def _add_eager(self, more: Iterable[Entry]) -> None:
-        """Put `more` among the eager ones, in the order in which they are due."""
+        """Add `more` to the eager numbers, in the order in which they are due."""
         eager = [*filter(self._is_eager, self._eager), *more]
         for entry in eager:
             entry.eager = True
         self._eager = deque(sorted(eager, key=lambda entry: entry.due_at))
 
     def _eager_is_next(self, now: float) -> bool:
-        """Whether the first pass goes on with the next poll: unless a number fell due before its next one."""
+        """Whether an eager number goes next: none is due, or none was due earlier."""
         if not self._eager:
             return False
         return not self._due or self._due[0][0] > min(now, self._eager[0].due_at)
@@ -268,7 +267,7 @@ class Schedule:
         heapq.heappush(self._retry, (retry_at, next(self._tie), entry))
 
     def _drop_dead(self) -> None:
-        """Forget what a reload, a retry or a regular poll made void, lazily: heaps cannot delete from the middle."""
+        """Remove from the front what is void since a reload, a retry or a poll: heaps cannot delete from the middle."""
         while self._eager and not self._is_eager(self._eager[0]):
             self._eager.popleft()
         while self._due and not self._alive(self._due[0][2], self._due[0][0] == self._due[0][2].due_at):

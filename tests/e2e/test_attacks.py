@@ -25,8 +25,9 @@ import bcrypt
 import trustme
 
 from exporter.simulator import Simulator, World
-from tests.support.exporter import WAIT_SECONDS, ExporterProcess, until
+from tests.support.exporter import ExporterProcess, until
 from tests.support.fleet import config, fleet
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.pki import TLS_FILES, client_context, server_files
 
 STALLED = 500
@@ -50,7 +51,7 @@ def dialer(exporter: ExporterProcess, context: ssl.SSLContext | None = None) -> 
     """How a client connects."""
 
     def connect() -> socket.socket:
-        peer = socket.create_connection(address(exporter), timeout=WAIT_SECONDS)
+        peer = socket.create_connection(address(exporter), timeout=PATIENCE_SECONDS)
         return peer if context is None else context.wrap_socket(peer, server_hostname="localhost")
 
     return connect
@@ -77,7 +78,9 @@ def resident_mib(exporter: ExporterProcess) -> float:
 def stalled(exporter: ExporterProcess, count: int, said: bytes) -> Iterator[list[socket.socket]]:
     """`count` connections that have said this much, and will not go on."""
     with ExitStack() as stack:
-        peers = [stack.enter_context(socket.create_connection(address(exporter), WAIT_SECONDS)) for _ in range(count)]
+        peers = [
+            stack.enter_context(socket.create_connection(address(exporter), PATIENCE_SECONDS)) for _ in range(count)
+        ]
         for peer in peers:
             with contextlib.suppress(ConnectionError):  # it had to make room for a younger one
                 peer.sendall(said)
@@ -116,7 +119,7 @@ def meanwhile(*attacks: Callable[[], object]) -> Iterator[threading.Event]:
     finally:
         over.set()
         for thread in threads:
-            thread.join(WAIT_SECONDS)
+            thread.join(PATIENCE_SECONDS)
 
 
 def said_to(connect: Connect, data: bytes) -> bytes:
@@ -134,7 +137,7 @@ def pipelined_answers(connect: Connect, count: int) -> int:
         peer.setblocking(False)
         while answers < count:
             poll.register(peer, select.POLLIN | (select.POLLOUT if requests else 0))
-            ready = [event for _, event in poll.poll(WAIT_SECONDS * 1000)]
+            ready = [event for _, event in poll.poll(PATIENCE_SECONDS * 1000)]
             assert ready, f"stuck after {answers} answers"
             if ready[0] & select.POLLOUT:
                 requests = requests[peer.send(requests) :]
@@ -255,7 +258,7 @@ def test_answers_that_nobody_reads_take_bounded_memory_which_is_given_back() -> 
         for index in range(60):
             peer = stack.enter_context(socket.socket())
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            peer.settimeout(WAIT_SECONDS)
+            peer.settimeout(PATIENCE_SECONDS)
             peer.connect(address(exporter))
             peer.sendall(b"GET /metrics?%d HTTP/1.1\r\nHost: x\r\n\r\n" % index)
             assert peer.recv(1) == b"H"  # each is being sent, so that none is shared

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from exporter.simulator import World
-from tests.support.exporter import WAIT_SECONDS, until
+from tests.support.exporter import until
 from tests.support.fleet import config, fleet
+from tests.support.patience import PATIENCE_SECONDS
 
 NUMBERS = 30_000
 """Enough that reading the configuration takes about a second: time for a signal to come before that is done."""
@@ -53,7 +54,7 @@ class Starting:
 
     def end(self) -> None:
         self.process.kill()
-        self.process.wait(WAIT_SECONDS)
+        self.process.wait(PATIENCE_SECONDS)
 
     def _handles_signals(self) -> bool:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
@@ -86,13 +87,13 @@ def test_a_reload_asked_for_while_it_starts_is_done_once_it_serves(slow_config: 
         until(lambda: "configuration reloaded" in exporter.log, "it reloads")
         assert "listening" in exporter.log.partition("configuration reloaded")[0]
         exporter.process.send_signal(signal.SIGTERM)
-        assert exporter.process.wait(WAIT_SECONDS) == 0
+        assert exporter.process.wait(PATIENCE_SECONDS) == 0
         assert exporter.log.count("configuration reloaded") == 1
 
 
 def test_where_nothing_reloads_a_reload_is_ignored(slow_config: Path) -> None:
     with signalled(signal.SIGHUP, slow_config, "--config.check") as exporter:
-        assert exporter.process.wait(WAIT_SECONDS) == 0
+        assert exporter.process.wait(PATIENCE_SECONDS) == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -102,6 +103,6 @@ def test_a_signal_to_end_ends_it_quietly_while_it_starts(
 ) -> None:
     """It never listens; what was asked for and not done is a failure."""
     with signalled(number, slow_config, *flags) as exporter:
-        assert exporter.process.wait(WAIT_SECONDS) == status, exporter.log
+        assert exporter.process.wait(PATIENCE_SECONDS) == status, exporter.log
         assert "listening" not in exporter.log
         assert "Traceback" not in exporter.log

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from exporter.simulator import Simulator, World
-from tests.support.exporter import WAIT_SECONDS, ExporterProcess, series, statuses, until
+from tests.support.exporter import ExporterProcess, series, statuses, until
 from tests.support.fleet import config, fleet
+from tests.support.patience import PATIENCE_SECONDS
 
 F_SETPIPE_SZ = 1031
 
@@ -33,7 +34,7 @@ def test_an_end_amid_reloads_leaves_them_and_reloads_asked_for_meanwhile_are_one
         exporter.reload()
         exporter.get("/-/healthy")
         exporter.process.send_signal(signal.SIGTERM)
-        assert exporter.process.wait(WAIT_SECONDS) == 0
+        assert exporter.process.wait(PATIENCE_SECONDS) == 0
         exporter.stop()
         assert exporter.log.count("configuration reloaded") <= 6  # of eleven: a busy machine may ask slowly
         assert "level=error" not in exporter.log
@@ -61,13 +62,13 @@ def test_a_log_that_nobody_reads_stops_neither_polls_nor_scrapes_nor_the_end(tmp
         assert found
         url = found[1].decode()
         until(lambda: len(world.arrivals()) > 600, "polling goes on")
-        with urllib.request.urlopen(f"{url}/-/healthy", timeout=WAIT_SECONDS) as answer:
+        with urllib.request.urlopen(f"{url}/-/healthy", timeout=PATIENCE_SECONDS) as answer:
             assert answer.status == 200
-        with urllib.request.urlopen(f"{url}/metrics", timeout=WAIT_SECONDS) as answer:
+        with urllib.request.urlopen(f"{url}/metrics", timeout=PATIENCE_SECONDS) as answer:
             scraped = series(answer.read().decode())
         assert list(statuses(scraped).values()).count("VERIFIED") == 20
         process.send_signal(signal.SIGTERM)
-        assert process.wait(WAIT_SECONDS) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
         os.close(reading)
 
 
@@ -93,7 +94,7 @@ def test_a_text_about_flags_that_nobody_reads_does_not_stop_the_end(
     try:
         until(lambda: "pipe" in Path(f"/proc/{process.pid}/wchan").read_text(), "it waits for the pipe's reader")
         process.send_signal(number)
-        assert process.wait(WAIT_SECONDS) == status
+        assert process.wait(PATIENCE_SECONDS) == status
     finally:
         process.kill()
         process.wait()

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from exporter.simulator import Simulator, World
-from tests.support.exporter import WAIT_SECONDS, account, until
+from tests.support.exporter import account, until
 from tests.support.fleet import config, fleet
+from tests.support.patience import PATIENCE_SECONDS
 
 EXPORTER = [sys.executable, "-m", "exporter"]
 ASCII = {"PYTHONIOENCODING": "ascii"}
@@ -25,7 +26,7 @@ def run(redirection: str, *command: str, env: dict[str, str] | None = None) -> s
     return subprocess.run(
         ["bash", "-c", f'exec "$@" {redirection}', "-", *command],
         capture_output=True,
-        timeout=WAIT_SECONDS,
+        timeout=PATIENCE_SECONDS,
         env={**os.environ, **(env or {})},
         check=False,
     )
@@ -116,7 +117,7 @@ def test_the_demo_serves_with_all_streams_closed() -> None:
         until(lambda: _has_sockets(process.pid), "it serves")
     finally:
         process.terminate()
-        assert process.wait(WAIT_SECONDS) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
 
 
 def test_the_simulator_serves_although_stdout_is_closed() -> None:
@@ -127,7 +128,7 @@ def test_the_simulator_serves_although_stdout_is_closed() -> None:
         until(lambda: _has_sockets(process.pid), "it listens")
     finally:
         process.terminate()
-        _, said = process.communicate(timeout=WAIT_SECONDS)
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, said) == (0, b"")
 
 

@@ -16,7 +16,7 @@ from exporter.cams.endpoint import endpoint_of
 from exporter.errors import ApiError, CredentialsError
 from exporter.model import Clock, Credential, PhoneNumber, Slot, SystemClock
 from tests.support.numbers import number
-from tests.support.rawserver import SOON
+from tests.support.patience import PATIENCE_SECONDS
 
 CREDENTIAL = Credential("LTAIexampleexample", "secretsecretsecretsecret")
 
@@ -47,7 +47,7 @@ class FixedCredentials:
 def client_of(
     url: str,
     *,
-    timeout_seconds: float = SOON,
+    timeout_seconds: float = PATIENCE_SECONDS,
     ca_file: Path | None = None,
     credentials: FixedCredentials | None = None,
     clock: Clock | None = None,
@@ -84,7 +84,7 @@ def await_bytes(*connections: Connection) -> None:
     """Until the server's bytes, or the end of the connection, have come through the kernel on each."""
     for connection in connections:
         assert connection.sock is not None
-        assert select.select([connection.sock], [], [], SOON)[0]
+        assert select.select([connection.sock], [], [], PATIENCE_SECONDS)[0]
 
 
 def gated(pass_gate: Callable[[], object]) -> Callable[[], Slot]:

@@ -21,8 +21,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.patience import PATIENCE_SECONDS
 
-WAIT_SECONDS = PATIENCE_SECONDS
-
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _LISTENING = re.compile(r'listening"?,? "?address(?:=|": ")(http[^\s"]+)')
 
@@ -31,12 +29,12 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 def until(condition: Callable[[], Any], what: str) -> Any:
     """Wait until `condition` is true and return what it gave; fails with `what` when it does not become so."""
-    deadline = time.monotonic() + WAIT_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         found = condition()
         if found:
             return found
-        assert time.monotonic() < deadline, f"not within {WAIT_SECONDS:.0f} s: {what}"
+        assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS:.0f} s: {what}"
         time.sleep(0.05)
 
 
@@ -106,8 +104,8 @@ class ExporterProcess:
         """End it by a signal."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        self.process.wait(WAIT_SECONDS)
-        self._reader.join(WAIT_SECONDS)
+        self.process.wait(PATIENCE_SECONDS)
+        self._reader.join(PATIENCE_SECONDS)
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
@@ -131,7 +129,7 @@ class ExporterProcess:
         """(status, body, headers) of a GET; error statuses too."""
         request = urllib.request.Request(self.url + path, headers=dict(headers or {}))
         try:
-            with _OPENER.open(request, timeout=WAIT_SECONDS) as answer:
+            with _OPENER.open(request, timeout=PATIENCE_SECONDS) as answer:
                 return answer.status, answer.read(), answer.headers
         except urllib.error.HTTPError as error:
             with error:
@@ -163,7 +161,7 @@ def run_exporter(*flags: str, env: Mapping[str, str] | None = None) -> subproces
         [sys.executable, "-m", "exporter", *flags],
         capture_output=True,
         text=True,
-        timeout=WAIT_SECONDS,
+        timeout=PATIENCE_SECONDS,
         env={**os.environ, **(env or {})},
         check=False,
     )

@@ -17,8 +17,6 @@ import trustme
 
 from tests.support.patience import PATIENCE_SECONDS
 
-SOON = PATIENCE_SECONDS
-
 ANSWER: Mapping[str, object] = {
     "RequestId": "90E63D28-E31D-1EB2-8939-A94866411B2D",
     "Code": "OK",
@@ -136,7 +134,7 @@ class RawServer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.stopping.set()
         self._listener.shutdown(socket.SHUT_RDWR)
-        self._acceptor.join(SOON)
+        self._acceptor.join(PATIENCE_SECONDS)
         self._listener.close()
         with self._lock:
             sockets = list(self._sockets)
@@ -144,7 +142,7 @@ class RawServer:
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(SOON)
+            thread.join(PATIENCE_SECONDS)
         for sock in sockets:
             sock.close()
 

@@ -24,8 +24,6 @@ from tests.support.numbers import number
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.shown import ShownFleet
 
-WAIT_SECONDS = PATIENCE_SECONDS
-
 
 @dataclass
 class FakeExposer:
@@ -42,7 +40,7 @@ class FakeExposer:
         body = self.body
         self.entered.release()
         if self.gate is not None:
-            assert self.gate.wait(WAIT_SECONDS)
+            assert self.gate.wait(PATIENCE_SECONDS)
         if self.error is not None:
             raise self.error
         return body
@@ -90,7 +88,7 @@ class LeapingLoop(asyncio.SelectorEventLoop):
             self.ahead_seconds += seconds
 
         for step in (leap(), asyncio.sleep(0), asyncio.sleep(0)):
-            asyncio.run_coroutine_threadsafe(step, self).result(WAIT_SECONDS)
+            asyncio.run_coroutine_threadsafe(step, self).result(PATIENCE_SECONDS)
 
 
 class Running:
@@ -118,7 +116,7 @@ class Running:
 
     def get(self, path: str, method: str = "GET", **headers: str) -> Reply:
         """One request on a connection of its own; `_` in a header's name stands for `-`."""
-        client = http.client.HTTPConnection(self.host, self.port, timeout=WAIT_SECONDS)
+        client = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE_SECONDS)
         try:
             client.sock = self.connect()
             client.putrequest(method, path, skip_accept_encoding=True)
@@ -133,7 +131,7 @@ class Running:
 
     def connect(self) -> socket.socket:
         """A bare connection, for what no proper client would send."""
-        peer = socket.create_connection((self.host, self.port), timeout=WAIT_SECONDS)
+        peer = socket.create_connection((self.host, self.port), timeout=PATIENCE_SECONDS)
         if self._context is None:
             return peer
         try:
@@ -157,7 +155,7 @@ class Running:
 
     def stop(self) -> None:
         """Stop the server, as its owner does."""
-        asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result(WAIT_SECONDS)
+        asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result(PATIENCE_SECONDS)
 
 
 @contextmanager
@@ -196,7 +194,7 @@ def serving(
         count_refusal=refused.append,
     )
     try:
-        urls = asyncio.run_coroutine_threadsafe(server.start(), loop).result(WAIT_SECONDS)
+        urls = asyncio.run_coroutine_threadsafe(server.start(), loop).result(PATIENCE_SECONDS)
         running = Running(server, loop, urls, refused)
         try:
             yield running
@@ -206,7 +204,7 @@ def serving(
         if reloads is not None:
             reloads.stop()
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(WAIT_SECONDS)
+        thread.join(PATIENCE_SECONDS)
         # Connections close in the next turns of the loop: let it turn until every task has ended.
         while tasks := asyncio.all_tasks(loop):
             loop.run_until_complete(asyncio.wait(tasks))
@@ -216,7 +214,7 @@ def serving(
 
 def eventually_scraped(server: Running) -> bool:
     """Whether a scrape succeeds before long, however often it is refused or turned away until then."""
-    deadline = time.monotonic() + WAIT_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         with suppress(ConnectionError):
             if server.get("/metrics").status == 200:

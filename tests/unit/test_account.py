@@ -14,7 +14,7 @@ import pytest
 from exporter.errors import ApiError, Kind
 from exporter.metrics.catalogue import Counters
 from exporter.model import OPERATION, Answer, PhoneNumber, Refused, Slot, pace_qps
-from exporter.polling import MAX_KEYS_LOCKED, AccountPoller
+from exporter.polling import AccountPoller
 from exporter.polling.account import LOOK_SECONDS
 from exporter.polling.budget import Budget
 from exporter.polling.in_flight import HAND_OUT_SECONDS, MAX_POLLS_UNDER_WAY, connect_ahead, max_in_flight
@@ -632,13 +632,6 @@ class TestNextPolls:
         polled = {phone: bench.start + at for at, phone in reversed(bench.run(100))}
         ahead = bench.clock.now_unix - bench.clock.now
         assert told == pytest.approx([polled[number.phone_number] + ahead for number in bench.polled], abs=0.5)
-
-    def test_numbers_beyond_one_lookup_are_told_too(self) -> None:
-        """The lock is let go in between, so that a page with many numbers holds up no poll."""
-        bench = Bench(polled=numbers(2 * MAX_KEYS_LOCKED + 1))
-        told = bench.poller.next_polls([number.key for number in bench.polled])
-        assert len(told) == len(bench.polled)
-        assert None not in told
 
     def test_a_number_that_is_not_polled_again_is_told_as_never(self) -> None:
         bench = Bench(repeat=False)

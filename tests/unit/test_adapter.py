@@ -22,7 +22,7 @@ from tests.support.clients import await_bytes, client_of, error_of, gated, kept,
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
 from tests.support.patience import PATIENCE_SECONDS
-from tests.support.rawserver import ANSWER, SOON, Peer, RawServer, Script, answering, authority, http, ok, tls_context
+from tests.support.rawserver import ANSWER, Peer, RawServer, Script, answering, authority, http, ok, tls_context
 
 TIMEOUT = 0.4
 """Of tests that run into it: where it is not kept they do not end, or not by a timeout."""
@@ -194,7 +194,7 @@ def test_an_answer_nobody_asked_for_is_never_taken_for_the_next_number() -> None
     def script(peer: Peer) -> None:
         while peer.read_request():
             peer.send(ok())
-            got_it.acquire(timeout=SOON)
+            got_it.acquire(timeout=PATIENCE_SECONDS)
             peer.send(stale)
 
     with RawServer(script) as server, client_of(server.url) as client:
@@ -221,7 +221,7 @@ def test_what_a_server_says_before_the_request_is_no_answer() -> None:
     def gate() -> None:
         slots.append(len(slots))
         if slots == [0]:
-            assert spoken.wait(SOON)
+            assert spoken.wait(PATIENCE_SECONDS)
             await_bytes(*under_way(client))
 
     with RawServer(script) as server, client_of(server.url) as client:
@@ -249,7 +249,7 @@ def test_a_long_unused_connection_is_not_trusted() -> None:
 
 
 def test_no_more_connections_are_kept_than_allowed() -> None:
-    ready = threading.Barrier(6, timeout=SOON)
+    ready = threading.Barrier(6, timeout=PATIENCE_SECONDS)
 
     def script(peer: Peer) -> None:
         while peer.read_request():
@@ -262,7 +262,7 @@ def test_no_more_connections_are_kept_than_allowed() -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(SOON)
+            thread.join(PATIENCE_SECONDS)
         assert server.connections == 6
         assert len(kept(client)) == 2
 
@@ -321,7 +321,7 @@ def no_name(server: RawServer) -> list[Any]:
 
 
 def no_answer_of_dns(server: RawServer) -> list[Any]:
-    server.stopping.wait(SOON)
+    server.stopping.wait(PATIENCE_SECONDS)
     return []
 
 
@@ -504,10 +504,10 @@ def test_close_wakes_those_who_wait_for_an_answer() -> None:
         for thread in threads:
             thread.start()
         for _ in threads:
-            assert arrived.acquire(timeout=SOON)
+            assert arrived.acquire(timeout=PATIENCE_SECONDS)
         client.close()
         for thread in threads:
-            thread.join(SOON)
+            thread.join(PATIENCE_SECONDS)
         assert codes == ["connection_error"] * 3
 
 
@@ -527,16 +527,16 @@ def test_a_retired_client_ends_what_is_under_way_and_keeps_nothing() -> None:
     def script(peer: Peer) -> None:
         while peer.read_request():
             arrived.set()
-            retired.wait(SOON)
+            retired.wait(PATIENCE_SECONDS)
             peer.send(ok())
 
     with RawServer(script) as server, client_of(server.url) as client:
         statuses: list[str] = []
         thread = threading.Thread(target=lambda: statuses.append(client.fetch(number()).status))
         thread.start()
-        assert arrived.wait(SOON)
+        assert arrived.wait(PATIENCE_SECONDS)
         client.retire()
         retired.set()
-        thread.join(SOON)
+        thread.join(PATIENCE_SECONDS)
         assert statuses == ["VERIFIED"]
         assert not kept(client)

@@ -17,7 +17,8 @@ from exporter.model import Credential
 from tests.support.clients import CREDENTIAL, FixedCredentials, await_bytes, client_of, error_of, gated, under_way
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
-from tests.support.rawserver import SOON, Peer, RawServer, answering, http, ok
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.rawserver import Peer, RawServer, answering, http, ok
 
 
 class Gate:
@@ -47,7 +48,7 @@ def test_the_gate_opens_onto_a_connection_and_before_the_request() -> None:
         gate = Gate(server)
 
         def open_late() -> None:
-            assert accepted.wait(SOON)
+            assert accepted.wait(PATIENCE_SECONDS)
             gate()
 
         client.fetch(number(), gated(open_late))
@@ -382,7 +383,7 @@ def test_many_workers_share_a_client() -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(SOON)
+            thread.join(PATIENCE_SECONDS)
         assert len(server.requests) == 200
         assert server.connections <= 8
     assert failures == []

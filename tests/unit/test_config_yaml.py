@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,25 @@ def test_an_alias_is_the_value_it_stands_for(loader: Any) -> None:
     assert data == {"a": {"n": 1}, "b": {"n": 1}, "c": 5, "d": 5, "e": "key", "key": "x"}
 
 
+def test_an_alias_in_a_list_has_the_line_of_the_item_before_it(loader: Any) -> None:
+    """Or of the list: PyYAML knows where the anchor stands, and not where the alias does."""
+    document = read("a: &a {n: 1}\nb:\n- c\n- *a\n- *a\n- d\n", loader)
+    assert [document.line_of(("b", index)) for index in range(4)] == [3, 3, 3, 6]
+
+
+def test_few_nodes_exist_at_a_time(loader: Any) -> None:
+    """A node of PyYAML is several times as large as what is made of it."""
+    text = "".join(f"- {{a: {index}}}\n" for index in range(3000))
+    tracemalloc.start()
+    try:
+        document = read(text, loader)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(document.data) == 3000
+    assert peak < 1.5 * kept
+
+
 def test_32_levels_are_allowed(loader: Any) -> None:
     assert read("[" * 32 + "]" * 32, loader).line_of((0,) * 31) == 1
 
@@ -139,6 +159,9 @@ def test_32_levels_are_allowed(loader: Any) -> None:
             "!!int a: b",
             'file.yml:1: the tag "!!int" is not supported; remove it, or quote what begins with !',
         ),
+        ("a: &x b\nc: &x d", "file.yml:2: defines an anchor that is defined above already; write another name"),
+        ("a: *x", "file.yml:1: refers to an anchor that is not defined above; define it with &, or quote the text"),
+        ("- &a [[*a, b], c]", "file.yml:1: is an alias of what it stands in, without end; write the value out"),
         ("a\n---\nb", "file.yml:2: begins a second document; remove the line --- or what follows it"),
     ],
 )

@@ -22,7 +22,7 @@ from exporter.config import CredentialsConfig, Secret
 from exporter.errors import CredentialsError
 from exporter.model import Credential
 from tests.support.clock import FakeClock
-from tests.support.rawserver import SOON
+from tests.support.patience import PATIENCE_SECONDS
 
 KEYS = {"access_key_id": Secret("the-key-id", None), "access_key_secret": Secret("the-secret", None)}
 TOKEN = {"security_token": Secret("the-token", None)}
@@ -288,12 +288,12 @@ def test_the_thread_starts_when_asked_for_and_ends_when_closed() -> None:
     source = FetchedSource(connect, KeyFiles({}, clock, "main"), clock, "main", "default")
     assert not threads
     source.ready()
-    assert came.wait(SOON)
+    assert came.wait(PATIENCE_SECONDS)
     (thread,) = threads
     assert thread is not threading.current_thread()
     assert thread.daemon
     source.close()
-    thread.join(SOON)
+    thread.join(PATIENCE_SECONDS)
     assert not thread.is_alive()
 
 
@@ -307,7 +307,7 @@ def test_a_hundred_reloads_leave_no_thread_behind() -> None:
         source.close()
     for source in sources:
         assert source._thread is not None
-        source._thread.join(SOON)
+        source._thread.join(PATIENCE_SECONDS)
         assert not source._thread.is_alive()
 
 
@@ -321,10 +321,10 @@ def test_a_refresh_wakes_the_thread() -> None:
 
     source = FetchedSource(connect, KeyFiles({}, clock, "main"), clock, "main", "default")
     source.ready()
-    assert twice.acquire(timeout=SOON)
+    assert twice.acquire(timeout=PATIENCE_SECONDS)
     clock.advance(MIN_FETCH_SECONDS)
     source.refresh()
-    assert twice.acquire(timeout=SOON)
+    assert twice.acquire(timeout=PATIENCE_SECONDS)
     source.close()
 
 
@@ -358,5 +358,5 @@ def test_a_thread_that_could_not_be_started_is_started_later(monkeypatch: pytest
         with pytest.raises(RuntimeError):
             source.ready()
     source.ready()
-    assert ended.wait(SOON)
+    assert ended.wait(PATIENCE_SECONDS)
     source.close()

@@ -22,8 +22,9 @@ from exporter.errors import ConfigError
 from tests.support.clients import await_bytes, client_of, error_of, gated, kept, under_way
 from tests.support.clock import FakeClock
 from tests.support.numbers import number
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.pki import revocations
-from tests.support.rawserver import SOON, Peer, RawServer, Script, answering, authority, ok, tls_context
+from tests.support.rawserver import Peer, RawServer, Script, answering, authority, ok, tls_context
 
 TIMEOUT = 0.4
 """Of tests that run into it: where it is not kept they do not end, or not by a timeout."""
@@ -310,7 +311,9 @@ def test_a_look_up_for_which_there_is_no_thread_is_tried_again(monkeypatch: pyte
 
     with (
         RawServer(answering(ok())) as server,
-        client_of(f"http://a.example:{server.port}", lookup=everything_is_here, timeout_seconds=SOON) as client,
+        client_of(
+            f"http://a.example:{server.port}", lookup=everything_is_here, timeout_seconds=PATIENCE_SECONDS
+        ) as client,
     ):
         with monkeypatch.context() as patched:
             patched.setattr(threading.Thread, "start", no_thread)
@@ -325,7 +328,7 @@ def test_a_look_up_that_hangs_holds_nobody_past_the_deadline_and_one_thread_at_m
 
     def lookup(host: str, port: int, **more: Any) -> list[Any]:
         lookups.append(host)
-        release.wait(SOON)
+        release.wait(PATIENCE_SECONDS)
         return everything_is_here(host, port, **more)
 
     with client_of("http://slow.example", lookup=lookup, timeout_seconds=TIMEOUT) as client:

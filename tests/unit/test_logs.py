@@ -12,8 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from exporter.logs import Log, LogfmtFormatter, LogFormat, configure, fields
-
-WAIT_SECONDS = 60.0
+from tests.support.patience import PATIENCE_SECONDS
 
 HOSTILE = 'a "quoted"\nsecond line\x00\x1b[31m\u2028 = \\ \ud800'
 
@@ -31,7 +30,7 @@ def logged(fmt: LogFormat, level: str = "info", **facts: object) -> str:
     stream = io.StringIO()
     log = configure(level, fmt, stream)
     logging.getLogger("exporter.test").info("status changed", extra=fields(**facts))
-    log.close(WAIT_SECONDS)
+    log.close(PATIENCE_SECONDS)
     return stream.getvalue()
 
 
@@ -78,7 +77,7 @@ def test_libraries_are_heard_from_warnings_on() -> None:
     log = configure("debug", "logfmt", stream)
     logging.getLogger("urllib3").debug("chatter with a URL in it")
     logging.getLogger("urllib3").warning("trouble")
-    log.close(WAIT_SECONDS)
+    log.close(PATIENCE_SECONDS)
     assert "chatter" not in stream.getvalue()
     assert "trouble" in stream.getvalue()
 
@@ -90,7 +89,7 @@ def test_an_exception_is_part_of_its_line() -> None:
         int("broken")
     except ValueError:
         logging.getLogger("exporter").exception("a poll failed")
-    log.close(WAIT_SECONDS)
+    log.close(PATIENCE_SECONDS)
     assert "ValueError: invalid literal" in stream.getvalue()
     assert stream.getvalue().count("\n") == 1
 
@@ -100,7 +99,7 @@ def test_what_is_not_there_is_left_out_and_letters_of_all_scripts_stay_legible()
     stream = io.StringIO()
     log = configure("info", "logfmt", stream)
     logging.getLogger("exporter").info("x", extra=fields(http_status=None, account="Zürich", text="\u202e\n"))
-    log.close(WAIT_SECONDS)
+    log.close(PATIENCE_SECONDS)
     assert stream.getvalue().endswith('msg=x account="Zürich" text="\\u202e\\n"\n')
 
 
@@ -114,7 +113,7 @@ class Pipe:
 
     def write(self, text: str) -> None:
         self.entered.set()
-        assert self.is_read.wait(WAIT_SECONDS)
+        assert self.is_read.wait(PATIENCE_SECONDS)
         self.lines.append(text)
 
 
@@ -125,14 +124,14 @@ def test_who_logs_never_waits_and_what_was_dropped_is_counted_and_said() -> None
     ours = logging.getLogger("exporter.test")
     ours.addHandler(log.handler)
     ours.warning("first")
-    assert pipe.entered.wait(WAIT_SECONDS)
+    assert pipe.entered.wait(PATIENCE_SECONDS)
     for number in range(12):
         ours.warning("number %d", number)  # returns although nothing is read
     ours.removeHandler(log.handler)
     log.close(0.0)  # as at the end of the process: neither does this wait
     assert pipe.lines == []
     pipe.is_read.set()
-    log.close(WAIT_SECONDS)
+    log.close(PATIENCE_SECONDS)
     shown = [line.partition("msg=")[2].strip() for line in pipe.lines]
     assert shown[:6] == ["first", *(f'"number {number}"' for number in range(5))]
     assert shown[6:] == ['"log lines were dropped, the reader was slow" lines=7']
@@ -151,7 +150,7 @@ def test_the_end_does_not_wait_for_what_is_logged_meanwhile() -> None:
     pipe = Pipe()
     closing = threading.Thread(target=Late(LogfmtFormatter(), pipe.write, max_lines=5).close, daemon=True)
     closing.start()
-    closing.join(WAIT_SECONDS / 2)
+    closing.join(PATIENCE_SECONDS / 2)
     is_over = not closing.is_alive()
     pipe.is_read.set()
     assert is_over
@@ -163,7 +162,7 @@ def test_a_record_is_written_as_it_was_when_it_was_logged() -> None:
     log.handler.handle(logging.makeLogRecord({"msg": "x", "fields": {"facts": facts}}))
     facts[0] = "now"
     pipe.is_read.set()
-    log.close(WAIT_SECONDS)
+    log.close(PATIENCE_SECONDS)
     assert "then" in pipe.lines[0]
 
 
@@ -179,9 +178,9 @@ def test_lines_that_a_full_device_refused_are_counted_and_said_once_it_takes_som
     log = Log(LogfmtFormatter(), write, max_lines=5)
     for _ in range(3):
         log.handler.handle(logging.makeLogRecord({"msg": "lost"}))
-        log.flush(WAIT_SECONDS)
+        log.flush(PATIENCE_SECONDS)
     is_full = False
     log.handler.handle(logging.makeLogRecord({"msg": "kept"}))
-    log.close(WAIT_SECONDS)
+    log.close(PATIENCE_SECONDS)
     assert ["kept" in line for line in taken] == [True, False]
     assert "lines=3" in taken[1]

@@ -6,8 +6,7 @@ import threading
 
 from exporter.errors import ConfigError
 from exporter.reloads import Reloads
-
-WAIT_SECONDS = 60.0
+from tests.support.patience import PATIENCE_SECONDS
 
 
 class FakeReload:
@@ -22,7 +21,7 @@ class FakeReload:
     def __call__(self) -> None:
         self.calls += 1
         self.began.release()
-        assert self.may_end.acquire(timeout=WAIT_SECONDS)
+        assert self.may_end.acquire(timeout=PATIENCE_SECONDS)
         if self.error is not None:
             raise self.error
 
@@ -33,12 +32,12 @@ def test_those_asked_for_while_one_is_under_way_become_one_that_begins_after_it(
     reloads = Reloads(reload, lambda: None)
     reloads.start()
     first = reloads.ask()
-    assert reload.began.acquire(timeout=WAIT_SECONDS)
+    assert reload.began.acquire(timeout=PATIENCE_SECONDS)
     later = [reloads.ask() for _ in range(20)]
     assert len(set(later)) == 1
     assert later[0] is not first
     reload.may_end.release(2)
-    assert later[0].result(WAIT_SECONDS) is None
+    assert later[0].result(PATIENCE_SECONDS) is None
     assert first.done()
     assert reload.calls == 2
     reloads.stop()
@@ -50,9 +49,9 @@ def test_what_went_wrong_is_the_result_and_the_next_one_is_done_all_the_same() -
     reloads.start()
     reload.error = ConfigError(["config.yml:1: wrong"])
     reload.may_end.release(2)
-    assert reloads.ask().result(WAIT_SECONDS) is reload.error
+    assert reloads.ask().result(PATIENCE_SECONDS) is reload.error
     reload.error = None
-    assert reloads.ask().result(WAIT_SECONDS) is None
+    assert reloads.ask().result(PATIENCE_SECONDS) is None
     reloads.stop()
 
 
@@ -62,8 +61,8 @@ def test_one_that_takes_long_is_said_to() -> None:
     reloads = Reloads(reload, said.set, slow_seconds=0.0)
     reloads.start()
     outcome = reloads.ask()
-    assert said.wait(WAIT_SECONDS)
+    assert said.wait(PATIENCE_SECONDS)
     assert not outcome.done()
     reload.may_end.release()
-    assert outcome.result(WAIT_SECONDS) is None
+    assert outcome.result(PATIENCE_SECONDS) is None
     reloads.stop()

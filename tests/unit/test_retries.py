@@ -26,12 +26,12 @@ def tried(
     """Seconds until the next try."""
     at = retry_at(
         ApiError("code", kind, cured=cured),
-        retries=retries,
-        failures=failures,
-        fresh_until=fresh_until,
-        asked_at=asked_at,
-        now=NOW,
-        rng=random.Random(seed),
+        retries,
+        failures,
+        fresh_until,
+        asked_at,
+        NOW,
+        random.Random(seed),
     )
     return None if at is None or at == math.inf else at - NOW
 

@@ -22,7 +22,6 @@ from exporter.simulator.faults import Fault
 from exporter.simulator.wire import Wire
 from tests.support.exporter import until
 from tests.support.patience import PATIENCE_SECONDS
-from tests.support.rawserver import SOON
 from tests.support.simulated import PHONE, SPACE, Call, Connection, ask, care_world
 
 
@@ -62,13 +61,13 @@ def test_a_request_that_is_read_late_is_known_to_have_come_earlier(simulator: Si
 
     def stall() -> None:
         stalls.set()
-        assert goes_on.wait(SOON)
+        assert goes_on.wait(PATIENCE_SECONDS)
 
     with Connection(simulator.url) as connection:
         assert connection.call(Call(host=connection.host)).status == 200
         assert simulator._loop is not None
         simulator._loop.call_soon_threadsafe(stall)
-        assert stalls.wait(SOON)
+        assert stalls.wait(PATIENCE_SECONDS)
         sent_after = time.monotonic()
         connection.post(Call(host=connection.host))
         read_after = time.monotonic()

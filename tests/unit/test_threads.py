@@ -11,8 +11,7 @@ import pytest
 
 from exporter.config.strict_yaml import look_in_time
 from exporter.threads import Bounded, run_apart
-
-WAIT_SECONDS = 60.0
+from tests.support.patience import PATIENCE_SECONDS
 
 
 class Look:
@@ -26,14 +25,14 @@ class Look:
     def __call__(self) -> None:
         self.calls += 1
         self.began.release()
-        assert self.may_end.acquire(timeout=WAIT_SECONDS)
+        assert self.may_end.acquire(timeout=PATIENCE_SECONDS)
 
 
 def test_a_look_that_hangs_is_waited_for_once_and_no_other_is_begun_until_it_ends() -> None:
     look = Look()
     bounded = Bounded(look, "look", 0.0)
     assert not bounded.run()
-    assert look.began.acquire(timeout=WAIT_SECONDS)
+    assert look.began.acquire(timeout=PATIENCE_SECONDS)
     assert [bounded.run() for _ in range(10)] == [False] * 10
     assert look.calls == 1
     look.may_end.release()
@@ -48,14 +47,14 @@ def test_a_look_that_hangs_is_waited_for_once_and_no_other_is_begun_until_it_end
 
 def test_a_look_that_ends_in_time_is_done_when_run_returns_and_its_error_is_raised() -> None:
     seen: list[threading.Thread] = []
-    assert Bounded(lambda: seen.append(threading.current_thread()), "look", WAIT_SECONDS).run()
+    assert Bounded(lambda: seen.append(threading.current_thread()), "look", PATIENCE_SECONDS).run()
     assert seen[0] is not threading.current_thread()
 
     def fail() -> None:
         raise TimeoutError("of the file itself")
 
     with pytest.raises(TimeoutError, match="of the file itself"):
-        Bounded(fail, "look", WAIT_SECONDS).run()
+        Bounded(fail, "look", PATIENCE_SECONDS).run()
 
 
 def test_what_a_call_returns_or_raises_comes_back() -> None:
@@ -70,7 +69,7 @@ def test_a_signal_ends_the_wait_for_a_call_and_the_process_ends_without_it() -> 
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))\n"
         "run_apart(lambda: (os.kill(os.getpid(), signal.SIGTERM), threading.Event().wait()), 'x')"
     )
-    assert subprocess.run([sys.executable, "-c", script], timeout=WAIT_SECONDS, check=False).returncode == 3
+    assert subprocess.run([sys.executable, "-c", script], timeout=PATIENCE_SECONDS, check=False).returncode == 3
 
 
 def test_a_look_at_a_file_that_does_not_end_is_a_fault_and_no_second_one_is_begun_in_that_folder() -> None:
@@ -79,12 +78,12 @@ def test_a_look_at_a_file_that_does_not_end_is_a_fault_and_no_second_one_is_begu
     for _ in range(5):
         with pytest.raises(ValueError, match="its mount gives no answer"):
             look_in_time(Path("/hung/key"), look, seconds=0.0)
-    assert look_in_time(Path("/well/key"), lambda: 7, WAIT_SECONDS) == 7
+    assert look_in_time(Path("/well/key"), lambda: 7, PATIENCE_SECONDS) == 7
     assert look.calls <= 1
     look.may_end.release(2)
     while True:
         try:
-            look_in_time(Path("/hung/other"), look, WAIT_SECONDS)
+            look_in_time(Path("/hung/other"), look, PATIENCE_SECONDS)
         except ValueError:
             continue
         break

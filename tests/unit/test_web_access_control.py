@@ -19,7 +19,8 @@ from exporter.web.security.access_control import RateLimiter
 from exporter.web.security.config import RateLimit
 from exporter.web.security.reloader import WebSecurity
 from exporter.web.server import Limits
-from tests.support.webserver import WAIT_SECONDS, FakeExposer, FakeHealth, Running, serving
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.webserver import FakeExposer, FakeHealth, Running, serving
 
 USER, PASSWORD = "alice", "correct horse"
 USERS = f"basic_auth_users: {{{USER}: {bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}}}\n"
@@ -96,7 +97,7 @@ class TestPasswords:
         over = threading.Event()
 
         def checkpw(password: bytes, hashed: bytes) -> bool:
-            assert over.wait(WAIT_SECONDS)
+            assert over.wait(PATIENCE_SECONDS)
             return False
 
         monkeypatch.setattr(bcrypt, "checkpw", checkpw)
@@ -177,7 +178,7 @@ class TestBrokenLater:
 
 def eventually(server: Running, status: int) -> bool:
     """Whether a scrape with the password has this status before long: a file just written does not count yet."""
-    deadline = time.monotonic() + WAIT_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if server.get("/metrics", Authorization=AUTHORIZATION).status == status:
             return True

@@ -27,8 +27,9 @@ from exporter.web.connections.slow_clients import SlowClients
 from exporter.web.security.config import WebConfig
 from exporter.web.security.reloader import WebSecurity
 from exporter.web.server import Limits
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.pki import TLS_FILES, client_context, server_files
-from tests.support.webserver import WAIT_SECONDS, FakeExposer, Running, drain, eventually_scraped, serving
+from tests.support.webserver import FakeExposer, Running, drain, eventually_scraped, serving
 
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 HALF = b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Stalled: y"
@@ -52,7 +53,7 @@ def is_open(peer: socket.socket) -> bool:
     except ConnectionError:
         return False
     finally:
-        peer.settimeout(WAIT_SECONDS)
+        peer.settimeout(PATIENCE_SECONDS)
     return False
 
 
@@ -90,7 +91,7 @@ def is_cut_off(server: Running, peer: socket.socket, do: Callable[[], object] = 
 
 def cut_off_while(send: Callable[[], object]) -> bool:
     """Whether the server ends a connection on which something is sent over and over."""
-    deadline = time.monotonic() + WAIT_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     with suppress(ConnectionError):
         while time.monotonic() < deadline:
             send()
@@ -137,7 +138,7 @@ class TestDeadlines:
         assert exposer.gate is not None
         with serving(exposer) as server, server.connect() as peer:
             peer.sendall(GET + HALF)
-            assert exposer.entered.acquire(timeout=WAIT_SECONDS)
+            assert exposer.entered.acquire(timeout=PATIENCE_SECONDS)
             server.pass_seconds(2 * HEAD_SECONDS)
             exposer.gate.set()
             assert is_answer(peer)
@@ -174,7 +175,7 @@ class TestFloods:
         assert exposer.gate is not None
         with serving(exposer) as server, server.connect() as peer:
             peer.sendall(GET)
-            assert exposer.entered.acquire(timeout=WAIT_SECONDS)
+            assert exposer.entered.acquire(timeout=PATIENCE_SECONDS)
             peer.settimeout(0.5)
             sent, chunk = 0, GET * 10_000
             with suppress(TimeoutError):
@@ -196,7 +197,7 @@ class TestFloods:
                 assert chunk
                 *found, rest = (rest + chunk).split(b"up 1\n")
                 answers += len(found)
-            sender.join(WAIT_SECONDS)
+            sender.join(PATIENCE_SECONDS)
         assert others == [200] * 5
 
     @pytest.mark.parametrize("framing", [b"Content-Length: 200", b"Transfer-Encoding: chunked"])
@@ -368,7 +369,7 @@ class TestRoom:
         assert exposer.gate is not None
         with serving(exposer, limits=Limits(connections=1)) as server, server.connect() as busy:
             busy.sendall(GET)
-            assert exposer.entered.acquire(timeout=WAIT_SECONDS)
+            assert exposer.entered.acquire(timeout=PATIENCE_SECONDS)
             for _ in range(3):
                 with server.connect() as late:
                     assert is_closed(late)
@@ -492,10 +493,10 @@ def test_while_descriptors_run_out_the_longest_idle_make_room_and_the_log_says_s
     def use(listener: FlakyListener) -> None:
         address = listener.getsockname()
         with ExitStack() as stack:
-            old = [stack.enter_context(socket.create_connection(address, WAIT_SECONDS)) for _ in range(3)]
+            old = [stack.enter_context(socket.create_connection(address, PATIENCE_SECONDS)) for _ in range(3)]
             assert [peer.recv(5) for peer in old] == [b"hello"] * 3
             listener.errors = [errno.EMFILE, errno.ENFILE]
-            with socket.create_connection(address, WAIT_SECONDS) as new:
+            with socket.create_connection(address, PATIENCE_SECONDS) as new:
                 assert new.recv(5) == b"hello"
                 assert (is_closed(old[0]), is_closed(old[1]), is_open(old[2]), is_open(new)) == (True, True, True, True)
 
@@ -521,10 +522,10 @@ def test_whatever_goes_wrong_with_one_connection_the_next_one_is_accepted(caplog
     def use(listener: FlakyListener) -> None:
         address = listener.getsockname()
         for _ in range(3):
-            with socket.create_connection(address, WAIT_SECONDS) as turned_away:
+            with socket.create_connection(address, PATIENCE_SECONDS) as turned_away:
                 assert is_closed(turned_away)
         security.fails = False
-        with socket.create_connection(address, WAIT_SECONDS) as new:
+        with socket.create_connection(address, PATIENCE_SECONDS) as new:
             assert new.recv(5) == b"hello"
 
     accepting(use, security)
@@ -536,10 +537,10 @@ def test_whatever_goes_wrong_with_one_connection_the_next_one_is_accepted(caplog
 def test_a_peer_that_left_before_it_was_accepted_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     def use(listener: FlakyListener) -> None:
         address = listener.getsockname()
-        with socket.create_connection(address, WAIT_SECONDS) as old:
+        with socket.create_connection(address, PATIENCE_SECONDS) as old:
             assert old.recv(5) == b"hello"
             listener.errors = [errno.ECONNABORTED, errno.EPERM]
-            with socket.create_connection(address, WAIT_SECONDS) as new:
+            with socket.create_connection(address, PATIENCE_SECONDS) as new:
                 assert new.recv(5) == b"hello"
                 assert is_open(old)
 

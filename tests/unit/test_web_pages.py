@@ -17,8 +17,9 @@ from exporter.web.handlers.pages import MAX_PAGES
 from exporter.web.security.reloader import WebSecurity
 from exporter.web.ui.views import LandingInfo
 from tests.support.numbers import number, numbers
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.shown import Reader, ShownFleet
-from tests.support.webserver import WAIT_SECONDS, serving
+from tests.support.webserver import serving
 
 
 def test_the_status_page_is_html_with_security_headers() -> None:
@@ -100,7 +101,7 @@ class Gated(ShownFleet):
         self.gate = threading.Event()
 
     def view(self) -> tuple[Snapshot, Sequence[AccountStatus]]:
-        assert self.gate.wait(WAIT_SECONDS)
+        assert self.gate.wait(PATIENCE_SECONDS)
         return super().view()
 
 
@@ -108,10 +109,10 @@ def test_too_many_pages_at_once_are_503_and_scrapes_and_probes_go_on() -> None:
     fleet = Gated()
     with serving(fleet=fleet) as server, ThreadPoolExecutor(MAX_PAGES + 1) as clients:
         pages = [clients.submit(server.get, "/numbers") for _ in range(MAX_PAGES + 1)]
-        (refused, *_), waiting = wait(pages, WAIT_SECONDS, FIRST_COMPLETED)
+        (refused, *_), waiting = wait(pages, PATIENCE_SECONDS, FIRST_COMPLETED)
         scrape, probe = server.get("/metrics"), server.get("/-/healthy")
         fleet.gate.set()
-        served = [page.result(WAIT_SECONDS).status for page in waiting]
+        served = [page.result(PATIENCE_SECONDS).status for page in waiting]
         assert server.get("/numbers").status == 200
     assert refused.result().status == 503
     assert (scrape.status, probe.status) == (200, 200)

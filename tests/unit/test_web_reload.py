@@ -9,7 +9,8 @@ import pytest
 
 from exporter.errors import ConfigError
 from exporter.web.server import Limits
-from tests.support.webserver import WAIT_SECONDS, serving
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.webserver import serving
 
 
 class FakeReload:
@@ -47,15 +48,15 @@ def test_it_answers_200_once_the_configuration_is_in_force() -> None:
 
     def reload() -> None:
         began.set()
-        assert finish.wait(WAIT_SECONDS)
+        assert finish.wait(PATIENCE_SECONDS)
 
     with serving(reload=reload) as server, ThreadPoolExecutor() as clients:
         reply = clients.submit(server.get, "/-/reload", "POST")
-        assert began.wait(WAIT_SECONDS)
+        assert began.wait(PATIENCE_SECONDS)
         assert server.get("/-/healthy").status == 200  # the event loop goes on meanwhile
         assert not reply.done()
         finish.set()
-        assert reply.result(WAIT_SECONDS).status == 200
+        assert reply.result(PATIENCE_SECONDS).status == 200
         assert reply.result().text == "the configuration is in force\n"
 
 
@@ -87,7 +88,7 @@ def test_reloads_come_one_after_the_other() -> None:
 
     with serving(reload=reload) as server, ThreadPoolExecutor(8) as clients:
         replies = [clients.submit(server.get, "/-/reload", "POST") for _ in range(8)]
-        assert {reply.result(WAIT_SECONDS).status for reply in replies} == {200}
+        assert {reply.result(PATIENCE_SECONDS).status for reply in replies} == {200}
     assert most == 1
 
 
@@ -133,7 +134,7 @@ def test_who_asked_gets_an_answer_although_the_reload_does_not_end() -> None:
     finish = threading.Event()
 
     def reload() -> None:
-        assert finish.wait(WAIT_SECONDS)
+        assert finish.wait(PATIENCE_SECONDS)
 
     with serving(reload=reload, limits=Limits(reload_seconds=0.1)) as server:
         reply = server.get("/-/reload", "POST")

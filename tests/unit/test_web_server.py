@@ -17,7 +17,7 @@ from exporter.web.ui.views import LandingInfo
 from tests.support.numbers import number
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.shown import ShownFleet
-from tests.support.webserver import WAIT_SECONDS, FakeExposer, FakeHealth, eventually_scraped, serving
+from tests.support.webserver import FakeExposer, FakeHealth, eventually_scraped, serving
 
 OPENMETRICS = "application/openmetrics-text"
 
@@ -232,7 +232,7 @@ class TestFailures:
         with serving(exposer, max_requests=1) as server:
             with server.connect() as peer:
                 peer.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-                assert exposer.entered.acquire(timeout=WAIT_SECONDS)
+                assert exposer.entered.acquire(timeout=PATIENCE_SECONDS)
             assert exposer.gate is not None
             exposer.gate.set()
             assert eventually_scraped(server)
@@ -258,10 +258,10 @@ class TestMaxRequests:
         assert exposer.gate is not None
         with serving(exposer, max_requests=1) as server, ThreadPoolExecutor() as clients:
             scrape = clients.submit(server.get, "/metrics")
-            assert exposer.entered.acquire(timeout=WAIT_SECONDS)
+            assert exposer.entered.acquire(timeout=PATIENCE_SECONDS)
             refused, probe, landing = server.get("/metrics"), server.get("/-/healthy"), server.get("/")
             exposer.gate.set()
-            assert scrape.result(WAIT_SECONDS).status == 200
+            assert scrape.result(PATIENCE_SECONDS).status == 200
             assert server.get("/metrics").status == 200
         assert refused.status == 503
         assert "--web.max-requests" in refused.text
@@ -272,9 +272,9 @@ class TestMaxRequests:
         assert exposer.gate is not None
         with serving(exposer, max_requests=0) as server, ThreadPoolExecutor(20) as clients:
             scrapes = [clients.submit(server.get, "/metrics") for _ in range(20)]
-            assert exposer.entered.acquire(timeout=WAIT_SECONDS)
+            assert exposer.entered.acquire(timeout=PATIENCE_SECONDS)
             exposer.gate.set()
-            assert {scrape.result(WAIT_SECONDS).status for scrape in scrapes} == {200}
+            assert {scrape.result(PATIENCE_SECONDS).status for scrape in scrapes} == {200}
 
     def test_a_failed_scrape_gives_its_place_back(self) -> None:
         exposer = FakeExposer(error=RuntimeError())
@@ -307,7 +307,7 @@ class TestLifetime:
             assert server.urls == [f"http://127.0.0.1:{port}" for port in ports]
             assert len(set(ports)) == 2
             for port in ports:
-                with socket.create_connection(("127.0.0.1", port), timeout=WAIT_SECONDS) as peer:
+                with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as peer:
                     peer.sendall(b"GET /-/healthy HTTP/1.0\r\n\r\n")
                     assert peer.recv(12) in {b"HTTP/1.0 200", b"HTTP/1.1 200"}
 
@@ -346,7 +346,7 @@ class TestLifetime:
         assert exposer.gate is not None
         with serving(exposer) as server, server.connect() as peer:
             peer.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert exposer.entered.acquire(timeout=WAIT_SECONDS)
+            assert exposer.entered.acquire(timeout=PATIENCE_SECONDS)
             server.stop()  # which fails if it waits for the gate
             assert peer.recv(1) == b""
             exposer.gate.set()

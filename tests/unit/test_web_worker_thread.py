@@ -13,8 +13,6 @@ import pytest
 from exporter.web.worker_thread import WorkerThreads
 from tests.support.patience import PATIENCE_SECONDS
 
-WAIT_SECONDS = PATIENCE_SECONDS
-
 
 def with_workers(threads: int, work: Callable[[WorkerThreads], Awaitable[None]]) -> None:
     """Run `work` in an event loop, with `threads` worker threads."""
@@ -54,12 +52,12 @@ def test_the_event_loop_turns_while_calls_block() -> None:
         both = threading.Barrier(3)
 
         def meet() -> None:
-            both.wait(WAIT_SECONDS)
+            both.wait(PATIENCE_SECONDS)
 
         blocked = [asyncio.ensure_future(workers.run(meet)) for _ in range(2)]
         while both.n_waiting < 2:  # noqa: ASYNC110 - a barrier has no event to await
             await asyncio.sleep(0)
-        await asyncio.to_thread(both.wait, WAIT_SECONDS)
+        await asyncio.to_thread(both.wait, PATIENCE_SECONDS)
         await asyncio.gather(*blocked)
 
     with_workers(2, work)
@@ -71,7 +69,7 @@ def test_a_call_whose_caller_gave_up_before_its_turn_is_not_run() -> None:
     async def work(workers: WorkerThreads) -> None:
         gate = threading.Event()
         ran: list[str] = []
-        first = asyncio.ensure_future(workers.run(lambda: gate.wait(WAIT_SECONDS)))
+        first = asyncio.ensure_future(workers.run(lambda: gate.wait(PATIENCE_SECONDS)))
         second = asyncio.ensure_future(workers.run(lambda: ran.append("second")))
         await asyncio.sleep(0)
         second.cancel()
@@ -88,7 +86,7 @@ def test_calls_in_different_names_take_turns() -> None:
     async def work(workers: WorkerThreads) -> None:
         gate = threading.Event()
         ran: list[str] = []
-        first = asyncio.ensure_future(workers.run(lambda: gate.wait(WAIT_SECONDS), "many"))
+        first = asyncio.ensure_future(workers.run(lambda: gate.wait(PATIENCE_SECONDS), "many"))
         calls = [asyncio.ensure_future(workers.run(lambda: ran.append("many"), "many")) for _ in range(50)]
         calls += [asyncio.ensure_future(workers.run(lambda: ran.append("few"), "few")) for _ in range(2)]
         await asyncio.sleep(0)

@@ -2,7 +2,7 @@
 
 ::
 
-    load(path) -> Document      `files`, `parse`, `tree`: text to tree, within limits on size and depth
+    load(path) -> Document      `parse`, `composer`: text to data, within limits on size and depth
     Section(document, ...)      `section`: one mapping, read key by key; its faults go to the document
     document.check()            `document`: raises ConfigError with all faults in the order of the file
     read_named(folder, name)    `files`: a file that a document names

@@ -73,8 +73,8 @@ class Sequence(list[Any]):
         self.lines = array("I")
         self.texts: dict[int, str] | None = None
 
-    def put(self, value: Any, line: int, text: str | None) -> None:
-        """Add an item; `text` is the item as written, for a number, a boolean or nothing."""
+    def put(self, _index: int, value: Any, line: int, text: str | None) -> None:
+        """Add an item at the end; `text` is the item as written, for a number, a boolean or nothing."""
         self.append(value)
         _note(self, line, text)
 

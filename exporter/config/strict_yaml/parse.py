@@ -1,8 +1,7 @@
-"""Read one YAML file and build its tree from the parser's events, within limits.
+"""Read one YAML file as a document, within limits.
 
-Stricter than YAML, since a configuration is no place for surprises: a duplicate key, a key that is no string,
-a merge key, a tag, a date and a second document are faults.  PyYAML's own composer is not used: it recurses
-in C, where a hundred thousand brackets end the process, and it keeps neither lines nor what was written.
+Stricter than YAML, since a configuration is no place for surprises: a duplicate key, a key that is no string, a merge
+key, a tag, a date, an anchor defined twice and a second document are faults.
 
 Source: YAML 1.1 as PyYAML resolves it, and the behaviour of libyaml 0.2.5.
 """
@@ -11,15 +10,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from exporter.config.strict_yaml.composer import Composer
 from exporter.config.strict_yaml.document import Document
 from exporter.config.strict_yaml.files import read_regular
-from exporter.config.strict_yaml.tree import Tree
 from exporter.errors import ConfigError
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -40,6 +38,12 @@ _HINTS = (
     ("found invalid Unicode", "write the character itself"),
     ("found undefined tag", "remove the tag, or quote a text that begins with !"),
 )
+_REFUSALS = {
+    "found undefined alias": "refers to an anchor that is not defined above; define it with &, or quote the text",
+    "second occurrence": "defines an anchor that is defined above already; write another name",
+    "but found another document": "begins a second document; remove the line --- or what follows it",
+}
+"""What PyYAML's composer has against a text that its parser takes."""
 
 
 def load(path: Path, max_bytes: int = MAX_BYTES) -> Document:
@@ -54,9 +58,12 @@ def load(path: Path, max_bytes: int = MAX_BYTES) -> Document:
 
 def parse(document: Document, text: str, loader: Any = LOADER) -> None:
     """Fill the document from `text`, which holds only characters that YAML allows; raises ConfigError."""
-    tree = Tree(document)
-    for event in _events(document.name, text, loader):
-        tree.take(event)
+    try:
+        type("BoundedLoader", (Composer, loader), {})(document, text).compose()
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError([_syntax(document.name, error)]) from None
+    except (yaml.YAMLError, ValueError, OverflowError):  # the Python parser's chr() of any escape
+        raise ConfigError([f"{document.name}: is not valid YAML; check its \\u and \\U escapes"]) from None
 
 
 def _read(path: Path, max_bytes: int) -> bytes:
@@ -87,22 +94,12 @@ def _decode(name: str, content: bytes) -> str:
     return text
 
 
-def _events(name: str, text: str, loader: Any) -> Iterator[Any]:
-    """The parser's events; what the parser raises becomes a ConfigError, not what happens between events."""
-    try:
-        parser = loader(text)
-        while parser.check_event():
-            yield parser.get_event()
-    except yaml.MarkedYAMLError as error:
-        raise ConfigError([_syntax(name, error)]) from None
-    except (yaml.YAMLError, ValueError, OverflowError):  # the Python parser's chr() of any escape
-        raise ConfigError([f"{name}: is not valid YAML; check its \\u and \\U escapes"]) from None
-
-
 def _syntax(name: str, error: yaml.MarkedYAMLError) -> str:
     problem = (error.problem or "unreadable").replace("\n", " ")
     mark = error.problem_mark or error.context_mark
     line = mark.line + 1 if mark else 1
+    if refusal := next((text for start, text in _REFUSALS.items() if problem.startswith(start)), ""):
+        return f"{name}:{line}: {refusal}"
     context = (error.context or "").removeprefix("while scanning for the next token")
     if context and error.context_mark and error.context_mark.line + 1 != line:
         context += f" that begins in line {error.context_mark.line + 1}"

@@ -1,0 +1,179 @@
+"""Make plain data of the nodes that PyYAML composes, within limits on depth and size.
+
+A node takes 400 bytes, and 50,000 numbers make 650,000 nodes: 180 MB more than what is made of them.  So an item or a
+key with its value becomes plain data as soon as the next one begins, and few nodes exist at a time.
+
+The node of an alias is that of its anchor.  In a list, an alias has the line of the item before it or of the list.
+
+Source: YAML 1.1 as PyYAML resolves it, which takes a lone ``!`` for no tag.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any, Final, NoReturn
+
+import yaml
+
+from exporter.config.strict_yaml.document import DATE, Document, KeyPath, Mapping, Sequence, is_word, show
+from exporter.errors import ConfigError
+
+MAX_DEPTH = 32
+MAX_VALUES = 1_500_000
+"""Keys, values and containers, each alias counted as all that it stands for."""
+
+_TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels; check the brackets and the indentation"
+
+MAX_NUMBER_CHARACTERS = 100
+"""A longer number is infinite: Python refuses to read 4300 digits, and base 60 takes quadratic time."""
+
+MAX_SHOWN_NUMBER = 17
+"""Characters of a number that stands where a key should, as people write phone numbers and dates."""
+
+_TAG = "tag:yaml.org,2002:"
+_KINDS = {_TAG + kind: (kind,) for kind in ("null", "bool", "int", "float", "timestamp", "merge")}
+"""What `resolve` makes of the tags that mean no string.  Not strings, which are the tags that a file writes itself."""
+
+_HARMLESS_TAGS = {None, _TAG + "str", _TAG + "map", _TAG + "seq"}
+_KNOWN_TAGS = {*_KINDS, *(_TAG + kind for kind in ("binary", "omap", "pairs", "set", "value"))}
+_CONSTRUCTOR: Final[Any] = yaml.constructor.SafeConstructor()
+
+
+class Composer:
+    """A mixin for a loader of PyYAML: overrides the methods that the loader calls as it composes nodes.
+
+    The node of a container gets three attributes: its `data`, the levels of containers in it (`height`, with itself),
+    and the number of its `values` (with itself, and each alias counted as all that it stands for).
+    """
+
+    def __init__(self, document: Document, text: str) -> None:
+        super().__init__(text)  # type: ignore[call-arg] # the loader's
+        self._document = document
+        self._open: list[tuple[Any, Any]] = []  # the containers above the one at hand, each with the step down from it
+
+    def compose(self) -> None:
+        """Fill the document; raises ConfigError where a limit is passed, yaml.YAMLError where the text is no YAML."""
+        root = self.get_single_node()  # type: ignore[attr-defined] # the loader's
+        if root is not None:
+            self._document.data = self._read(root, None, None, root.start_mark.line + 1)[0]
+
+    def descend_resolver(self, parent: Any, index: Any) -> None:
+        """The loader begins a node.  `index` is that of an item in `parent`, or a value's key; None for a key."""
+        if parent is not None:
+            if len(self._open) > MAX_DEPTH:
+                self._abort(parent.start_mark.line + 1, _TOO_DEEP)
+            if parent.value:
+                self._take(parent)
+        self._open.append((parent, index))
+
+    def ascend_resolver(self) -> None:
+        """The loader has finished a node."""
+        self._open.pop()
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        """What becomes the tag of a node that has none in the text: one of `_KINDS`, or None for a string."""
+        if kind is not yaml.ScalarNode or not implicit[0]:
+            return None
+        return _KINDS.get(super().resolve(kind, value, implicit))  # type: ignore[misc] # the loader's
+
+    def _take(self, node: Any) -> None:
+        """Move what is finished of the container at hand from its node to its data."""
+        is_mapping = isinstance(node, yaml.MappingNode)
+        line = node.start_mark.line + 1
+        if not hasattr(node, "data"):
+            self._check_tag(node, None, line)
+            node.data = Mapping(line) if is_mapping else Sequence(line)
+            node.height, node.values = 1, 1
+        data = node.data
+        if data.lines:
+            line = data.lines[-1]
+        for child in node.value:
+            first, last = child if is_mapping else (child, child)
+            line = max(line, first.start_mark.line + 1)
+            step = self._key(first, node, line) if is_mapping else len(data)
+            value, text = self._read(last, node, step, line)
+            if step is not None:
+                data.put(step, value, line, text)
+        node.value.clear()
+        if node.height > MAX_DEPTH:
+            self._abort(line, _TOO_DEEP)
+        if node.values > MAX_VALUES:
+            self._abort(line, "holds too many values, aliases counted; check that it is the right file")
+
+    def _read(self, node: Any, parent: Any, step: str | int | None, line: int) -> tuple[Any, str | None]:
+        """The value of a finished node at `step` of `parent`, and its text where it is no string or container."""
+        if isinstance(node, yaml.ScalarNode):
+            if parent is not None:
+                parent.values += 1
+            return (node.value, None) if not node.tag and node.value.isascii() else self._scalar(node, step, line)
+        self._open.append((parent, step))
+        if any(node is container for container, _ in self._open):
+            self._abort(line, "is an alias of what it stands in, without end; write the value out")
+        self._take(node)
+        self._open.pop()
+        if parent is not None:
+            parent.height = max(parent.height, node.height + 1)
+            parent.values += node.values
+        return node.data, None
+
+    def _scalar(self, node: Any, step: str | int | None, line: int) -> tuple[Any, str | None]:
+        text = node.value
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            self._abort(line, "holds half a surrogate pair; write the character itself, or \\U and eight digits")
+        if not isinstance(node.tag, tuple):
+            self._check_tag(node, step, line)
+            return text, None
+        (kind,) = node.tag
+        if kind == "merge":
+            return text, text
+        if kind == "timestamp":
+            return DATE, text
+        if len(text) > MAX_NUMBER_CHARACTERS:
+            return math.inf, text
+        try:
+            return getattr(_CONSTRUCTOR, f"construct_yaml_{kind}")(node), text
+        except ValueError:  # 0x_ and 0b_ pass PyYAML's pattern for a number
+            return math.inf, text
+
+    def _key(self, node: Any, parent: Any, line: int) -> str | None:
+        """The key, or None for one that is refused, whose value is dropped."""
+        value, text = self._read(node, parent, None, line)
+        if isinstance(value, str) and text is None and value not in parent.data:
+            return sys.intern(value)
+        path = self._path()
+        if text == "<<":
+            self._document.fault(path, "merge keys (<<) are not supported; write the keys out", line=line)
+        elif not isinstance(value, str):
+            self._document.fault(path, _no_key(text), line=line)
+        else:
+            first = (*path, value)
+            what = "is given twice, first in line {first}; keep one"
+            shown, what = (first, what) if is_word(value) else (path, f"a key {what}")  # else it may be a secret
+            self._document.fault(shown, what, line=line, first=first)
+        return None
+
+    def _check_tag(self, node: Any, step: str | int | None, line: int) -> None:
+        if node.tag not in _HARMLESS_TAGS:
+            is_known = node.tag in _KNOWN_TAGS  # else it may be a secret
+            shown = f" {show(node.tag.replace(_TAG, '!!', 1))}" if is_known else ""
+            message = f"the tag{shown} is not supported; remove it, or quote what begins with !"
+            self._document.fault(self._path(step), message, line=line)
+
+    def _path(self, last: str | int | None = None) -> KeyPath:
+        """Where the container at hand stands, or what a further step leads to; for a key, its mapping."""
+        steps = (*(step for _, step in self._open), last)
+        texts = (step.value if isinstance(step, yaml.ScalarNode) and not step.tag else step for step in steps)
+        return tuple(step for step in texts if isinstance(step, str | int))
+
+    def _abort(self, line: int, message: str) -> NoReturn:
+        raise ConfigError([f"{self._document.name}:{line}: {message}"])
+
+
+def _no_key(text: str | None) -> str:
+    """What is wrong with a key that is no string, written as `text`; a long number is not shown, it may be a secret."""
+    what = "a list or mapping" if text is None else text or "nothing"
+    cure = f"quote it: {show(text)}" if text else "write KEY: VALUE"
+    if text and len(text) > MAX_SHOWN_NUMBER:
+        what, cure = "a number", "quote it"
+    return f"{what} is no string, as a key has to be; {cure}"
