@@ -21,8 +21,7 @@ import heapq
 import itertools
 import math
 import zlib
-from collections import deque
-from collections.abc import Iterable, KeysView, Sequence
+from collections.abc import Callable, Iterable, KeysView, Sequence
 from dataclasses import dataclass
 
 from exporter.model import NumberKey, PhoneNumber
@@ -47,9 +46,45 @@ class Entry:
     attempted: bool = False
     refused: bool = False  # the last poll failed for want of a key or of permission: another key may bring a status
     held: bool = False
-    eager: bool = False
+    eager_at: float = math.inf  # while it is eager: when it was due
     waiting: bool = True  # False while a poll of the number is under way
     scheduled: bool = True  # False once the number left the configuration
+
+    @property
+    def may_go(self) -> bool:
+        """Whether it is in the configuration, no poll of it is under way, and it is not held."""
+        return self.scheduled and self.waiting and not self.held
+
+
+class _Queue:
+    """Numbers in the order of one of their instants; infinity stands for none.
+
+    An entry whose instant has changed, or that may not go, is dropped when it comes first: heaps cannot delete from the
+    middle.
+    """
+
+    def __init__(self, instant: Callable[[Entry], float]) -> None:
+        self._instant = instant
+        self._heap: list[tuple[float, int, Entry]] = []
+        self._tie = itertools.count()
+
+    def push(self, entry: Entry) -> None:
+        """Put the number in, at its instant as it is now."""
+        if entry.scheduled and (at := self._instant(entry)) < math.inf:
+            heapq.heappush(self._heap, (at, next(self._tie), entry))
+
+    def first_at(self) -> float:
+        """The earliest instant; infinity for none."""
+        while self._heap:
+            at, _, entry = self._heap[0]
+            if entry.may_go and at == self._instant(entry):
+                return at
+            heapq.heappop(self._heap)
+        return math.inf
+
+    def pop(self) -> Entry:
+        """Take out the first, of which `first_at` told."""
+        return heapq.heappop(self._heap)[2]
 
 
 class Schedule:
@@ -65,10 +100,9 @@ class Schedule:
         self._interval = math.inf
         self._fits = True
         self._entries: dict[NumberKey, Entry] = {}
-        self._eager: deque[Entry] = deque()
-        self._due: list[tuple[float, int, Entry]] = []
-        self._retry: list[tuple[float, int, Entry]] = []
-        self._tie = itertools.count()
+        self._eager = _Queue(lambda entry: entry.eager_at)
+        self._due = _Queue(lambda entry: entry.due_at)
+        self._retry = _Queue(lambda entry: entry.retry_at)
         self.unattempted = 0
         """Numbers whose first poll has not ended yet."""
 
@@ -90,7 +124,6 @@ class Schedule:
         self._interval = interval_seconds
         self._fits = pass_seconds <= interval_seconds
         old, self._entries = self._entries, {}
-        fresh: list[Entry] = []
         ordered = sorted(numbers, key=lambda n: n.key)
         kept = [old[n.key].phase / interval_seconds for n in ordered if n.key in old] if same_interval else []
         start = self.offset_share + (now - now_unix) / interval_seconds
@@ -101,7 +134,7 @@ class Schedule:
                 share = next(shares) if kept else start + rank / len(ordered)
                 phase = share * interval_seconds
                 entry = Entry(number, phase, self._next_phase(phase, now))
-                fresh.append(entry)
+                self._push_eager(entry)
                 self.unattempted += 1
             else:
                 entry.number = number
@@ -111,7 +144,6 @@ class Schedule:
         for entry in old.values():
             entry.scheduled = False
             self.unattempted -= not entry.attempted
-        self._add_eager(fresh)
 
     @property
     def keys(self) -> KeysView[NumberKey]:
@@ -120,27 +152,24 @@ class Schedule:
 
     def next_at(self) -> float:
         """The earliest instant at which a poll may go; minus infinity while the first pass lasts, infinity for none."""
-        self._drop_dead()
-        if self._eager:
+        if self._eager.first_at() < math.inf:
             return -math.inf
-        return min(self._due[0][0] if self._due else math.inf, self._retry[0][0] if self._retry else math.inf)
+        return min(self._due.first_at(), self._retry.first_at())
 
     def take(self, now: float) -> Entry | None:
         """Take the poll that goes next, or None if none may go yet; `done` or `put_back` ends it."""
-        self._drop_dead()
-        if self._retry_is_next(now):
-            entry = heapq.heappop(self._retry)[2]
+        due_at, eager_at = self._due.first_at(), self._eager.first_at()
+        if eager_at < math.inf and min(eager_at, now) < due_at:  # else a number fell due before the eager one
+            entry = self._eager.pop()
+            return self._taken(entry, now, entry.due_at)
+        if due_at <= now:
+            return self._taken(self._due.pop(), now, due_at)
+        if eager_at == math.inf and self._retry.first_at() <= now:
+            entry = self._retry.pop()
             entry.retries += 1
-            entry.wanted_at = entry.retry_at
-        elif self._eager_is_next(now):
-            entry = self._eager.popleft()
-            entry.taken_at, entry.wanted_at = now, entry.due_at
-        elif self._due and self._due[0][0] <= now:
-            entry = heapq.heappop(self._due)[2]
-            entry.taken_at, entry.wanted_at, entry.retries = now, entry.due_at, 0
-        else:
-            return None
-        return self._taken(entry)
+            entry.wanted_at, entry.retry_at, entry.waiting = entry.retry_at, math.inf, False
+            return entry
+        return None
 
     def is_free(self, key: NumberKey, now: float) -> bool:
         """Whether a poll of the number may be taken at `now`, due or not."""
@@ -149,9 +178,7 @@ class Schedule:
 
     def take_early(self, key: NumberKey, now: float) -> Entry:
         """Take the regular poll of a number that `is_free`, even if it is not due or is held."""
-        entry = self._entries[key]
-        entry.taken_at, entry.wanted_at, entry.retries = now, now, 0
-        return self._taken(entry)
+        return self._taken(self._entries[key], now, now)
 
     def done(
         self,
@@ -172,18 +199,16 @@ class Schedule:
             entry.attempted = True
             self.unattempted -= entry.scheduled
         entry.due_at = self._next_due(entry, not_before)
-        if retry_at is not None and retry_at < entry.due_at:
-            self._push_retry(entry, retry_at)
-        self._push(entry)
+        self._push(entry, retry_at if retry_at is not None and retry_at < entry.due_at else math.inf)
 
     def put_back(self, entry: Entry, now: float) -> None:
         """The poll of `entry` was not sent: it is still due, as the regular poll or the retry that it was."""
         if entry.retries:
             entry.retries -= 1
-            self._push_retry(entry, now)
+            self._push(entry, now)
         else:
             entry.due_at = min(entry.due_at, now)
-        self._push(entry)
+            self._push(entry)
 
     def hold(self, keys: Iterable[NumberKey]) -> None:
         """Let only `take_early` take the numbers."""
@@ -196,7 +221,7 @@ class Schedule:
             entry = self._entries[key]
             if entry.held and entry.waiting:
                 entry.due_at = self._next_due(entry, max(entry.not_before, now))
-                self._push(entry)
+                self._due.push(entry)
             entry.held = False
 
     def requeue_refused(self, now: float, keys: Iterable[NumberKey] | None = None) -> None:
@@ -206,23 +231,18 @@ class Schedule:
         must not be polled before some instant is due at that instant.
         """
         entries = self._entries.values() if keys is None else map(self._entries.__getitem__, keys)
-        refused = [each for each in entries if each.refused and each.waiting and not each.held and each.due_at > now]
-        eager = [entry for entry in refused if self._fits and entry.not_before <= now]
-        for entry in refused:
-            entry.refused = False
-            if not self._fits or entry.not_before > now:
-                entry.due_at = min(entry.due_at, max(entry.not_before, now))
-                self._push(entry)
-        self._add_eager(eager)
+        for entry in entries:
+            if entry.refused and entry.may_go and entry.due_at > now:
+                entry.refused = False
+                if self._fits and entry.not_before <= now:
+                    self._push_eager(entry)
+                else:
+                    entry.due_at = min(entry.due_at, max(entry.not_before, now))
+                    self._due.push(entry)
 
     def lag_seconds(self, now: float) -> float:
         """How late the most overdue number is; 0 on schedule."""
-        self._drop_dead()
-        due_at = min(
-            self._due[0][0] if self._due else math.inf,
-            self._eager[0].due_at if self._eager else math.inf,
-        )
-        return max(0.0, now - due_at)
+        return max(0.0, now - min(self._due.first_at(), self._eager.first_at()))
 
     def next_poll_at(self, key: NumberKey) -> float | None:
         """When the number is polled next, as far as the schedule knows: infinity for never, and for one that is held.
@@ -234,54 +254,23 @@ class Schedule:
             return None
         return math.inf if entry.held else min(entry.due_at, entry.retry_at)
 
-    def _taken(self, entry: Entry) -> Entry:
-        entry.retry_at = math.inf  # a regular poll takes the place of a retry that still waits
-        entry.waiting = entry.eager = False
+    @staticmethod
+    def _taken(entry: Entry, now: float, wanted_at: float) -> Entry:
+        """Take the regular poll of `entry`, also in place of a retry that still waits."""
+        entry.taken_at, entry.wanted_at, entry.retries = now, wanted_at, 0
+        entry.retry_at = entry.eager_at = math.inf
+        entry.waiting = False
         return entry
 
-    def _add_eager(self, more: Iterable[Entry]) -> None:
-        """Add `more` to the eager numbers, in the order in which they are due."""
-        eager = [*filter(self._is_eager, self._eager), *more]
-        for entry in eager:
-            entry.eager = True
-        self._eager = deque(sorted(eager, key=lambda entry: entry.due_at))
+    def _push(self, entry: Entry, retry_at: float = math.inf) -> None:
+        """No poll of `entry` is under way any more: it waits for its next one."""
+        entry.waiting, entry.retry_at = True, retry_at
+        self._due.push(entry)
+        self._retry.push(entry)
 
-    def _eager_is_next(self, now: float) -> bool:
-        """Whether an eager number goes next: none is due, or none was due earlier."""
-        if not self._eager:
-            return False
-        return not self._due or self._due[0][0] > min(now, self._eager[0].due_at)
-
-    def _retry_is_next(self, now: float) -> bool:
-        if self._eager or (self._due and self._due[0][0] <= now):
-            return False
-        return bool(self._retry) and self._retry[0][0] <= now
-
-    def _push(self, entry: Entry) -> None:
-        entry.waiting = True
-        if entry.scheduled and entry.due_at < math.inf:
-            heapq.heappush(self._due, (entry.due_at, next(self._tie), entry))
-
-    def _push_retry(self, entry: Entry, retry_at: float) -> None:
-        entry.retry_at = retry_at
-        heapq.heappush(self._retry, (retry_at, next(self._tie), entry))
-
-    def _drop_dead(self) -> None:
-        """Remove from the front what is void since a reload, a retry or a poll: heaps cannot delete from the middle."""
-        while self._eager and not self._is_eager(self._eager[0]):
-            self._eager.popleft()
-        while self._due and not self._alive(self._due[0][2], self._due[0][0] == self._due[0][2].due_at):
-            heapq.heappop(self._due)
-        while self._retry and not self._alive(self._retry[0][2], self._retry[0][0] == self._retry[0][2].retry_at):
-            heapq.heappop(self._retry)
-
-    @staticmethod
-    def _alive(entry: Entry, current: bool) -> bool:
-        return entry.scheduled and entry.waiting and current and not entry.held
-
-    @staticmethod
-    def _is_eager(entry: Entry) -> bool:
-        return entry.scheduled and entry.waiting and entry.eager and not entry.held
+    def _push_eager(self, entry: Entry) -> None:
+        entry.eager_at = entry.due_at
+        self._eager.push(entry)
 
     def _rephase(self, entry: Entry, phase: float, now: float) -> None:
         entry.phase = phase
@@ -289,7 +278,7 @@ class Schedule:
             return  # still eager, or `done` will reckon with the new interval
         earliest = max(now, entry.taken_at + self._interval * MIN_GAP_SHARE)
         entry.due_at = self._next_phase(phase, earliest)
-        self._push(entry)
+        self._due.push(entry)
 
     def _next_due(self, entry: Entry, not_before: float) -> float:
         """The instant of the number's next regular poll."""

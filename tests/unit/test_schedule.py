@@ -218,7 +218,19 @@ def test_a_retry_that_is_put_back_stays_a_retry() -> None:
     assert made.next_at() > 29
 
 
-def test_polls_refused_with_the_account_are_made_up_for_once_it_is_let_in() -> None:
+def test_a_poll_that_is_requeued_after_a_refused_retry_is_a_regular_one() -> None:
+    """It has its retries again, and goes back as what it is."""
+    made = schedule(1, 600.0)
+    made.done(taken(made, 0.0), retry_at=1.0)
+    made.done(taken(made, 1.0), refused=True)
+    made.requeue_refused(10.0)
+    again = taken(made, 10.0)
+    assert again.retries == 0
+    made.put_back(again, 11.0)
+    assert taken(made, 11.0).retries == 0
+
+
+def test_refused_polls_are_requeued_once_the_account_is_accepted_again() -> None:
     made = schedule(3, 600.0)
     for refused in (True, False, True):
         made.done(taken(made, 0.0), refused=refused)
