@@ -2,10 +2,9 @@
 #
 #   docker build --tag cams-exporter --build-arg REVISION="$(git rev-parse HEAD)" .
 #
-# Nothing here knows the architecture: the same file builds for every platform that the base image and the wheels have
-# (docker buildx build --platform linux/amd64,linux/arm64 ...).  What is fetched from PyPI is pinned by hash.  The base
-# is pinned by version only, since this file was written where no registry can be reached to learn its digest; add it:
-# --build-arg PYTHON_IMAGE=python:3.13.13-slim-trixie@sha256:... for a base that is the same bit for bit.
+# It builds for every platform of the base image and the wheels (docker buildx build --platform linux/amd64,linux/arm64
+# ...).  Packages from PyPI are pinned by hash.  The base image is pinned by version only.  To pin it exactly, add its
+# digest: --build-arg PYTHON_IMAGE=python:3.13.13-slim-trixie@sha256:...
 ARG PYTHON_IMAGE=python:3.13.13-slim-trixie
 
 # hadolint ignore=DL3006 -- the tag stands in PYTHON_IMAGE
@@ -15,8 +14,8 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 COPY requirements-build.txt requirements.txt ./
-# Every file that is fetched is pinned by hash, build tools too.  Only wheels, so that no compiler is needed on any
-# architecture; alibabacloud-tea alone is published as source, and that is pure Python.
+# Every downloaded file is pinned by hash, build tools too.  Only wheels are used, so no architecture needs a compiler.  The
+# exception is alibabacloud-tea: it is published as source only, and is pure Python.
 RUN python3 -m venv /opt/tools && \
     /opt/tools/bin/pip install --require-hashes --only-binary=:all: --requirement=requirements-build.txt && \
     /opt/tools/bin/pip wheel --require-hashes --only-binary=:all: --no-binary=alibabacloud-tea --no-build-isolation \
@@ -29,24 +28,24 @@ RUN /opt/tools/bin/pip wheel --no-build-isolation --no-deps --no-index --wheel-d
 
 # hadolint ignore=DL3006 -- as above
 FROM ${PYTHON_IMAGE}
-# The base image's own pip has nothing to do at run time, and scanners find its faults.
+# The base image's pip is not needed at run time, and security scanners report its faults.
 RUN rm -rf /usr/local/bin/pip* /usr/local/lib/python3*/site-packages/pip* \
         "$(python3 -c 'import ensurepip, os; print(os.path.dirname(ensurepip.__file__))')" && \
     install --directory --owner=65532 --group=65532 --mode=0700 /var/lib/cams-exporter
 COPY --from=build /opt/cams-exporter /opt/cams-exporter
-# PYTHONSAFEPATH: a module that lies beside the configuration is not imported.
+# PYTHONSAFEPATH: a module next to the configuration is never imported.
 ENV PATH=/opt/cams-exporter/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONSAFEPATH=1 \
     PYTHONUNBUFFERED=1 \
     HOME=/var/lib/cams-exporter
-# --config.file=config.yml, the default, is /etc/cams-exporter/config.yml.
+# So the default --config.file=config.yml is /etc/cams-exporter/config.yml.
 WORKDIR /etc/cams-exporter
-# A number, not a name: Kubernetes' runAsNonRoot can check only that.
+# A number, because Kubernetes' runAsNonRoot cannot check a name.
 USER 65532:65532
 EXPOSE 10106
-# Both signals stop it.  But the first process of a container gets no signal that it does not handle, and Python handles
-# this one from its first moment on: a stop in the first second would wait for SIGKILL otherwise.
+# SIGTERM and SIGINT both stop the exporter.  The first process of a container gets only signals that it handles, and
+# Python handles SIGINT from the start.  With SIGTERM a stop in the first second would wait for SIGKILL.
 STOPSIGNAL SIGINT
 HEALTHCHECK --interval=30s --timeout=10s --start-period=10s --retries=3 \
     CMD ["python3", "-m", "exporter.cli.healthcheck"]

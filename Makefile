@@ -1,5 +1,5 @@
-# Two commands matter: `make demo` shows the exporter at work, `make test` is what CI runs.
-# Both start from a bare Debian with Python 3.11 or newer, python3-venv and make.
+# The two main commands: `make demo` serves a demo, `make test` runs the same as CI.
+# Both need only Debian with Python 3.11 or newer, python3-venv and make.
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,9 +15,9 @@ help: ## Show this list.
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
-	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }  # half a venv would be taken for a whole one
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }  # do not keep an incomplete venv
 
-# Without --no-build-isolation pip would fetch what builds a package by itself, whatever is newest, without a hash.
+# Without --no-build-isolation pip would download the newest build tools, without checking a hash.
 $(VENV)/runtime: $(BIN)/python requirements-build.txt requirements.txt pyproject.toml
 	$(PIP) install --require-hashes --requirement requirements-build.txt
 	$(PIP) install --require-hashes --no-build-isolation --requirement requirements.txt
@@ -37,7 +37,7 @@ demo: $(VENV)/runtime ## Serve simulated numbers on loopback; no credentials nee
 	@$(BIN)/cams_exporter --demo --web.listen-address=$(DEMO_ADDRESS)
 
 .PHONY: develop
-develop: $(VENV)/development ## Install what the tests need, servers included (apt, when root or sudo).
+develop: $(VENV)/development ## Install everything for the tests, also servers (apt, as root or with sudo).
 	@scripts/install-test-tools
 	@scripts/install-prometheus-3 $(VENV)/prometheus-3
 
@@ -48,16 +48,16 @@ lint: $(VENV)/development ## Check style and types.
 	$(BIN)/mypy
 
 .PHONY: test
-test: develop lint ## Install everything the suite needs, then lint, type-check and test.
+test: develop lint ## Install everything for the tests, then lint, type-check and test.
 	$(BIN)/coverage erase
 	$(BIN)/pytest --numprocesses 4 --dist worksteal --cov --cov-report=term
 
 .PHONY: test-image
-test-image: develop ## Build the container image and run it, with buildah and podman (root; installs them).
+test-image: develop ## Build and test the container image, with buildah and podman (root; installs them).
 	scripts/test-image
 
 .PHONY: test-python
-test-python: ## Run unit and property tests on the Pythons of Debian's releases (root; debootstrap); or on SUITES=testing.
+test-python: ## Run unit and property tests on the Pythons of Debian's releases (root; debootstrap), or of SUITES=testing.
 	scripts/test-python $(SUITES)
 
 .PHONY: bench
@@ -66,7 +66,7 @@ bench: $(VENV)/development ## Measure and write benchmarks/RESULTS.md; ONLY=scra
 		$(if $(ONLY),--only $(ONLY),$(if $(QUICK),,--output benchmarks/RESULTS.md))
 
 .PHONY: soak
-soak: $(VENV)/development ## Poll 10,000 numbers of a faulty API for SECONDS (600), and judge.
+soak: $(VENV)/development ## Poll 10,000 numbers of a faulty API for SECONDS (600), and check the result.
 	$(BIN)/python -m benchmarks.soak --seconds $(or $(SECONDS),600)
 
 .PHONY: lock
@@ -77,10 +77,10 @@ lock: $(BIN)/python ## Pin the newest compatible dependencies.
 		requirements-build.in
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-header --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
-	# No --strip-extras here: pip before 24 looks for a newer coverage[toml] than the coverage that is pinned, and fails.
+	# No --strip-extras here: pip before 24 would look for a newer coverage[toml] than the pinned coverage, and fail.
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host --allow-unsafe --output-file requirements-dev.txt requirements-dev.in
 
 .PHONY: clean
-clean: ## Remove what was installed and generated.
+clean: ## Remove all installed and generated files.
 	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -24,7 +24,7 @@ def test_flags_metrics_sizing_and_codes_are_in_step() -> None:
         timeout=PATIENCE_SECONDS,
         check=False,
     )
-    assert done.returncode == 0, done.stderr or "README.md is out of step: run scripts/readme"
+    assert done.returncode == 0, done.stderr or "README.md is out of date: run scripts/readme"
 
 
 def test_every_file_it_links_to_is_there() -> None:

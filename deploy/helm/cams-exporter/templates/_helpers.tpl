@@ -1,4 +1,4 @@
-{{- /* Names, labels, probes and the checks that the schema cannot make.  Nothing to edit: see ../values.yaml. */ -}}
+{{- /* Names, labels, probes, and checks that the schema cannot make.  Do not edit: see ../values.yaml. */ -}}
 {{- define "cams-exporter.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
@@ -9,7 +9,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What selects the pods; the name is the Prometheus job, and the alert CamsExporterDown finds its targets by it. */}}
+{{/* Labels that select the pods.  The name is the Prometheus job; the alert CamsExporterDown finds its targets by it. */}}
 {{- define "cams-exporter.selectorLabels" -}}
 app.kubernetes.io/name: cams-exporter
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -52,7 +52,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
-{{/* none, server or mutual: what a client of the exporter has to speak. */}}
+{{/* none, server or mutual: the TLS that clients of the exporter need. */}}
 {{- define "cams-exporter.tls" -}}
 {{- $server := .Values.web.config.tls_server_config -}}
 {{- if .Values.web.tls -}}
@@ -66,7 +66,7 @@ server
 {{- end -}}
 {{- end -}}
 
-{{/* A probe of one of the endpoints.  The kubelet has no client certificate: for mutual TLS the pod asks itself. */}}
+{{/* A probe of one endpoint.  The kubelet has no client certificate, so with mutual TLS the pod probes itself. */}}
 {{- define "cams-exporter.probe" -}}
 {{- $tls := include "cams-exporter.tls" .root -}}
 {{- if eq $tls "mutual" -}}
@@ -80,7 +80,7 @@ httpGet:
 {{- end -}}
 {{- end -}}
 
-{{/* What the schema cannot say: combinations that would install, and then not work. */}}
+{{/* Checks that the schema cannot make: combinations that would install but not work. */}}
 {{- define "cams-exporter.validate" -}}
 {{- $sources := 0 -}}
 {{- if .Values.config }}{{ $sources = add $sources 1 }}{{ end -}}
@@ -95,7 +95,7 @@ httpGet:
 {{- fail "\n\ncams-exporter: web.config and web.existingSecret exclude each other\n" -}}
 {{- end -}}
 {{- if and .Values.web.existingSecret (not .Values.web.tls) -}}
-{{- fail "\n\ncams-exporter: say in web.tls what web.existingSecret configures (none, server or mutual); the probes depend on it\n" -}}
+{{- fail "\n\ncams-exporter: set web.tls to the TLS that web.existingSecret configures (none, server or mutual); the probes depend on it\n" -}}
 {{- end -}}
 {{- if and .Values.web.tls (not (include "cams-exporter.webSecret" .)) (ne .Values.web.tls "none") -}}
 {{- fail "\n\ncams-exporter: web.tls needs web.config or web.existingSecret\n" -}}
