@@ -15,7 +15,6 @@ from typing import Protocol
 
 from aiohttp import web
 
-from exporter import memory
 from exporter.errors import ConfigError
 from exporter.logs import fields
 from exporter.metrics.catalogue import Refusal
@@ -45,12 +44,6 @@ IDLE_SECONDS = 120.0
 
 STOP_SECONDS = 0.25
 """What requests under way get to finish in when the server stops; spent twice at worst."""
-
-TIDY_SECONDS = 15.0
-"""Between two looks whether there was a crowd."""
-
-CROWD = 50
-"""So many connections that ended between two looks leave memory behind that is worth giving back."""
 
 _READ = "GET, HEAD"
 
@@ -125,7 +118,6 @@ class WebServer:
             telemetry_path: (_READ, self._scrapes.serve),  # last: at "/" the landing page gives way
         }
         self._count_refusal = count_refusal
-        self._tidier: asyncio.Task[None] | None = None
         self._threads = (self._access_control, self._scrapes, self._pages)
         self._acceptor: Acceptor | None = None
         self._server: web.Server | None = None
@@ -158,27 +150,17 @@ class WebServer:
         for threads in self._threads:
             threads.start()
         self._acceptor.open(sockets)
-        self._tidier = asyncio.create_task(self._tidy(self._acceptor))
         return [url_of(bound, "https" if self._security.tls else "http") for bound in sockets]
 
     async def stop(self) -> None:
         """Stop listening and close every connection, within twice `STOP_SECONDS`; a scrape that hangs is abandoned."""
         server, self._server = self._server, None
-        if server is None or self._acceptor is None or self._tidier is None:
+        if server is None or self._acceptor is None:
             return
-        self._tidier.cancel()
         await self._acceptor.close()
         await server.shutdown(STOP_SECONDS)
         for threads in self._threads:
             threads.stop()
-
-    async def _tidy(self, acceptor: Acceptor) -> None:
-        """Give memory back after each crowd; a flood of connections would leave twice what is needed."""
-        while True:
-            before = acceptor.connections.ended
-            await asyncio.sleep(TIDY_SECONDS)
-            if acceptor.connections.ended - before >= CROWD:
-                await asyncio.to_thread(memory.give_back)
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
         await asyncio.sleep(0)  # among requests that are pipelined, others get their turn

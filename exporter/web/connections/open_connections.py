@@ -16,8 +16,6 @@ class OpenConnections:
         self._refusals = refusals
         self._transports: dict[asyncio.BaseProtocol, asyncio.Transport] = {}
         self._idle: OrderedDict[asyncio.BaseProtocol, None] = OrderedDict()  # the longest idle one first
-        self.ended = 0
-        """Connections that have ended."""
 
     def __len__(self) -> int:
         return len(self._transports)
@@ -31,7 +29,6 @@ class OpenConnections:
     def remove(self, connection: asyncio.BaseProtocol) -> None:
         """`connection` has ended."""
         self._forget(connection)
-        self.ended += 1
 
     def left_idle(self, connection: asyncio.BaseProtocol) -> None:
         """A request of `connection` is being answered."""
