@@ -54,6 +54,7 @@ class Played(Keyed):
     qps: float = 5.0
     stale_after: float = 900.0
     answer: Callable[[PhoneNumber], ApiError | None] = lambda _: None
+    latency: float = LATENCY_SECONDS
     time: VirtualTime = field(default_factory=VirtualTime)
     changes: int = 1
     sent: list[tuple[float, NumberKey]] = field(default_factory=list)
@@ -96,7 +97,7 @@ class Played(Keyed):
         with gate():
             self.sent.append((self.time.now, number.key))
             error = self.answer(number)
-        self.time.sleep(LATENCY_SECONDS)
+        self.time.sleep(self.latency)
         if error is not None:
             raise ApiError(
                 error.code,

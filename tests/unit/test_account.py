@@ -23,7 +23,7 @@ from exporter.state.store import NumberState, State
 from tests.support.clock import FakeClock
 from tests.support.numbers import number, numbers
 from tests.support.patience import PATIENCE_SECONDS
-from tests.support.played import Played
+from tests.support.played import FORBIDDEN, QUOTA, Played
 
 Outcome = Answer | Exception
 
@@ -356,6 +356,12 @@ class TestThrottling:
 class TestRefusal:
     """Three account errors in a row, and the account is only probed."""
 
+    def test_a_reload_does_not_turn_back_a_probe_that_waits_for_its_slot(self) -> None:
+        bench = Bench(polled=numbers(5), script=failing(Kind.ACCOUNT, "InvalidAccessKeyId.NotFound"))
+        assert len(bench.run(30)) == 3
+        bench.client.while_connecting = bench.configure
+        assert len(bench.run(600)) == pytest.approx(10, abs=1)
+
     def test_a_refused_account_is_probed_once_per_interval(self) -> None:
         bench = Bench(polled=numbers(50), script=failing(Kind.ACCOUNT, "InvalidAccessKeyId.NotFound"))
         first = bench.run(59)
@@ -573,6 +579,12 @@ class TestSpaces:
         bench.run(120)
         assert bench.poller.step() > bench.clock.now
 
+    def test_polls_that_wait_for_their_slots_as_their_space_is_refused_do_not_go(self) -> None:
+        """A pass does not fit here: the first number's next poll waits as the last one's first answer comes."""
+        played = Played(spaced(3), interval=1.0, qps=1.0, latency=0.5, answer=lambda _: FORBIDDEN)
+        assert len(played.run(9)) == 3
+        played.stop()
+
     def test_once_does_not_wait_for_probes(self) -> None:
         bench = Bench(polled=spaced(3, 3), repeat=False, script=forbidding("cams-1"))
         assert len(bench.run(500)) == 6
@@ -657,6 +669,22 @@ class TestOnce:
 class TestHandingOut:
     """When a poll goes to a worker: as early as connecting needs, no earlier."""
 
+    def test_slow_answers_cost_no_pace(self) -> None:
+        """While workers wait for answers the loop hands out more, as soon as half of those at the gate have passed."""
+        played = Played(numbers(300), interval=30.0, qps=QUOTA, latency=8.0)
+        sent = played.run(20)
+        assert len(sent) >= 0.99 * 20 * pace_qps(QUOTA, QUOTA)
+        played.stop()
+
+    def test_a_poll_that_falls_due_while_the_loop_waits_is_on_time(self) -> None:
+        """The worker that ended the last one knows when the next is due."""
+        played = Played(numbers(1), interval=1.0)
+        instants = [at for at, _ in played.run(60)][2:]
+        gaps = [after - before for before, after in itertools.pairwise(instants)]
+        assert len(gaps) >= 55
+        assert gaps == pytest.approx([1.0] * len(gaps), abs=0.01)
+        played.stop()
+
     def test_it_goes_no_sooner_than_a_little_before_its_slot(self) -> None:
         """A connection that waits for long is closed by the server, and its slot with it."""
         bench = Bench(qps=0.1, interval=10.0)
@@ -705,11 +733,14 @@ class TestLifecycle:
         assert bench.counted("cams_api_budget_wait_seconds_total") == pytest.approx(4 / pace_qps(1, 10))
 
     def test_nothing_is_sent_before_the_first_look_for_credentials_ended(self) -> None:
-        bench = Bench()
-        bench.client.is_ready = False
-        assert bench.run(1) == []
-        bench.client.is_ready = True
-        assert len(bench.run(1)) == 3
+        """Nor where a reload brings another client."""
+        bench = Bench(interval=5.0)
+        for _ in range(2):
+            bench.client.is_ready = False
+            assert bench.run(10) == []
+            bench.client.is_ready = True
+            assert len(bench.run(1)) == 3
+            bench.replace_client()
 
     def test_after_a_stop_nothing_is_sent_and_the_client_is_closed(self) -> None:
         bench = Bench()
