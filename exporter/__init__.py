@@ -11,7 +11,7 @@ The data path, from the API to the scrape::
     scrape: web.server -> web.handlers.metrics -> metrics.exposition
     page:   web.server -> web.handlers.pages   -> web.ui
 
-A scrape never touches the API; a poll never waits for a scrape.
+A scrape never touches the API.  Polls wait while a scrape is served, for 0.25 s at most (`scrape_priority`).
 
 A folder is one idea, and its `__init__` says it.  Imports run one way: `cli`, `app`, `web` and `polling`, `metrics`,
 `state`, `cams`, `config`, then the modules beside `app` that know nothing of the others.

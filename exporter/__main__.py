@@ -157,6 +157,7 @@ async def _serve(
         health=app,
         landing=LandingInfo(version=__version__, demo=args.demo),
         fleet=app,
+        scraping=app.priority.scrape,
         security=security,
         reload=reloads.ask if args.enable_lifecycle else None,
         count_refusal=app.refused_connection,

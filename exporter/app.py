@@ -35,6 +35,7 @@ from exporter.polling import AccountPoller
 from exporter.polling.budget import MAX_GUARD_SECONDS, Budget
 from exporter.polling.in_flight import max_in_flight
 from exporter.polling.workers import Workers
+from exporter.scrape_priority import ScrapePriority
 from exporter.state.storage import Storage
 from exporter.state.store import Details, Snapshot, State
 
@@ -82,6 +83,7 @@ class App:
         self._state = State(clock)
         self._counters = Counters(DOCUMENTED_CODES)
         self._workers = Workers()
+        self.priority = ScrapePriority(clock)
         self._accounts: dict[str, _Account] = {}
         self._budgets: dict[str, Budget] = {}
         self._started = False
@@ -266,6 +268,7 @@ class App:
             credentials=source,
             clock=self._clock,
             max_connections=connections,
+            before_reading=self.priority.wait,
         )
         if running is not None:
             return _Account(running.poller, client, source, made_from)
@@ -279,6 +282,7 @@ class App:
             clock=self._clock,
             rng=random.Random(),  # noqa: S311 - jitter guards nothing
             repeat=self._repeat,
+            priority=self.priority,
         )
         return _Account(fresh, client, source, made_from)
 

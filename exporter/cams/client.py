@@ -74,6 +74,7 @@ class Client:
     """Asks one endpoint on behalf of one account; thread-safe.
 
     `skew_seconds` is added to the clock when signing; the client sets it itself when the API refuses its time.
+    `before_reading` is called when an answer has come; the time it takes does not count as the API's.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Client:
         clock: Clock,
         max_connections: int,
         lookup: Lookup = socket.getaddrinfo,
+        before_reading: Callable[[], object] = lambda: None,
     ) -> None:
         self.skew_seconds = 0.0
         self._skew_said = 0.0
@@ -92,6 +94,7 @@ class Client:
         self._timeout_seconds = timeout_seconds
         self._credentials = credentials
         self._clock = clock
+        self._before_reading = before_reading
         self._adapter = GatedAdapter(endpoint, clock, max_connections, lookup)
         self._session = Session(self._adapter)
         self._url = f"{'https' if endpoint.context else 'http'}://{endpoint.netloc}/"
@@ -153,9 +156,11 @@ class Client:
         return f"{self._url}?CustSpaceId={space}&PhoneNumber={digits}"
 
     def _answer(self, response: Response, number: PhoneNumber, signature: _Signature, attempt: Attempt) -> Answer:
+        elapsed_seconds = attempt.elapsed_seconds  # what comes now is not the API's time
+        self._before_reading()
         key = signature.credential
         redaction = Redaction(number, (key.security_token, key.access_key_secret, key.access_key_id))
-        return read_answer(response, redaction, attempt.elapsed_seconds, self._clock.unix() + signature.skew_seconds)
+        return read_answer(response, redaction, elapsed_seconds, self._clock.unix() + signature.skew_seconds)
 
     def _is_cured(self, error: ApiError, account: str, signature: _Signature) -> bool:
         """Whether a request signed now would differ in what the API refused: the time, or else the key."""

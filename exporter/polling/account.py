@@ -30,6 +30,7 @@ from exporter.polling.reaction import Reaction
 from exporter.polling.recorder import Recorder
 from exporter.polling.schedule import Entry, Schedule
 from exporter.polling.workers import Workers
+from exporter.scrape_priority import ScrapePriority
 from exporter.state.store import State
 
 logger = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ class AccountPoller:
         rng: random.Random,
         repeat: bool = True,
         wait: Wait = threading.Condition.wait,
+        priority: ScrapePriority | None = None,
     ) -> None:
         self.account = account
         self._client = client
@@ -106,7 +108,7 @@ class AccountPoller:
         self._loop = Loop(f"poller-{account}", self.step, self._lock, clock, wait)
         self._schedule = Schedule(account, repeat=repeat)
         self._budget = budget
-        self._gate = Gate(budget, self._lock, clock, wait, room=self._loop.wake)
+        self._gate = Gate(budget, self._lock, clock, wait, room=self._loop.wake, priority=priority)
         self._breakers = CircuitBreakers()
         self._numbers = 0
         self._interval = math.inf

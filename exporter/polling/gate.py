@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from exporter.errors import Stopped
 from exporter.model import Clock, Wait
 from exporter.polling.budget import Budget
+from exporter.scrape_priority import ScrapePriority
 
 QUEUE_SECONDS = 60.0
 """A poll that is not the first in the queue looks again at least this often; it is told when its turn comes."""
@@ -41,18 +42,25 @@ class Waiter:
 class Gate:
     """Lets polls through in the order in which they came, one at a time, each at a slot of `budget`.
 
-    `lock` guards all this and the budget.  `room` is called, with the lock held, when half of the polls that may wait
-    have passed: it is time to hand out more.
+    `lock` guards all this and the budget.  No slot is taken while `priority` makes polls wait for a scrape.  `room` is
+    called, with the lock held, when half of the polls that may wait have passed: it is time to hand out more.
     """
 
     def __init__(
-        self, budget: Budget, lock: threading.Lock, clock: Clock, wait: Wait, room: Callable[[], None]
+        self,
+        budget: Budget,
+        lock: threading.Lock,
+        clock: Clock,
+        wait: Wait,
+        room: Callable[[], None],
+        priority: ScrapePriority | None = None,
     ) -> None:
         self._budget = budget
         self._lock = lock
         self._clock = clock
         self._wait = wait
         self._room = room
+        self._priority = priority or ScrapePriority(clock)
         self._queue: deque[threading.Condition] = deque()  # one each: not all need to wake when one is let through
         self._most_waiting = 1
         self.waiting = 0
@@ -110,12 +118,23 @@ class Gate:
             if self._queue[0] is turn:
                 now = self._clock.monotonic()
                 ready_at = self._budget.ready_at(now)
+                if ready_at <= now and self._priority.polls_wait:
+                    self._let_scrape_go_first()
+                    continue  # the clock went on, and the poll may be revoked
                 if ready_at <= now:
                     self._budget.released(now)
                     return now
                 wait_seconds = ready_at - now
             self._wait(turn, wait_seconds)
         raise Stopped
+
+    def _let_scrape_go_first(self) -> None:
+        """Wait without the lock: a scrape needs it."""
+        self._lock.release()
+        try:
+            self._priority.wait()
+        finally:
+            self._lock.acquire()
 
     def _pass(self, waiter: Waiter, now: float) -> None:
         waiter.waited_seconds += max(0.0, now - waiter.wanted_at)

@@ -24,7 +24,7 @@ from exporter.web.connections.connection import HEAD_SECONDS, MAX_HEAD_BYTES, Co
 from exporter.web.connections.listen import listen_all, parse_listen_address, url_of
 from exporter.web.connections.refusals import Refusals
 from exporter.web.connections.slow_clients import PATIENCE_SECONDS, SlowClients
-from exporter.web.handlers.metrics import Exposer, Scrapes
+from exporter.web.handlers.metrics import Exposer, Scrapes, Scraping
 from exporter.web.handlers.pages import Fleet, Pages
 from exporter.web.handlers.reload import RELOAD_SECONDS, Reload, ReloadEndpoint
 from exporter.web.responses import Send, not_allowed, plain
@@ -78,9 +78,9 @@ class Limits:
 class WebServer:
     """Serves `exposer` at `telemetry_path`, and the rest, `fleet` for people, at the paths of `exporter.web.routes`.
 
-    `addresses` are listen addresses (``HOST:PORT``); `max_requests` scrapes are served at once, any number if it is 0.
-    `reload` serves ``POST /-/reload``, which is forbidden without it; `count_refusal` counts refused connections by
-    reason.  Raises ValueError for a bad address or path.
+    `addresses` are listen addresses (``HOST:PORT``); `max_requests` scrapes are served at once, any number if it is 0;
+    each is served inside `scraping`.  `reload` serves ``POST /-/reload``, which is forbidden without it;
+    `count_refusal` counts refused connections by reason.  Raises ValueError for a bad address or path.
     One object serves once: after `stop` a new one is needed.
     """
 
@@ -94,6 +94,7 @@ class WebServer:
         landing: LandingInfo,
         *,
         fleet: Fleet,
+        scraping: Scraping,
         security: WebSecurity | None = None,
         reload: Reload | None = None,
         limits: Limits | None = None,
@@ -105,7 +106,7 @@ class WebServer:
         self._security = security or WebSecurity(None)
         self._access_control = AccessControl()
         self._slow_clients = SlowClients(self._limits.patience_seconds)
-        self._scrapes = Scrapes(exposer, max_requests, SlowClients(self._limits.patience_seconds))
+        self._scrapes = Scrapes(exposer, max_requests, SlowClients(self._limits.patience_seconds), scraping)
         self._reload = ReloadEndpoint(reload, self._limits.reload_seconds)
         self._pages = Pages(landing, routes.parse_telemetry_path(telemetry_path), fleet)
         self._routes: dict[str, tuple[str, _Handler]] = {

@@ -34,7 +34,7 @@ FLOORS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset({"state"}),
         frozenset({"cams"}),
         frozenset({"config"}),
-        frozenset({"logs", "threads"}),
+        frozenset({"logs", "scrape_priority", "threads"}),
         frozenset({"model", "errors", "streams"}),
     ),
     "polling": (

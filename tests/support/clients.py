@@ -53,6 +53,7 @@ def client_of(
     clock: Clock | None = None,
     max_connections: int = 4,
     lookup: Lookup | None = None,
+    before_reading: Callable[[], object] = lambda: None,
 ) -> Iterator[Client]:
     """A client that is closed in the end."""
     more = {} if lookup is None else {"lookup": lookup}
@@ -62,6 +63,7 @@ def client_of(
         credentials=credentials or FixedCredentials(),
         clock=clock or SystemClock(),
         max_connections=max_connections,
+        before_reading=before_reading,
         **more,
     )
     try:

@@ -11,6 +11,7 @@ from exporter.metrics.catalogue import Counters
 from exporter.model import Answer, NumberKey, PhoneNumber, Slot
 from exporter.polling import AccountPoller
 from exporter.polling.budget import Budget
+from exporter.scrape_priority import ScrapePriority
 from exporter.state.store import State
 from tests.support.virtualtime import VirtualTime, VirtualWorkers
 
@@ -64,6 +65,7 @@ class Played(Keyed):
     def __post_init__(self) -> None:
         self.state = State(self.time)
         self.state.configure(self.numbers, {"main": self.stale_after})
+        self.priority = ScrapePriority(self.time, self.time.wait)
         counters = Counters([])
         counters.register("main")
         self.poller = AccountPoller(
@@ -76,6 +78,7 @@ class Played(Keyed):
             clock=self.time,
             rng=random.Random(1),
             wait=self.time.wait,
+            priority=self.priority,
         )
         self.poller.configure(
             self.numbers,
@@ -98,6 +101,7 @@ class Played(Keyed):
             self.sent.append((self.time.now, number.key))
             error = self.answer(number)
         self.time.sleep(self.latency)
+        self.priority.wait()
         if error is not None:
             raise ApiError(
                 error.code,

@@ -9,7 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -188,6 +188,7 @@ def serving(
         health or FakeHealth(),
         landing or LandingInfo(version="1.2.3"),
         fleet=fleet or ShownFleet([number()]),
+        scraping=nullcontext,
         security=security,
         reload=reloads.ask if reloads is not None else None,
         limits=limits,

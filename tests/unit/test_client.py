@@ -56,6 +56,27 @@ def test_the_gate_opens_onto_a_connection_and_before_the_request() -> None:
     assert gate.calls == [(1, 0), (1, 1)]
 
 
+@pytest.mark.parametrize("answer", [ok(), http(b"{}", "503 Service Unavailable")])
+def test_what_comes_before_reading_an_answer_does_not_count_as_the_apis_time(answer: bytes) -> None:
+    """Polls wait for scrapes there; an answer that had come by then must not look slow, nor time out."""
+    clock = FakeClock()
+    answered: list[int] = []
+
+    def before_reading() -> None:
+        answered.append(len(server.requests))
+        clock.advance(60.0)
+
+    with (
+        RawServer(answering(answer)) as server,
+        client_of(server.url, clock=clock, timeout_seconds=10.0, before_reading=before_reading) as client,
+    ):
+        try:
+            elapsed_seconds = client.fetch(number()).elapsed_seconds
+        except ApiError as error:
+            elapsed_seconds = error.elapsed_seconds
+    assert (answered, elapsed_seconds) == ([1], 0.0)
+
+
 def await_close(client: Client) -> None:
     """Until the server has closed the connection of the one attempt under way."""
     (connection,) = under_way(client)

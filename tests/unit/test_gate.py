@@ -11,6 +11,7 @@ from exporter.errors import Stopped
 from exporter.model import pace_qps
 from exporter.polling.budget import LATE_SECONDS, Budget
 from exporter.polling.gate import Gate, Waiter
+from exporter.scrape_priority import ScrapePriority
 from tests.support.virtualtime import VirtualTime
 
 GAP = 1 / pace_qps(1.0, 10.0)
@@ -24,7 +25,8 @@ class Crossing:
         self.start = self.time.now
         self.budget = Budget(1.0, 10.0)
         self.lock = threading.Lock()
-        self.gate = Gate(self.budget, self.lock, self.time, self.time.wait, room=lambda: None)
+        self.priority = ScrapePriority(self.time, self.time.wait)
+        self.gate = Gate(self.budget, self.lock, self.time, self.time.wait, lambda: None, self.priority)
         self.passed: list[tuple[str, float]] = []
         self.turned_away: list[tuple[str, float]] = []
         self.sent: list[tuple[str, float]] = []
@@ -188,3 +190,29 @@ def test_a_poll_that_comes_again_waits_as_one_more_until_it_has_passed_or_gone()
     assert seen == [(0, False), (0, False), (1, True)]
     assert crossing.gate.waiting == 0
     assert waiter.waited_seconds == pytest.approx(GAP)
+
+
+def test_no_slot_is_taken_during_a_scrape_and_the_next_one_counts_from_the_slot_taken_after_it() -> None:
+    """The poll at the head waits; the budget is spent no faster for it afterwards."""
+    crossing = Crossing()
+    for name in "abc":
+        crossing.come(name)
+    crossing.run(GAP - 0.1)
+    with crossing.priority.scrape():
+        crossing.run(0.2)
+    crossing.run(10)
+    assert [name for name, _ in crossing.passed] == list("abc")
+    assert [at for _, at in crossing.passed] == pytest.approx([0.0, GAP + 0.1, 2 * GAP + 0.1])
+
+
+def test_a_poll_that_is_revoked_during_a_scrape_takes_no_slot_after_it() -> None:
+    crossing = Crossing()
+    with crossing.priority.scrape():
+        for name in "ab":
+            crossing.come(name)
+        crossing.run(0.125)
+        with crossing.lock:  # which nobody holds meanwhile: a scrape needs it
+            crossing.waiters["a"].revoked = True
+            crossing.gate.look_again()
+    crossing.run(0.125)
+    assert (crossing.turned_away, crossing.passed) == ([("a", 0.125)], [("b", 0.125)])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
@@ -15,19 +17,26 @@ from exporter.web.responses import Pieces
 from tests.support.clock import FakeClock
 from tests.support.webserver import FakeExposer
 
+Scraping = Callable[[], AbstractContextManager[None]]
 Scrape = Callable[[str], "asyncio.Task[web.Response]"]
 
 
-def scraping(
-    exposer: FakeExposer, play: Callable[[Scrape], Awaitable[None]], slow_clients: SlowClients | None = None
+def run_scrapes(
+    exposer: FakeExposer,
+    play: Callable[[Scrape], Awaitable[None]],
+    slow_clients: SlowClients | None = None,
+    *,
+    scraping: Scraping = nullcontext,
+    sending: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0),
 ) -> None:
-    """Run `play` with a function that begins a scrape with a query string."""
+    """Run `play` with a function that begins a scrape with a query string; each answer is sent by `sending`."""
 
     async def send(response: web.Response) -> web.Response:
+        await sending()
         return response
 
     async def main() -> None:
-        scrapes = Scrapes(exposer, 0, slow_clients or SlowClients())
+        scrapes = Scrapes(exposer, 0, slow_clients or SlowClients(), scraping)
         scrapes.start()
         try:
             await play(
@@ -61,7 +70,7 @@ def test_scrapes_that_ask_for_the_same_share_one_rendering() -> None:
         await scrape("")
         assert len(exposer.calls) == 2
 
-    scraping(exposer, play)
+    run_scrapes(exposer, play)
 
 
 def test_what_asks_for_something_else_is_rendered_by_itself() -> None:
@@ -71,7 +80,7 @@ def test_what_asks_for_something_else_is_rendered_by_itself() -> None:
         await asyncio.gather(*(scrape(query) for query in ("", "?name[]=a", "?name[]=b", "?name[]=a")))
         assert sorted(sorted(names) for _, _, names in exposer.calls) == [[], ["a"], ["b"]]
 
-    scraping(exposer, play)
+    run_scrapes(exposer, play)
 
 
 def test_a_client_that_leaves_takes_nothing_from_those_that_stay() -> None:
@@ -87,7 +96,7 @@ def test_a_client_that_leaves_takes_nothing_from_those_that_stay() -> None:
         assert (await second).status == 200
         assert len(exposer.calls) == 1
 
-    scraping(exposer, play)
+    run_scrapes(exposer, play)
 
 
 def test_what_all_have_left_before_its_turn_is_never_rendered() -> None:
@@ -104,7 +113,7 @@ def test_what_all_have_left_before_its_turn_is_never_rendered() -> None:
         await scrape("?name[]=later")
         assert [sorted(names) for _, _, names in exposer.calls] == [[], ["later"]]
 
-    scraping(exposer, play)
+    run_scrapes(exposer, play)
 
 
 def test_a_failure_reaches_all_that_share_it_and_no_later_one() -> None:
@@ -119,7 +128,7 @@ def test_a_failure_reaches_all_that_share_it_and_no_later_one() -> None:
         exposer.error = None
         assert (await scrape("")).status == 200
 
-    scraping(exposer, play)
+    run_scrapes(exposer, play)
 
 
 def test_while_there_is_no_room_nothing_more_is_rendered_and_then_all_in_turn() -> None:
@@ -142,4 +151,28 @@ def test_while_there_is_no_room_nothing_more_is_rendered_and_then_all_in_turn() 
         assert {response.status for response in responses} == {200}
         assert len(exposer.calls) == 5
 
-    scraping(exposer, play, slow_clients)
+    run_scrapes(exposer, play, slow_clients)
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("broken")])
+def test_a_scrape_is_under_way_from_its_arrival_until_its_answer_is_written(error: Exception | None) -> None:
+    """Polls wait for that long."""
+    exposer = FakeExposer(error=error)
+    seen: list[str] = []
+
+    @contextmanager
+    def scraping() -> Iterator[None]:
+        seen.append(f"arrived, {len(exposer.calls)} rendered")
+        yield
+        seen.append("over")
+
+    async def sending() -> None:
+        seen.append(f"{len(exposer.calls)} rendered, to be written")
+        await asyncio.sleep(0)
+        seen.append("written")
+
+    async def play(scrape: Scrape) -> None:
+        await scrape("")
+
+    run_scrapes(exposer, play, scraping=scraping, sending=sending)
+    assert seen == ["arrived, 0 rendered", "1 rendered, to be written", "written", "over"]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import pytest
 
@@ -131,7 +132,14 @@ def test_the_landing_page_gives_way_to_metrics_at_the_root() -> None:
 def test_a_server_is_not_made_with_a_bad_address_or_path(addresses: list[str], path: str) -> None:
     with pytest.raises(ValueError, match="; write "):
         WebServer(
-            addresses, path, 40, FakeExposer(), FakeHealth(), LandingInfo(version="1"), fleet=ShownFleet([number()])
+            addresses,
+            path,
+            40,
+            FakeExposer(),
+            FakeHealth(),
+            LandingInfo(version="1"),
+            fleet=ShownFleet([number()]),
+            scraping=nullcontext,
         )
 
 

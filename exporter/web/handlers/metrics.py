@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Protocol
 
@@ -34,6 +35,10 @@ RETRY_SECONDS = 0.02
 _Asked = tuple[Format, bool, frozenset[str]]
 
 
+Scraping = Callable[[], AbstractContextManager[None]]
+"""Entered when a scrape arrives, left when its answer is written."""
+
+
 class Exposer(Protocol):
     """Where a scrape comes from."""
 
@@ -47,9 +52,10 @@ class Scrapes:
     Those are counted whose answers are still being read, for these hold their memory.  `slow_clients` knows them.
     """
 
-    def __init__(self, exposer: Exposer, limit: int, slow_clients: SlowClients) -> None:
+    def __init__(self, exposer: Exposer, limit: int, slow_clients: SlowClients, scraping: Scraping) -> None:
         self._exposer = exposer
         self._limit = limit
+        self._scraping = scraping
         self._slow_clients = slow_clients
         self._under_way = 0
         self._renderings: Shared[_Asked, bytes] = Shared()
@@ -72,9 +78,10 @@ class Scrapes:
             return await send(plain(503, text))
         self._under_way += 1
         try:
-            response, pieces = await self._render(request)
-            with self._slow_clients.sending(request.transport, pieces, source):
-                return await send(response)
+            with self._scraping():
+                response, pieces = await self._render(request)
+                with self._slow_clients.sending(request.transport, pieces, source):
+                    return await send(response)
         finally:
             self._under_way -= 1
 
