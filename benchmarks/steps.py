@@ -3,7 +3,7 @@
 One number is polled once a second.  The server on loopback answers slowly.  Poller, client and state are the real ones.
 `threading.setprofile` sees every call on the poller's threads.  The first polls are not counted, so the connection is
 made already.  A poll's calls are those between two instants, each midway between two requests.  Threads may wake in
-another order now and then: the poll that came most often is shown.
+another order now and then: what came most often is shown.
 
 A step is a call from a function of one module to a function of another; calls through other packages, such as
 `contextlib`, count as if they were made directly.  A generator counts each time it is resumed.  *The poll* is what
@@ -102,13 +102,14 @@ def run(options: Options, progress: Progress) -> Result:
     """Count."""
     polls = int(options.pick(9, 1))
     progress(f"steps: {WARM_UP_POLLS + polls + 1} s")
-    calls, alike = usual(polls)
-    poll = [call for call in calls if not call.on_loop]
+    (poll, poll_count), (loop, loop_count) = usual(polls)
+    calls = poll + loop
     rows = [
         (name, str(len(_modules(part))), str(sum(call.is_step for call in part)), str(len(part)))
         for name, part in (("the poll", poll), ("with the loop", calls))
     ]
-    found = Table(("", "modules", "steps", "calls"), tuple(rows), f"One poll, as {alike} of {polls} were")
+    said = f"The poll, as {poll_count} of {polls} were, and the loop, as it was {loop_count} times"
+    found = Table(("", "modules", "steps", "calls"), tuple(rows), said)
     modules, steps = len(_modules(poll)), sum(call.is_step for call in poll)
     targets = (
         Target("modules that one poll passes", f"≤ {MAX_MODULES}", str(modules), modules <= MAX_MODULES),
@@ -135,8 +136,8 @@ def _functions(calls: Sequence[Call]) -> Table:
     return Table(("module", "function", "the poll", "the loop"), tuple(rows), "Calls by function")
 
 
-def usual(polls: int) -> tuple[list[Call], int]:
-    """The calls of the most usual of so many polls, and how many were exactly so."""
+def usual(polls: int) -> list[tuple[list[Call], int]]:
+    """The most usual calls of so many polls, and how often they came so: of the poll itself, and of the loop."""
     seen: list[tuple[float, Call]] = []
     with _server() as server, TemporaryDirectory(prefix="bench-") as folder, _profiled(seen):
         config = Path(folder) / "config.yml"
@@ -149,9 +150,12 @@ def usual(polls: int) -> tuple[list[Call], int]:
         app.stop()
     marks = [(before + after) / 2 for before, after in itertools.pairwise(server.asked_at)][WARM_UP_POLLS - 1 :]
     found = [[call for at, call in seen if start <= at < end] for start, end in itertools.pairwise(marks)]
-    kinds = Counter(tuple(sorted(calls)) for calls in found)
-    kind, alike = kinds.most_common(1)[0]
-    return list(kind), alike
+    parts = []
+    for on_loop in (False, True):
+        kinds = Counter(tuple(sorted(call for call in calls if call.on_loop is on_loop)) for calls in found)
+        kind, count = kinds.most_common(1)[0]
+        parts.append((list(kind), count))
+    return parts
 
 
 @contextlib.contextmanager
