@@ -12,8 +12,9 @@ import socket
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from http.client import HTTPResponse
+from typing import Any
 
 import requests
 from requests import PreparedRequest, Response
@@ -95,31 +96,29 @@ class GatedAdapter(BaseAdapter):
         """The attempt that all steps of one request share; `close` ends it."""
         return Attempt(self._clock, timeout_seconds, self._closed)
 
-    def send(
-        self,
-        request: PreparedRequest,
-        stream: bool = False,  # noqa: ARG002 - the signature is BaseAdapter's; what is not used the endpoint settles
-        timeout: float | tuple[float, float] | tuple[float, None] | None = None,  # noqa: ARG002
-        verify: bool | str = True,  # noqa: ARG002
-        cert: bytes | str | tuple[bytes | str, bytes | str] | None = None,  # noqa: ARG002
-        proxies: Mapping[str, str] | None = None,  # noqa: ARG002
-    ) -> Response:
+    def send(self, request: PreparedRequest, *_: Any, **__: Any) -> Response:
         """Connect, wait for a slot, send in it, and read the whole answer.
 
-        A connection that the server closed during the wait is replaced, and the new one waits for a slot of its own:
-        sent right after connecting the request would come too close to the next one.  Where no connection can be had a
-        slot is taken all the same, so that failing requests are paced too.  Raises ApiError, and what the gate raises.
+        Raises ApiError, and what the gate raises.  What `requests` passes besides (timeout, verify, proxies) is not
+        used: the attempt and the endpoint say it.
         """
-        assert isinstance(request, GatedRequest)  # noqa: S101 - `Session` is used by the client only
+        assert isinstance(request, GatedRequest)  # noqa: S101 - the client sends no other
+        attempt = request.attempt
         for slots in range(MAX_SLOTS):
-            connection = self._connection(request, takes_slot=not slots)
+            try:
+                connection = self._connection(attempt)
+            except FAILURES as error:
+                if not slots:  # failing requests are paced too
+                    with attempt.slot(request.gate):
+                        pass
+                raise api_error(error, attempt) from None
             try:
                 if self._is_sent(connection, request):
                     return self._response(connection, request)
             finally:
                 self._release(connection)
-        request.attempt.doing = "waiting for a slot"
-        raise api_error(ConnectionAbortedError("the server closes what it has to wait for"), request.attempt)
+        attempt.doing = "waiting for a slot"
+        raise api_error(ConnectionAbortedError("the server closes what it has to wait for"), attempt)
 
     def build_response(self, request: PreparedRequest, raw: HTTPResponse | BaseHTTPResponse) -> Response:
         """The answer as `requests` has it, its body read: at most one byte more than `MAX_BODY_BYTES`."""
@@ -150,25 +149,20 @@ class GatedAdapter(BaseAdapter):
         for each in under_way:
             each.cut()
 
-    def _connection(self, request: GatedRequest, *, takes_slot: bool) -> Connection:
-        """A connection fit for a request, kept or new; where there is none, the error after a slot."""
-        attempt = request.attempt
+    def _connection(self, attempt: Attempt) -> Connection:
+        """A connection fit for a request, kept or new.  Raises one of FAILURES."""
         kept = self._take(attempt)
-        if kept is not None and self._clock.monotonic() < kept.renew_at:
+        if kept is None:
+            return self._connected(attempt)
+        if self._clock.monotonic() < kept.renew_at:
             return kept
         try:
-            with attempt.limited(attempt.remaining() / 2) if kept is not None else contextlib.nullcontext():
+            with attempt.limited(attempt.remaining() / 2):
                 fresh = self._connected(attempt)
-        except FAILURES as error:
-            if kept is not None:  # what works must not end because a new one cannot be had
-                kept.renew_at = self._clock.monotonic() + RENEW_RETRY_SECONDS
-                return kept
-            if takes_slot:
-                with attempt.slot(request.gate):
-                    pass
-            raise api_error(error, attempt) from None
-        if kept is not None:
-            kept.close()
+        except FAILURES:  # the old one still works
+            kept.renew_at = self._clock.monotonic() + RENEW_RETRY_SECONDS
+            return kept
+        kept.close()
         return fresh
 
     def _connected(self, attempt: Attempt) -> Connection:
@@ -179,14 +173,19 @@ class GatedAdapter(BaseAdapter):
         return connection
 
     def _is_sent(self, connection: Connection, request: GatedRequest) -> bool:
-        """Whether the request left, inside a slot; False where the server closed the connection during the wait."""
+        """Whether the request left, inside a slot; False where the server closed the connection during the wait.
+
+        Then the next connection waits for a slot of its own: sent as soon as that stands, the request would come too
+        close to the one after it.
+        """
         with request.attempt.slot(request.gate):
             if not connection.is_reusable():
                 connection.close()
                 return False
             request.sign(request)
             with _reporting(connection, request.attempt, "sending the request"):
-                if not all(value.isascii() and value.isprintable() for value in request.headers.values()):
+                text = "".join(request.headers.values())
+                if not (text.isascii() and text.isprintable()):
                     raise OSError("a header holds a character that none may")
                 connection.is_idle = False
                 connection.request(request.method or "", request.path_url, headers=request.headers)
@@ -227,13 +226,10 @@ class GatedAdapter(BaseAdapter):
 
 @contextlib.contextmanager
 def _reporting(connection: Connection, attempt: Attempt, doing: str) -> Iterator[None]:
-    """Whatever fails in here closes `connection`; a failure of the wire is raised as ApiError."""
+    """A failure in here closes `connection` and is raised as ApiError."""
     attempt.doing = doing
     try:
         yield
     except FAILURES as error:
         connection.failed()
         raise api_error(error, attempt) from None
-    except BaseException:
-        connection.close()
-        raise

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -34,7 +33,7 @@ logger = logging.getLogger(__name__)
 API_VERSION = "2020-06-06"
 
 SKEW_NEWS_SECONDS = 30.0
-"""A skew is said in the log when it differs by more from the last one that was, and makes a signature another one."""
+"""A skew is taken over, and said in the log, if it differs by more from the one in force."""
 
 _HEADERS = {
     "accept": "application/json",
@@ -89,8 +88,6 @@ class Client:
         before_reading: Callable[[], object] = lambda: None,
     ) -> None:
         self.skew_seconds = 0.0
-        self._skew_said = 0.0
-        self._lock = threading.Lock()
         self._timeout_seconds = timeout_seconds
         self._credentials = credentials
         self._clock = clock
@@ -176,13 +173,10 @@ class Client:
 
     def _correct_clock(self, account: str, server_unix: float) -> None:
         """Sign with the server's time from now on."""
-        with self._lock:
-            self.skew_seconds = skew = server_unix - self._clock.unix()
-            is_news = abs(skew - self._skew_said) > SKEW_NEWS_SECONDS
-            if is_news:
-                self._skew_said = skew
-        if not is_news:
+        skew = server_unix - self._clock.unix()
+        if abs(skew - self.skew_seconds) <= SKEW_NEWS_SECONDS:
             return
+        self.skew_seconds = skew
         facts = fields(account=account, clock_behind_seconds=round(skew))
         if abs(skew) > SKEW_NEWS_SECONDS:
             logger.warning("the API refused this machine's time: signing with the API's, fix the clock", extra=facts)

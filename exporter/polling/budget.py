@@ -64,8 +64,6 @@ at `HOLD_SHARE` of the limit, for a sixth of the time since the limit was first 
 DEFAULT_PAUSE_SECONDS = 1.0
 """The pause if a throttling answer asks for none: the documented limit counts per second."""
 
-MAX_PAUSE_SECONDS = 60.0
-
 
 class Budget:
     """One account's budget.  Not thread-safe: its poller holds the lock.
@@ -132,10 +130,10 @@ class Budget:
     def throttled(self, now: float, released_at: float, pause_seconds: float | None) -> None:
         """An answer throttled the request that was released at `released_at`.
 
-        The account pauses for `pause_seconds`, at most `MAX_PAUSE_SECONDS`.  Throttles of requests that were under way
-        when the first throttle came belong to the same event: they can only lengthen the pause.
+        The account pauses for `pause_seconds`, which `cams.retry_after` bounds.  Throttles of requests that were under
+        way when the first throttle came belong to the same event: they can only lengthen the pause.
         """
-        pause = DEFAULT_PAUSE_SECONDS if pause_seconds is None else min(max(pause_seconds, 0.0), MAX_PAUSE_SECONDS)
+        pause = DEFAULT_PAUSE_SECONDS if pause_seconds is None else pause_seconds
         follows_at_once = released_at <= self._paused_until + AT_ONCE_SECONDS
         self._paused_until = max(self._paused_until, now + pause)
         at_edge = released_at >= self._edge_since

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from exporter.errors import ApiError, Kind
 from exporter.model import NumberKey
-from exporter.polling.budget import MAX_PAUSE_SECONDS, Budget
+from exporter.polling.budget import Budget
 from exporter.polling.circuit_breaker import CircuitBreaker, CircuitBreakers
 from exporter.polling.retries import retry_at
 from exporter.polling.schedule import Entry, Schedule
@@ -92,7 +92,7 @@ class Reaction:
         if error.kind is Kind.THROTTLE:
             self._budget.throttled(now, asked_at, error.retry_after_seconds)
         elif error.retry_after_seconds is not None:
-            until = now + min(max(error.retry_after_seconds, 0.0), MAX_PAUSE_SECONDS)
+            until = now + error.retry_after_seconds
             if error.kind in _DEFINITE:
                 return until
             self._budget.hold_until(until)

@@ -600,10 +600,8 @@ class TestWaitingAsAsked:
     """Retry-After: an error about one number holds back that number, any other the account; the rate stays."""
 
     @pytest.mark.parametrize("kind", [Kind.TRANSIENT, Kind.ACCOUNT])
-    @pytest.mark.parametrize(("asked", "waited"), [(20.0, 20.0), (0.0, 0.0), (3600.0, 60.0)])
-    def test_the_account_waits_as_long_as_the_answer_asks_and_a_minute_at_most(
-        self, kind: Kind, asked: float, waited: float
-    ) -> None:
+    @pytest.mark.parametrize(("asked", "waited"), [(20.0, 20.0), (0.0, 0.0), (60.0, 60.0)])
+    def test_the_account_waits_as_long_as_the_answer_asks(self, kind: Kind, asked: float, waited: float) -> None:
         bench = Bench(polled=numbers(20), script=failing(kind, "ServiceUnavailable", 1, retry_after=asked))
         first, second, third, *_ = [at for at, _ in bench.run(70)]
         assert second - first == pytest.approx(max(waited, 1 / pace_qps(5, 10)), abs=0.1)
