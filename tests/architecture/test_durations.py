@@ -1,7 +1,7 @@
-"""No test bounds a real duration from above, and no unit test sleeps: a busy or slow machine would fail it.
+"""No test has an upper bound for a real duration, and no unit test sleeps: it would fail on a busy or slow machine.
 
-Pace and phase are proven in fake time, durations are measured in `benchmarks/`; only what hangs may run into a bound,
-which is that of `tests.support.patience`.  A line with the comment ``# bounds a hang`` is let through.
+Tests of pace and phase use fake time; `benchmarks/` measures durations.  Only a hang may reach a bound, which is that
+of `tests.support.patience`.  A line with the comment ``# bounds a hang`` is allowed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ EXCUSE = "# bounds a hang"
 
 
 def is_duration(node: ast.expr, names: set[str]) -> bool:
-    """Whether a value is made from a difference of clock readings, or is called one."""
+    """Whether a value comes from a difference of clock readings, or has the name of a duration."""
     return any(
         (isinstance(part, ast.BinOp) and isinstance(part.op, ast.Sub) and any(map(is_reading, ast.walk(part))))
         or (isinstance(part, ast.Name) and part.id in names)
@@ -33,7 +33,7 @@ def is_reading(node: ast.AST) -> bool:
 
 
 def faults(source: str, *, may_sleep: bool) -> Iterator[int]:
-    """The lines that bound a duration or sleep."""
+    """The lines with a bound for a duration, or a sleep."""
     tree, lines = ast.parse(source), source.splitlines()
     names = {
         target.id

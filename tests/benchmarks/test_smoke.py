@@ -1,4 +1,4 @@
-"""Benchmarks and soak run: for a second or two each, so that they do not rot.  What they measure is not looked at."""
+"""Benchmarks and soak run, for a second or two each.  Their measurements are not checked."""
 
 from __future__ import annotations
 

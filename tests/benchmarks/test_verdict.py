@@ -1,4 +1,4 @@
-"""What a soak passes, and what it does not."""
+"""Which soaks pass the checks, and which do not."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_each_kind_of_trouble_is_found_alone(change: dict[str, object], what: st
 
 
 def test_memory_and_threads_that_come_and_go_are_level() -> None:
-    """A burst of answers that hang takes threads for half a minute; that is no leak."""
+    """A burst of hanging answers needs threads for half a minute; that is not a leak."""
     burst = moments(rss=lambda at: 76.0 if 40 < at < 60 else 70.0, threads=lambda at: 90 if 40 < at < 60 else 60)
     assert failed(replace(GOOD, moments=burst)) == []
 

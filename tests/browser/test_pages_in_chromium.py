@@ -1,4 +1,4 @@
-"""The pages in a real browser: filter, sort, leaf through, read, in light and dark, wide and narrow."""
+"""The pages in a real browser: filter, sort, turn pages, read; in light and dark, wide and narrow."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGES = ["/", FEW, "/numbers", "/numbers?q=nothing-has-this", ODD, PLAIN, "/numb
 
 
 def shown() -> ShownFleet:
-    """240 numbers of two accounts, one of them refused; every kind of status, and a number that means no good."""
+    """240 numbers of two accounts, one of them refused; every kind of status, and a number with hostile texts."""
     every = [number(i, "support" if i % 2 else "retail", name=f"line-{i:03}") for i in range(240)]
     odd = PhoneNumber("support", "cams-odd", "8613800000900", "8613800000900", HOSTILE, (("team", HOSTILE),))
     fleet = ShownFleet([*every, odd])
@@ -58,14 +58,14 @@ def url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser(url: str) -> Iterator[Browser]:
-    """Ends before the server does: Playwright keeps an event loop running in this thread, which no other then may."""
+    """Ends before the server: Playwright keeps an event loop in this thread, so no other loop may run in it."""
     with chromium() as running:
         yield running
 
 
 @pytest.fixture(params=[True, False], ids=["script on", "script off"])
 def page(browser: Browser, url: str, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The list of numbers; nothing that a test then does may make the browser complain."""
+    """The list of numbers.  The browser must not report a problem during the test."""
     with tab(browser, url, script=request.param) as opened:
         opened.page.goto("/numbers")
         yield opened.page
@@ -83,7 +83,8 @@ def labels(page: Page) -> list[str]:
 
 
 def shows(page: Page, ends: Sequence[str]) -> None:
-    """The page comes to show the numbers that end so, in this order: a form that is sent by a key leads there later."""
+    """Wait until the page shows the numbers with these last digits, in this order: a form sent by a key takes a
+    moment."""
     wanted = [re.compile(rf"{end}\s*$") for end in ends]
     expect(heads(page)).to_have_text(wanted, timeout=PATIENCE_SECONDS * 1000)
 
@@ -112,7 +113,7 @@ def test_the_counts_and_the_accounts_lead_to_their_numbers(page: Page) -> None:
 
 
 def test_heads_sort_both_ways_and_say_so(page: Page) -> None:
-    """A screen reader hears the order from aria-sort."""
+    """A screen reader takes the order from aria-sort."""
     head = page.get_by_role("columnheader", name="Number", exact=True)
     assert head.get_attribute("aria-sort") is None
     for order, first in (("ascending", "000"), ("descending", "900")):
@@ -166,7 +167,7 @@ def test_the_keyboard_skips_to_the_content_and_reaches_the_form(page: Page) -> N
 
 @pytest.mark.parametrize("path", PAGES[:-1])
 def test_nothing_is_blocked_nothing_runs_and_nothing_is_loaded(browser: Browser, url: str, path: str) -> None:
-    """Under the page's own policy, with a number that would run script if anything let it."""
+    """Under the page's own policy, with a number that tries to run a script."""
     with tab(browser, url) as opened:
         asked: list[str] = []
         opened.page.on("request", lambda request: asked.append(request.url))
@@ -189,7 +190,7 @@ def test_the_policy_would_stop_a_script_that_got_into_a_page(browser: Browser, u
 
 @pytest.mark.parametrize("size", [NARROW, (800, 600), (1217, 800), WIDE], ids=str)
 def test_no_page_is_wider_than_the_window(browser: Browser, url: str, size: tuple[int, int]) -> None:
-    """Whatever lengths a status, a name or a message has."""
+    """For any length of a status, a name or a message."""
     with tab(browser, url, size=size) as opened:
         for path in PAGES:
             opened.page.goto(path)
@@ -221,6 +222,6 @@ def test_axe_finds_nothing_that_keeps_people_out(
 ) -> None:
     """Contrast, names, labels, structure: no serious or critical fault on any page."""
     with tab(browser, url, scheme=scheme, size=size, bypass_csp=True) as opened:
-        for path in (path for path in PAGES if path != "/numbers"):  # FEW has all that is in it, but fewer rows
+        for path in (path for path in PAGES if path != "/numbers"):  # FEW has all of its content, but fewer rows
             opened.page.goto(path)
             assert opened.faults() == [], path

@@ -1,4 +1,4 @@
-"""Every answer that the API reference records, over a real socket, signed and in the documented form."""
+"""Every answer of the API reference, over a real socket, signed and in the documented form."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_access_denied_detail_changes_nothing(detail: object) -> None:
     ],
 )
 def test_a_recorded_error(status: str, code: str, kind: Kind) -> None:
-    """Also in an HTTP 200, which the official SDK lets pass."""
+    """Also in an HTTP 200, which the official SDK accepts."""
     with RawServer(answering(recorded(status, code))) as server, client_of(server.url) as client:
         error = error_of(client)
     assert (error.code, error.kind, error.http_status, error.request_id) == (code, kind, int(status[:3]), REQUEST_ID)

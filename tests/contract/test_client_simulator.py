@@ -1,4 +1,4 @@
-"""The client against the simulator, which checks every signature by code of its own."""
+"""The client against the simulator, which checks every signature with its own code."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def keys(secret: str = SECRET, token: str = "", key: str = KEY) -> FixedCredenti
 @pytest.mark.parametrize("status", ["VERIFIED", "NOT_VERIFIED", "EXPIRED", "SOMETHING_NEW"])
 @pytest.mark.parametrize("space", ["cams-kei0001", SPACE])
 def test_a_status(status: str, space: str, world: World, simulator: Simulator) -> None:
-    """Also where encoding matters: signed and sent must be the same."""
+    """Also if encoding matters: signed and sent bytes must be the same."""
     who = known(world, status=status, space=space)
     with client_of(simulator.url, credentials=keys()) as client:
         answer = client.fetch(who)
@@ -70,7 +70,7 @@ def test_over_tls_on_one_connection(world: World, tmp_path: Path) -> None:
 
 
 def test_a_slow_handshake_is_over_before_the_gate_opens(world: World, tmp_path: Path) -> None:
-    """The request leaves when its slot is taken, however long the connection took."""
+    """The request leaves when its slot is taken, even if the connection took long."""
     who = known(world)
     world.handshake_seconds = 0.3
     authority().cert_pem.write_to_path(tmp_path / "ca.pem")

@@ -57,7 +57,7 @@ def test_the_sdk_gets_a_status(simulator: Simulator) -> None:
 
 
 def test_a_space_with_characters_to_encode(simulator: Simulator) -> None:
-    """Where the SDK's encoding and the simulator's would part, the signature would not match."""
+    """If the SDK's encoding and the simulator's differed, the signature would not match."""
     space = "cams ~*+/=&%é你\U0001f4a3"
     simulator.world.add_number("care", space, PHONE, "EXPIRED")
     assert status_of(sdk(simulator), space=space).data.code_verification_status == "EXPIRED"

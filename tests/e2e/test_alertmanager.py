@@ -1,7 +1,7 @@
-"""From a number that loses its verification to the pager: simulator, exporter, Prometheus, Alertmanager, webhook.
+"""From a lost verification to the pager: simulator, exporter, Prometheus, Alertmanager, webhook.
 
-The rules, `prometheus.yml` and `alertmanager.yml` are the shipped ones.  Changed are only addresses and how long things
-take: intervals, `for` and `keep_firing_for` of the rules, and how long Alertmanager gathers a group.
+The rules, `prometheus.yml` and `alertmanager.yml` are the shipped ones.  Only addresses and times are changed:
+intervals, `for` and `keep_firing_for` of the rules, and Alertmanager's group times.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def shipped(name: str) -> Any:
 
 
 def quick_rules(folder: Path) -> list[Path]:
-    """The shipped rules with their waiting times shortened, and nothing else; JSON is YAML."""
+    """The shipped rules with shorter waiting times; JSON is YAML."""
     written = []
     for file in sorted((PROMETHEUS / "rules").glob("*.yml")):
         document = shipped(f"rules/{file.name}")
@@ -56,7 +56,7 @@ def quick_alertmanager(webhook_url: str) -> Any:
 
 
 def prometheus_config(exporter: str, alertmanager: str) -> Any:
-    """The shipped `prometheus.yml` with these addresses, and its rules left to the caller."""
+    """The shipped `prometheus.yml` with these addresses; the caller adds the rules."""
     document = shipped("prometheus.yml")
     document["global"] |= {"scrape_interval": QUICK, "scrape_timeout": QUICK, "evaluation_interval": QUICK}
     document["rule_files"] = []
@@ -67,7 +67,8 @@ def prometheus_config(exporter: str, alertmanager: str) -> Any:
 
 @each_release
 def test_a_number_that_loses_its_verification_reaches_its_team_and_is_taken_back(release: str, tmp_path: Path) -> None:
-    """Firing, then resolved, to the on-call of the number's team; while its account is refused, only that is told."""
+    """Firing, then resolved, to the on-call of the number's team.  While its account is refused, only that alert is
+    sent."""
     world = World()
     section = fleet(world, 3)
     desk, shop, kiosk = section["numbers"]
@@ -104,7 +105,7 @@ def test_a_number_that_loses_its_verification_reaches_its_team_and_is_taken_back
         verified = 'number:cams_phone_number_verification_status:newest{status="VERIFIED"}'
         prometheus.wait_until(lambda: len(prometheus.query(verified)) == 3, "all is well")
 
-        # A number of a team: its on-call hears of it, with everything needed to act.
+        # A number of a team: its on-call gets the alert, with all details.
         answer(desk, "NOT_VERIFIED")
         note, alert = told("team-care-on-call", "firing", alertname="CamsNumberNotVerified")
         assert note.group == {"environment": "production", "account": "main"}
@@ -123,21 +124,21 @@ def test_a_number_that_loses_its_verification_reaches_its_team_and_is_taken_back
         assert f"WhatsApp number desk {desk['phone_number']} (account main" in alert["annotations"]["description"]
         assert alert["annotations"]["runbook_url"] == f"{RUNBOOKS}CamsNumberNotVerified.md"
 
-        # A warning goes to the team, not to its on-call; what has no team goes to everyone's on-call.
+        # A warning goes to the team, not to its on-call.  An alert without a team goes to the default on-call.
         answer(kiosk, "EXPIRED")
         answer(shop, "NOT_VERIFIED")
         told("team-care", "firing", alertname="CamsNumberExpired", name="kiosk", severity="warning")
         told("on-call", "firing", alertname="CamsNumberNotVerified", name="shop")
 
-        # Fixed: the one who was called is told so.
+        # Fixed: the on-call gets a message.
         answer(desk, "VERIFIED")
         told("team-care-on-call", "resolved", alertname="CamsNumberNotVerified", name="desk")
         assert {one.receiver for one in webhook.notifications() if one.find("firing", name="desk")} == {
             "team-care-on-call"
         }
 
-        # The account is refused. Nobody is called for its numbers then, not even for an alert that is new: a reload
-        # gives shop another name, and with it another alert.
+        # The account is refused.  Then no alert about its numbers is sent, not even a new one: a reload renames shop,
+        # so it gets a new alert.
         before = webhook.count()
         world.accounts["main"].refusal = Refusal.FORBIDDEN
         _, alert = told("on-call", "firing", before, alertname="CamsAccountRefused", account="main")
@@ -162,7 +163,7 @@ def test_a_number_that_loses_its_verification_reaches_its_team_and_is_taken_back
         before = webhook.count()
         assert [note for note in webhook.notifications() if note.find("firing", name="market")] == []
 
-        # Let in again: that is told, and so is what was held back.
+        # Accepted again: that is sent, and the muted alerts too.
         world.accounts["main"].refusal = None
         told("on-call", "resolved", before, alertname="CamsAccountRefused")
         told("on-call", "firing", before, alertname="CamsNumberNotVerified", name="market")

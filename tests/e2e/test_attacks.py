@@ -1,6 +1,6 @@
-"""Under attack from the network: scrapes go on, memory stays level, the log stays quiet, and who stalls is cut off.
+"""Under attack from the network: scrapes work, memory and log do not grow, and stalled clients are disconnected.
 
-Every scrape must succeed, however busy the machine is; memory is bounded well above what is usual.
+Every scrape must succeed, even on a busy machine.  The bound for memory is far above the usual value.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ HALF_A_HEAD = b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Stalled: y"
 HALF_A_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 
 NOISE = "level=error|Traceback|logger=(asyncio|aiohttp)"
-"""What nobody may make the log say by sending bytes."""
+"""Texts that a client must not be able to cause in the log."""
 
 Connect = Callable[[], socket.socket]
 
@@ -76,13 +76,13 @@ def resident_mib(exporter: ExporterProcess) -> float:
 
 @contextmanager
 def stalled(exporter: ExporterProcess, count: int, said: bytes) -> Iterator[list[socket.socket]]:
-    """`count` connections that have said this much, and will not go on."""
+    """`count` connections that sent these bytes and then stall."""
     with ExitStack() as stack:
         peers = [
             stack.enter_context(socket.create_connection(address(exporter), PATIENCE_SECONDS)) for _ in range(count)
         ]
         for peer in peers:
-            with contextlib.suppress(ConnectionError):  # it had to make room for a younger one
+            with contextlib.suppress(ConnectionError):  # it was closed for a newer one
                 peer.sendall(said)
         yield peers
 
@@ -103,12 +103,12 @@ def still_open(peers: Sequence[socket.socket]) -> int:
 
 @contextmanager
 def meanwhile(*attacks: Callable[[], object]) -> Iterator[threading.Event]:
-    """Each attack runs over and over in a thread of its own, until the block ends."""
+    """Each attack runs again and again in its own thread, until the block ends."""
     over = threading.Event()
 
     def repeat(attack: Callable[[], object]) -> None:
         while not over.is_set():
-            with contextlib.suppress(OSError):  # being thrown out is what attackers are for
+            with contextlib.suppress(OSError):  # attackers are disconnected
                 attack()
 
     threads = [threading.Thread(target=repeat, args=(attack,)) for attack in attacks]
@@ -123,7 +123,7 @@ def meanwhile(*attacks: Callable[[], object]) -> Iterator[threading.Event]:
 
 
 def said_to(connect: Connect, data: bytes) -> bytes:
-    """What the server answers to bytes, until it closes."""
+    """The server's answer to bytes, until it closes the connection."""
     with connect() as peer:
         peer.sendall(data)
         return b"".join(iter(lambda: peer.recv(65536), b""))
@@ -132,7 +132,7 @@ def said_to(connect: Connect, data: bytes) -> bytes:
 def pipelined_answers(connect: Connect, count: int) -> int:
     """How many of `count` requests, sent without waiting, are answered with 200."""
     requests, answers, rest = GET * count, 0, b""
-    poll = select.poll()  # not select(): with a thousand peers about, descriptors are beyond what that can name
+    poll = select.poll()  # not select(): with a thousand peers, descriptors are too large for it
     with connect() as peer:
         peer.setblocking(False)
         while answers < count:
@@ -189,7 +189,7 @@ def test_scrapes_go_on_memory_stays_level_and_who_stalls_is_cut_off(tmp_path: Pa
 
 
 def cpu_seconds(exporter: ExporterProcess) -> float:
-    """What it has spent so far, in the kernel and outside."""
+    """Its CPU time so far, in the kernel and outside."""
     fields = Path(f"/proc/{exporter.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -215,7 +215,7 @@ def test_a_compressed_body_costs_nothing_and_one_that_is_damaged_fills_no_log() 
 
 
 def test_what_is_sent_behind_a_request_takes_no_memory(tmp_path: Path) -> None:
-    """A wrong password takes a while to check; meanwhile each peer sends as much as it can."""
+    """The check of a wrong password takes some time, and each peer sends as much as it can."""
     hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(10)).decode()
     (tmp_path / "web.yml").write_text(f'basic_auth_users: {{someone: "{hashed}"}}')
     login = b"GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\n"
@@ -244,7 +244,7 @@ def test_what_is_sent_behind_a_request_takes_no_memory(tmp_path: Path) -> None:
 
 
 def test_answers_that_nobody_reads_take_bounded_memory_which_the_image_gives_back() -> None:
-    """Forty of 7 MB each, every one another; scrapes go on meanwhile.  The settings of malloc are the container's."""
+    """Forty different answers of 7 MB each; scrapes still work.  The settings of malloc are the container's."""
     image = dict(re.findall(r"(MALLOC_\w+)=(\S+)", (Path(__file__).parents[2] / "Dockerfile").read_text()))
     world = World()
     section = fleet(world, 10_000)
@@ -262,7 +262,7 @@ def test_answers_that_nobody_reads_take_bounded_memory_which_the_image_gives_bac
             peer.settimeout(PATIENCE_SECONDS)
             peer.connect(address(exporter))
             peer.sendall(b"GET /metrics?%d HTTP/1.1\r\nHost: x\r\n\r\n" % index)
-            assert peer.recv(1) == b"H"  # each is being sent, so that none is shared
+            assert peer.recv(1) == b"H"  # each is being sent, so no answer is shared
         assert resident_mib(exporter) - before < 150
         scrape(connect)
         stack.close()
@@ -282,7 +282,7 @@ def test_a_second_crowd_of_stalled_heads_takes_no_more_memory_than_the_first() -
             for _ in range(3):
                 with ExitStack() as stack:
                     for _ in range(1500):
-                        with contextlib.suppress(ConnectionError):  # the oldest make room
+                        with contextlib.suppress(ConnectionError):  # the oldest are closed
                             stack.enter_context(connect()).sendall(HALF_A_HEAD + b"y" * 60_000)
                     scrape(connect)
                     after.append(resident_mib(exporter))
@@ -304,7 +304,7 @@ def test_scrapes_beyond_the_limit_are_refused_and_the_flag_is_named() -> None:
 
 
 def test_with_256_file_descriptors_and_300_stalled_peers_a_scrape_still_works() -> None:
-    """Half of the descriptors are for peers; a new one takes the place of the one that was idle longest."""
+    """Half of the descriptors are for peers.  A new connection replaces the one that was idle longest."""
     with ExporterProcess(None, "--demo", prefix=["prlimit", "--nofile=256:256"]) as exporter:
         connect = dialer(exporter)
         with stalled(exporter, 300, HALF_A_HEAD) as peers:
@@ -316,7 +316,7 @@ def test_with_256_file_descriptors_and_300_stalled_peers_a_scrape_still_works() 
 
 
 def test_when_file_descriptors_run_out_scrapes_go_on_and_the_log_says_so_once() -> None:
-    """So few are left that not even the smallest number of connections fits: whoever was idle longest has to go."""
+    """Too few descriptors are left even for the smallest number of connections: the longest idle one is closed."""
     world = World()
     section = fleet(world, 2)
     with Simulator(world) as simulator, ExporterProcess(config(simulator.url, [section])) as exporter:

@@ -18,19 +18,19 @@ from tests.support.fleet import config, fleet
 from tests.support.patience import PATIENCE_SECONDS
 
 NUMBERS = 30_000
-"""Enough that reading the configuration takes about a second: time for a signal to come before that is done."""
+"""Enough numbers that reading the configuration takes about a second, so that a signal can come before its end."""
 
 
 @pytest.fixture(scope="module")
 def slow_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A configuration whose reading takes a while; nobody listens at its endpoint."""
+    """A configuration that takes long to read; no server listens at its endpoint."""
     path = tmp_path_factory.mktemp("slow") / "config.yml"
     path.write_text(json.dumps(config("http://127.0.0.1:9", [fleet(World(), NUMBERS)])))
     return path
 
 
 class Starting:
-    """An exporter that has begun to run and to handle signals; a file has all that it says."""
+    """An exporter that started and handles signals; a file has its output."""
 
     def __init__(self, log: Path, *flags: str) -> None:
         self._log = log
@@ -42,13 +42,13 @@ class Starting:
         return self._log.read_text()
 
     def stop_at_the_start(self) -> bool:
-        """Stop it once it handles signals; False where it has read its configuration by then."""
+        """Suspend it once it handles signals; False if it has read its configuration by then."""
         until(lambda: self.process.poll() is not None or self._handles_signals(), "it handles signals")
         self.process.send_signal(signal.SIGSTOP)
         return self.process.poll() is None and not self.log
 
     def go_on(self, number: signal.Signals) -> None:
-        """Send it a signal, and let it run again."""
+        """Send it a signal, and resume it."""
         self.process.send_signal(number)
         self.process.send_signal(signal.SIGCONT)
 
@@ -64,7 +64,8 @@ class Starting:
 
 @contextmanager
 def signalled(number: signal.Signals, path: Path, *flags: str) -> Iterator[Starting]:
-    """An exporter that gets a signal while it reads its configuration; started until this test catches it there."""
+    """An exporter that gets a signal while it reads its configuration.  It is started again until the test hits that
+    moment."""
 
     def begin() -> Starting | None:
         begun = Starting(path.parent / "log", f"--config.file={path}", "--web.listen-address=127.0.0.1:0", *flags)
@@ -82,7 +83,7 @@ def signalled(number: signal.Signals, path: Path, *flags: str) -> Iterator[Start
 
 
 def test_a_reload_asked_for_while_it_starts_is_done_once_it_serves(slow_config: Path) -> None:
-    """A rollout changes the file and sends SIGHUP, whatever the exporter is doing just then."""
+    """A rollout changes the file and sends SIGHUP at any moment."""
     with signalled(signal.SIGHUP, slow_config) as exporter:
         until(lambda: "configuration reloaded" in exporter.log, "it reloads")
         assert "listening" in exporter.log.partition("configuration reloaded")[0]
@@ -101,7 +102,7 @@ def test_where_nothing_reloads_a_reload_is_ignored(slow_config: Path) -> None:
 def test_a_signal_to_end_ends_it_quietly_while_it_starts(
     slow_config: Path, number: signal.Signals, flags: tuple[str, ...], status: int
 ) -> None:
-    """It never listens; what was asked for and not done is a failure."""
+    """It never listens.  The command was not done, so that is a failure."""
     with signalled(number, slow_config, *flags) as exporter:
         assert exporter.process.wait(PATIENCE_SECONDS) == status, exporter.log
         assert "listening" not in exporter.log

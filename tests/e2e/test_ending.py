@@ -1,4 +1,4 @@
-"""SIGTERM ends the exporter whatever it is doing: loading, or logging to a pipe that nobody reads."""
+"""SIGTERM ends the exporter at any moment: while it loads, or logs to a pipe that nobody reads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_an_end_amid_reloads_leaves_them_and_reloads_asked_for_meanwhile_are_one
     with ExporterProcess(config("http://127.0.0.1:9", [fleet(World(), 20_000)])) as exporter:
         for _ in range(10):
             exporter.reload()
-            exporter.get("/-/healthy")  # the signal was taken: signals that are pending are one anyway
+            exporter.get("/-/healthy")  # the signal was handled; pending signals of one kind are one signal
         until(lambda: "configuration reloaded" in exporter.log, "the first is done")
         until(lambda: exporter.log.count("configuration reloaded") >= 2, "the others are done, as one")
         exporter.reload()
@@ -36,7 +36,7 @@ def test_an_end_amid_reloads_leaves_them_and_reloads_asked_for_meanwhile_are_one
         exporter.process.send_signal(signal.SIGTERM)
         assert exporter.process.wait(PATIENCE_SECONDS) == 0
         exporter.stop()
-        assert exporter.log.count("configuration reloaded") <= 6  # of eleven: a busy machine may ask slowly
+        assert exporter.log.count("configuration reloaded") <= 6  # of eleven: a busy machine may be slow
         assert "level=error" not in exporter.log
         assert "Traceback" not in exporter.log
 
@@ -45,7 +45,7 @@ def test_a_log_that_nobody_reads_stops_neither_polls_nor_scrapes_nor_the_end(tmp
     world = World()
     section = fleet(world, 200, qps=400, quota=500)
     world.accounts["main"].rate_limit = 10_000
-    for number in section["numbers"][20:]:  # each poll of these fails, which is a line
+    for number in section["numbers"][20:]:  # each poll of these fails, which gives a log line
         del world.accounts["main"].numbers[number["cust_space_id"], number["phone_number"]]
     reading, writing = os.pipe()
     fcntl.fcntl(writing, F_SETPIPE_SZ, 4096)

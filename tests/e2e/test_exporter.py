@@ -67,7 +67,7 @@ def test_statuses_of_the_api_are_shown_and_changes_follow() -> None:
 
 
 def test_a_first_pass_at_the_quota_asks_each_number_once_and_never_overspends() -> None:
-    """`qps: 10`, 0.3 s latency: no sliding second surely held more than 10; the simulator itself refuses nothing."""
+    """`qps: 10`, 0.3 s latency: at most 10 in any sliding second for certain, and the simulator refuses no request."""
     world = World(latency_seconds=(0.3, 0.3))
     section = fleet(world, 100, qps=10)
     world.accounts["main"].rate_limit = 1000
@@ -82,7 +82,7 @@ def test_a_first_pass_at_the_quota_asks_each_number_once_and_never_overspends() 
 
 
 def test_with_the_endpoint_down_from_the_start_every_number_is_unknown() -> None:
-    """An API that cannot be reached is no status; errors are counted by code; the exporter itself is healthy."""
+    """If the API cannot be reached, no status changes, errors are counted by code, and the exporter is healthy."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
         endpoint = f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -119,7 +119,7 @@ def test_an_outage_keeps_the_last_status_until_it_is_stale_and_then_reads_unknow
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_requests_that_hang_hold_back_no_scrape_and_no_end(number: signal.Signals) -> None:
-    """They would hang for longer than any test waits."""
+    """They would hang longer than any test waits."""
     world = World(latency_seconds=(3600, 3600))
     section = fleet(world, 30, qps=10)
     with Simulator(world) as simulator:
@@ -213,7 +213,7 @@ class TestOnce:
 
 
 class TestCommandLine:
-    """Flags, exit statuses, and what goes where."""
+    """Flags, exit statuses, stdout and stderr."""
 
     def test_version_and_help_go_to_stdout(self) -> None:
         version = run_exporter("--version")

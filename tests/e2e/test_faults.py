@@ -1,7 +1,7 @@
-"""Everything the API and the network can do, on real sockets.
+"""All faults of the API and the network, on real sockets.
 
-In the matrix each fault hits one number of an account of its own, all at the same time, while the other numbers are
-polled: the fault has its own code, and the others' polls, the scrape and the budget are undisturbed.
+In the matrix each fault hits one number of its own account, all at the same time, while the other numbers are polled.
+The fault has its own code, and does not affect other polls, scrapes and the budget.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ CASES = {
     "a status that is a number": Case(faults.status(1), "invalid_response"),
 }
 SLOW = {"hang", "drip headers", "drip body"}
-"""Those that end by the client's deadline.  The others get one that a busy machine does not run into."""
+"""The faults that end by the client's deadline.  The others get a longer deadline, for a busy machine."""
 
 NUMBERS = 3
 QPS = 4
@@ -74,7 +74,7 @@ QPS = 4
 
 @dataclass
 class Evidence:
-    """What was seen of the matrix: exposition and polls while the faults lasted, and after they were fixed."""
+    """The results of the matrix: exposition and polls during the faults, and after they were fixed."""
 
     accounts: Mapping[str, str]
     numbers: Mapping[str, list[str]]
@@ -97,7 +97,7 @@ class Evidence:
 
 @pytest.fixture(scope="module")
 def evidence() -> Iterator[Evidence]:
-    """All cases at once; waits for what the tests then assert, and asserts nothing itself."""
+    """Runs all cases at once.  It waits for the facts that the tests assert, but asserts nothing itself."""
     world = World()
     accounts = {case: f"account{index:02}" for index, case in enumerate(CASES)}
     sections = {
@@ -163,7 +163,7 @@ class TestMatrix:
 
     @pytest.mark.parametrize("case", list(CASES))
     def test_the_other_numbers_are_polled_and_the_budget_holds(self, evidence: Evidence, case: str) -> None:
-        """`qps: 4`, though the victim's retries fill the budget: five in a second span all of it."""
+        """`qps: 4`, although the retries of the failing number fill the budget."""
         for phone in evidence.numbers[case][1:]:
             assert evidence.polls[phone] >= 3
             assert value(evidence.during, LAST_POLL, phone_number=phone) == 1
@@ -180,7 +180,7 @@ class TestMatrix:
         assert "Traceback" not in evidence.log
 
     def test_hostile_texts_do_not_break_the_log(self, evidence: Evidence) -> None:
-        """One line each, and none longer than a terminal bears."""
+        """One line each, and no line is too long for a terminal."""
         for line in evidence.log.splitlines():
             assert line.startswith("ts=")
             assert len(line) < 5000
@@ -209,7 +209,7 @@ def assert_others_are_polled(world: World, victim: str) -> None:
 
 
 def test_what_a_server_sends_beyond_its_answer_is_never_taken_for_the_next_one() -> None:
-    """An over-long body ends where Content-Length says; the connection is not used again."""
+    """A too long body ends at Content-Length, and the connection is not used again."""
     world = World()
     victim = phones(COUNT)[2]
     with polled(world) as (simulator, exporter):
@@ -290,7 +290,7 @@ def test_a_slow_tls_handshake_is_a_timeout_and_the_other_numbers_are_polled(auth
 
 
 class TestNoWayToTheApi:
-    """Where no number can be asked: nothing is known, each attempt keeps to the budget, and scrapes go on."""
+    """No number can be polled: no status is known, attempts stay within the budget, and scrapes work."""
 
     QPS = 5
 
@@ -319,7 +319,7 @@ class TestNoWayToTheApi:
             self.check(f"http://127.0.0.1:{taken.getsockname()[1]}", "connection_error")
 
     def test_a_name_that_does_not_resolve_is_a_connection_error(self) -> None:
-        quick = {"RES_OPTIONS": "timeout:1 attempts:1", "LOCALDOMAIN": "."}  # also where no name server answers
+        quick = {"RES_OPTIONS": "timeout:1 attempts:1", "LOCALDOMAIN": "."}  # also if no name server answers
         log = self.check("https://cams.invalid", "connection_error", env=quick)
         assert "looking up the host name cams.invalid" in log
 

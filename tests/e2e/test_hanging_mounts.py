@@ -1,4 +1,4 @@
-"""A mount that hangs under a file: it holds up no poll, no scrape and not the end; the last good content is used."""
+"""A file on a mount that hangs: it delays no poll, no scrape and not the end.  The last good content is used."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def mount(tmp_path: Path) -> Iterator[Path]:
 
 
 class Swapped:
-    """Files in a folder that is replaced by one that hangs."""
+    """Files in a folder; the folder is replaced by one that hangs."""
 
     def __init__(self, tmp_path: Path, mount: Path) -> None:
         self._mount = mount
@@ -89,7 +89,7 @@ def test_an_end_comes_while_it_starts(tmp_path: Path, mount: Path, what: str, fl
     finally:
         process.kill()
         process.wait(PATIENCE_SECONDS)
-    assert process.returncode >= 0  # not by the signal itself: that would mean that nothing had handled it
+    assert process.returncode >= 0  # not by the signal itself: then no handler would have run
 
 
 def _waits_in_fuse(pid: int) -> bool:
@@ -167,7 +167,7 @@ def test_a_start_without_key_files_that_do_not_come_polls_the_other_accounts(tmp
 
 
 def test_a_store_that_does_not_answer_is_told_by_its_metric(tmp_path: Path, mount: Path) -> None:
-    """From the start on, and while running."""
+    """From the start, and later while it runs."""
     world, swapped = World(), Swapped(tmp_path, mount)
     settings = [fleet(world, 2, qps=10)]
     with Simulator(world) as simulator:

@@ -33,7 +33,7 @@ print(first > 10_000, gc.get_freeze_count() > 10_000, gc.get_threshold()[0] > 70
 def test_what_a_configuration_brings_is_out_of_the_collectors_sight_and_a_reload_collects_what_it_left(
     tmp_path: Path,
 ) -> None:
-    """Frozen garbage would never be found again: a reload looks for it first."""
+    """Frozen garbage would never be freed, so a reload collects garbage first."""
     config = written(tmp_path, f"api: {{endpoint: 'http://127.0.0.1:9'}}\n{ACCOUNTS}")
     ran = subprocess.run(
         [sys.executable, "-c", COLLECTING, str(config)],

@@ -1,4 +1,4 @@
-"""Key files that are missing or malformed at a start or a reload: others are polled, and no secret is shown."""
+"""Key files that are missing or malformed at a start or a reload: other accounts are polled, and no secret is shown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def up(exporter: ExporterProcess, account: str) -> float | None:
 
 
 def test_an_account_without_a_key_is_down_at_once_and_up_once_its_file_is_right_and_the_others_are_polled() -> None:
-    """Whatever the interval, and with one number: nobody waits three hours to learn that a key is missing."""
+    """For any interval, and with one number: a missing key is reported soon, not after three hours."""
     world = World()
     main, other = fleet(world, 1), fleet(world, 2, name="other", start=10)
     main["credentials"]["access_key_secret_file"] = "later"
@@ -51,7 +51,7 @@ def test_an_account_without_a_key_is_down_at_once_and_up_once_its_file_is_right_
 
 
 def test_a_secret_in_the_place_of_its_files_name_is_shown_nowhere() -> None:
-    """Neither in the log nor in an answer of /-/reload, nor on a page, nor by the check."""
+    """Not in the log, not in an answer of /-/reload, not on a page, not in the check."""
     world = World()
     main, other = fleet(world, 1), fleet(world, 1, name="other", start=10)
     with (

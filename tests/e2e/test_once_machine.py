@@ -1,4 +1,4 @@
-"""`--once` on machines as they are: a file that is mounted, a folder with other files, no thread to be had."""
+"""`--once` on real machines: a mounted file, a folder with other files, no thread available."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write_config(folder: Path, world: World, url: str, count: int = 2, accounts:
 
 @pytest.fixture
 def own_mounts() -> list[str]:
-    """The start of a command that may mount."""
+    """The start of a command that may mount file systems."""
     command = ["unshare", "--user", "--map-root-user", "--mount"]
     if subprocess.run([*command, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this system lets nobody make a mount namespace")
@@ -47,7 +47,7 @@ def own_mounts() -> list[str]:
 
 
 def test_a_file_that_is_mounted_is_written_in_place(tmp_path: Path, own_mounts: list[str]) -> None:
-    """Containers mount single files: another file can't take its place (EBUSY), which was found out too late."""
+    """Containers mount single files.  Such a file cannot be replaced (EBUSY), and earlier this was noticed too late."""
     world, host, mounted = World(), tmp_path / "host.prom", tmp_path / "cams metrics.prom"
     host.write_text("old " * 10_000)
     mounted.touch()
@@ -82,7 +82,7 @@ def test_a_read_only_file_system_is_said_before_the_first_request(
 
 
 def test_two_files_of_two_configurations_live_in_one_folder(tmp_path: Path) -> None:
-    """node_exporter reads all files of its folder as one exposition, and refuses it where a series stands twice."""
+    """node_exporter reads all files of its folder as one exposition, and refuses it if a series appears twice."""
     folder = tmp_path / "textfile"
     folder.mkdir()
     (tmp_path / "web.yml").touch()
@@ -123,7 +123,7 @@ GIB = 1 << 20
 def test_a_machine_without_threads_is_said_and_exit_status_1(
     tmp_path: Path, threads: int, accounts: int, flags: list[str], said: str
 ) -> None:
-    """Each thread wants 8 GiB of address space for its stack, and there is that much for `threads` of them."""
+    """Each thread needs 8 GiB of address space for its stack; there is enough for `threads` threads."""
     world = World()
     with Simulator(world) as simulator:
         flag = write_config(tmp_path, world, simulator.url, accounts=accounts)

@@ -1,4 +1,4 @@
-"""A real Prometheus scrapes the exporter, in both formats, and answers with the right status for every number."""
+"""A real Prometheus scrapes the exporter in both formats, and has the right status for every number."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ CURRENT = "cams_phone_number_verification_status == 1"
 
 @contextmanager
 def proxy(upstream: str, accept: str = "") -> Iterator[tuple[str, list[str]]]:
-    """The address of a proxy that asks `upstream` in place of a Prometheus, and the content types of the answers.
+    """The address of a proxy that scrapes `upstream` for a Prometheus, and the content types of the answers.
 
-    Asks for `accept`, or else for what Prometheus asks for.
+    It sends `accept`, or else Prometheus's own header.
     """
     answered: list[str] = []
 
@@ -68,7 +68,7 @@ def target(exporter: ExporterProcess, protocol: str) -> Iterator[str]:
     ("protocol", "release"), [("openmetrics", INSTALLED), ("text", INSTALLED), ("openmetrics", PROMETHEUS_3)]
 )
 def test_prometheus_knows_the_right_status_of_every_number_and_sees_changes(protocol: str, release: str) -> None:
-    """What the API says is what Prometheus's HTTP API answers, for every number, also after a change."""
+    """For every number Prometheus's HTTP API answers the API's status, also after a change."""
     world = World()
     section = fleet(world, 12)
     numbers = phones(12)
@@ -138,7 +138,7 @@ def test_prometheus_3_gets_each_protocol_it_asks_for_and_a_whole_histogram_by_it
 
 
 def test_removed_numbers_and_accounts_leave_no_series_behind() -> None:
-    """After a reload only what is configured is exposed, and Prometheus marks the rest stale."""
+    """After a reload only configured numbers are exposed, and Prometheus marks the others stale."""
     world = World()
     kept, left = fleet(world, 3, name="kept"), fleet(world, 3, name="left", start=100)
     with (

@@ -1,4 +1,4 @@
-"""Forbidden spaces beside good ones, and trouble at the start that ends soon, with the whole exporter."""
+"""Forbidden spaces next to good ones, and trouble at the start that ends soon, with the whole exporter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORBIDDEN = faults.error(Refusal.FORBIDDEN.status, Refusal.FORBIDDEN.code, "User
 
 
 def are_polled(world: World, wanted: Iterable[str], times: int) -> None:
-    """Wait until each of these numbers has been polled so many times more."""
+    """Wait until each of these numbers has been polled that many more times."""
     before, wanted = len(world.arrivals()), set(wanted)
 
     def fewest() -> int:
@@ -30,7 +30,7 @@ def are_polled(world: World, wanted: Iterable[str], times: int) -> None:
 
 @pytest.mark.parametrize("spaces", [("cams-a", "cams-b"), ("cams-a", "cams-a")])
 def test_forbidden_numbers_beside_as_many_good_ones_harm_only_themselves(spaces: tuple[str, str]) -> None:
-    """In a space of their own, and in that of the good ones.  Once they are let in they are asked without a restart."""
+    """In their own space, and in the space of good ones.  Once they are accepted, they are polled without a restart."""
     world = World()
     world.add_account("main", "key-main", "secret-main")
     space_of = {phone: spaces[place % 2] for place, phone in enumerate(phones(16))}
@@ -70,7 +70,7 @@ def test_forbidden_numbers_beside_as_many_good_ones_harm_only_themselves(spaces:
 
 @pytest.mark.parametrize("header", [b"Retry-After: 3", b"x-acs-retry-after: 3000"])
 def test_an_account_waits_as_long_as_a_failing_service_asks_and_keeps_its_rate(header: bytes) -> None:
-    """An HTTP 503 without a code, as a gateway answers: no throttle."""
+    """An HTTP 503 without a code, as from a gateway, is not a throttle."""
     world = World()
     section = fleet(world, 40, qps=9)
     head = b"HTTP/1.1 503 Service Unavailable\r\n" + header + b"\r\nContent-Length: 0\r\n\r\n"
@@ -91,7 +91,7 @@ def test_an_endpoint_that_comes_up_late_is_asked_soon_whatever_the_interval() ->
     """All of its retries are used up by then; the next regular poll would come in ten minutes."""
     world = World()
     section = fleet(world, 5, qps=9)
-    with socket.socket() as reserved:  # bound, it keeps the port; it refuses connections, since it does not listen
+    with socket.socket() as reserved:  # bound but not listening: it keeps the port and refuses connections
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         reserved.bind(("127.0.0.1", 0))
         port = reserved.getsockname()[1]
@@ -103,7 +103,7 @@ def test_an_endpoint_that_comes_up_late_is_asked_soon_whatever_the_interval() ->
 
 
 def test_the_second_half_of_a_key_that_comes_late_is_used_soon_whatever_the_interval(tmp_path: Path) -> None:
-    """First a key without its secret, then the secret of another key, at last the right one."""
+    """First a key without its secret, then the secret of another key, then the right secret."""
     world = World()
     section = fleet(world, 5, qps=9)
     key, secret = tmp_path / "id", tmp_path / "secret"
@@ -127,7 +127,7 @@ def test_the_second_half_of_a_key_that_comes_late_is_used_soon_whatever_the_inte
 
 
 def test_a_key_that_comes_late_is_used_soon_whatever_the_interval(tmp_path: Path) -> None:
-    """The volume of the key is mounted late; an account of one number is not even refused by then."""
+    """The volume of the key is mounted late.  An account of one number is not even refused by then."""
     world = World()
     sections = [fleet(world, count, name=name, start=start) for name, count, start in (("one", 1, 0), ("five", 5, 10))]
     for section in sections:

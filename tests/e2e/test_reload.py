@@ -1,4 +1,4 @@
-"""Reloads: a changed configuration takes effect as a whole, and what did not change is not disturbed."""
+"""Reloads: a changed configuration takes effect as a whole, and unchanged accounts are not affected."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_bad_file_keeps_the_old_configuration_and_every_fault_is_logged() -> N
 
 
 def test_a_changed_qps_takes_effect_on_the_next_slot() -> None:
-    """Down and up, in the middle of a first pass: no number is polled anew, and phases stay."""
+    """A lower and a higher rate in the middle of a first pass: no number is polled again, and phases stay the same."""
     world = World()
     section = fleet(world, 40, qps=8)
     with (
@@ -90,7 +90,7 @@ def test_a_changed_qps_takes_effect_on_the_next_slot() -> None:
         reload(exporter, config(simulator.url, [{**section, "qps": 1}], scrape_interval="10m"))
         before = len(world.arrivals())
         until(lambda: len(world.arrivals()) >= before + 5, "polling at one a second")
-        slow = world.arrivals()[before + 2 :]  # two may have been under way
+        slow = world.arrivals()[before + 2 :]  # two may have been in flight
         assert busiest_second([arrival.at for arrival in slow], [arrival.since for arrival in slow]) <= 2
         assert value(exporter.scrape(), "cams_api_budget_qps") == 1
         reload(exporter, config(simulator.url, [section], scrape_interval="10m"))
@@ -165,7 +165,7 @@ def test_another_endpoint_gets_all_requests_from_then_on_also_those_that_waited_
             until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
             reload(exporter, config(second.url, [section]))
             until(lambda: len(new.arrivals()) >= 15, "the new endpoint is asked")
-            asked = len(old.arrivals())  # what was under way included
+            asked = len(old.arrivals())  # including requests in flight
             until(lambda: len(new.arrivals()) >= 30, "it goes on there")
             assert len(old.arrivals()) == asked
             assert errors(exporter.scrape()) == {}
@@ -189,7 +189,7 @@ def test_a_ca_file_with_other_certificates_is_read_again(tmp_path: Path) -> None
 
 
 def test_reloads_by_signal_and_by_http_at_the_same_time_all_take_their_turn() -> None:
-    """Whatever overlaps: the file as it was last is in force, and each account is polled by one poller."""
+    """If reloads overlap, the last version of the file is in force, and each account has one poller."""
     world = World()
     sections = [fleet(world, 4, name=name, start=100 * i, qps=5) for i, name in enumerate(("one", "two", "three"))]
     with (
@@ -223,7 +223,7 @@ def test_reloads_by_signal_and_by_http_at_the_same_time_all_take_their_turn() ->
 
 
 def test_a_hundred_reloads_with_requests_under_way_leak_nothing() -> None:
-    """No thread, no socket, no series; an account that comes and goes overspends nothing, and no error is counted."""
+    """No thread, no socket, no series.  An account that is added and removed exceeds no budget and counts no error."""
     world = World(latency_seconds=(0.1, 0.4))
     staying, coming = fleet(world, 10, qps=8), fleet(world, 10, name="coming", start=100, qps=8)
     with Simulator(world) as simulator, ExporterProcess(config(simulator.url, [staying, coming])) as exporter:

@@ -50,12 +50,12 @@ PAUSES = {
 
 
 def is_silent(world: World, name: str) -> bool:
-    """Whether nothing of an account has come for three seconds; they do not end where it is polled on."""
+    """Whether no request of an account came for three seconds."""
     return world.clock.monotonic() - world.arrivals(name)[-1].at > 3.0
 
 
 def test_a_throttled_account_pauses_as_long_as_the_answer_says_whichever_way_it_says_so() -> None:
-    """Each form of header, none (1 s), and an hour (60 s at most); the accounts pause each for itself."""
+    """Each form of header, none (1 s), and an hour (60 s at most); each account pauses separately."""
     world = World()
     sections = [fleet(world, 40, name=name, start=100 * i, qps=10) for i, name in enumerate([*PAUSES, "an-hour"])]
     for name, (throttle, _) in PAUSES.items():
@@ -103,7 +103,7 @@ def test_refused_accounts_are_probed_and_recover_without_a_restart_whatever_is_m
 
 
 def key_files(folder: Path, section: dict[str, Any]) -> tuple[Path, Path]:
-    """Have the account's key read from files; returns them: ID and secret."""
+    """Read the account's key from files; returns their paths: ID and secret."""
     key, secret = folder / "id", folder / "secret"
     key.write_text("key-main\n")
     secret.write_text("secret-main\n")
@@ -116,12 +116,12 @@ def key_files(folder: Path, section: dict[str, Any]) -> tuple[Path, Path]:
 
 
 def all_are_ok(arrivals: Sequence[Arrival], count: int) -> bool:
-    """Whether there are so many arrivals, and each was answered well."""
+    """Whether there are that many arrivals, and each got a good answer."""
     return len(arrivals) == count and {arrival.outcome for arrival in arrivals} == {"OK"}
 
 
 def each_is_polled(world: World, times: int) -> None:
-    """Wait until each number's poll has arrived so many times more."""
+    """Wait until each number's poll has arrived that many more times."""
     before = len(world.arrivals())
 
     def fewest() -> int:
@@ -133,7 +133,7 @@ def each_is_polled(world: World, times: int) -> None:
 
 @pytest.mark.parametrize("latency", [0.0, 0.4])
 def test_a_key_rotated_in_its_file_is_picked_up_without_a_restart(tmp_path: Path, latency: float) -> None:
-    """Though the old key ends at once: nothing fails but the first poll, and what was under way with it by then."""
+    """The old key is invalid at once, but only the first poll and the requests in flight fail."""
     world = World(latency_seconds=(latency, latency))
     section = fleet(world, 12, qps=10)
     key, secret = key_files(tmp_path, section)
@@ -163,7 +163,7 @@ def test_a_key_rotated_while_the_old_one_still_works_costs_no_poll(tmp_path: Pat
         secret.write_text("secret-new")
         key.write_text("key-new")
         until(lambda: "credentials changed on disk" in exporter.log, "the new key is seen")
-        each_is_polled(world, 2)  # the first of which may have been under way with the old key
+        each_is_polled(world, 2)  # the first one may have been in flight with the old key
         world.remove_key("key-main")
         arrived = len(world.arrivals())
         until(lambda: len(world.arrivals()) > arrived + 10, "polling goes on")
@@ -177,14 +177,14 @@ def test_a_clock_that_is_an_hour_off_is_measured_said_and_made_up_for() -> None:
     world.clock_skew_seconds = 3600.0
     with Simulator(world) as simulator, ExporterProcess(config(simulator.url, [section])) as exporter:
         until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
-        assert re.search(r"clock_behind_seconds=(35\d\d|360\d)\b", exporter.log)  # less what the machine stalled
+        assert re.search(r"clock_behind_seconds=(35\d\d|360\d)\b", exporter.log)  # minus a stall of the machine
         scraped = exporter.scrape()
         assert total(scraped, "cams_api_errors_total", code="InvalidTimeStamp.Expired") >= 1
         assert value(scraped, "cams_account_up") == 1
 
 
 def test_a_wall_clock_that_jumps_an_hour_either_way_disturbs_nothing(tmp_path: Path) -> None:
-    """Schedule and budget hang on the monotonic clock; signatures are made with the API's time; stale stays stale."""
+    """Schedule and budget use the monotonic clock, signatures use the API's time, and stale statuses stay stale."""
     clock = WallClock(tmp_path)
     world = World(latency_seconds=(0.3, 0.3))
     section = fleet(world, 6, qps=10)
@@ -200,11 +200,11 @@ def test_a_wall_clock_that_jumps_an_hour_either_way_disturbs_nothing(tmp_path: P
             polls = world.arrivals()[before:]
             refused = [arrival for arrival in polls if arrival.outcome != "OK"]
             assert {arrival.outcome for arrival in refused} == {"InvalidTimeStamp.Expired"}
-            assert len(refused) == len({arrival.phone_number for arrival in refused})  # once at most, under way by then
+            assert len(refused) == len({arrival.phone_number for arrival in refused})  # once at most, in flight by then
             until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
             assert value(exporter.scrape(), "cams_account_up") == 1
         assert world.surely_in_a_second("main") <= 10
-        for ahead in ("-", ""):  # some seconds are lost on a busy machine, and the API's Date has whole ones
+        for ahead in ("-", ""):  # a busy machine may lose some seconds, and the API's Date has whole seconds
             assert re.search(rf"clock_behind_seconds={ahead}(35\d\d|36\d\d)\b", exporter.log)
         simulator.stop()
         clock.jump(-2 * 3600)
@@ -216,9 +216,9 @@ def threads(exporter: ExporterProcess) -> int:
 
 
 def test_hanging_accounts_hold_back_neither_the_others_nor_scrapes() -> None:
-    """100 accounts of which 50 hang until the timeout: each of the others is polled through, again and again.
+    """100 accounts, of which 50 hang until the timeout: all numbers of the other accounts are still polled.
 
-    No more threads than 1,000 for the polls, one for each account's loop, and a few of the process.
+    At most 1,000 threads for polls, one for each account's loop, and a few for the process.
     """
     world = World(latency_seconds=(0.05, 0.3))
     sections = [fleet(world, 4, name=f"a{i}", start=100 * i, qps=2) for i in range(100)]

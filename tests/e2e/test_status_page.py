@@ -1,4 +1,4 @@
-"""The status page of the exporter as a process: what polling learned, and that a masked number stays masked."""
+"""The status page of a running exporter: results of polls, and masked numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.shown import Reader
 
 
 def test_masked_numbers_are_shown_with_their_polls_and_never_in_full() -> None:
-    """From the API to the page: status, failure with its RequestId and cure, next poll; no number in page or log."""
+    """From the API to the page: status, failure with RequestId and advice, next poll; no full number in page or log."""
     world = World()
     section = fleet(world, 3)
     failing, expired, _ = every = phones(3)
@@ -41,5 +41,5 @@ def test_masked_numbers_are_shown_with_their_polls_and_never_in_full() -> None:
 
 
 def foretold(html: bytes) -> bool:
-    """Whether the page tells when each number is polled next; not so while one is being polled."""
+    """Whether the page shows when each number is polled next; it does not while one is being polled."""
     return all(re.match(r"due|in \d", row["Next poll"]) for row in Reader(html).numbers)

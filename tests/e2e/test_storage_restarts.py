@@ -1,4 +1,4 @@
-"""`--storage.path`: answers outlive a restart, a kill at any moment, and a disk that is full."""
+"""`--storage.path`: answers survive a restart, a kill at any moment, and a full disk."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_restart_has_no_blind_spot(tmp_path: Path) -> None:
 
 
 def test_what_the_path_taught_outlives_two_restarts(tmp_path: Path) -> None:
-    """An earlier process learnt that requests take up to 0.2 s longer than others; then nobody answers."""
+    """An earlier process learnt a jitter of 0.2 s; then no server answers."""
     folder = tmp_path / "state"
     settings = config("http://127.0.0.1:1", [fleet(World(), 3, qps=10)])
     earlier = Storage(folder, State(SystemClock()), SystemClock(), guards=lambda: {"main": 0.2})
@@ -56,7 +56,7 @@ def test_what_the_path_taught_outlives_two_restarts(tmp_path: Path) -> None:
 
 
 def stored(folder: Path) -> dict[str, float]:
-    """Phone number to the time of the success that is stored; nothing while there is no store."""
+    """Phone number to the stored time of success; empty while there is no store."""
     try:
         with contextlib.closing(sqlite3.connect(f"file:{folder}/answers.sqlite3?mode=ro", uri=True)) as store:
             return dict(store.execute("SELECT phone_number, success_unix FROM answers"))
@@ -105,7 +105,7 @@ for turn in itertools.count(int(sys.argv[2])):
 
 
 def test_kill_9_at_any_moment_leaves_the_last_save_or_the_one_before_it_whole(tmp_path: Path) -> None:
-    """Killed while it saves without a pause, again and again: no half of a save, nothing that was saved is lost."""
+    """Killed again and again while it saves all the time: no half save, and no saved answer is lost."""
     rng = random.Random(1)
     turn = 0
     for _ in range(15):
@@ -150,7 +150,7 @@ def test_the_time_that_the_exporter_was_down_counts_for_staleness(tmp_path: Path
 
 
 def test_a_full_disk_is_said_and_polling_goes_on(tmp_path: Path) -> None:
-    """A limit on the size of files stands for the disk's: the save fails half-way."""
+    """A limit on file sizes simulates a full disk: the save fails in the middle."""
     world = World()
     section = fleet(world, 300, qps=400, quota=500)
     world.accounts["main"].rate_limit = 10_000

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full, or of another encoding: they cost no work that was asked for."""
+"""Standard streams that are closed, full, or of another encoding do not stop the exporter's work."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_once_writes_its_file_whatever_its_streams_are(tmp_path: Path, redirecti
         done = run(redirection, *EXPORTER, *flags)
     assert done.returncode == 0, done.stderr
     assert "VERIFIED" in output.read_text()
-    assert b"ts=" not in (tmp_path / "store" / "answers.sqlite3").read_bytes()  # no log line took a closed descriptor
+    assert b"ts=" not in (tmp_path / "store" / "answers.sqlite3").read_bytes()  # no log line used a closed descriptor
 
 
 @pytest.mark.parametrize(("redirection", "status"), [(">&-", 0), ("> /dev/full", 1)])
@@ -105,7 +105,7 @@ def test_the_healthcheck_tells_by_its_status_alone(redirection: str) -> None:
 
 
 def test_the_demo_serves_with_all_streams_closed() -> None:
-    """Nothing it opens gets the descriptor of a stream, so that no log line lands in a connection."""
+    """No file or socket gets the descriptor of a stream, so no log line is written to a connection."""
     command = [*EXPORTER, "--demo", "--web.listen-address=127.0.0.1:0"]
     process = subprocess.Popen(["bash", "-c", 'exec "$@" <&- >&- 2>&-', "-", *command])
     try:
@@ -133,6 +133,6 @@ def test_the_simulator_serves_although_stdout_is_closed() -> None:
 
 
 def _has_sockets(pid: int) -> bool:
-    with contextlib.suppress(FileNotFoundError):  # one that was closed meanwhile
+    with contextlib.suppress(FileNotFoundError):  # one that was closed in between
         return any("socket:" in str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir())
     return False

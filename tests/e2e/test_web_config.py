@@ -1,4 +1,4 @@
-"""One web configuration file, two servers: Debian's node_exporter and this exporter treat every client alike."""
+"""One web configuration file, two servers: Debian's node_exporter and this exporter treat every client equally."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ def both(web_config: Path, scheme: str) -> Iterator[dict[str, str]]:
 
 
 def test_every_client_fares_alike_with_node_exporter_and_this_exporter(authority: trustme.CA, tmp_path: Path) -> None:
-    """No certificate, a stranger's, the right one; no password, wrong ones, the right one; curl and Python."""
+    """No certificate, one of another authority, the right one; no password, wrong ones, the right one; curl and
+    Python."""
     require_binary("curl")
     web_config = write_web_config(tmp_path, authority)
     good, stranger = client_file(tmp_path, authority, "good"), client_file(tmp_path, trustme.CA(), "stranger")
@@ -102,7 +103,7 @@ def test_every_client_fares_alike_with_node_exporter_and_this_exporter(authority
 def test_what_is_broken_later_is_refused_alike_and_what_is_mended_is_served(
     authority: trustme.CA, tmp_path: Path
 ) -> None:
-    """Neither server is restarted; a rotated certificate and a new password count at once."""
+    """Without a restart of either server, a rotated certificate and a new password take effect at once."""
     web_config = write_web_config(tmp_path, authority)
     valid = web_config.read_text()
     own = Credentials(tmp_path / "ca.crt", client_file(tmp_path, authority), USER)
@@ -150,7 +151,7 @@ HTTP_1 = "http_server_config: {http2: false}"
 def test_odd_files_are_taken_alike(
     authority: trustme.CA, tmp_path: Path, scheme: str, text: str, without: int, own: int
 ) -> None:
-    """Both serve, or turn away, a client without a certificate and one of an authority unknown to the system."""
+    """Both accept or refuse a client without a certificate, and a client of an unknown authority, in the same way."""
     server_files(tmp_path, authority)
     web_config = tmp_path / "web.yml"
     web_config.write_text(text)
@@ -162,7 +163,7 @@ def test_odd_files_are_taken_alike(
 
 
 def test_client_certificates_are_asked_for_and_no_longer_while_both_run(authority: trustme.CA, tmp_path: Path) -> None:
-    """This exporter takes its time to ask for less: two looks far apart must find the same file."""
+    """If a file protects less, this exporter waits: two checks, some time apart, must find the same file."""
     web_config = tmp_path / "web.yml"
     server_files(tmp_path, authority)
     strict = f"tls_server_config: {{{TLS}, client_ca_file: ca.crt, client_auth_type: RequireAndVerifyClientCert}}"
@@ -183,7 +184,7 @@ def test_client_certificates_are_asked_for_and_no_longer_while_both_run(authorit
 
 
 def test_passwords_without_tls_are_asked_for_alike(authority: trustme.CA, tmp_path: Path) -> None:
-    """Of a long password the 72 bytes count that bcrypt reads."""
+    """Only the first 72 bytes of a password count, as in bcrypt."""
     web_config = tmp_path / "web.yml"
     web_config.write_text(f"{users()}  long: {bcrypt.hashpw(b'x' * 72, bcrypt.gensalt(4)).decode()}\n")
     nobody = Credentials(tmp_path / "unused")
@@ -199,7 +200,7 @@ def test_passwords_without_tls_are_asked_for_alike(authority: trustme.CA, tmp_pa
 
 
 def test_prometheus_scrapes_over_mutual_tls_with_a_password(authority: trustme.CA, tmp_path: Path) -> None:
-    """A wrong password is a target that is down, and says why; a rotated certificate interrupts nothing."""
+    """With a wrong password the target is down, with the reason.  A rotated certificate interrupts nothing."""
     web_config = write_web_config(tmp_path, authority)
     client = str(client_file(tmp_path, authority))
     with ExporterProcess(None, "--demo", f"--web.config.file={web_config}") as exporter:
@@ -322,7 +323,7 @@ class TestConfigCheck:
 
 
 def test_a_file_that_is_replaced_as_kubernetes_does_is_followed(authority: trustme.CA, tmp_path: Path) -> None:
-    """A mounted secret is a folder behind a symbolic link, which is exchanged as a whole."""
+    """A mounted secret is a folder behind a symbolic link, and the link is replaced."""
     for name in ("v1", "v2"):
         (tmp_path / name).mkdir()
         server_files(tmp_path / name, authority)

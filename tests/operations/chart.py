@@ -1,4 +1,4 @@
-"""The Helm chart for tests: values to try it with, and what Helm's own library renders from them."""
+"""The Helm chart for tests: values, and the manifests that Helm's own library renders from them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Kubernetes manifests as tests judge them: against the API's schemas, the `restricted` profile, and each other.
+"""Checks of Kubernetes manifests: against the API's schemas, the `restricted` profile, and each other.
 
-Says nothing about how the manifests were made; the chart and the kustomize folders are held to the same rules.
+The chart and the kustomize folders use the same checks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.operations.tools import ROOT
 Manifest = dict[str, Any]
 
 KUBERNETES_VERSIONS = (all_versions()[0], kubernetes_validate.latest_version())
-"""The oldest and the newest release whose schemas are at hand; 1.25 is what Chart.yaml asks for at least."""
+"""The oldest and the newest release with available schemas; Chart.yaml needs at least 1.25."""
 
 _LABELS = {"type": "object", "additionalProperties": {"type": "string"}}
 _DURATION = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$"}
@@ -103,7 +103,7 @@ def check_restricted(manifests: Iterable[Manifest]) -> None:
 
 
 def check_wiring(manifests: Iterable[Manifest]) -> None:
-    """What selects pods selects these pods, what names a port, volume, account or Secret names one that is there."""
+    """Selectors select these pods; names of ports, volumes, accounts and Secrets exist."""
     manifests = list(manifests)
     deployment = one(manifests, "Deployment")["spec"]
     pod_labels = deployment["template"]["metadata"]["labels"]
@@ -136,7 +136,7 @@ def parsed_arguments(manifests: Iterable[Manifest]) -> argparse.Namespace:
 
 
 def outside_secrets(manifests: Iterable[Manifest]) -> str:
-    """All that anybody may read who may not read Secrets."""
+    """All texts that a reader without access to Secrets can read."""
     return "\n".join(str(manifest) for manifest in manifests if manifest["kind"] != "Secret")
 
 

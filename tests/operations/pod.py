@@ -1,6 +1,6 @@
-"""What a pod's container would see and be told, brought to this machine: its files under a folder, its command line.
+"""A pod's container on this machine: its files under a folder, and its command line.
 
-Stands in for the kubelet as far as a configuration is concerned: Secrets become files where they are mounted.
+Like the kubelet, it writes Secrets as files at their mount paths.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def check_configuration(
 ) -> subprocess.CompletedProcess[str]:
     """Run the exporter with the container's own arguments and --config.check, over the pod's files under `root`.
 
-    `given` are the Secrets that the manifests only name.  A path that no volume is mounted at stays as it is, and leads
-    nowhere.
+    `given` are the Secrets that the manifests only name.  A path without a mounted volume stays unchanged, and does not
+    exist.
     """
     manifests = list(manifests)
     pod = one(manifests, "Deployment")["spec"]["template"]["spec"]

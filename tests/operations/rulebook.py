@@ -1,6 +1,6 @@
-"""The alert rules as data, for the tests that judge them: rules, promtool's test cases, what an expression rests on.
+"""The alert rules as data for tests: rules, promtool's test cases, and the metrics of an expression.
 
-Reads the files as they are shipped; evaluates nothing, that is promtool's.
+Reads the shipped files.  promtool evaluates them, this module does not.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One question that a case file asks: what fires at an instant (seconds) in a world made of `metrics`."""
+    """One check of a case file: which alerts fire at an instant (seconds), with these `metrics`."""
 
     seconds: int
     metrics: frozenset[str]
@@ -72,7 +72,7 @@ def rules() -> tuple[Rule, ...]:
 
 
 def alerts() -> tuple[Rule, ...]:
-    """The alert rules; one name may stand at two severities."""
+    """The alert rules; one name may have two severities."""
     return tuple(rule for rule in rules() if rule.alert)
 
 
@@ -82,7 +82,7 @@ def recordings() -> dict[str, Rule]:
 
 
 def rests_on(rule: Rule) -> frozenset[str]:
-    """The scraped metrics that a rule rests on, through the series it is recorded from."""
+    """The scraped metrics that a rule uses, directly or through recorded series."""
     recorded = recordings()
     found: set[str] = set()
     for name in promql.names(rule.expr).selected:
@@ -91,7 +91,7 @@ def rests_on(rule: Rule) -> frozenset[str]:
 
 
 def checks(file: Path) -> Iterator[Check]:
-    """What a case file asks about all alerts at once, by the series ALERTS."""
+    """The checks of a case file about all alerts at once, by the series ALERTS."""
     for case in load(file)["tests"]:
         metrics = frozenset(re.split(r"[{ ]", series["series"])[0] for series in case["input_series"])
         for check in case.get("promql_expr_test", ()):

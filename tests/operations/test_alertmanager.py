@@ -1,4 +1,4 @@
-"""The example `alertmanager.yml`: the real amtool judges and routes it; whom it mutes is checked against the alerts."""
+"""The example `alertmanager.yml`: the real amtool checks and routes it; its muting is checked against the alerts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEPT = frozenset({"environment", "account"})
 
 
 def amtool(release: str, *arguments: str) -> str:
-    """What amtool prints; its complaint is the failure."""
+    """The output of amtool; its error text is the failure."""
     ran = subprocess.run(
         [server_binary("amtool", "AMTOOL_BINARY", release), *arguments],
         capture_output=True,
@@ -32,7 +32,7 @@ def amtool(release: str, *arguments: str) -> str:
 
 
 def matches(matchers: list[str], labels: dict[str, str]) -> bool:
-    """Whether labels match all matchers; a label that is missing counts as empty, as Alertmanager has it."""
+    """Whether labels match all matchers; as in Alertmanager, a missing label counts as empty."""
     for matcher in matchers:
         found = re.fullmatch(r'(\w+)(=~|!~|!=|=)"(.*)"', matcher)
         assert found, matcher
@@ -80,20 +80,20 @@ def test_amtool_finds_no_fault(release: str) -> None:
     ],
 )
 def test_an_alert_goes_to_its_team_by_its_severity(labels: str, receiver: str, release: str) -> None:
-    """A team without a block of its own is no black hole: its alerts go where those without a team go."""
+    """Alerts of a team without a route go to the defaults."""
     routed = amtool(release, "config", "routes", "test", f"--config.file={FILE}", *labels.split(), "alertname=Cams")
     assert routed.split() == [receiver]
 
 
 def test_one_notification_an_account() -> None:
-    """No route groups otherwise: a hundred numbers of an account are one message."""
+    """No route groups in another way: a hundred numbers of an account give one message."""
     route = rulebook.load(FILE)["route"]
     assert set(route["group_by"]) == KEPT
     assert "group_by" not in str(route["routes"])
 
 
 def test_a_refused_account_mutes_what_follows_from_it() -> None:
-    """Every alert on its numbers, its requests and its budget; not what says why it is refused."""
+    """Every alert on its numbers, its requests and its budget, but not alerts about the cause."""
     muted = {name for name, _ in muted_by(of("CamsAccountRefused", "critical"))}
     assert muted >= NUMBERS | {
         "CamsSpaceRefused",
@@ -135,7 +135,7 @@ def test_an_alert_at_two_severities_is_told_once() -> None:
 
 
 def test_every_alert_named_is_one_of_the_rules() -> None:
-    """A pattern that matches no alert, as after one is renamed, would mute nothing, silently."""
+    """A pattern without a matching alert, for example after a rename, would mute nothing."""
     for rule in rulebook.load(FILE)["inhibit_rules"]:
         for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
             if found := re.fullmatch(r'alertname=~?"(.*)"', matcher):
@@ -144,7 +144,8 @@ def test_every_alert_named_is_one_of_the_rules() -> None:
 
 
 def test_what_mutes_and_what_is_muted_carry_the_labels_that_must_be_equal() -> None:
-    """A label that both lack counts as equal: a rule over accounts between alerts without one would mute everything."""
+    """A label that both alerts lack counts as equal, so a rule over accounts would mute all alerts without an
+    account."""
     for rule in rulebook.load(FILE)["inhibit_rules"]:
         assert "environment" in rule["equal"]
         if "account" not in rule["equal"]:

@@ -1,4 +1,4 @@
-"""The Helm chart as a whole: what it accepts and refuses, and that each way of setting it up is sound Kubernetes."""
+"""The whole Helm chart: what it accepts and refuses, and that each set of values gives valid manifests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def values(request: pytest.FixtureRequest) -> Values:
 
 @pytest.fixture(scope="module")
 def given() -> dict[str, Files]:
-    """The Secrets that the variants name and somebody else makes."""
+    """The Secrets that the variants name, but do not make."""
     authority = trustme.CA()
     certificate = authority.issue_cert("exporter.example")
     tls = {
@@ -60,7 +60,7 @@ def test_the_chart_asks_for_the_oldest_kubernetes_it_is_checked_against() -> Non
 
 
 def test_without_a_configuration_it_says_what_to_set() -> None:
-    """A release that cannot work must fail when it is installed, not when somebody looks at the pod."""
+    """A release that cannot work must fail at its installation."""
     with pytest.raises(HelmRenderError, match="no configuration given") as refused:
         render({})
     for way in ("config", "existingSecret", "demo: true"):
@@ -110,7 +110,7 @@ def with_number(phone_number: object) -> Values:
     ],
 )
 def test_the_schema_refuses_what_cannot_be_meant(wrong: Values, key: str) -> None:
-    """An unquoted phone number above all: Helm reads it as a float and would hand on 8.613800001234e+12."""
+    """Above all an unquoted phone number: Helm reads it as a float and would write 8.613800001234e+12."""
     with pytest.raises(HelmValuesError, match=key):
         render(wrong)
 
@@ -137,13 +137,13 @@ def test_every_variant_starts_with_flags_the_exporter_knows(values: Values) -> N
 def test_every_variant_holds_a_configuration_that_the_exporter_accepts(
     values: Values, given: dict[str, Files], tmp_path: Path
 ) -> None:
-    """With its own flags, over the files as they are mounted: a certificate that no Secret brings is a fault."""
+    """With its own flags, over the mounted files: a certificate without a Secret is a fault."""
     done = check_configuration(render(values), tmp_path, given)
     assert done.returncode == 0, done.stderr
 
 
 def test_a_file_that_is_mounted_nowhere_is_noticed(given: dict[str, Files], tmp_path: Path) -> None:
-    """What the test above can say: its own check."""
+    """Checks the test above."""
     done = check_configuration(render({"config": CONFIG, "web": {"config": TLS}}), tmp_path, given)
     assert done.returncode == 2
     assert "/run/secrets/tls/tls.crt" in done.stderr

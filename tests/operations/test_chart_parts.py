@@ -17,7 +17,7 @@ from tests.support.patience import PATIENCE_SECONDS
 
 
 def test_a_configuration_in_the_values_reaches_the_exporter_unharmed(tmp_path: Path) -> None:
-    """Through Helm's YAML and back: digits stay strings, `on` and `no` stay words, `#` in a secret stays in it."""
+    """Helm's YAML keeps digits as strings, `on` and `no` as words, and `#` in a secret."""
     file = tmp_path / "config.yml"
     file.write_text(one(render({"config": CONFIG}), "Secret")["stringData"]["config.yml"])
     assert yaml.safe_load(file.read_text()) == CONFIG
@@ -85,7 +85,7 @@ def test_under_mutual_tls_the_pod_probes_itself(web: Values) -> None:
 
 
 def test_one_replica_is_replaced_and_several_are_never_more_than_asked_for() -> None:
-    """An extra pod during a roll-out would spend the account's budget twice."""
+    """An extra pod during a rollout would use the account's budget twice."""
     assert one(render({"demo": True}), "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
     several = one(render({"demo": True, "replicas": 2}), "Deployment")["spec"]["strategy"]
     assert several["rollingUpdate"]["maxSurge"] == 0
@@ -131,7 +131,7 @@ def test_the_network_policy_lets_out_no_more_than_dns_and_https() -> None:
 
 
 def test_the_prometheus_rule_is_the_shipped_rules() -> None:
-    """A copy that fell behind would alert on what the tests of the rules never saw."""
+    """The tests do not cover an outdated copy of the rules."""
     rule = one(render({"demo": True, "prometheusRule": {"enabled": True}}), "PrometheusRule")
     assert kubernetes.rules_of(rule) == kubernetes.shipped_rules()
 

@@ -1,7 +1,6 @@
-"""compose.yml, and that every file it mounts exists and fits where it is mounted.
+"""compose.yml, and that every mounted file exists and fits its place.
 
-Held to the Compose specification by a parser of it, not by an engine: where the tests run there is none, and the images
-of the other projects cannot be pulled.
+Checked by a parser of the Compose specification.  The tests have no container engine.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from tests.support.patience import PATIENCE_SECONDS
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 PORTS = {"exporter": 10106, "prometheus": 9090, "alertmanager": 9093, "grafana": 3000}
-"""Where each listens, in its container: the images' own defaults."""
+"""The listening addresses in the containers: the images' own defaults."""
 
 
 def mounts(service: str) -> dict[str, Path]:
@@ -42,7 +41,7 @@ def test_it_follows_the_compose_specification() -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_ports_are_published_on_loopback_only(service: str) -> None:
-    """A demo without passwords must not be on the network by `compose up`."""
+    """`compose up` must not put a demo without passwords on the network."""
     port = PORTS[service]
     assert SERVICES[service]["ports"] == [f"127.0.0.1:{port}:{port}"]
 
@@ -92,7 +91,7 @@ def test_who_waits_for_health_waits_for_an_image_with_a_health_check() -> None:
 
 
 def test_prometheus_reads_its_configuration_and_all_rules_and_finds_its_peers(tmp_path: Path) -> None:
-    """Laid out as it is mounted; then promtool, and the addresses that only the composition knows."""
+    """Files are laid out as mounted; then promtool checks them, and the addresses of the services are checked."""
     at = mounts("prometheus")
     for path, source in at.items():
         target = Path(f"{tmp_path}{path}")

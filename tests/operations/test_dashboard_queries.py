@@ -1,7 +1,6 @@
-"""What the dashboards' queries answer, with replicas, restarts, outages and odd data: the real promtool decides.
+"""The results of the dashboards' queries, with replicas, restarts, outages and odd data, by the real promtool.
 
-The expressions are taken from the committed JSON by the panel's title, with variables filled in as a fresh dashboard
-does.
+The expressions come from the committed JSON, by the panel's title, with variables filled in as in a new dashboard.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ def of(metric: str, instance: str, values: str, phone: str = N1) -> dict[str, st
 
 
 def counts(**expected: float) -> list[tuple[str, int, Mapping[str, float]]]:
-    """What the panels of the first row show at minute 30, by their titles with ``_`` for a blank."""
+    """The values of the first row's panels at minute 30, by their titles with ``_`` for a blank."""
     return [(expression(title.replace("_", " ")), 30, {"{}": value}) for title, value in expected.items()]
 
 
@@ -67,7 +66,7 @@ RESTARTED = number("a", N1, VERIFIED="1x60") | number("b", N1, UNKNOWN="1x60")
 
 
 def test_a_replica_that_knows_outranks_one_that_does_not(tmp_path: Path) -> None:
-    """A replica that was just restarted says UNKNOWN: the number still counts once, with the status that is known."""
+    """A replica that was just restarted says UNKNOWN: the number counts once, with its known status."""
     evaluate(
         tmp_path,
         RESTARTED,
@@ -86,7 +85,7 @@ def by_status(**known: float) -> dict[str, float]:
 
 
 def test_a_number_that_no_replica_knows_is_unknown(tmp_path: Path) -> None:
-    """UNKNOWN is neither VERIFIED nor hidden."""
+    """UNKNOWN does not count as VERIFIED, and is not hidden."""
     evaluate(
         tmp_path,
         number("a", N1, "desk", UNKNOWN="1x60") | number("b", N1, "desk", UNKNOWN="1x60"),
@@ -123,14 +122,14 @@ def test_nothing_looks_well_when_the_exporter_is_down(tmp_path: Path) -> None:
 
 
 def test_two_names_of_one_number_make_one_row(tmp_path: Path) -> None:
-    """While a new configuration is rolled out, replicas may differ in a number's name: still one row, no error."""
+    """During a rollout, replicas may differ in a number's name: still one row, and no error."""
     two = number("a", N1, "old", NOT_VERIFIED="1x60") | number("b", N1, "new", NOT_VERIFIED="1x60")
 
     evaluate(tmp_path, two, [(f"count({expression('Numbers that are not verified')})", 30, {"{}": 1})])
 
 
 def test_since_is_the_earliest_time_of_the_replicas_that_agree(tmp_path: Path) -> None:
-    """A replica that has not asked since remembers when an older status began; that is not this status's time."""
+    """A replica that did not poll since then has the time of an older status; that is not the time of this status."""
     flags = (
         number("a", N1, NOT_VERIFIED="1x60") | number("b", N1, NOT_VERIFIED="1x60") | number("c", N1, VERIFIED="1x60")
     )
@@ -143,7 +142,7 @@ def test_since_is_the_earliest_time_of_the_replicas_that_agree(tmp_path: Path) -
 
 @pytest.mark.parametrize("ahead", [3600, -3600])
 def test_since_and_age_do_not_depend_on_an_exporters_clock(tmp_path: Path, ahead: int) -> None:
-    """a's clock is wrong, by hours; b, an older version, does not tell its clock, and knows less."""
+    """a's clock is wrong by hours.  b, an older version, does not expose its clock, and has an older answer."""
     flags = number("a", N1, NOT_VERIFIED="1x60") | number("b", N1, NOT_VERIFIED="1x60")
     times = {
         'cams_exporter_time_seconds{instance="a", job="cams-exporter"}': f"{ahead}+60x60",
@@ -169,7 +168,7 @@ def test_since_and_age_do_not_depend_on_an_exporters_clock(tmp_path: Path, ahead
 
 
 def test_unknown_has_no_since_but_the_age_of_the_last_answer(tmp_path: Path) -> None:
-    """UNKNOWN is no change of status: when it began is not known, when the number last answered is."""
+    """UNKNOWN is not a change of status: it has no time of change, but a time of the last answer."""
     flags = number("a", N1, UNKNOWN="1x60")
     times = of("cams_phone_number_status_change_timestamp_seconds", "a", "1x60") | of(
         "cams_phone_number_last_success_timestamp_seconds", "a", "60x60"
@@ -188,7 +187,7 @@ ACCOUNT = of("cams_account_scrape_interval_seconds", "a", "60x60", phone="")
 
 @pytest.mark.parametrize(("lag", "stale"), [(0, 1), (600, 0)], ids=["on schedule", "late"])
 def test_a_number_is_stale_when_its_account_is_not_late(tmp_path: Path, lag: int, stale: int) -> None:
-    """An answer 5 minutes old at an interval of 1: stale, unless the account's polls are all as late."""
+    """An answer 5 minutes old at an interval of 1 is stale, unless all polls of the account are as late."""
     series = {
         **number("a", N1, "desk", VERIFIED="1x60"),
         **ACCOUNT,
@@ -203,7 +202,7 @@ def test_a_number_is_stale_when_its_account_is_not_late(tmp_path: Path, lag: int
 
 
 def test_a_number_fails_when_no_replica_reaches_it(tmp_path: Path) -> None:
-    """One replica's failed poll is no trouble of the number while another's succeed."""
+    """A failed poll of one replica does not count while polls of another replica succeed."""
     one = of("cams_phone_number_last_poll_success", "a", "0x60") | of(
         "cams_phone_number_last_poll_success", "b", "1x60"
     )
@@ -220,7 +219,7 @@ CHANGED = number("a", N1, "desk", VERIFIED="1x20 0x40", EXPIRED="0x20 1x40")
 
 
 def test_a_change_of_status_is_marked_once(tmp_path: Path) -> None:
-    """The step in which the new status is first seen has the mark, those before and after have none."""
+    """Only the step in which the new status is first seen has a mark."""
     mark = expression("Status changed", "mark")
     changed = {f"{{{labels(status='EXPIRED', name='desk')}}}": 1.0}
 
@@ -229,7 +228,7 @@ def test_a_change_of_status_is_marked_once(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("gap", ["_x5", "0x5"], ids=["scrape gap", "UNKNOWN after a restart"])
 def test_a_restart_is_no_change_of_status(tmp_path: Path, gap: str) -> None:
-    """What was known before and is known again did not change, whatever lay between."""
+    """If a status is known again and is the same as before, it did not change."""
     unknown = "0x20 1x5 0x40" if gap == "0x5" else f"0x20 {gap} 0x40"
     series = number("a", N1, VERIFIED=f"1x20 {gap} 1x40", UNKNOWN=unknown)
     mark = expression("Status changed", "mark")
@@ -251,7 +250,7 @@ def test_timeline_shows_each_status_by_its_severity(tmp_path: Path) -> None:
 
 
 def test_timeline_keeps_to_numbers_that_had_a_chosen_status(tmp_path: Path) -> None:
-    """Choosing EXPIRED brings the lines of numbers that were EXPIRED in the range, whole."""
+    """If EXPIRED is chosen, the whole lines of numbers that were EXPIRED in the range are shown."""
     series = CHANGED | number("a", N2, "shop", NOT_VERIFIED="1x60")
     timeline = expression("Status of the numbers least verified in this range", status="EXPIRED")
 
@@ -259,7 +258,7 @@ def test_timeline_keeps_to_numbers_that_had_a_chosen_status(tmp_path: Path) -> N
 
 
 def test_timeline_is_bounded_and_prefers_the_least_verified(tmp_path: Path) -> None:
-    """Of thousands of numbers only the worst are drawn, however many are well."""
+    """Of thousands of numbers only the worst are drawn."""
     well = {key: value for phone in range(300, 360) for key, value in number("a", str(phone), VERIFIED="1x60").items()}
     timeline = expression("Status of the numbers least verified in this range")
     one = f'({timeline}) and on (phone_number) cams_phone_number_info{{phone_number="{N1}"}}'
@@ -288,7 +287,7 @@ def test_replicas_share_the_budget_of_an_account(tmp_path: Path) -> None:
 
 
 def test_an_attempt_without_credential_counts_as_an_attempt(tmp_path: Path) -> None:
-    """Nothing was sent, so that requests stand still: all attempts failed, which is 1 and not infinite."""
+    """No request was sent: all attempts failed, so the share is 1 and not infinite."""
     operation = 'operation="GetPhoneNumberVerificationStatus"'
     place = labels(instance="a", phone="")
     series = {
@@ -308,7 +307,7 @@ def test_an_attempt_without_credential_counts_as_an_attempt(tmp_path: Path) -> N
 
 
 def test_an_exporter_that_is_down_is_counted_and_keeps_its_row(tmp_path: Path) -> None:
-    """All that is left of an exporter that is down is what Prometheus itself says about the target."""
+    """For an exporter that is down, only Prometheus's own metrics about the target are left."""
     series = {f'up{{job="cams-exporter", instance="{name}"}}': value for name, value in (("a", "1x60"), ("b", "0x60"))}
 
     evaluate(

@@ -1,4 +1,5 @@
-"""The committed dashboards, without a server: in step with their code, sound in form, and true to the catalogue."""
+"""The committed dashboards, without a server: up to date with their code, well-formed, and with metrics of the
+catalogue."""
 
 from __future__ import annotations
 
@@ -44,13 +45,13 @@ LABELS = {
     "up": frozenset(),
     "scrape_duration_seconds": frozenset(),
 }
-"""Every series a dashboard may ask for, and its labels beside the target's."""
+"""Every series that a dashboard may use, and its labels in addition to the target's."""
 
 each_dashboard = pytest.mark.parametrize("dashboard", DASHBOARDS.values(), ids=DASHBOARDS)
 
 
 def expressions(dashboard: dict[str, Any]) -> list[tuple[str, str]]:
-    """Every PromQL expression of a dashboard with the place it stands in, those of variables included."""
+    """Every PromQL expression of a dashboard with its place, including variables."""
     found = [(query.where, query.expression) for query in queries(dashboard)]
     for name, query in variable_queries(dashboard).items():
         inner = re.fullmatch(r"(?:label_values\((.*), \w+|query_result\((.*))\)", query)
@@ -60,7 +61,7 @@ def expressions(dashboard: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def test_names_of_an_expression_are_found() -> None:
-    """The checks below rest on this: bare metrics, matched labels and grouped-by labels are told from all else."""
+    """The checks below need this: it finds bare metrics, matched labels and grouped-by labels."""
     found = names('sum by (a, b) (rate(x{l="}", m!~"y|z"}[5m] offset $__interval)) / on (a) y or time() - 3e2')
 
     assert found.selected == {"x": {"l", "m"}, "y": frozenset()}
@@ -68,7 +69,7 @@ def test_names_of_an_expression_are_found() -> None:
 
 
 def test_committed_json_is_what_the_code_makes() -> None:
-    """The JSON is never edited by hand: what is committed is what build.py writes, and nothing else."""
+    """The committed JSON is exactly the output of build.py."""
     committed = {
         file.name: file.read_text(encoding="utf-8") for file in (GRAFANA / "dashboards").iterdir() if file.is_file()
     }
@@ -90,7 +91,7 @@ def test_check_finds_a_dashboard_that_was_edited(tmp_path: Path, capsys: pytest.
 
 
 def test_dashboards_are_told_apart() -> None:
-    """Titles and uids are unique: links and provisioning go by them."""
+    """Titles and uids are unique, because links and provisioning use them."""
     assert {one["title"] for one in DASHBOARDS.values()} == {"CAMS numbers", "CAMS exporter"}
     assert {one["uid"] for one in DASHBOARDS.values()} == {"cams-numbers", "cams-exporter"}
 
@@ -140,7 +141,7 @@ def test_every_panel_says_what_it_shows(dashboard: dict[str, Any]) -> None:
 
 @each_dashboard
 def test_every_query_is_about_what_the_exporter_has(dashboard: dict[str, Any]) -> None:
-    """Every metric is in the catalogue, every label matched is that metric's, every label grouped by is known."""
+    """Every metric is in the catalogue, every matched label belongs to its metric, every grouped-by label is known."""
     known = frozenset().union(*LABELS.values(), TARGET_LABELS, {"shown"})
     for where, expression in expressions(dashboard):
         found = names(expression)
@@ -161,9 +162,9 @@ def test_every_query_keeps_to_the_chosen_jobs(dashboard: dict[str, Any]) -> None
 
 @each_dashboard
 def test_values_about_numbers_and_accounts_do_not_depend_on_the_instance(dashboard: dict[str, Any]) -> None:
-    """With two replicas each number would show twice: only what is about a process keeps the instance.
+    """With two replicas each number would appear twice, so only series about a process keep the instance.
 
-    Inside, an instance's time stamps may meet its clock; the outermost grouping says what is kept.
+    Inside an expression, time stamps and clock of an instance may be joined; the outermost grouping decides the labels.
     """
     processes = {"Exporters", "CPU", "Memory", "File descriptors", "Scrape duration", "Reloads refused"}
     for query in queries(dashboard):
@@ -176,7 +177,7 @@ def test_values_about_numbers_and_accounts_do_not_depend_on_the_instance(dashboa
 
 @each_dashboard
 def test_every_variable_is_defined_and_used(dashboard: dict[str, Any]) -> None:
-    """No query asks for a variable that is missing, and no variable is offered that changes nothing."""
+    """No query uses a missing variable, and no variable is unused."""
     used = used_variables(json.dumps({key: dashboard[key] for key in ("panels", "annotations", "links")}))
     defined = set(variables(dashboard))
 
@@ -186,7 +187,7 @@ def test_every_variable_is_defined_and_used(dashboard: dict[str, Any]) -> None:
 
 @each_dashboard
 def test_variables_offer_several_and_all(dashboard: dict[str, Any]) -> None:
-    """Thousands of numbers must not become a regular expression of thousands: all is ``.*``, but for the job."""
+    """ "All" of thousands of numbers must not become a huge regular expression: it is ``.*``, except for the job."""
     chosen = [one for one in variables(dashboard).values() if one["type"] == "query"]
 
     assert all(one["multi"] and one["includeAll"] and one["refresh"] == 2 for one in chosen)
@@ -218,7 +219,7 @@ def test_dashboard_links_to_the_other_the_status_page_and_the_runbooks(dashboard
 
 @each_dashboard
 def test_addresses_are_put_together_so_that_grafana_breaks_none(dashboard: dict[str, Any]) -> None:
-    """In a link from data Grafana escapes what has no format: right for a name in a query, wrong for an address."""
+    """In a data link Grafana escapes a variable without a format: right for a name in a query, wrong for an address."""
     text = json.dumps(dashboard)
 
     assert "${exporter_url:raw}/numbers" in text
@@ -228,7 +229,7 @@ def test_addresses_are_put_together_so_that_grafana_breaks_none(dashboard: dict[
 
 @each_dashboard
 def test_every_runbook_linked_exists(dashboard: dict[str, Any]) -> None:
-    """A link out of a panel at night leads to a page of this repository."""
+    """The runbook links of a panel lead to pages of this repository."""
     urls = {
         link["url"]
         for one in (dashboard, *panels(dashboard))
@@ -244,7 +245,7 @@ def test_every_runbook_linked_exists(dashboard: dict[str, Any]) -> None:
 
 @each_dashboard
 def test_tables_show_fields_that_their_queries_give(dashboard: dict[str, Any]) -> None:
-    """A column goes by the name of a label or of a query's value; with a wrong one it would be missing silently."""
+    """A column is found by the name of a label or of a query's value; with a wrong name it would be missing."""
     for panel in panels(dashboard):
         steps = {step["id"]: step["options"] for step in panel.get("transformations", [])}
         if "filterFieldsByName" not in steps:
@@ -259,7 +260,8 @@ def test_tables_show_fields_that_their_queries_give(dashboard: dict[str, Any]) -
 
 
 def test_provisioning_finds_the_dashboards_and_a_data_source() -> None:
-    """The provider reads where compose mounts them; the data source is the default, which the variable starts with."""
+    """The provider reads the folder that compose mounts.  The data source is the default, with which the variable
+    starts."""
     provider = yaml.safe_load((GRAFANA / "provisioning/dashboards/cams.yml").read_text(encoding="utf-8"))
     source = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text(encoding="utf-8"))
 

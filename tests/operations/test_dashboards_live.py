@@ -1,6 +1,6 @@
 """Every query of the dashboards on the real Prometheus that scrapes the demo, as Grafana would send it.
 
-The demo has statuses, failures and throttling; what a query must find there is stated, not just that it parses.
+The demo has statuses, failures and throttling.  The tests say what a query must find, not only that it parses.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ pytestmark = pytest.mark.xdist_group("dashboards on a live Prometheus")
 
 JOB = "cams-exporter"
 SECONDS = 20
-"""How long the demo is scraped before the questions: some of its polls have failed by then, and rates have samples."""
+"""How long the demo is scraped before the checks: then some polls have failed, and rates have samples."""
 STEP_SECONDS = 5
 
 MAY_BE_EMPTY = frozenset(
     {
         # the demo's statuses change within minutes, not for certain within this test
         "CAMS numbers / annotation Status changed",
-        # the number that fails never had an answer whose age could be told
+        # the failing number never had an answer, so it has no age
         "CAMS numbers / Stale and failing numbers / B",
         # the demo has no space that is refused
         "CAMS exporter / Refused spaces / A",
@@ -44,13 +44,13 @@ DASHBOARDS = dashboards()
 
 
 def scraped_for_a_while(prometheus: RealPrometheus) -> bool:
-    """Prometheus drops no sample here, so that the number of scrapes tells the time that rates can look back on."""
+    """Prometheus drops no sample here, so the number of scrapes gives the time range of rates."""
     return prometheus.value(f'count_over_time(up{{job="{JOB}"}}[5m])') >= SECONDS
 
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[dict[str, RealPrometheus]]:
-    """Both releases of Prometheus, as far as they are there, at the same demo, after a while of scraping."""
+    """The available releases of Prometheus, which all scraped the same demo for some time."""
     with ExporterProcess(None, "--demo") as exporter, ExitStack() as servers:
         targets = {JOB: [exporter.target]}
         found = {
@@ -72,7 +72,7 @@ def prometheus(request: pytest.FixtureRequest, running: dict[str, RealPrometheus
 
 
 def asked(prometheus: RealPrometheus, query: Query, chosen: dict[str, str]) -> list[dict[str, str]]:
-    """The labels of every series that a query finds, asked as Grafana asks; NaN alone is nothing."""
+    """The labels of every series of a query, sent as by Grafana; series of NaN only are left out."""
     expression = filled(query.expression, dict(EVERYTHING) | chosen)
     if query.kind == "instant":
         return [sample.labels for sample in prometheus.query(expression) if sample.value == sample.value]
@@ -82,12 +82,12 @@ def asked(prometheus: RealPrometheus, query: Query, chosen: dict[str, str]) -> l
 
 
 def found_values(prometheus: RealPrometheus, name: str, query: str, regex: str) -> list[str]:
-    """The values a variable offers, found as Grafana finds them."""
+    """The values of a variable, found as by Grafana."""
     if listed := re.fullmatch(r"label_values\((.*), (\w+)\)", filled(query)):
         return prometheus.label_values(listed[2], listed[1])
     expression = re.fullmatch(r"query_result\((.*)\)", filled(query))
     assert expression, f"{name}: {query}"
-    # Grafana writes a result as name{label="value",…} value time, and takes it apart by the variable's regex
+    # Grafana writes a result as name{label="value",…} value time, and splits it by the variable's regex
     texts = [
         "{" + ",".join(f'{label}="{value}"' for label, value in sorted(sample.labels.items())) + f"}} {sample.value}"
         for sample in prometheus.query(expression[1])
@@ -112,7 +112,7 @@ def test_every_query_finds_what_the_demo_has(prometheus: RealPrometheus) -> None
 
 
 def test_every_legend_names_labels_that_the_query_returns(prometheus: RealPrometheus) -> None:
-    """A legend of a label that is aggregated away shows as nothing; `name` is absent where a number has none."""
+    """A legend of an aggregated label would be empty; `name` is absent if a number has no name."""
     for dashboard in DASHBOARDS.values():
         for query in queries(dashboard):
             series = asked(prometheus, query, {})
@@ -137,7 +137,7 @@ def test_every_variable_offers_what_the_demo_has(prometheus: RealPrometheus) -> 
 
 
 def test_one_value_chosen_of_each_variable_leaves_only_that(prometheus: RealPrometheus) -> None:
-    """What names an account, number or status is the one chosen; what is about this number still has data."""
+    """Series with an account, number or status have the chosen one, and panels about this number still have data."""
     row = prometheus.wait_for_series('cams_phone_number_verification_status{status="NOT_VERIFIED"} == 1')[0].labels
     only = {name: row[name] for name in ("account", "cust_space_id", "phone_number", "status")}
     chosen = {
@@ -164,7 +164,7 @@ def test_one_value_chosen_of_each_variable_leaves_only_that(prometheus: RealProm
 
 
 def test_counts_are_those_of_the_exporter(prometheus: RealPrometheus) -> None:
-    """The first row adds up: every configured number is counted under one status."""
+    """The first row is complete: every configured number is counted under one status."""
     titles = ("Numbers", "Verified", "Not verified", "Expired", "Other status", "Unknown")
     expressions = {query.where: query.expression for query in queries(DASHBOARDS["cams-numbers.json"])}
     now = prometheus.wait_for_series(f'up{{job="{JOB}"}} == 1')[0].unix

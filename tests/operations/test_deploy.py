@@ -1,4 +1,4 @@
-"""deploy/ as a folder: each file says what to edit, and what was copied is in step with its original."""
+"""The folder deploy/: each file says what to edit, and copies equal their originals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.patience import PATIENCE_SECONDS
 DEPLOY = ROOT / "deploy"
 COMMENTS = ("#", "{{- /*")
 COPIES = DEPLOY / "helm" / "cams-exporter" / "files"
-"""Byte for byte their originals; the README there says so."""
+"""Exact copies of their originals; the README there says so."""
 
 FILES = sorted(file for file in DEPLOY.rglob("*") if file.is_file())
 WRITTEN = [file for file in FILES if file.suffix != ".json" and file.name != "sync" and COPIES not in file.parents]
@@ -28,7 +28,7 @@ def test_every_file_says_in_its_header_what_to_edit(file: Path) -> None:
 
 
 def test_the_copies_are_in_step(tmp_path: Path) -> None:
-    """A chart reads only files of its own: deploy/sync copies rules and dashboards.  Fails: run it."""
+    """A chart reads only its own files, so deploy/sync copies rules and dashboards.  If this fails, run deploy/sync."""
     for name in ("deploy", "prometheus/rules", "grafana/dashboards"):
         shutil.copytree(ROOT / name, tmp_path / name)
     subprocess.run([tmp_path / "deploy" / "sync"], check=True, timeout=PATIENCE_SECONDS)

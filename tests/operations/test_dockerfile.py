@@ -1,4 +1,4 @@
-"""The Dockerfile as it is written; test_image.py runs what it builds."""
+"""The text of the Dockerfile; test_image.py runs the image."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_version_in_the_dockerfile_is_the_package_version() -> None:
 
 
 def test_the_build_context_is_an_allow_list() -> None:
-    """A secret beside the Dockerfile must not get into a layer because somebody forgot to exclude it."""
+    """A secret next to the Dockerfile must not get into a layer, even if somebody forgot to exclude it."""
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
     assert lines[0] == "*"
     allowed = {line.removeprefix("!") for line in lines if line.startswith("!")}

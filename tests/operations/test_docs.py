@@ -1,7 +1,7 @@
 """Every command, file and query in the README and the docs works as pasted, or a comment above it says why not.
 
-The mark is ``<!-- not run: reason -->`` on the line before the block.  Files under /run/secrets are looked for in a
-folder of the test; everything else is taken word for word.
+The mark is ``<!-- not run: reason -->`` on the line before the block.  Files under /run/secrets are in a folder of the
+test; everything else is used unchanged.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCKS = [block for page in PAGES for block in blocks(page, ROOT)]
 OUTPUT = frozenset({"text"})
-"""What is shown, not pasted."""
+"""Output that is shown, not pasted."""
 SECRETS = ("cams-key-id", "cams-key-secret")
 FOREIGN_METRICS = {
     "up": {"job", "instance"},
@@ -84,11 +84,11 @@ def readme_config() -> str:
     return found
 
 
-# What is pasted
+# Blocks to paste
 
 
 def test_every_block_says_what_it_is() -> None:
-    """A block without a language, or in one that nobody here checks, would go untested."""
+    """A block without a language, or in an unknown language, would not be tested."""
     checked = {"yaml", "json", "promql", "console"}
     assert {block.where for block in BLOCKS if block.language not in checked | OUTPUT and not block.reason} == set()
 
@@ -127,7 +127,7 @@ def test_commands_run_and_print_what_is_shown(block: Block, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("block", of("yaml"))
 def test_yaml_is_accepted_by_what_reads_it(block: Block, tmp_path: Path) -> None:
-    """The exporter's own loaders, promtool or amtool: whoever a block is for, by its keys."""
+    """The exporter's own loaders, promtool or amtool: the reader of a block is found by its keys."""
     document = yaml.safe_load(block.text)
     keys = set(document) if isinstance(document, dict) else {key for entry in document for key in entry}
     (reader,) = (reader for key, reader in READERS.items() if key in keys)
@@ -186,7 +186,7 @@ READERS: dict[str, Callable[[Path], None]] = {
 
 
 def tool(name: str, *arguments: str) -> None:
-    """Run promtool or amtool; what it says is the failure."""
+    """Run promtool or amtool; its output is the failure."""
     binary = server_binary(name, f"{name.upper()}_BINARY", INSTALLED)
     ran = subprocess.run([binary, *arguments], capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS)
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -204,7 +204,7 @@ QUERIES = {block.where: block.text for block in BLOCKS if block.language == "pro
 
 
 def test_every_query_runs(tmp_path: Path) -> None:
-    """promtool evaluates all of them, over a replica with one number that is well."""
+    """promtool evaluates all of them, over a replica with one good number."""
     shown = {metric.name: ", ".join(f'{label}="x"' for label in metric.labels) for metric in CATALOGUE}
     series = {f'{name}{{job="cams-exporter", instance="a", {labels}}}': "1x10" for name, labels in shown.items()}
     evaluate(tmp_path, series, [(f"count({query}) < 0", 5, {}) for query in QUERIES.values()])
@@ -225,12 +225,12 @@ def judge_query(query: str) -> None:
     assert used.listed <= {label for labels in METRICS.values() for label in labels} | CONFIGURED_LABELS | target
 
 
-# What is said
+# Texts
 
 
 @each_page
 def test_flags_that_are_named_exist(page: Path) -> None:
-    """Inline commands are parsed by the exporter's own parser; values in capitals stand for the reader's."""
+    """The exporter's own parser parses inline commands; values in capitals are placeholders."""
     known = {flag for action in flags()._actions for flag in action.option_strings}
     for code in inline_code(page):
         words = shlex.split(code.replace("'", ""))
@@ -247,7 +247,7 @@ def test_metrics_that_are_named_exist(page: Path) -> None:
 
 @each_page
 def test_links_lead_somewhere(page: Path) -> None:
-    """Files of this repository and headings in them; other sites are not asked."""
+    """Links to files of this repository and their headings; links to other sites are not checked."""
     for link in links(page):
         if re.match(r"https?:", link):
             continue
@@ -265,7 +265,7 @@ def test_the_index_has_every_page() -> None:
 
 @pytest.mark.parametrize("file", sorted((ROOT / "docs").glob("*.svg")), ids=lambda file: file.name)
 def test_a_picture_is_readable_on_light_and_dark_pages_and_to_a_screen_reader(file: Path) -> None:
-    """Well-formed, with a title and a description, colours for both schemes, nothing loaded from elsewhere."""
+    """Well-formed, with a title and a description, colours for both schemes, and nothing loaded from other sites."""
     text = file.read_text(encoding="utf-8")
     root = ET.fromstring(text)  # noqa: S314 - a file of this repository
     names = [child.tag.rpartition("}")[2] for child in root]
@@ -275,7 +275,7 @@ def test_a_picture_is_readable_on_light_and_dark_pages_and_to_a_screen_reader(fi
 
 
 def test_the_series_counted_in_the_sizing_page_are_those_exposed() -> None:
-    """By a scrape of three numbers that have answered."""
+    """Counted in a scrape of three numbers with an answer."""
     page = (ROOT / "docs" / "sizing.md").read_text(encoding="utf-8")
     said = [int(found) for found in re.findall(r"^\| each \w+ \| (\d+)", page, re.MULTILINE)]
     world = World()

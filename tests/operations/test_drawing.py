@@ -1,4 +1,4 @@
-"""The drawing of the dashboards shows what the queries gave, in the panels' colours, and says what it is."""
+"""The drawing of the dashboards shows the results of the queries, in the panels' colours, and says what it is."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_count_is_shown_in_the_colour_of_its_threshold(drawn: Drawn) -> None:
 
 
 def test_a_table_joins_its_queries_by_number_and_says_what_is_missing(drawn: Drawn) -> None:
-    """A status in its colour, an age in seconds, and for what a query does not have the panel's own words."""
+    """A status in its colour, an age in seconds, and the panel's own text for a missing value."""
     svg, texts = drawn(
         "Numbers that are not verified",
         A=[Series(DESK, [(0, 1.0)])],

@@ -30,7 +30,7 @@ FETCH = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:10106/met
 """Python that prints the metrics, for inside the container."""
 
 MAX_ADDED_BYTES = 64 * 1024 * 1024
-"""What the exporter and its dependencies may add to the base image."""
+"""Maximum size of the exporter and its dependencies, in addition to the base image."""
 
 SECRET_HASH = "$2b$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"
 """bcrypt of `secret`."""
@@ -48,7 +48,7 @@ def config(podman: Podman) -> dict[str, Any]:
 
 
 def test_the_image_says_what_it_is(config: dict[str, Any]) -> None:
-    """Registries and scanners read these labels; the revision leads from a running container to its source."""
+    """Registries and scanners read these labels; the revision names the source of a running container."""
     labels = config["Labels"]
     assert labels["org.opencontainers.image.title"] == "cams-exporter"
     assert labels["org.opencontainers.image.version"] == exporter.__version__
@@ -64,7 +64,7 @@ def test_the_image_runs_as_a_numbered_user_that_is_not_root(config: dict[str, An
 
 def test_the_image_holds_no_secret_and_no_build_setting_in_its_environment(config: dict[str, Any]) -> None:
     names = {entry.partition("=")[0] for entry in config["Env"]}
-    # What the official Python image sets comes on top.
+    # The official Python image sets more variables.
     ours = {"PATH", "HOME", "CAMS_EXPORTER_REVISION"}
     assert ours <= names
     assert not [name for name in names if not (name in ours or name.startswith(("PYTHON", "LANG", "GPG_KEY")))]
@@ -133,7 +133,7 @@ def test_it_serves_under_the_restricted_profile(podman: Podman, user: str) -> No
 
 @pytest.mark.parametrize("signal", ["TERM", "INT"])
 def test_a_signal_ends_it(podman: Podman, signal: str) -> None:
-    """As the first process of its container, which gets no signal that it does not handle."""
+    """As the first process of its container, which gets only signals that it handles."""
     with podman.running("--demo") as container:
         container.wait_until_healthy()
         container.signal(signal)
@@ -144,11 +144,11 @@ def test_it_stops_while_it_starts_and_is_not_killed(podman: Podman) -> None:
     """A pod may be deleted as soon as it is made."""
     with podman.running("--demo") as container:
         podman.ok("stop", "--time=100", container.name)
-        assert container.ended() != KILLED, container.log()  # by the signal itself, where it came before its handler
+        assert container.ended() != KILLED, container.log()  # by the signal itself, if it came before its handler
 
 
 def test_a_volume_keeps_the_answers_over_a_new_container(podman: Podman) -> None:
-    """A fresh volume takes the owner of the folder it is mounted on: nobody has to chown it."""
+    """A new volume takes the owner of the folder under it, so no chown is needed."""
     volume = podman.ok("volume", "create")
     options = (*HARDENED, f"--volume={volume}:/var/lib/cams-exporter")
     try:
@@ -196,7 +196,7 @@ def test_the_health_check_works_under_tls_and_basic_auth(podman: Podman, web_con
 
 
 def test_the_health_check_works_under_mutual_tls(podman: Podman, web_config: Path) -> None:
-    """Without a certificate it sees that the web loop turns; with one it hears the answer."""
+    """Without a certificate it sees that the web loop runs; with one it gets the answer."""
     with (web_config / "web.yml").open("a") as file:
         file.write("  client_ca_file: ca.crt\n  client_auth_type: RequireAndVerifyClientCert\n")
     with podman.running("--demo", f"--web.config.file={WEB}/web.yml", options=mounted(web_config, WEB)) as container:
@@ -215,7 +215,7 @@ def test_the_health_check_fails_when_the_exporter_does_not_answer(podman: Podman
 
 
 def test_no_build_tool_is_left_in_the_image(podman: Podman) -> None:
-    """What is not there can be neither attacked nor scanned."""
+    """Files that are not there cannot be attacked."""
     probe = (
         "import importlib.util as u, shutil\n"
         "print([t for t in ('gcc', 'cc', 'g++', 'make', 'git', 'pip', 'pip3') if shutil.which(t)]\n"
@@ -226,7 +226,7 @@ def test_no_build_tool_is_left_in_the_image(podman: Podman) -> None:
 
 
 def test_the_image_adds_little_to_its_base(podman: Podman) -> None:
-    """A build tool or a cache left behind shows here."""
+    """A build tool or a cache in the image would be found here."""
     base = re.search(r"^ARG PYTHON_IMAGE=(\S+)$", DOCKERFILE, re.MULTILINE)
     assert base is not None
     sizes = [int(podman.ok("image", "inspect", "--format={{.Size}}", name)) for name in (podman.image, base[1])]
@@ -243,7 +243,7 @@ def test_the_application_cannot_be_changed_by_the_user_it_runs_as(podman: Podman
 
 
 def test_every_pinned_dependency_has_a_wheel_for_arm64_too(podman: Podman, tmp_path: Path) -> None:
-    """Multi-arch by construction: the same hashes serve both architectures, without a compiler."""
+    """Both architectures use the same hashes, without a compiler."""
     version = re.search(r"PYTHON_IMAGE=python:(3\.\d+)", DOCKERFILE)
     assert version is not None
     pinned = re.sub(r"\\\n\s+", "", (ROOT / "requirements.txt").read_text())

@@ -1,4 +1,4 @@
-"""The kustomize folders, built by kubectl's own kustomize and judged like the chart."""
+"""The kustomize folders, built by kubectl's own kustomize and checked like the chart."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONFIG = (FOLDER / "example" / "config.yml").read_text()
 
 
 def build(folder: Path) -> list[Manifest]:
-    """What `kubectl apply --kustomize FOLDER` would send."""
+    """The manifests that `kubectl apply --kustomize FOLDER` would send."""
     done = subprocess.run(
         [python_tool("kubectl"), "kustomize", folder],
         capture_output=True,
@@ -37,7 +37,7 @@ def build(folder: Path) -> list[Manifest]:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """A copy of the folders, to be edited as their headers say."""
+    """A copy of the folders, edited as their headers say."""
     return shutil.copytree(FOLDER, tmp_path / "kustomize")
 
 
@@ -132,7 +132,7 @@ def test_the_monitoring_folder_stands_alone() -> None:
 
 
 def test_the_workload_is_the_one_of_the_chart() -> None:
-    """Two descriptions of one thing drift apart unless they are compared."""
+    """The chart and the folders must describe the same deployment."""
     plain, chart = build(FOLDER / "base"), render({"existingSecret": "cams-exporter-config"})
 
     def comparable(manifests: list[Manifest]) -> Manifest:

@@ -1,4 +1,4 @@
-"""The package as pip gets it: built from the sdist, installed into a fresh environment, run from there."""
+"""The package: built from the sdist, installed into a new environment, run from there."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAME = f"cams_exporter-{exporter.__version__}"
 
 
 def run(*command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
-    """What a command prints that must succeed."""
+    """The output of a command that must succeed."""
     done = subprocess.run(
         command,
         capture_output=True,
@@ -51,7 +51,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel built from the sdist and nothing else, as pip does."""
+    """The wheel, built from the sdist only, as by pip."""
     folder = tmp_path_factory.mktemp("wheel")
     run(sys.executable, "-m", "hatchling", "build", "--target=wheel", f"--directory={folder}", cwd=source)
     return folder / f"{NAME}-py3-none-any.whl"
@@ -59,7 +59,7 @@ def wheel(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bin folder of a fresh environment with the wheel in it."""
+    """The bin folder of a new environment with the wheel in it."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, symlinks=True)
     pip = (sys.executable, "-m", "pip", f"--python={folder / 'bin' / 'python'}", "install")
@@ -69,7 +69,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def dependencies() -> dict[str, str]:
-    """The environment that lends the dependencies of this one; its .pth files, the checkout's own, do not count."""
+    """The environment that uses the dependencies of this one, without its .pth files, which are the checkout's."""
     return {"PYTHONPATH": sysconfig.get_path("purelib"), "PYTHONSAFEPATH": "1"}
 
 
@@ -99,7 +99,7 @@ def test_the_command_is_installed(installed: Path, dependencies: dict[str, str],
 
 
 def test_the_installed_package_serves_the_demo_with_its_pages(installed: Path, dependencies: dict[str, str]) -> None:
-    """A template that is not in the wheel fails here, and not in the checkout."""
+    """A template that is missing in the wheel fails here, but not in the checkout."""
     where = run(installed / "python", "-c", "import exporter; print(exporter.__file__)", env=dependencies)
     assert Path(where.strip()).is_relative_to(installed.parent)
     with ExporterProcess(None, "--demo", env=dependencies, program=[str(installed / "cams_exporter")]) as demo:
@@ -108,13 +108,13 @@ def test_the_installed_package_serves_the_demo_with_its_pages(installed: Path, d
 
 
 UNPINNED = {("README.md", "pip install ."), ("Makefile", "pip install --quiet pip-tools")}
-"""README.md says that it is; pip-tools makes the locks."""
+"""README.md says so; pip-tools makes the lock files."""
 
 PIP = re.compile(r"(?:\bpip|\$\(PIP\))\S* (?:--\S+ )*(?:install|wheel) [^`&|\n]*")
 
 
 def pip_commands() -> Iterator[tuple[str, str]]:
-    """(file, command) of each `pip install` and `pip wheel` that the project runs or tells its users to run."""
+    """(file, command) of each `pip install` and `pip wheel` in the project's files and instructions."""
     folders = ("deploy", "docs", "scripts", ".ci")
     paths = [
         *ROOT.glob("*.md"),
@@ -122,12 +122,12 @@ def pip_commands() -> Iterator[tuple[str, str]]:
         *(path for name in folders for path in (ROOT / name).rglob("*")),
     ]
     for path in filter(Path.is_file, paths):
-        text = re.sub(r"\\\n[\t #]*", "", path.read_text(errors="replace"))  # lines that go on are one
+        text = re.sub(r"\\\n[\t #]*", "", path.read_text(errors="replace"))  # join continued lines
         yield from ((str(path.relative_to(ROOT)), command.strip()) for command in PIP.findall(text))
 
 
 def test_no_command_lets_pip_fetch_what_no_lock_pins() -> None:
-    """Without --no-build-isolation pip fetches the newest build backend by itself, and checks no hash of it."""
+    """Without --no-build-isolation pip downloads the newest build backend, without checking a hash."""
     commands = set(pip_commands())
     assert {name for name, _ in commands} >= {"Makefile", "Dockerfile", "deploy/systemd/cams-exporter.service"}
     for where, command in commands - UNPINNED:
@@ -137,7 +137,7 @@ def test_no_command_lets_pip_fetch_what_no_lock_pins() -> None:
 
 
 def test_an_editable_install_needs_nothing_beside_the_pinned_build_backend(source: Path, tmp_path: Path) -> None:
-    """`make install` builds without isolation: what hatchling wants besides, editables, is not there."""
+    """`make install` builds without isolation, so `editables`, which hatchling needs, must be locked too."""
     build = (
         f"import sys; sys.modules['editables'] = None; import hatchling.build as b; b.build_editable({str(tmp_path)!r})"
     )

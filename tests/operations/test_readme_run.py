@@ -1,4 +1,4 @@
-"""The commands of the README's section "Run it", as far as they go without an engine, a registry or a cluster.
+"""The commands of the README's section "Run it", as far as possible without an engine, a registry or a cluster.
 
 docker: the image's name, build arguments and the exporter's flags (`make test-image` builds and runs it).  helm: the
 values, rendered.  kubectl: the folder, built; the Secret, made without a server.
@@ -32,7 +32,7 @@ COMMANDS = [
 
 
 def commands(*beginning: str) -> list[list[str]]:
-    """What follows `beginning` in the commands that begin so; at least one does."""
+    """The rest of all commands that begin with `beginning`; there is at least one."""
     found = [command[len(beginning) :] for command in COMMANDS if command[: len(beginning)] == list(beginning)]
     assert found
     return found

@@ -1,4 +1,4 @@
-"""The recording and alert rules: the real promtool judges and runs them, the catalogue says what they may name."""
+"""The recording and alert rules: the real promtool checks and runs them; their metrics must be in the catalogue."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ WAITING_BY_THEMSELVES = {
     "CamsNumberFailing",
     "CamsNumberStatusUnknown",
 }
-"""Alerts without `for`: it would begin them when their cause is over already, or start them anew with another name.
+"""Alerts without `for`.  With `for` they would begin after their cause is over, or start again after a rename.
 
-How long they wait, and that they end in time, rates.yml holds.
+rates.yml tests how long they wait, and that they end in time.
 """
 PERMISSIONS = {"Ram.PermissionDeny", "Forbidden.RAM", "NoPermission", "Authentication.NoAuth"}
 SITUATION_SECONDS = 80 * 60
@@ -42,7 +42,7 @@ SITUATION_SECONDS = 80 * 60
 
 
 def promtool(release: str, *arguments: str | Path) -> None:
-    """Run promtool; what it says is the failure."""
+    """Run promtool; its output is the failure."""
     ran = subprocess.run(
         [server_binary("promtool", "PROMTOOL_BINARY", release), *map(str, arguments)],
         capture_output=True,
@@ -66,7 +66,8 @@ def test_promtool_accepts_the_example_configuration_with_its_rules(release: str)
 @each_release
 @pytest.mark.parametrize("file", CASE_FILES, ids=lambda file: file.stem)
 def test_the_alerts_fire_and_keep_silent_as_the_cases_say(file: Path, release: str) -> None:
-    """Every case is played by promtool; a rule that fails to evaluate, as by duplicate labels, fails its case."""
+    """promtool runs every case.  If a rule cannot be evaluated, for example because of duplicate labels, its case
+    fails."""
     promtool(release, "test", "rules", file)
 
 
@@ -121,8 +122,8 @@ def test_the_steady_cases_hold_every_word_of_an_alert(alert: Rule) -> None:
 @pytest.mark.parametrize("situation", SITUATIONS)
 @pytest.mark.parametrize("alert", ALERTS, ids=str)
 def test_every_alert_is_tried_in_every_situation(alert: Rule, situation: str) -> None:
-    """During a restart, a reload, a scrape gap and an outage of the API: once firing, and once silent in a world that
-    has every metric the alert rests on."""
+    """In a restart, a reload, a scrape gap and an outage of the API: once firing, and once not firing although every
+    metric of the alert exists."""
     during = [
         check
         for check in rulebook.checks(PROMETHEUS / "tests" / f"{situation}.yml")
@@ -134,7 +135,7 @@ def test_every_alert_is_tried_in_every_situation(alert: Rule, situation: str) ->
 
 
 def test_the_same_labels_are_carried_along_everywhere() -> None:
-    """`name, team` is one list in several places: whoever adds a label must find them all."""
+    """`name, team` is the same list everywhere, so that a new label can be added everywhere."""
     lists = {
         group
         for rule in rulebook.rules()
@@ -147,9 +148,9 @@ def test_the_same_labels_are_carried_along_everywhere() -> None:
 
 
 def test_an_alert_on_a_number_outlives_a_change_of_its_name() -> None:
-    """`name` is a label, so a reload that changes it begins a new alert: the old one must last until that one fires.
+    """`name` is a label, so a reload that changes it starts a new alert: the old one must fire until the new one fires.
 
-    Or the new one fires at once, since it waits by the number alone.
+    Or the new one fires at once, because it waits without the name.
     """
     numbers = [alert for alert in ALERTS if alert.name.startswith("CamsNumber")]
     assert len(numbers) == 5
@@ -157,7 +158,7 @@ def test_an_alert_on_a_number_outlives_a_change_of_its_name() -> None:
 
 
 def test_the_error_ratio_counts_what_concerns_the_account() -> None:
-    """Left out is what other alerts tell: throttling, errors about one number or space, missing credentials."""
+    """Errors of other alerts are left out: throttling, errors about one number or space, missing credentials."""
     (ratio,) = [rule for name, rule in rulebook.recordings().items() if ":ratio_" in name]
     (left_out,) = re.findall(r'code!~"([^"]*)"', ratio.expr)
     pattern = re.compile(left_out)

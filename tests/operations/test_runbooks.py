@@ -1,4 +1,5 @@
-"""The runbooks: one page for each alert, of one shape.  test_docs.py judges queries, commands and links."""
+"""The runbooks: one page for each alert, all with the same sections.  test_docs.py checks queries, commands and
+links."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ def test_the_index_lists_every_alert_with_its_severities() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_is_of_one_shape(page: Path) -> None:
-    """At 3 a.m. everything stands where it stands on every other page; the severity is the rule's."""
+    """All pages have the same sections, and the severity of the rule."""
     text = page.read_text(encoding="utf-8")
     assert text.startswith(f"# {page.stem}\n\n**")
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == SECTIONS
@@ -53,24 +54,24 @@ def test_a_page_is_of_one_shape(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_first_look_has_a_query(page: Path) -> None:
-    """That it runs, over metrics that exist, is what tests of all docs see to."""
+    """test_docs.py checks that the query runs, over metrics that exist."""
     assert "```promql\n" in section(page, "First look")
 
 
 @pytest.mark.parametrize("page", ABOUT_THE_API, ids=lambda page: page.stem)
 def test_the_first_look_leads_to_the_exporters_page(page: Path) -> None:
-    """The status page has what no metric has: the last error's text and its RequestId."""
+    """Only the status page has the last error's text and its RequestId."""
     assert "http://EXPORTER:10106/numbers" in section(page, "First look")
 
 
 @pytest.mark.parametrize("page", ABOUT_A_STATUS, ids=lambda page: page.stem)
 def test_a_page_about_a_status_leads_into_the_console(page: Path) -> None:
-    """What the API says in a word, the console says in full."""
+    """The console shows more than the API."""
     assert CONSOLE in re.sub(r"\s+", " ", page.read_text(encoding="utf-8"))
 
 
 def test_the_way_to_verify_a_number_is_told_in_full() -> None:
-    """The two calls with their parameters, in the one place that the other pages link to."""
+    """The two calls with their parameters are on one page, and the other pages link to it."""
     remedy = section(RUNBOOKS / "CamsNumberNotVerified.md", "Remedy")
     for name in ("GetChatappVerifyCode", "ChatappVerifyAndRegister", "CustSpaceId", "PhoneNumber", "VerifyCode"):
         assert f"`{name}`" in remedy
@@ -84,7 +85,7 @@ def test_the_index_says_where_a_request_id_is_found() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_says_whom_to_ask_and_what_to_bring(page: Path) -> None:
-    """Alibaba Cloud asks for a RequestId; where no request is at fault the page says so."""
+    """Alibaba Cloud needs a RequestId; if there is none, the page says so."""
     assert "RequestId" in section(page, "Escalation")
 
 

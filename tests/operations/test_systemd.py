@@ -1,4 +1,4 @@
-"""The systemd unit as systemd itself judges it; test_systemd_live.py runs it."""
+"""The systemd unit, checked by systemd itself; test_systemd_live.py runs it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_EXPOSURE = 2.5
 
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
-    """The unit, with a program that exists on every machine in the place of the one it is installed with."""
+    """The unit, with a program that exists on every machine in place of the exporter."""
     file = tmp_path / UNIT.name
     text = UNIT.read_text()
     assert text.count(f"={PROGRAM} ") == 1
@@ -41,7 +41,7 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_systemd_finds_nothing_to_say_about_the_unit(unit: Path) -> None:
-    """An unknown or misplaced setting would be ignored with a line in the journal that nobody reads."""
+    """systemd would ignore an unknown or misplaced setting, with only a log line."""
     done = analyze("verify", "--man=no", unit)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 

@@ -1,6 +1,6 @@
 """The systemd unit under a real systemd, the first process of a container; `make test-image` builds and runs it.
 
-The exporter asks a simulator on the container's loopback, with a key that only the credential store holds.
+The exporter polls a simulator on the container's loopback, with a key from the credential store only.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ UNIT = "cams-exporter"
 CREDENTIALS = f"/run/credentials/{UNIT}.service/{UNIT}"
 MACHINE = (
     "--systemd=always",
-    "--cap-add=all",  # what systemd takes away from a service, it must have
+    "--cap-add=all",  # systemd needs the rights that it removes from a service
     "--security-opt=seccomp=unconfined",
     "--env=container=docker",
-    "--env=SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",  # some machines that run this have cgroup v1 still
+    "--env=SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",  # some machines still have cgroup v1
 )
 START = "mount --make-rshared / && exec /lib/systemd/systemd"
 """Mounts propagate as on a machine: credentials are mounted."""
@@ -54,7 +54,7 @@ class Machine:
         self.container.ok("sh", "-c", script, "sh", path, text, mode)
 
     def metrics(self, port: int = 10106) -> str:
-        """The metrics, or nothing when it does not answer."""
+        """The metrics, or an empty text if it does not answer."""
         fetch = f"import urllib.request as r; print(r.urlopen('http://127.0.0.1:{port}/metrics').read().decode())"
         return self.container.call("/opt/cams-exporter/bin/python3", "-c", fetch).stdout
 
@@ -62,7 +62,7 @@ class Machine:
         return self.container.ok("journalctl", "--no-pager", "--boot", f"--unit={UNIT}", "--output=cat")
 
     def wait_until_verified(self) -> None:
-        """Wait until every number is known to be VERIFIED, which takes an accepted signature."""
+        """Wait until every number is VERIFIED, which needs an accepted signature."""
         until(lambda: set(statuses(series(self.metrics())).values()) == {"VERIFIED"}, "all numbers are VERIFIED")
 
 
@@ -81,10 +81,10 @@ def machine() -> Iterator[Machine]:
 
 @pytest.fixture
 def config(machine: Machine) -> str:
-    """A configuration whose key is in the credential store alone; both are in place, the service is not started."""
+    """A configuration with its key in the credential store; the service is not started."""
     simulated = yaml.safe_load(machine.container.ok("cat", "/root/simulated.yml"))
     (account,) = simulated["accounts"]
-    del account["numbers"][3:]  # all are asked within a second
+    del account["numbers"][3:]  # all are polled within a second
     key = account["credentials"]
     machine.write(f"/etc/credstore/{UNIT}.access-key-id", key["access_key_id"], "600")
     machine.write(f"/etc/credstore/{UNIT}.access-key-secret", key["access_key_secret"], "600")
@@ -100,12 +100,12 @@ def config(machine: Machine) -> str:
 
 @pytest.fixture
 def service(machine: Machine, config: str) -> Iterator[Machine]:
-    """The service, started afresh and serving."""
+    """The service, restarted and serving."""
     machine.systemctl("start", UNIT)
     until(machine.metrics, "the service serves")
     yield machine
     machine.systemctl("stop", UNIT)
-    machine.systemctl("reset-failed")  # so many starts in so short a time are refused otherwise
+    machine.systemctl("reset-failed")  # otherwise systemd refuses many starts in a short time
     machine.container.ok("rm", "--force", "/etc/default/cams-exporter")
 
 
@@ -124,7 +124,7 @@ def test_it_runs_as_a_user_of_its_own_without_any_privilege(service: Machine) ->
 
 
 def test_its_process_metrics_are_there(service: Machine) -> None:
-    """/proc is restricted, yet holds what they are read from."""
+    """/proc is restricted, but has the files that they need."""
     names = {name for name, _ in series(service.metrics())}
     assert {"process_start_time_seconds", "process_resident_memory_bytes", "process_open_fds"} <= names
 
@@ -152,7 +152,7 @@ def test_flags_come_from_etc_default(service: Machine) -> None:
 
 
 def test_it_starts_without_a_credential_store(service: Machine) -> None:
-    """Who uses another kind of credentials has none."""
+    """With another type of credentials there are no such files."""
     service.container.ok("sh", "-c", "rm -r /etc/credstore && cp /root/simulated.yml /etc/cams-exporter/config.yml")
     service.systemctl("restart", UNIT)
     until(service.metrics, "it serves")

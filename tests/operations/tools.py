@@ -1,4 +1,4 @@
-"""Where the operations tests find the tools they check with, and what happens when one is missing."""
+"""Finds the tools of the operations tests; skips or fails if one is missing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def system_tool(name: str, package: str) -> str:
 
 
 def environment_tool(variable: str, reason: str) -> str:
-    """What an environment variable names; its absence is a skip everywhere, CI too: another target sets it."""
+    """The value of an environment variable.  If it is not set, the test is skipped, also in CI: another make target
+    sets it."""
     value = os.environ.get(variable)
     if not value:
         pytest.skip(reason)
@@ -33,7 +34,7 @@ def environment_tool(variable: str, reason: str) -> str:
 
 
 def missing(reason: str) -> str:
-    """Skip for want of a tool; fail where `CI` is ``true``, since a skip would hide a broken set-up."""
+    """Skip because a tool is missing; fail if `CI` is ``true``, because a skip would hide a broken set-up."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
