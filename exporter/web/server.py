@@ -121,6 +121,7 @@ class WebServer:
         self._count_refusal = count_refusal
         self._threads = (self._access_control, self._scrapes, self._pages)
         self._acceptor: Acceptor | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._server: web.Server | None = None
 
     async def start(self) -> list[str]:
@@ -151,13 +152,15 @@ class WebServer:
         for threads in self._threads:
             threads.start()
         self._acceptor.open(sockets)
+        self._watching = asyncio.create_task(self._security.watch())
         return [url_of(bound, "https" if self._security.tls else "http") for bound in sockets]
 
     async def stop(self) -> None:
         """Stop listening and close every connection, within twice `STOP_SECONDS`; a scrape that hangs is abandoned."""
         server, self._server = self._server, None
-        if server is None or self._acceptor is None:
+        if server is None or self._acceptor is None or self._watching is None:
             return
+        self._watching.cancel()
         await self._acceptor.close()
         await server.shutdown(STOP_SECONDS)
         for threads in self._threads:

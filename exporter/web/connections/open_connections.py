@@ -28,7 +28,8 @@ class OpenConnections:
 
     def remove(self, connection: asyncio.BaseProtocol) -> None:
         """`connection` has ended."""
-        self._forget(connection)
+        self._idle.pop(connection, None)
+        self._transports.pop(connection, None)
 
     def left_idle(self, connection: asyncio.BaseProtocol) -> None:
         """A request of `connection` is being answered."""
@@ -47,7 +48,8 @@ class OpenConnections:
 
     def cut(self, connection: asyncio.BaseProtocol) -> None:
         """End `connection` at once."""
-        transport = self._forget(connection)
+        transport = self._transports.get(connection)
+        self.remove(connection)
         if transport is not None:
             transport.abort()
 
@@ -64,7 +66,3 @@ class OpenConnections:
         """Cut every idle connection."""
         for connection in list(self._idle):
             self.cut(connection)
-
-    def _forget(self, connection: asyncio.BaseProtocol) -> asyncio.Transport | None:
-        self._idle.pop(connection, None)
-        return self._transports.pop(connection, None)
