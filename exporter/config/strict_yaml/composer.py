@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn
 
 import yaml
 
-from exporter.config.strict_yaml.document import DATE, Document, KeyPath, Mapping, Sequence, is_word, show
+from exporter.config.strict_yaml.document import Document, KeyPath, Mapping, Scalar, Sequence, is_word, show
 from exporter.errors import ConfigError
 
 MAX_DEPTH = 32
@@ -32,11 +32,11 @@ MAX_SHOWN_NUMBER = 17
 """Characters of a number that stands where a key should, as people write phone numbers and dates."""
 
 _TAG = "tag:yaml.org,2002:"
-_KINDS = {_TAG + kind: (kind,) for kind in ("null", "bool", "int", "float", "timestamp", "merge")}
+_KINDS = {_TAG + kind: (kind,) for kind in ("null", "bool", "int", "float", "timestamp")}
 """What `resolve` makes of the tags that mean no string.  Not strings, which are the tags that a file writes itself."""
 
 _HARMLESS_TAGS = {None, _TAG + "str", _TAG + "map", _TAG + "seq"}
-_KNOWN_TAGS = {*_KINDS, *(_TAG + kind for kind in ("binary", "omap", "pairs", "set", "value"))}
+_KNOWN_TAGS = {*_KINDS, *(_TAG + kind for kind in ("binary", "merge", "omap", "pairs", "set", "value"))}
 _CONSTRUCTOR: Final[Any] = yaml.constructor.SafeConstructor()
 
 
@@ -56,7 +56,7 @@ class Composer:
         """Fill the document; raises ConfigError where a limit is passed, yaml.YAMLError where the text is no YAML."""
         root = self.get_single_node()  # type: ignore[attr-defined] # the loader's
         if root is not None:
-            self._document.data = self._read(root, None, None, root.start_mark.line + 1)[0]
+            self._document.data = self._read(root, None, None, root.start_mark.line + 1)
 
     def descend_resolver(self, parent: Any, index: Any) -> None:
         """The loader begins a node.  `index` is that of an item in `parent`, or a value's key; None for a key."""
@@ -92,21 +92,21 @@ class Composer:
             first, last = child if is_mapping else (child, child)
             line = max(line, first.start_mark.line + 1)
             step = self._key(first, node, line) if is_mapping else len(data)
-            value, text = self._read(last, node, step, line)
+            value = self._read(last, node, step, line)
             if step is not None:
-                data.put(step, value, line, text)
+                data.put(step, value, line)
         node.value.clear()
         if node.height > MAX_DEPTH:
             self._abort(line, _TOO_DEEP)
         if node.values > MAX_VALUES:
             self._abort(line, "holds too many values, aliases counted; check that it is the right file")
 
-    def _read(self, node: Any, parent: Any, step: str | int | None, line: int) -> tuple[Any, str | None]:
-        """The value of a finished node at `step` of `parent`, and its text where it is no string or container."""
+    def _read(self, node: Any, parent: Any, step: str | int | None, line: int) -> Any:
+        """The value of a finished node, which stands at `step` of `parent`."""
         if isinstance(node, yaml.ScalarNode):
             if parent is not None:
                 parent.values += 1
-            return (node.value, None) if not node.tag and node.value.isascii() else self._scalar(node, step, line)
+            return node.value if not node.tag and node.value.isascii() else self._scalar(node, step, line)
         self._open.append((parent, step))
         if any(node is container for container, _ in self._open):
             self._abort(line, "is an alias of what it stands in, without end; write the value out")
@@ -115,41 +115,41 @@ class Composer:
         if parent is not None:
             parent.height = max(parent.height, node.height + 1)
             parent.values += node.values
-        return node.data, None
+        return node.data
 
-    def _scalar(self, node: Any, step: str | int | None, line: int) -> tuple[Any, str | None]:
-        text = node.value
+    def _scalar(self, node: Any, step: str | int | None, line: int) -> str | Scalar | None:
+        text: str = node.value
         if any("\ud800" <= char <= "\udfff" for char in text):
             self._abort(line, "holds half a surrogate pair; write the character itself, or \\U and eight digits")
         if not isinstance(node.tag, tuple):
             self._check_tag(node, step, line)
-            return text, None
+            return text
         (kind,) = node.tag
-        if kind == "merge":
-            return text, text
+        if kind == "null":
+            return None
         if kind == "timestamp":
-            return DATE, text
+            return Scalar(None, text)
         if len(text) > MAX_NUMBER_CHARACTERS:
-            return math.inf, text
+            return Scalar(math.inf, text)
         try:
-            return getattr(_CONSTRUCTOR, f"construct_yaml_{kind}")(node), text
+            return Scalar(getattr(_CONSTRUCTOR, f"construct_yaml_{kind}")(node), text)
         except ValueError:  # 0x_ and 0b_ pass PyYAML's pattern for a number
-            return math.inf, text
+            return Scalar(math.inf, text)
 
     def _key(self, node: Any, parent: Any, line: int) -> str | None:
         """The key, or None for one that is refused, whose value is dropped."""
-        value, text = self._read(node, parent, None, line)
-        if isinstance(value, str) and text is None and value not in parent.data:
-            return sys.intern(value)
+        key = self._read(node, parent, None, line)
+        if isinstance(key, str) and key not in parent.data and key != "<<":
+            return sys.intern(key)
         path = self._path()
-        if text == "<<":
+        if not isinstance(key, str):
+            self._document.fault(path, _no_key(node.value if isinstance(node, yaml.ScalarNode) else None), line=line)
+        elif key == "<<":
             self._document.fault(path, "merge keys (<<) are not supported; write the keys out", line=line)
-        elif not isinstance(value, str):
-            self._document.fault(path, _no_key(text), line=line)
         else:
-            first = (*path, value)
+            first = (*path, key)
             what = "is given twice, first in line {first}; keep one"
-            shown, what = (first, what) if is_word(value) else (path, f"a key {what}")  # else it may be a secret
+            shown, what = (first, what) if is_word(key) else (path, f"a key {what}")  # else it may be a secret
             self._document.fault(shown, what, line=line, first=first)
         return None
 

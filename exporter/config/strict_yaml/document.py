@@ -29,31 +29,29 @@ _WORD = re.compile("[A-Za-z_][A-Za-z _-]{0,25}[0-9]{0,2}")
 _BARE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
-class Date:
-    """What YAML would read as a date: nothing that a configuration holds, so it is not read, only named."""
+class Scalar(NamedTuple):
+    """A scalar that is neither a string nor nothing: a boolean, a number, or a date, which is not read (None)."""
 
-    __slots__ = ()
-
-
-DATE = Date()
+    value: bool | int | float | None
+    text: str
+    """As it is written."""
 
 
 class Mapping(dict[str, Any]):
     """A YAML mapping; `line` is where it begins, `lines` those of its keys in order, counted from 1."""
 
-    __slots__ = ("_positions", "line", "lines", "texts")
+    __slots__ = ("_positions", "line", "lines")
 
     def __init__(self, line: int) -> None:
         super().__init__()
         self.line = line
         self.lines = array("I")
-        self.texts: dict[int, str] | None = None
         self._positions: dict[str | int, int] | None = None
 
-    def put(self, key: str, value: Any, line: int, text: str | None) -> None:
-        """Add a value; `text` is the value as written, for a number, a boolean or nothing."""
+    def put(self, key: str, value: Any, line: int) -> None:
+        """Add a value."""
         self[key] = value
-        _note(self, line, text)
+        self.lines.append(line)
 
     def position(self, key: str | int) -> int | None:
         """Which of `lines` belongs to `key`; None where there is no such key."""
@@ -65,31 +63,21 @@ class Mapping(dict[str, Any]):
 class Sequence(list[Any]):
     """A YAML sequence; `line` is where it begins, `lines` those of its items, counted from 1."""
 
-    __slots__ = ("line", "lines", "texts")
+    __slots__ = ("line", "lines")
 
     def __init__(self, line: int) -> None:
         super().__init__()
         self.line = line
         self.lines = array("I")
-        self.texts: dict[int, str] | None = None
 
-    def put(self, _index: int, value: Any, line: int, text: str | None) -> None:
-        """Add an item at the end; `text` is the item as written, for a number, a boolean or nothing."""
+    def put(self, _index: int, value: Any, line: int) -> None:
+        """Add an item at the end."""
         self.append(value)
-        _note(self, line, text)
+        self.lines.append(line)
 
     def position(self, index: str | int) -> int | None:
         """`index` itself; None where there is no such item."""
         return index if isinstance(index, int) and 0 <= index < len(self) else None
-
-
-def _note(container: Mapping | Sequence, line: int, text: str | None) -> None:
-    """Remember where the value just added stands and how it is written."""
-    if text is not None:
-        if container.texts is None:
-            container.texts = {}
-        container.texts[len(container.lines)] = text
-    container.lines.append(line)
 
 
 class _Fault(NamedTuple):
@@ -104,7 +92,7 @@ class Document:
     """What one file holds, and what is wrong with it.
 
     `name` is the file as the user gave it, `folder` the absolute folder that relative paths in it start from.
-    `data` is made of Mapping, Sequence, str, int, float, bool, None and DATE.  `takes_variables` is False where ``${``
+    `data` is made of Mapping, Sequence, str, None and Scalar.  `takes_variables` is False where ``${``
     in a string is a fault, `reads_files` where files that it names are not looked at.  `files` are those that were read
     or looked for, except files for later.
     """
@@ -121,22 +109,14 @@ class Document:
 
     def line_of(self, path: KeyPath) -> int:
         """The line of the value at `path`; for a missing one, that of the mapping which lacks it."""
-        return self._find(path)[0]
-
-    def text_of(self, path: KeyPath) -> str:
-        """The number, boolean or nothing at `path` as it is written; empty for everything else."""
-        return self._find(path)[1]
-
-    def _find(self, path: KeyPath) -> tuple[int, str]:
-        node, text = self.data, ""
+        node = self.data
         line: int = getattr(node, "line", 1)
         for step in path:
             position = node.position(step) if isinstance(node, Mapping | Sequence) else None
             if position is None:
-                return line, ""
-            line, text = node.lines[position], (node.texts or {}).get(position, "")
-            node = node[step]
-        return line, text
+                break
+            line, node = node.lines[position], node[step]
+        return line
 
     def fault(self, path: KeyPath, message: Message, *, line: int = 0, first: KeyPath = (), fatal: bool = True) -> None:
         """Note that the value at `path` (at `line`, where the path names another value) is wrong.

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from exporter.config.strict_yaml.document import Date, Document, KeyPath, Mapping, Sequence, cut, is_word, show
+from exporter.config.strict_yaml.document import Document, KeyPath, Mapping, Scalar, Sequence, cut, is_word, show
 from exporter.config.strict_yaml.files import look_in_time, named, read_named
 
 T = TypeVar("T")
@@ -23,10 +23,10 @@ CLOSE_SPELLING = 0.85
 """As difflib counts: one letter too few of four, two too many of nine."""
 
 _KINDS = {
-    Date: "a date",
     bool: "a boolean",
     int: "a number",
     float: "a number",
+    type(None): "a date",
     str: "a string",
     Mapping: "a mapping",
     Sequence: "a list",
@@ -126,17 +126,16 @@ class Section:
 
     def _refuse(self, key: str, value: Any, secret: bool, unquoted: Callable[[str], str] | None) -> None:
         """Say why what stands at `key` is no string."""
-        written = self.document.text_of((*self.path, key))
         if value is None:
             self.fault(key, f"{_is(value)}; write one, or remove the line")
-        elif isinstance(value, Mapping | Sequence):
+        elif not isinstance(value, Scalar):
             self.fault(key, f"{_is(value)}; write a string")
         elif secret:
             self.fault(key, f"{_is(value)}; put it in double quotes")
         elif unquoted is not None:
-            self.fault(key, unquoted(cut(written)))
+            self.fault(key, unquoted(cut(value.text)))
         else:
-            self.fault(key, f"{cut(written)} {_is(value)}; quote it: {show(written)}")
+            self.fault(key, f"{cut(value.text)} {_is(value)}; quote it: {show(value.text)}")
 
     def texts(self, key: str, read: Callable[[str], T]) -> tuple[T, ...] | None:
         """What `read` makes of each string of the list at `key`; empty where there is no list."""
@@ -161,24 +160,24 @@ class Section:
         if key not in self._data:
             return default
         value = self._data[key]
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        number = value.value if isinstance(value, Scalar) else None
+        if number is None or isinstance(number, bool):
             self.fault(key, f"{_is(value)}; write a number{_unquote(value)}")
             return None
-        if not low <= value <= high or math.isnan(value):
-            written = self.document.text_of((*self.path, key))
-            self.fault(key, f"{cut(written)} is out of range; write a number from {low:g} to {high:g}")
+        if not low <= number <= high or math.isnan(number):
+            self.fault(key, f"{cut(value.text)} is out of range; write a number from {low:g} to {high:g}")
             return None
-        return float(value)
+        return float(number)
 
     def boolean(self, key: str, default: bool | None = None) -> bool | None:
         """The boolean at `key`."""
         if key not in self._data:
             return default
         value = self._data[key]
-        if not isinstance(value, bool):
-            self.fault(key, f"{_is(value)}; write true or false{_unquote(value)}")
-            return None
-        return value
+        if isinstance(value, Scalar) and isinstance(value.value, bool):
+            return value.value
+        self.fault(key, f"{_is(value)}; write true or false{_unquote(value)}")
+        return None
 
     def given(self, key: str) -> str:
         """Which of `key` and `key`_file is there; the latter where neither is, and where both are, which is a fault."""
@@ -192,6 +191,11 @@ class Section:
     def value(self, key: str) -> Any:
         """What stands at `key`, whatever it is; None where nothing does."""
         return self._data.get(key)
+
+    def integer_text(self, key: str) -> str:
+        """The integer at `key` as it is written; empty where there is none."""
+        value = self._data.get(key)
+        return value.text if isinstance(value, Scalar) and type(value.value) is int else ""
 
     def file(self, key: str, *, required: str = "") -> Path | None:
         """The absolute path of the non-empty, readable file named at `key`, from the document's folder on."""
@@ -302,7 +306,7 @@ def _bare(text: str) -> str:
 
 
 def _kind(value: Any) -> str:
-    return _KINDS[type(value)]
+    return _KINDS[type(value.value if isinstance(value, Scalar) else value)]
 
 
 def _unquote(value: Any) -> str:

@@ -160,9 +160,8 @@ def _read_headers(http: Section) -> Mapping[str, str]:
             http.document.fault(section.path, what, line=http.document.line_of((*section.path, name)))
             continue
         read = partial(_header_value, name)
-        is_number = type(section.value(name)) is int and not HEADERS[name]  # X-XSS-Protection: 0 is text in Go
-        value = section.document.text_of((*section.path, name)) if is_number else section.text(name, read)
-        if value:
+        number = "" if HEADERS[name] else section.integer_text(name)  # X-XSS-Protection: 0 is text in Go
+        if value := number or section.text(name, read):
             headers[name] = value
     return MappingProxyType(headers)
 
@@ -177,7 +176,7 @@ def _header_value(name: str, text: str) -> str:
 
 
 def _read_rate_limit(section: Section) -> RateLimit | None:
-    is_zero = "interval" in section and repr(section.value("interval")) == "0"
+    is_zero = section.integer_text("interval") == "0"
     interval = 0.0 if is_zero else section.text("interval", go_duration, 0.0, unquoted=_unquoted_interval)
     burst = section.number("burst", 0, MAX_BURST, 0)
     if interval is None or burst is None or interval == 0:
