@@ -92,19 +92,21 @@ def parse_host(text: str) -> str:
 
 def _is_host(host: str, *, bracketed: bool) -> bool:
     """A host name or an IPv4 address, or within brackets an IPv6 address."""
-    return _is_address(host) and ":" in host if bracketed else bool(_HOST.fullmatch(host))
+    return bool(_address(host)) and ":" in host if bracketed else bool(_HOST.fullmatch(host))
 
 
 def is_loopback(host: str) -> bool:
     """Whether what is sent to `host` stays on this machine."""
-    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+    address = _address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
 
 
-def _is_address(host: str) -> bool:
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that `host` is, without a zone; None for a name."""
     try:
-        return "%" not in host and bool(ipaddress.ip_address(host))
+        return None if "%" in host else ipaddress.ip_address(host)
     except ValueError:
-        return False
+        return None
 
 
 def certificates(section: Section, key: str) -> Path | None:

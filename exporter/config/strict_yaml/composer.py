@@ -1,11 +1,12 @@
 """Make plain data of the nodes that PyYAML composes, within limits on depth and size.
 
-A node takes 400 bytes, and 50,000 numbers make 650,000 nodes: 180 MB more than what is made of them.  So an item or a
-key with its value becomes plain data as soon as the next one begins, and few nodes exist at a time.
+A node takes 400 bytes, and 50,000 numbers have 650,000 nodes: 180 MB more than the data made of them.  So an item, or a
+key with its value, becomes plain data as soon as the next one begins.  Only a few nodes exist at a time.
 
-The node of an alias is that of its anchor.  In a list, an alias has the line of the item before it or of the list.
+An alias has the node of its anchor, and PyYAML does not say where the alias stands.  In a list it gets the line of the
+item before it, or that of the list.
 
-Source: YAML 1.1 as PyYAML resolves it, which takes a lone ``!`` for no tag.
+Source: YAML 1.1 as PyYAML resolves it.  A ``!`` alone is no tag there.
 """
 
 from __future__ import annotations
@@ -23,17 +24,18 @@ MAX_DEPTH = 32
 MAX_VALUES = 1_500_000
 """Keys, values and containers, each alias counted as all that it stands for."""
 
-_TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels; check the brackets and the indentation"
-
 MAX_NUMBER_CHARACTERS = 100
-"""A longer number is infinite: Python refuses to read 4300 digits, and base 60 takes quadratic time."""
+"""A longer number is read as infinite: Python refuses to read 4300 digits, and base 60 takes quadratic time."""
 
 MAX_SHOWN_NUMBER = 17
-"""Characters of a number that stands where a key should, as people write phone numbers and dates."""
+"""Characters of a number that a message shows where a key should stand: long enough for phone numbers and dates."""
 
 _TAG = "tag:yaml.org,2002:"
 _KINDS = {_TAG + kind: (kind,) for kind in ("null", "bool", "int", "float", "timestamp")}
-"""What `resolve` makes of the tags that mean no string.  Not strings, which are the tags that a file writes itself."""
+"""The tags of plain scalars that are no strings, and what `resolve` makes of them.
+
+They become tuples: a tag that the file itself gives is a string.
+"""
 
 _HARMLESS_TAGS = {None, _TAG + "str", _TAG + "map", _TAG + "seq"}
 _KNOWN_TAGS = {*_KINDS, *(_TAG + kind for kind in ("binary", "merge", "omap", "pairs", "set", "value"))}
@@ -41,10 +43,9 @@ _CONSTRUCTOR: Final[Any] = yaml.constructor.SafeConstructor()
 
 
 class Composer:
-    """A mixin for a loader of PyYAML: overrides the methods that the loader calls as it composes nodes.
+    """A mixin for a loader of PyYAML: it overrides methods that the loader calls while it composes nodes.
 
-    The node of a container gets three attributes: its `data`, the levels of containers in it (`height`, with itself),
-    and the number of its `values` (with itself, and each alias counted as all that it stands for).
+    The node of a container gets two attributes: its `data`, and how many `values` it has, itself included.
     """
 
     def __init__(self, document: Document, text: str) -> None:
@@ -59,10 +60,11 @@ class Composer:
             self._document.data = self._read(root, None, None, root.start_mark.line + 1)
 
     def descend_resolver(self, parent: Any, index: Any) -> None:
-        """The loader begins a node.  `index` is that of an item in `parent`, or a value's key; None for a key."""
+        """The loader begins a node.  `index` is an item's place in `parent`, or a value's key; None for a key."""
         if parent is not None:
             if len(self._open) > MAX_DEPTH:
-                self._abort(parent.start_mark.line + 1, _TOO_DEEP)
+                what = f"is nested deeper than {MAX_DEPTH} levels; check the brackets and the indentation"
+                self._abort(parent.start_mark.line + 1, what)
             if parent.value:
                 self._take(parent)
         self._open.append((parent, index))
@@ -72,19 +74,19 @@ class Composer:
         self._open.pop()
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
-        """What becomes the tag of a node that has none in the text: one of `_KINDS`, or None for a string."""
+        """The tag of a node for which the file gives none: one of `_KINDS`, or None for a string or a container."""
         if kind is not yaml.ScalarNode or not implicit[0]:
             return None
         return _KINDS.get(super().resolve(kind, value, implicit))  # type: ignore[misc] # the loader's
 
     def _take(self, node: Any) -> None:
-        """Move what is finished of the container at hand from its node to its data."""
+        """Move the finished children of the container at hand from its node to its data."""
         is_mapping = isinstance(node, yaml.MappingNode)
         line = node.start_mark.line + 1
         if not hasattr(node, "data"):
             self._check_tag(node, None, line)
             node.data = Mapping(line) if is_mapping else Sequence(line)
-            node.height, node.values = 1, 1
+            node.values = 1
         data = node.data
         if data.lines:
             line = data.lines[-1]
@@ -96,8 +98,6 @@ class Composer:
             if step is not None:
                 data.put(step, value, line)
         node.value.clear()
-        if node.height > MAX_DEPTH:
-            self._abort(line, _TOO_DEEP)
         if node.values > MAX_VALUES:
             self._abort(line, "holds too many values, aliases counted; check that it is the right file")
 
@@ -113,7 +113,6 @@ class Composer:
         self._take(node)
         self._open.pop()
         if parent is not None:
-            parent.height = max(parent.height, node.height + 1)
             parent.values += node.values
         return node.data
 
@@ -137,7 +136,7 @@ class Composer:
             return Scalar(math.inf, text)
 
     def _key(self, node: Any, parent: Any, line: int) -> str | None:
-        """The key, or None for one that is refused, whose value is dropped."""
+        """The key; None where it is refused, and then its value is dropped."""
         key = self._read(node, parent, None, line)
         if isinstance(key, str) and key not in parent.data and key != "<<":
             return sys.intern(key)
@@ -161,7 +160,7 @@ class Composer:
             self._document.fault(self._path(step), message, line=line)
 
     def _path(self, last: str | int | None = None) -> KeyPath:
-        """Where the container at hand stands, or what a further step leads to; for a key, its mapping."""
+        """The path of the container at hand, or one step further; for a key, that of its mapping."""
         steps = (*(step for _, step in self._open), last)
         texts = (step.value if isinstance(step, yaml.ScalarNode) and not step.tag else step for step in steps)
         return tuple(step for step in texts if isinstance(step, str | int))
