@@ -1,15 +1,15 @@
-"""The configuration: a YAML file becomes a frozen `Config`, or a ConfigError with every fault it has.
+"""The configuration: a YAML file becomes a frozen `Config`, or a ConfigError with all its faults.
 
 ::
 
-    load(path) -> Config                `loader`: top level, api, accounts; `settings`: what comes of it
-    read(path) -> Reading               the same for --config.check, which has more to say
+    load(path) -> Config                `loader`: top level, api, accounts; `settings`: the result
+    read(path) -> Reading               the same for --config.check
                                         `credential_types`, `numbers`, `hash_key`: their keys; `readers`: values
     parse_key, read_key                 `secrets`: keys and tokens, inline and in files
     plan(config) -> str                 what --config.check prints
     parse_duration, format_duration     30s, 1m30s, 1h
 
-Secrets that have files are only looked at here: they are read, and read again, by those who need them.
+Key files are only checked here.  The code that needs the keys reads them, again and again.
 """
 
 from __future__ import annotations

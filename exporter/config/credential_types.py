@@ -1,10 +1,10 @@
-"""The `credentials` of an account: which keys each type takes, and what each may hold.
+"""The types of `credentials` that an account may have, the keys of each type, and what each key may hold.
 
-Fetches nothing.  Reads the files of secrets to say what is wrong with them, which does not stop a start: another
-account may be fine, and the file may come.
+It fetches no credential.  It reads key files to say what is wrong with them.  Such a fault does not stop a start: other
+accounts can be polled, and the file may be created later.
 
-Source: the providers of alibabacloud-credentials 1.0.12, which use no other keys; Alibaba Cloud's STS
-reference, AssumeRole and AssumeRoleWithOIDC, for the forms.
+Source: the providers of alibabacloud-credentials 1.0.12, which use no other keys; Alibaba Cloud's STS reference,
+AssumeRole and AssumeRoleWithOIDC, for the forms.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from exporter.config.settings import CredentialsConfig, Secret
 from exporter.config.strict_yaml import UNSHOWN, Section, look_in_time, one_of, read_named
 
 SECRETS = ("access_key_id", "access_key_secret", "security_token")
-"""Each is given as KEY or as KEY_file."""
+"""Each is written as KEY or as KEY_file."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Type:
-    """The secrets and options of a type: those it needs, and those it may have."""
+    """The secrets and options of a type: those that it needs, and those that it may have."""
 
     secrets: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ _MAX_POLICY = 2048
 
 
 def read_credentials(account: Section) -> CredentialsConfig | None:
-    """The account's credentials, the default chain where none are given, None where they are refused."""
+    """The account's credentials; the default chain where there are none; None where they are refused."""
     if "credentials" not in account:
         return DEFAULT_CREDENTIALS
     section = account.section("credentials", CREDENTIALS_KEYS)
@@ -93,9 +93,9 @@ def read_credentials(account: Section) -> CredentialsConfig | None:
 
 
 def identity(config: CredentialsConfig, *, reads_files: bool) -> Hashable:
-    """Equal for credentials that surely belong to one Alibaba Cloud account, hence share its quota.
+    """Equal for credentials that surely belong to one Alibaba Cloud account, and so share its quota.
 
-    A key's value is compared, wherever it stands; not to be kept or shown.
+    It may hold the value of a key: do not keep or show it.
     """
     if "role_arn" in config.options:
         return "account", str(config.options["role_arn"]).split(":")[3]

@@ -25,7 +25,7 @@ _UNIT_MS = {
     "ms": 1,
 }
 _WHOLE_ONLY = {"y", "w"}
-"""Units used only where nothing is left over: 10 days read better than 1w3d."""
+"""Units that are used only where nothing is left over: 10d is easier to read than 1w3d."""
 
 _DURATION = re.compile("".join(f"(?:([0-9]{{1,18}}){unit})?" for unit in _UNIT_MS))
 _MAX_MS = (2**63 - 1) // 1_000_000

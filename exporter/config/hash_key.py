@@ -1,6 +1,6 @@
-"""The key of `phone_number_label: hashed`, the one secret that is read with the configuration.
+"""The key of `phone_number_label: hashed`.  It is the only secret that is read with the configuration.
 
-It is read once, because a label that changed with its file would break every series.
+It is not read again when its file changes: every label would change, and so every series.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PLACEHOLDER = f"is a placeholder; write {MIN_KEY_BYTES} random characters or mo
 
 
 def read_hash_key(root: Section, *, wanted: bool) -> bytes | None:
-    """The key's bytes, one line break at the end dropped; None where it is refused or not `wanted`."""
+    """The key's bytes, without one line break at the end; None where the key is refused or not `wanted`."""
     given = [key for key in (HASH_KEY, HASH_KEY_FILE) if key in root]
     if not wanted:
         for name in given:

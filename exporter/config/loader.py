@@ -1,7 +1,6 @@
 """Read the configuration file: its top level, `api`, `accounts`, and the checks that span several keys.
 
-Where a value is refused, reading goes on with the default in its place, so that every other fault is found
-too; what comes of it is never handed out.
+Where a value is refused, reading goes on with the default, to find all other faults.  The result is never used then.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ MAX_TIMEOUT_SECONDS = 5 * MINUTE
 
 
 def load(path: Path) -> Config:
-    """The configuration in the file at `path`; raises ConfigError with every fault that it has."""
+    """The configuration in the file at `path`; raises ConfigError with all its faults."""
     reading = read(path)
     if reading.error is not None or reading.config is None:
         raise reading.error or AssertionError("refused without a fault")
@@ -68,14 +67,14 @@ def load(path: Path) -> Config:
 
 
 class Reading(NamedTuple):
-    """What a file says; with an `error`, as far as it can be understood, and not to be used."""
+    """What a file says.  Where there is an `error`, `config` is incomplete and must not be used."""
 
     config: Config | None
     error: ConfigError | None
 
 
 def read(path: Path, *, files: bool = True) -> Reading:
-    """Read the file at `path`, and unless told otherwise look into the files that it names."""
+    """Read the file at `path`, and the `files` that it names unless told otherwise."""
     try:
         document = load_yaml(path)
     except ConfigError as error:
@@ -94,7 +93,7 @@ def read(path: Path, *, files: bool = True) -> Reading:
 
 
 class _Loader:
-    """One reading of one file; keeps what the accounts are measured against, and against each other."""
+    """One reading of one file; keeps what the accounts are compared with."""
 
     def __init__(self, root: Section, mode: str | None) -> None:
         self._root = root
@@ -106,7 +105,7 @@ class _Loader:
         self._names: dict[str, KeyPath] = {}
 
     def config(self, path: Path) -> Config:
-        """What the file says; not to be used where the document has a fault."""
+        """What the file says; must not be used where the document has a fault."""
         if self._interval and self._stale_after and self._stale_after < self._interval:
             stale_after, interval = format_duration(self._stale_after), format_duration(self._interval)
             self._root.fault(
@@ -192,7 +191,7 @@ class _Loader:
 
 
 def _warn_of_shared_quotas(accounts: Sequence[tuple[Section, AccountConfig]]) -> None:
-    """Warn where accounts of this file are one account of Alibaba Cloud, and spend more than it has."""
+    """Warn where accounts of this file are one account of Alibaba Cloud and together spend more than its quota."""
     groups: dict[Hashable, list[tuple[Section, AccountConfig]]] = {}
     for section, account in accounts:
         groups.setdefault(identity(account.credentials, reads_files=section.document.reads_files), []).append(
@@ -218,7 +217,7 @@ def _warn_of_shared_quotas(accounts: Sequence[tuple[Section, AccountConfig]]) ->
 def _warn_of_numbers_asked_twice(
     section: Section, account: AccountConfig, owners: dict[str, tuple[str, KeyPath]]
 ) -> None:
-    """`owners` are the accounts that already have a number, and where it stands; those of `account` are added."""
+    """`owners` maps a number to the first account that has it, and its path; the numbers of `account` are added."""
     twice = [number.phone_number for number in account.numbers if number.phone_number in owners]
     if twice:
         owner, first = owners[twice[0]]

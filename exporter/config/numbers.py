@@ -1,4 +1,4 @@
-"""Phone numbers: how they are read, what people see of them, and that no two are the same.
+"""Phone numbers: reading them, what people see of them, and a check that no two are the same.
 
 Source: ITU-T E.164 for the form of a number; Prometheus documentation, "Data model", for label names.
 """
@@ -20,16 +20,16 @@ HASH_CHARACTERS = 12
 SHOWN_START = 6
 SHOWN_END = 2
 MIN_HIDDEN = 5
-"""Digits that a mask always hides (fewer only where a number has fewer besides its last two)."""
+"""A mask always hides this many digits; fewer only where a number has fewer before its last two."""
 
 MAX_TEXT = 256
-"""Characters of a name, a space ID or a label's value: they go into every scrape."""
+"""Characters of a name, a space ID or a label's value: each scrape holds them."""
 
 Labeller = Callable[[str], str]
-"""From a number's digits to what people see of it."""
+"""Makes of a number's digits what people see of it."""
 
 TARGET_LABELS = frozenset({"job", "instance"})
-"""Prometheus sets these itself, and renames those of a series to exported_job: nobody looks there."""
+"""Prometheus sets these itself.  It would rename ours to exported_job, where nobody looks."""
 
 RESERVED_LABELS = frozenset(
     {
@@ -47,7 +47,7 @@ RESERVED_LABELS = frozenset(
         "version",
     }
 )
-"""The labels of the exporter's own metrics; a test holds them to the catalogue, which stands above this folder."""
+"""The labels of the exporter's own metrics.  This folder does not import the catalogue; a test compares the two."""
 
 _NUMBER = re.compile(r"[1-9][0-9]{4,14}")
 _SEPARATORS = re.compile(r"[\s().\-/]")
@@ -59,7 +59,7 @@ _DIGITS = re.compile(r"\d(?:(?:\\[a-zA-Z]|[\W_]){0,3}\d){4,}")
 
 
 def masked(digits: str) -> str:
-    """``861380*****34``: the first six digits and the last two, of a short number fewer."""
+    """``861380*****34``: the first six digits and the last two; fewer of a short number."""
     start = max(0, min(SHOWN_START, len(digits) - MIN_HIDDEN - SHOWN_END))
     hidden = len(digits) - start - SHOWN_END
     return digits[:start] + "*" * hidden + digits[-SHOWN_END:]
@@ -80,7 +80,7 @@ def redact(text: str) -> str:
 
 
 def parse_phone_number(text: str) -> str:
-    """The digits of a number, a leading + dropped; raises ValueError whose text says what to write."""
+    """The digits of a number, without a leading +; raises ValueError whose text says what to write."""
     digits = text.removeprefix("+")
     if _NUMBER.fullmatch(digits):
         return digits

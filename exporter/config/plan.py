@@ -1,4 +1,4 @@
-"""What `--config.check` prints: each account's budget plan, then the warnings.  Prints nothing itself."""
+"""What `--config.check` prints: each account's budget plan, then the warnings.  It does not print."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HEADER = ("account", "numbers", "qps", "quota", "pace", "one pass", "each numbe
 
 
 def plan(config: Config) -> str:
-    """The plan as text of several lines, without a line break at its end."""
+    """The plan, as text of several lines, without a line break at the end."""
     interval = config.scrape_interval_seconds
     rows = [_HEADER, *(_row(account, interval) for account in config.accounts)]
     accounts = _counted(len(config.accounts), "account")
@@ -26,7 +26,7 @@ def plan(config: Config) -> str:
 
 
 def approximately(seconds: float) -> str:
-    """A duration as people read it: milliseconds below 10 s, tenths below a minute, else whole seconds."""
+    """A duration for people: milliseconds below 10 s, tenths of a second below a minute, else whole seconds."""
     digits = 3 if seconds < 10 else 1 if seconds < 60 else 0
     return format_duration(round(seconds, digits))
 

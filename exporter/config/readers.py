@@ -44,7 +44,7 @@ def duration(
 
 
 def split_url(text: str) -> SplitResult:
-    """The parts of a URL, its port checked; raises ValueError, without showing the URL."""
+    """The parts of a URL, whose port is valid; raises ValueError, whose text does not show the URL."""
     try:
         parts = urlsplit(text)
         port = parts.port

@@ -1,6 +1,6 @@
-"""Keys and tokens: what may be one, and why something else is none, said without showing it.
+"""Keys and tokens: whether a text can be one, and if not, why not.
 
-Each function raises ValueError whose text is ``what is wrong; what to write``.
+Each function raises ValueError whose text is ``what is wrong; what to write``.  That never shows the secret.
 
 Source: Alibaba Cloud's RAM documentation: the CSV file that the console offers, and the names in its examples.
 """
@@ -49,12 +49,12 @@ def parse_key(text: str) -> str:
 
 
 def is_placeholder(text: str) -> bool:
-    """Whether `text` only says what should stand there: ``<secret>``, ``${VAR}``, ``YourAccessKeyId``, ``****``."""
+    """Whether `text` only marks the place of a key: ``<secret>``, ``${VAR}``, ``YourAccessKeyId``, ``****``."""
     return bool(_PLACEHOLDER.fullmatch(text))
 
 
 def read_key(folder: Path, name: str) -> str:
-    """The key or token in a file, found from `folder` on; white space at its end and a BOM do not count."""
+    """The key or token in a file, without a BOM or white space at the end; a relative `name` starts from `folder`."""
     path, content = read_named(folder, name, MAX_BYTES + 1)
     try:
         return _key_in(content)

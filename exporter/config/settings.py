@@ -1,6 +1,6 @@
-"""The configuration as the rest of the exporter sees it: frozen, validated, secrets out of every repr.
+"""The configuration as the rest of the exporter sees it: frozen, validated, no secret in a repr.
 
-Reads nothing: `loader` builds these from a file.
+It reads nothing: `loader` makes these from a file.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ DEFAULT_ENDPOINT = "https://cams.ap-southeast-1.aliyuncs.com"
 DEFAULT_TIMEOUT_SECONDS = 10.0
 DEFAULT_STALE_AFTER_SECONDS = 15 * 60.0
 STALE_AFTER_POLLS = 3
-"""By default a status outlives this many polls of its number, whatever the interval."""
+"""By default a status stays valid for this many polls of its number, whatever the interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret, inline (`value`) or in a file (`file`, absolute, to be read when needed): one of the two."""
+    """A secret, either inline (`value`) or in a file (`file`: absolute, read when needed)."""
 
     value: str | None = field(repr=False)
-    file: Path | None = field(repr=False)  # in whose place the secret itself may stand, by mistake
+    file: Path | None = field(repr=False)  # by mistake it may be the secret itself
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialsConfig:
     """Where an account's credential comes from.
 
-    `secrets` holds those of access_key_id, access_key_secret and security_token that the type uses; `options`
-    the rest, named as in `alibabacloud_credentials.models.Config`, role_session_expiration in seconds.  Both
-    are read-only, and out of the repr.
+    `secrets` holds those of access_key_id, access_key_secret and security_token that the type uses.  `options` holds
+    the rest, named as in `alibabacloud_credentials.models.Config`; role_session_expiration is in seconds.  Both are
+    read-only, and no repr shows them.
     """
 
     type: str
@@ -45,7 +45,7 @@ class CredentialsConfig:
 
 @dataclass(frozen=True, slots=True)
 class ApiConfig:
-    """How the API is reached: `endpoint` is scheme://host[:port], the timeout that of a whole request."""
+    """How the API is reached.  `endpoint` is scheme://host[:port]; `timeout_seconds` is for a whole request."""
 
     endpoint: str = DEFAULT_ENDPOINT
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
@@ -65,7 +65,7 @@ class AccountConfig:
 
     @property
     def pace_qps(self) -> float:
-        """Requests per second really sent, a little below `qps` and `quota`."""
+        """Requests per second that are really sent: a little below `qps` and `quota`."""
         return pace_qps(self.qps, self.quota)
 
     @property
@@ -84,9 +84,9 @@ class AccountConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A valid configuration, read from `path`; `warnings` name what is allowed but likely not meant.
+    """A valid configuration, read from `path`.  `warnings` name what is allowed but probably a mistake.
 
-    `key_faults` are those of files that hold keys, which come and go while the exporter runs: an account without a key
+    `key_faults` are the faults of key files.  Such files come and go while the exporter runs: an account without a key
     is refused, the others are polled.
     """
 

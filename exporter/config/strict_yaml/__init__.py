@@ -1,17 +1,17 @@
-"""Strict YAML: a file becomes plain data whose every value knows its line, read with every fault at once.
+"""Strict YAML: a file becomes plain data whose values know their lines, and reading it finds all faults at once.
 
 ::
 
     load(path) -> Document      `parse`, `composer`: text to data, within limits on size and depth
-    Section(document, ...)      `section`: one mapping, read key by key; its faults go to the document
-    document.check()            `document`: raises ConfigError with all faults in the order of the file
+    Section(document, ...)      `section`: one mapping, read key by key; it gives its faults to the document
+    document.check()            `document`: raises ConfigError with all faults, in the order of the file
     read_named(folder, name)    `files`: a file that a document names
 
-Knows nothing of what a configuration means: the exporter's own and the web server's both build on it.
+It does not know what a configuration means.  The exporter's own and the web server's are both read with it.
 
-A validation library was measured and left out: voluptuous, cattrs and pydantic all skip the checks that span
-fields (`qps` within `quota`, duplicate numbers) as soon as one field beside them is wrong, so that faults
-come in instalments, and none of them can show a number as it was written.
+Validation libraries were measured and left out.  voluptuous, cattrs and pydantic skip the checks that span fields
+(`qps` within `quota`, duplicate numbers) as soon as one field is wrong: a user would not see all faults at once.  None
+of them can show a number as it was written.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A YAML document as plain data, the line of each value, and the faults found in it.
 
-Does not parse (`parse` does) and has no opinion on the data (`section` and those who use it have).
+It does not parse (`parse` does) and does not judge the data (`section` and its callers do).
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any, NamedTuple
 from exporter.errors import ConfigError
 
 MAX_FAULTS = 100
-"""Faults and warnings shown of one file; the rest is counted."""
+"""How many faults or warnings of one file are shown.  The rest is counted."""
 
 SHOWN_CHARACTERS = 80
 
 KeyPath = tuple[str | int, ...]
-"""Where a value stands: the keys and list indices from the root down."""
+"""Where a value stands: keys and list indices, from the root."""
 
 Message = str | Callable[[], str]
-"""One that is dear to word may be a function: a file can hold a million faults, and a hundred are shown."""
+"""A text, or a function that makes it where that takes long: a file can have a million faults, and 100 are shown."""
 
 _WORD = re.compile("[A-Za-z_][A-Za-z _-]{0,25}[0-9]{0,2}")
 _BARE_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -91,7 +91,7 @@ class _Fault(NamedTuple):
 class Document:
     """What one file holds, and what is wrong with it.
 
-    `name` is the file as the user gave it, `folder` the absolute folder that relative paths in it start from.
+    `name` is the file as the user gave it.  Relative paths in the file start from `folder`, which is absolute.
     `data` is made of Mapping, Sequence, str, None and Scalar.  `takes_variables` is False where ``${``
     in a string is a fault, `reads_files` where files that it names are not looked at.  `files` are those that were read
     or looked for, except files for later.
@@ -119,21 +119,21 @@ class Document:
         return line
 
     def fault(self, path: KeyPath, message: Message, *, line: int = 0, first: KeyPath = (), fatal: bool = True) -> None:
-        """Note that the value at `path` (at `line`, where the path names another value) is wrong.
+        """Note that the value at `path` is wrong; `line` is its line where `path` is that of another value.
 
-        `message` reads ``what is wrong; what to write``.  With `first`, ``{first}`` in it becomes the line of
-        the value there.  A fault that is not `fatal` leaves the rest of the file of use.
+        `message` has the form ``what is wrong; what to write``.  ``{first}`` in it becomes the line of the value at
+        `first`, if that is given.  With a fault that is not `fatal` the rest of the file can be used.
         """
         self._faults.append(_Fault(line or self.line_of(path), path, message, first, fatal))
 
     def warn(self, path: KeyPath, message: str) -> None:
-        """Note something about the value at `path` that is allowed but likely not meant."""
+        """Note that the value at `path` is allowed but probably a mistake."""
         self._warnings.append(_Fault(self.line_of(path), path, message, ()))
 
     def check(self, redact: Callable[[str], str] = str) -> list[str]:
-        """The faults that are not fatal; raises ConfigError with all of them, if one is.  In the order of the file.
+        """The faults, in the order of the file; raises ConfigError with all of them if one is fatal.
 
-        `redact` is applied to whatever text of the file a message shows.
+        `redact` is applied to all text of the file that a message shows.
         """
         rendered = self._rendered(self._faults, redact)
         if any(fault.fatal for fault in self._faults):
@@ -170,21 +170,21 @@ def render_path(path: KeyPath, redact: Callable[[str], str] = str) -> str:
 
 
 def is_word(text: str) -> bool:
-    """Whether `text` looks as keys and choices do; a secret in such a place does so once in a billion."""
+    """Whether `text` looks like a key or a choice.  One secret in a billion does."""
     return _WORD.fullmatch(text) is not None
 
 
 def cut(text: str) -> str:
-    """`text`, or its beginning where it is too long for a message."""
+    """`text`; its beginning where it is too long for a message."""
     return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
 
 
 def show(text: str) -> str:
-    """`text` in double quotes on one line, cut to a bounded length: safe in a log whatever it holds."""
+    """`text` in double quotes on one line, cut to a bounded length: safe in a log, whatever it holds."""
     quoted = json.dumps(cut(text), ensure_ascii=False)
     return "".join(char if char.isprintable() else _escape(char) for char in quoted)
 
 
 def _escape(char: str) -> str:
-    """A character that does not print, as YAML and JSON write it."""
+    """A character that cannot be printed, as YAML and JSON write it."""
     return f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"

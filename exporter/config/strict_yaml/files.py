@@ -1,7 +1,7 @@
-"""Files that a document names: regular ones only, no more of them than asked for, and in time where others wait.
+"""Files that a document names: only regular files are read, and only as many bytes as asked for.
 
-What stands at a key that ends in _file is sometimes the secret itself, by mistake: a message shows a name only where
-it surely is a path.
+The value of a key that ends in _file is sometimes the secret itself, by mistake.  So a message shows it only if it is
+surely a path.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _CURES = {
 
 
 def read_regular(path: Path, max_bytes: int) -> bytes:
-    """The first `max_bytes` of the file; a ValueError says why not and what to do."""
+    """The first `max_bytes` of the file; where it cannot be read, a ValueError says why and what to do."""
     try:
         # O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -59,7 +59,7 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
 
 
 def look_in_time(path: Path, look: Callable[[], T], seconds: float = LOOK_SECONDS) -> T:
-    """What `look`, which is one at the file `path`, returns or raises; ValueError where it does not end in time."""
+    """What `look`, which reads the file `path`, returns or raises; ValueError where it does not end in time."""
     before = _hanging.get(path.parent)
     if before is not None and not before.done():
         raise ValueError(_NO_ANSWER)
@@ -74,9 +74,9 @@ def look_in_time(path: Path, look: Callable[[], T], seconds: float = LOOK_SECOND
 
 
 def read_named(folder: Path, name: str, max_bytes: int) -> tuple[Path, bytes]:
-    """The absolute path and the first `max_bytes` of the file `name`, which is found from `folder` on.
+    """The absolute path and the first `max_bytes` of the file `name`; a relative name starts from `folder`.
 
-    A ValueError says why it can't be read or is empty, and what to do.
+    A ValueError says that it cannot be read or is empty, why, and what to do.
     """
     path = named(folder, name)
     try:
@@ -89,14 +89,14 @@ def read_named(folder: Path, name: str, max_bytes: int) -> tuple[Path, bytes]:
 
 
 def named(folder: Path, name: str) -> Path:
-    """The path that `name` stands for; ValueError for no name at all."""
+    """The path that `name` stands for; ValueError where it is empty."""
     if not name:
         raise ValueError("is empty; name a file")
     return folder / name
 
 
 def called(folder: Path, path: Path) -> str:
-    """`path` in quotes, if it surely is one: it is there, its first folder is, or its name ends as files' names do."""
+    """`path` in quotes if it is surely a path: it exists, its first folder does, or it has a file's ending."""
     try:
         inside = path.relative_to(folder) if path.is_relative_to(folder) else path.relative_to(path.anchor)
         first = path.parents[len(inside.parts) - 2] if len(inside.parts) > 1 else None

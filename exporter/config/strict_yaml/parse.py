@@ -43,13 +43,13 @@ _REFUSALS = {
     "second occurrence": "defines an anchor that is defined above already; write another name",
     "but found another document": "begins a second document; remove the line --- or what follows it",
 }
-"""What PyYAML's composer has against a text that its parser takes."""
+"""Why PyYAML's composer refuses a text that its parser accepts."""
 
 
 def load(path: Path, max_bytes: int = MAX_BYTES) -> Document:
-    """The document in `path`; raises ConfigError where the file can't be read or is no YAML.
+    """The document in `path`; raises ConfigError where the file cannot be read or is no YAML.
 
-    Faults that leave the rest of the file readable are kept in the document: `Document.check` raises them.
+    All other faults stay in the document: `Document.check` raises them.
     """
     document = Document(str(path), Path(os.path.abspath(path)).parent)  # noqa: PTH100 - links stay as they are named
     parse(document, _decode(document.name, _read(path, max_bytes)))

@@ -1,7 +1,7 @@
-"""Read one mapping of a document key by key, strictly: every fault goes to the document, reading goes on.
+"""Read one mapping of a document key by key.  Every fault goes to the document, and reading goes on.
 
-A method returns the default where the key is absent and None where its value is refused, so that checks that
-span keys can leave out what is already known to be wrong.
+A method returns the default where the key is absent, and None where its value is refused.  So a check that spans keys
+can leave out what is wrong already.
 """
 
 from __future__ import annotations
@@ -20,20 +20,19 @@ from exporter.config.strict_yaml.files import look_in_time, named, read_named
 T = TypeVar("T")
 
 CLOSE_SPELLING = 0.85
-"""As difflib counts: one letter too few of four, two too many of nine."""
+"""As difflib counts: of four letters one may be missing, of nine two may be too many."""
 
 _KINDS = {
     bool: "a boolean",
     int: "a number",
     float: "a number",
-    type(None): "a date",
+    type(None): "a date",  # within a Scalar
     str: "a string",
     Mapping: "a mapping",
     Sequence: "a list",
 }
 _MAPPING_CURE = "write a mapping: KEY: VALUE lines, indented below it"
 _LIST_CURE = 'write a list: entries that each begin with "- "'
-
 
 _VARIABLE = (
     "holds ${...}, and variables are not expanded; write the value itself, or put a secret into a file "
@@ -42,7 +41,7 @@ _VARIABLE = (
 
 
 class Section:
-    """One mapping at `path`; `keys` are the ones it may have (None: any), others are faults at once."""
+    """One mapping at `path`.  `keys` are those that it may have (None: any); another key is a fault at once."""
 
     __slots__ = ("_data", "document", "path")
 
@@ -91,7 +90,7 @@ class Section:
         self.document.fault((*self.path, key), message, first=first, fatal=fatal)
 
     def warn(self, key: str, message: str) -> None:
-        """Note that the value of `key` is allowed but likely not meant."""
+        """Note that the value of `key` is allowed but probably a mistake."""
         self.document.warn((*self.path, key), message)
 
     def text(
@@ -104,10 +103,10 @@ class Section:
         secret: bool = False,
         unquoted: Callable[[str], str] | None = None,
     ) -> T | None:
-        """What `read` makes of the string at `key`; a ValueError of it becomes a fault with its text.
+        """What `read` makes of the string at `key`.  If it raises ValueError, the text of that is the fault.
 
-        `required` is the cure where the key is absent (empty: it may be).  A `secret`'s value is never shown.
-        `unquoted` words the fault for a number or boolean, which is shown as written.
+        `required` is the cure where the key is absent (empty: it may be absent).  A `secret` is never shown.
+        `unquoted` makes the fault for a number or a boolean from its text.
         """
         value = self._data.get(key)
         if isinstance(value, str):
@@ -198,7 +197,7 @@ class Section:
         return value.text if isinstance(value, Scalar) and type(value.value) is int else ""
 
     def file(self, key: str, *, required: str = "") -> Path | None:
-        """The absolute path of the non-empty, readable file named at `key`, from the document's folder on."""
+        """The absolute path of the file named at `key`, which is readable and not empty."""
         found = self._file(key, 1, required)
         return found[0] if found else None
 
@@ -208,9 +207,9 @@ class Section:
         return (found[1] or None) if found else None
 
     def file_for_later(self, key: str, look: Callable[[Path, str], object], *, required: str = "") -> Path | None:
-        """The absolute path of a file that is read when it is needed, and may come until then.
+        """The absolute path of a file that is read later, and may be created until then.
 
-        What `look` has against the file now, given the document's folder and its name, is a fault that is not fatal.
+        `look` gets the document's folder and the file's name.  Its ValueError is a fault that is not fatal.
         """
 
         def read(name: str) -> Path:
@@ -288,14 +287,14 @@ def _may_be_shown(text: str, choices: Collection[str]) -> bool:
 
 
 def meant(text: str, choices: Collection[str], otherwise: str) -> str:
-    """The cure for an unknown word: the choice that is spelled nearly like it, if there is one, and all of them."""
+    """The cure for an unknown word: the choice that is spelled nearly the same, if there is one, and all choices."""
     match = nearest(text, choices)
     guess = f"did you mean '{match}'? " if match else ""
     return f"{guess}{otherwise} {', '.join(choices)}"
 
 
 def nearest(text: str, choices: Collection[str]) -> str | None:
-    """The choice that `text` is nearly, but for a letter or two, case and the signs between words; None if none is."""
+    """The choice that differs from `text` by a letter or two, by case, or by signs between words; None if none does."""
     spelled = {_bare(choice): choice for choice in choices}
     matches = difflib.get_close_matches(_bare(text[:100]), spelled, n=1, cutoff=CLOSE_SPELLING)
     return spelled[matches[0]] if matches else None
@@ -314,5 +313,5 @@ def _unquote(value: Any) -> str:
 
 
 def _is(value: Any) -> str:
-    """What is wrong with the type of a value, without showing the value."""
+    """What is wrong with the type of a value; does not show the value."""
     return "has no value" if value is None else f"is {_kind(value)}"

@@ -17,7 +17,7 @@ from exporter.web.security.config import RateLimit, WebConfig
 
 
 class AccessControl:
-    """Turns requests away; `start` before use."""
+    """Refuses requests; `start` before use."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -25,11 +25,11 @@ class AccessControl:
         self._limiter: RateLimiter | None = None
 
     def start(self) -> None:
-        """Get ready to check passwords."""
+        """Start the threads that check passwords."""
         self._auth.start()
 
     def stop(self) -> None:
-        """No more passwords will be checked."""
+        """End those threads."""
         self._auth.stop()
 
     async def refusal(self, config: WebConfig, request: web.BaseRequest) -> web.Response | None:
@@ -72,7 +72,7 @@ class RateLimiter:
 
 
 def network_of(address: str | None) -> str:
-    """What one subscriber has: an IPv4 address, the first half of an IPv6 address; empty where there is none."""
+    """What one subscriber has: an IPv4 address, or the first half of an IPv6 address; empty where there is none."""
     try:
         found = ipaddress.ip_address((address or "").partition("%")[0])
     except ValueError:

@@ -1,11 +1,12 @@
 """Basic authentication against bcrypt hashes: off the event loop, several at a time, results cached.
 
-A wrong login costs the same whichever user it names, so that answers do not tell which names exist: what its hash
-costs less than the dearest one is spent on top.  That ends at `MAX_EQUAL_COST`, or strangers could spend minutes;
-dearer hashes are checked on threads of their own, and take longer than a wrong name does.  Logins from different
-addresses take turns.  The cache is keyed by an
-HMAC under a salt of this process over length-prefixed parts: it holds no password, and no choice of names and
-passwords makes two keys alike (CVE-2022-46146 was a key without separators).
+Every wrong login takes the same time, so the time does not tell which users exist: where a hash is cheaper than the
+dearest one, the difference is spent too.  This holds for hashes up to `MAX_EQUAL_COST`; with dearer ones strangers
+could use up minutes of CPU time.  Dearer hashes are checked on threads of their own, and take longer than a wrong name.
+Logins from different addresses take turns.
+
+The key of the cache is an HMAC, with a salt of this process, over parts with their lengths.  So the cache holds no
+password, and no two logins have the same key (CVE-2022-46146 was a key without separators).
 
 Source: RFC 7617; exporter-toolkit's handler.go for what is expected of such a server.
 """
@@ -27,24 +28,24 @@ from exporter.web.worker_thread import WorkerThreads
 CHALLENGE = 'Basic realm="cams_exporter", charset="UTF-8"'
 
 MAX_PASSWORD_BYTES = 72
-"""bcrypt reads no further: of a longer password these count, as for whoever made the hash, and for exporter-toolkit."""
+"""bcrypt reads no more: of a longer password these count, as when the hash was made, and as in exporter-toolkit."""
 
 MAX_CACHED = 256
-"""Right and wrong answers each: wrong ones cannot push out the right ones."""
+"""Of right and of wrong logins each: wrong ones cannot push out right ones."""
 
 THREADS = 4
-"""For hashes up to `MAX_EQUAL_COST`, and again for dearer ones; bcrypt lets other threads run meanwhile."""
+"""For hashes up to `MAX_EQUAL_COST`, and as many for dearer ones.  bcrypt lets other threads run meanwhile."""
 
 MAX_EQUAL_COST = 14
 """About a second of CPU time for each wrong login."""
 
 DEFAULT_COST = 10
-"""Of the hash for unknown users, where all known ones are dearer than `MAX_EQUAL_COST`."""
+"""Of the hash for unknown users, where all hashes of the file are dearer than `MAX_EQUAL_COST`."""
 
 MAX_HEADER_CHARACTERS = 2048
 
 _FAKE_HASH = "$2b${:02d}$FvTuHqJbG0o3pQ9sWzXy1uDkR5mN8vC2xZ7aL4eS6fB1hK0iJ9wOe"
-"""A hash that no password is known for; its cost is filled in."""
+"""A hash whose password nobody knows; its cost is filled in."""
 
 
 class BasicAuth:
@@ -121,17 +122,17 @@ def parse_header(header: str) -> tuple[str, bytes] | None:
 
 
 def _cost(hashed: str) -> int:
-    """The logarithm of what it takes to check a password against this."""
+    """The logarithm of the time that it takes to check a password against this hash."""
     return int(hashed[4:6])
 
 
 def _wrong_cost(hashes: Iterable[str]) -> int:
-    """What each wrong login costs."""
+    """The cost of each wrong login."""
     return max((cost for cost in map(_cost, hashes) if cost <= MAX_EQUAL_COST), default=DEFAULT_COST)
 
 
 def _check(known: str | None, password: bytes, wrong_cost: int) -> bool:
-    """Whether the password belongs to the hash `known`; None for an unknown user.  Takes its time."""
+    """Whether the password belongs to the hash `known` (None: the user is unknown).  It takes long."""
     fits = _matches(password[:MAX_PASSWORD_BYTES], known or _FAKE_HASH.format(wrong_cost))
     if known is not None:
         if fits:

@@ -1,9 +1,9 @@
 """The file of `--web.config.file`: TLS, basic authentication, headers and a rate limit, as Prometheus's exporters do.
 
-The schema is exporter-toolkit's, read strictly: what it would ignore or fail on later is a fault with its line here.
-An empty file is valid, as there, and protects nothing; so are empty sections, with a warning where that leaves out a
-protection.  `http_server_config.http2` is accepted and changes nothing:
-this server speaks HTTP/1.1, and says so in ALPN.
+The schema is exporter-toolkit's, read strictly: what the toolkit would ignore, or fail on later, is a fault here, with
+its line.  As in the toolkit, an empty file is valid and protects nothing.  Empty sections are valid too, with a warning
+where a protection is missing.  `http_server_config.http2` is accepted and changes nothing: this server speaks HTTP/1.1,
+and says so in ALPN.
 
 Source: exporter-toolkit, docs/web-configuration.md and web/*.go (v0.8 to v0.14).
 """
@@ -34,7 +34,7 @@ HEADERS: Mapping[str, tuple[str, ...]] = {
 """The headers that may be set, and the values each may have (none: any)."""
 
 MAX_COST = 18
-"""Of a bcrypt hash: some 20 s of CPU for each wrong password; doubled by each step beyond."""
+"""Of a bcrypt hash: each wrong password takes some 20 s of CPU time.  Each step beyond doubles that."""
 
 MAX_BURST = 1_000_000_000
 
@@ -59,7 +59,7 @@ class RateLimit:
 class WebConfig:
     """How the web server is protected.  `users` maps names to bcrypt hashes.
 
-    `warnings` name what is allowed but likely not meant.
+    `warnings` name what is allowed but probably a mistake.
     """
 
     tls: TlsServer | None = None
@@ -83,10 +83,10 @@ class WebConfig:
 
 
 def load_web_config(path: Path, files: list[Path] | None = None, *, look_into_files: bool = True) -> WebConfig:
-    """The web configuration in the file at `path`; raises ConfigError with every fault that it has.
+    """The web configuration in the file at `path`; raises ConfigError with all its faults.
 
-    Also where it fails, `files` then holds the files that were read or looked for.  Unless told to `look_into_files`
-    it is of no use but to be checked.
+    The files that it names are added to `files`, also where it raises.  Without `look_into_files` nothing but its faults
+    is of use.
     """
     document = load(path, MAX_BYTES)
     document.reads_files = look_into_files
@@ -111,7 +111,7 @@ def _read(root: Section) -> WebConfig:
 
 
 def _section(section: Section, key: str, keys: tuple[str, ...] | None, missing: str = "") -> Section | None:
-    """The mapping at `key`, None where it is empty or absent; an empty one is warned about if `missing` says why."""
+    """The mapping at `key`; None where it is empty or absent.  `missing` says what to warn of where it is empty."""
     if missing and key in section and not section.value(key):
         section.warn(key, f"is empty: {missing}, or remove the line")
     found = None if section.value(key) is None else section.section(key, keys)
@@ -142,7 +142,7 @@ def _bcrypt(text: str) -> str:
     minor, cost, salt, last, digest = found.groups()
     if not 4 <= int(cost) <= MAX_COST:
         raise ValueError(f"is a bcrypt hash of cost {int(cost)}; write one of cost 4 to {MAX_COST}, 10 is usual")
-    # Of the salt's last character two bits count; the library refuses a hash whose other four are not 0, Go does not.
+    # Of the salt's last character only two bits count.  Unlike Go, the library refuses a hash whose others are not 0.
     last = _ALPHABET[_ALPHABET.index(last) & 0b110000]
     return f"$2{minor or 'a'}${cost}${salt}{last}{digest}"
 

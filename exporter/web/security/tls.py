@@ -1,7 +1,7 @@
 """The `tls_server_config` of the web configuration: read, checked, and made into an SSLContext.
 
-What Python's `ssl` cannot honour is refused with the reason; where it can only do more safely what was asked for, that
-is a warning.
+What Python's `ssl` cannot do is refused, with the reason.  Where it can only do something safer than what was asked
+for, there is a warning.
 
 Source: exporter-toolkit, docs/web-configuration.md.
 """
@@ -37,18 +37,18 @@ KEYS = (
 _NONE, _IF_GIVEN, _REQUIRED = "NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"
 _VERIFY = {_NONE: ssl.CERT_NONE, _IF_GIVEN: ssl.CERT_OPTIONAL, _REQUIRED: ssl.CERT_REQUIRED}
 _MISMATCHES = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
-"""What OpenSSL says of a key that belongs to another certificate; the last: of an RSA key with an EC certificate."""
+"""What OpenSSL says of a key that belongs to another certificate.  The last one: an RSA key with an EC certificate."""
 
 _UNVERIFIED = ("RequestClientCert", "RequireAnyClientCert", "RequireClientCert")
 
 
 @dataclass(frozen=True, slots=True)
 class TlsServer:
-    """How connections are encrypted, and whom they are for.
+    """How connections are encrypted, and which clients may connect.
 
-    `allowed_sans` are the subject alternative names of which a client's certificate must have one (empty: any).
-    `requires_client` tells whether a client without a certificate is turned away, `trusts_system` whether the system's
-    authorities say whose certificates are good.
+    A client's certificate must have one of the subject alternative names `allowed_sans` (empty: any).  With
+    `requires_client` a client without a certificate is refused.  With `trusts_system` the certificates of the system's
+    authorities are accepted.
     """
 
     context: ssl.SSLContext = field(repr=False)

@@ -1,7 +1,7 @@
 """The names that Prometheus's web configuration has for TLS versions, cipher suites and curves, and OpenSSL's for them.
 
-The names are Go's, since the file's schema comes from Go programs.  Suites that Go itself calls insecure are unknown
-there too: since Go 1.22 those that exchange keys by RSA, without forward secrecy.
+The names are Go's: the schema of the file comes from Go programs.  Suites that Go calls insecure are unknown there too:
+since Go 1.22 also those that exchange keys by RSA, without forward secrecy.
 
 Source: Go's crypto/tls (`CipherSuites`, `CurveID`), the IANA TLS registry, openssl-ciphers(1).
 """
