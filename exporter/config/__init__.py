@@ -4,7 +4,8 @@
 
     load(path) -> Config                `loader`: top level, api, accounts; `settings`: the result
     read(path) -> Reading               the same for --config.check
-                                        `credential_types`, `numbers`, `hash_key`: their keys; `readers`: values
+                                        `credential_types`, `numbers`, `hash_key`: their keys; `readers`: values;
+                                        `shared_quotas`: warnings
     parse_key, read_key                 `secrets`: keys and tokens, inline and in files
     plan(config) -> str                 what --config.check prints
     parse_duration, format_duration     30s, 1m30s, 1h

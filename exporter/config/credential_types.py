@@ -9,10 +9,9 @@ AssumeRole and AssumeRoleWithOIDC, for the forms.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from exporter.config.durations import HOUR, MINUTE, parse_duration
 from exporter.config.readers import is_loopback, parse_host, split_url
 from exporter.config.secrets import parse_key, read_key
 from exporter.config.settings import CredentialsConfig, Secret
-from exporter.config.strict_yaml import UNSHOWN, Section, look_in_time, one_of, read_named
+from exporter.config.strict_yaml import UNSHOWN, Section, one_of, read_named
 
 SECRETS = ("access_key_id", "access_key_secret", "security_token")
 """Each is written as KEY or as KEY_file."""
@@ -90,24 +89,6 @@ def read_credentials(account: Section) -> CredentialsConfig | None:
         MappingProxyType({key: secret for key, secret in secrets.items() if secret is not None}),
         MappingProxyType({key: value for key, value in options.items() if value is not None}),
     )
-
-
-def identity(config: CredentialsConfig, *, reads_files: bool) -> Hashable:
-    """Equal for credentials that surely belong to one Alibaba Cloud account, and so share its quota.
-
-    It may hold the value of a key: do not keep or show it.
-    """
-    if "role_arn" in config.options:
-        return "account", str(config.options["role_arn"]).split(":")[3]
-    key_id = config.secrets.get("access_key_id")
-    if key_id is None:
-        return config.type, config.options.get("credentials_uri")
-    if key_id.file is None:
-        return "key", key_id.value
-    if reads_files:
-        with contextlib.suppress(ValueError):
-            return "key", look_in_time(key_id.file, partial(read_key, key_id.file.parent, key_id.file.name))
-    return "file", key_id.file
 
 
 def _secret(section: Section, key: str, kind: _Type) -> Secret | None:

@@ -5,14 +5,12 @@ Where a value is refused, reading goes on with the default, to find all other fa
 
 from __future__ import annotations
 
-import math
 import sys
-from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from exporter.config.credential_types import DEFAULT_CREDENTIALS, identity, read_credentials
+from exporter.config.credential_types import DEFAULT_CREDENTIALS, read_credentials
 from exporter.config.durations import MINUTE, YEAR, format_duration
 from exporter.config.hash_key import HASH_KEY, HASH_KEY_FILE, read_hash_key
 from exporter.config.numbers import NUMBER_KEYS, Labeller, NumberReader, hashed, masked, parse_text, redact
@@ -29,10 +27,11 @@ from exporter.config.settings import (
     Config,
     default_stale_after_seconds,
 )
+from exporter.config.shared_quotas import warn_of_shared_quotas
 from exporter.config.strict_yaml import KeyPath, Section, one_of, show
 from exporter.config.strict_yaml import load as load_yaml
 from exporter.errors import ConfigError
-from exporter.model import QUOTA_SHARE, PhoneNumber, pace_qps
+from exporter.model import PhoneNumber, pace_qps
 
 CONFIG_KEYS = (
     "scrape_interval",
@@ -115,7 +114,7 @@ class _Loader:
         api = _read_api(self._root)
         sections = self._root.sections("accounts", ACCOUNT_KEYS, required='write a list of "- name: ..."')
         accounts = [(section, self._read_account(section)) for section in sections if section is not None]
-        _warn_of_shared_quotas(accounts)
+        warn_of_shared_quotas(accounts)
         return Config(
             path,
             self._interval or DEFAULT_SCRAPE_INTERVAL_SECONDS,
@@ -188,47 +187,6 @@ class _Loader:
                 f"({format_duration(interval)}): each is polled that seldom; "
                 "raise qps if the quota allows, or lengthen scrape_interval",
             )
-
-
-def _warn_of_shared_quotas(accounts: Sequence[tuple[Section, AccountConfig]]) -> None:
-    """Warn where accounts of this file are one account of Alibaba Cloud and together spend more than its quota."""
-    groups: dict[Hashable, list[tuple[Section, AccountConfig]]] = {}
-    for section, account in accounts:
-        groups.setdefault(identity(account.credentials, reads_files=section.document.reads_files), []).append(
-            (section, account)
-        )
-    for group in groups.values():
-        spent, quota = 0.0, math.inf
-        owners: dict[str, tuple[str, KeyPath]] = {}
-        for section, account in group:
-            shared = quota < math.inf
-            spent, quota = spent + account.qps, min(quota, account.quota)
-            if shared and spent > quota * QUOTA_SHARE + 1e-9:
-                section.warn(
-                    "credentials",
-                    f"are of the same Alibaba Cloud account as those of account {show(group[0][1].name)}: together "
-                    f"they spend {spent:g} requests per second of one quota of {quota:g}, of which {QUOTA_SHARE:.0%} "
-                    "can be used; merge the accounts, or lower their qps",
-                )
-            if len(group) > 1:
-                _warn_of_numbers_asked_twice(section, account, owners)
-
-
-def _warn_of_numbers_asked_twice(
-    section: Section, account: AccountConfig, owners: dict[str, tuple[str, KeyPath]]
-) -> None:
-    """`owners` maps a number to the first account that has it, and its path; the numbers of `account` are added."""
-    twice = [number.phone_number for number in account.numbers if number.phone_number in owners]
-    if twice:
-        owner, first = owners[twice[0]]
-        some = "one of them is" if len(twice) == 1 else f"{len(twice)} of them are"
-        section.warn(
-            "numbers",
-            f"{some} asked by account {show(owner)} too (line {section.document.line_of(first)}), twice from the "
-            "budget of one Alibaba Cloud account; remove one of the two",
-        )
-    for index, number in enumerate(account.numbers):
-        owners.setdefault(number.phone_number, (account.name, (*section.path, "numbers", index)))
 
 
 def _read_api(root: Section) -> ApiConfig:

@@ -85,8 +85,8 @@ class WebConfig:
 def load_web_config(path: Path, files: list[Path] | None = None, *, look_into_files: bool = True) -> WebConfig:
     """The web configuration in the file at `path`; raises ConfigError with all its faults.
 
-    The files that it names are added to `files`, also where it raises.  Without `look_into_files` nothing but its faults
-    is of use.
+    The files that it names are added to `files`, also where it raises.  Without `look_into_files` the result has no
+    certificates: it can be checked, not used.
     """
     document = load(path, MAX_BYTES)
     document.reads_files = look_into_files

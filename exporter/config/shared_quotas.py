@@ -1,0 +1,71 @@
+"""Warnings where several accounts of the file are one account of Alibaba Cloud, and so share one quota."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Hashable, Sequence
+from functools import partial
+
+from exporter.config.secrets import read_key
+from exporter.config.settings import AccountConfig, CredentialsConfig
+from exporter.config.strict_yaml import KeyPath, Section, look_in_time, show
+from exporter.model import QUOTA_SHARE
+
+
+def warn_of_shared_quotas(accounts: Sequence[tuple[Section, AccountConfig]]) -> None:
+    """Warn where accounts of this file are one account of Alibaba Cloud and together spend more than its quota."""
+    groups: dict[Hashable, list[tuple[Section, AccountConfig]]] = {}
+    for section, account in accounts:
+        key = _identity(account.credentials, reads_files=section.document.reads_files)
+        groups.setdefault(key, []).append((section, account))
+    for group in groups.values():
+        spent, quota = 0.0, math.inf
+        owners: dict[str, tuple[str, KeyPath]] = {}
+        for section, account in group:
+            shared = quota < math.inf
+            spent, quota = spent + account.qps, min(quota, account.quota)
+            if shared and spent > quota * QUOTA_SHARE + 1e-9:
+                section.warn(
+                    "credentials",
+                    f"are of the same Alibaba Cloud account as those of account {show(group[0][1].name)}: together "
+                    f"they spend {spent:g} requests per second of one quota of {quota:g}, of which {QUOTA_SHARE:.0%} "
+                    "can be used; merge the accounts, or lower their qps",
+                )
+            if len(group) > 1:
+                _warn_of_numbers_asked_twice(section, account, owners)
+
+
+def _warn_of_numbers_asked_twice(
+    section: Section, account: AccountConfig, owners: dict[str, tuple[str, KeyPath]]
+) -> None:
+    """`owners` maps a number to the first account that has it, and its path; the numbers of `account` are added."""
+    twice = [number.phone_number for number in account.numbers if number.phone_number in owners]
+    if twice:
+        owner, first = owners[twice[0]]
+        some = "one of them is" if len(twice) == 1 else f"{len(twice)} of them are"
+        section.warn(
+            "numbers",
+            f"{some} asked by account {show(owner)} too (line {section.document.line_of(first)}), twice from the "
+            "budget of one Alibaba Cloud account; remove one of the two",
+        )
+    for index, number in enumerate(account.numbers):
+        owners.setdefault(number.phone_number, (account.name, (*section.path, "numbers", index)))
+
+
+def _identity(config: CredentialsConfig, *, reads_files: bool) -> Hashable:
+    """Equal for credentials that surely belong to one Alibaba Cloud account, and so share its quota.
+
+    It may hold the value of a key: do not keep or show it.
+    """
+    if "role_arn" in config.options:
+        return "account", str(config.options["role_arn"]).split(":")[3]
+    key_id = config.secrets.get("access_key_id")
+    if key_id is None:
+        return config.type, config.options.get("credentials_uri")
+    if key_id.file is None:
+        return "key", key_id.value
+    if reads_files:
+        with contextlib.suppress(ValueError):
+            return "key", look_in_time(key_id.file, partial(read_key, key_id.file.parent, key_id.file.name))
+    return "file", key_id.file
