@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,31 +22,29 @@ from exporter.model import SystemClock
 from exporter.threads import run_apart
 
 if TYPE_CHECKING:
-    from exporter.app import App
     from exporter.config import Config, Reading
-    from exporter.web.security.reloader import WebSecurity
 
 logger = logging.getLogger("exporter")  # not __name__: `python -m exporter` calls this module __main__
 
 OK, FAILED, MISUSED = 0, 1, 2
 
 _WORK = frozenset({"--once", "--config.check", "--help", "-h", "--version"})
-"""The flags that ask for something else than to serve; none may be abbreviated or takes a value."""
+"""The flags that ask for a task other than serving; none takes a value or may be abbreviated."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status.
 
-    What takes long to import is imported later: a signal finds its handler as early as can be.
+    Modules that take long to import are imported later, so that signals are handled from early on.
     """
     streams.prepare()
-    with EarlySignals() as signals, streams.Checked(FAILED):
+    with EarlySignals() as signals, streams.checked(FAILED):
         return _main(arguments, signals)
 
 
 def _main(arguments: Sequence[str] | None, signals: EarlySignals) -> int:
-    # Where it would serve, it was told to end and nothing is lost; else what was asked for is not done.  Known before
-    # the flags are parsed: nobody may read the help that this prints.
+    # A server that is told to end has done its work; any other task is not done then.  This is known before the flags
+    # are parsed: printing the help blocks where nobody reads it.
     given = sys.argv[1:] if arguments is None else arguments
     signals.end_with(OK if _WORK.isdisjoint(given) else FAILED)
     parser = flags()
@@ -90,11 +87,19 @@ def _run(args: argparse.Namespace, signals: EarlySignals) -> int:
 
 
 def _run_with(args: argparse.Namespace, signals: EarlySignals, load_config: Callable[[], Config]) -> int:
-    config = _warned(run_apart(load_config, "configuration"))
-    import asyncio  # noqa: PLC0415 - --config.check and --version need none of the machinery
+    def load() -> Config:
+        config = load_config()
+        for warning in config.warnings:
+            logger.warning("configuration", extra=fields(warning=warning))
+        for fault in config.key_faults:
+            logger.error(
+                "key file of no use: an account that has no key yet is refused until it has one",
+                extra=fields(error=fault),
+            )
+        return config
 
-    from exporter.app import App  # noqa: PLC0415 - likewise
-    from exporter.web.security.reloader import WebSecurity  # noqa: PLC0415 - likewise
+    config = run_apart(load, "configuration")
+    from exporter.app import App  # noqa: PLC0415 - --config.check and --version do not need it
 
     build = functools.partial(
         App,
@@ -109,9 +114,13 @@ def _run_with(args: argparse.Namespace, signals: EarlySignals, load_config: Call
     signals.end_if_asked()
     app = run_apart(build, "start")
     if args.once:
-        return _once(app, args)
-    security = run_apart(functools.partial(WebSecurity, args.web_config_file), "web-configuration")
-    return asyncio.run(_serve(app, args, signals, load_config, security))
+        from exporter.cli.once import run_once  # noqa: PLC0415 - only --once needs it
+
+        return run_once(app, args.once_output)
+    from exporter.cli.serve import serve  # noqa: PLC0415 - aiohttp takes 0.15 s to import
+
+    serve(app, args, signals, load)
+    return OK
 
 
 def _check(read_config: Callable[[], Reading], args: argparse.Namespace) -> int:
@@ -121,83 +130,6 @@ def _check(read_config: Callable[[], Reading], args: argparse.Namespace) -> int:
     said = run_apart(lambda: check(read_config(), args.web_config_file, syntax_only=args.syntax_only), "check")
     streams.write_out(f"{said}\n".encode("utf-8", "backslashreplace"))
     return OK
-
-
-def _once(app: App, args: argparse.Namespace) -> int:
-    from exporter.cli.once import run_once  # noqa: PLC0415 - only --once needs it
-
-    return run_once(app, args.once_output)
-
-
-async def _serve(
-    app: App,
-    args: argparse.Namespace,
-    signals: EarlySignals,
-    load_config: Callable[[], Config],
-    security: WebSecurity,
-) -> int:
-    import asyncio  # noqa: PLC0415 - imported by now, but not above
-
-    from exporter.reloads import Reloads  # noqa: PLC0415 - likewise
-    from exporter.web.server import WebServer  # noqa: PLC0415 - aiohttp takes 0.15 s to import
-    from exporter.web.ui.views import LandingInfo  # noqa: PLC0415 - likewise
-
-    loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
-    reloads = Reloads(functools.partial(_reload, app, load_config), app.reload_hangs)
-    reloads.start()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    signals.end_if_asked()
-    server = WebServer(
-        addresses=args.listen_addresses or [":10106"],
-        telemetry_path=args.telemetry_path,
-        max_requests=args.max_requests,
-        exposer=app.exposition,
-        health=app,
-        landing=LandingInfo(version=__version__, demo=args.demo),
-        fleet=app,
-        scraping=app.priority.scrape,
-        security=security,
-        reload=reloads.ask if args.enable_lifecycle else None,
-        count_refusal=app.refused_connection,
-    )
-    for url in await server.start():
-        logger.info("listening", extra=fields(address=url, telemetry_path=args.telemetry_path))
-    app.start()
-    loop.add_signal_handler(signal.SIGHUP, reloads.ask)
-    if signals.reload_asked:  # while it started: the file it had read by then may be another one now
-        reloads.ask()
-    await stopped.wait()
-    logger.info("stopping")
-    reloads.stop()
-    app.stop()
-    await server.stop()
-    return OK
-
-
-def _reload(app: App, load_config: Callable[[], Config]) -> None:
-    """Reload and say in the log how it went; raises what went wrong, for whoever asked over HTTP."""
-    try:
-        app.reload(lambda: _warned(load_config()))
-    except ConfigError as error:
-        for fault in error.faults:
-            logger.error("configuration refused, the old one stays in force", extra=fields(error=fault))  # noqa: TRY400 - no traceback for a typo
-        raise
-    except Exception:
-        logger.exception("reload failed, the old configuration stays in force")
-        raise
-    logger.info("configuration reloaded")
-
-
-def _warned(config: Config) -> Config:
-    for warning in config.warnings:
-        logger.warning("configuration", extra=fields(warning=warning))
-    for fault in config.key_faults:
-        logger.error(
-            "key file of no use: an account that has no key yet is refused until it has one", extra=fields(error=fault)
-        )
-    return config
 
 
 if __name__ == "__main__":

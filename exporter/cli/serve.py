@@ -1,0 +1,87 @@
+"""Serve until a signal ends it: the web server, the pollers, and reloads on SIGHUP or `POST /-/reload`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+import logging
+import signal
+from collections.abc import Callable
+
+from exporter import __version__
+from exporter.app import App
+from exporter.cli.signals import ENDING, EarlySignals
+from exporter.config import Config
+from exporter.errors import ConfigError
+from exporter.logs import fields
+from exporter.reloads import Reloads
+from exporter.threads import run_apart
+from exporter.web.security.reloader import WebSecurity
+from exporter.web.server import WebServer
+from exporter.web.ui.views import LandingInfo
+
+logger = logging.getLogger(__name__)
+
+
+def serve(app: App, args: argparse.Namespace, signals: EarlySignals, load_config: Callable[[], Config]) -> None:
+    """Serve as the flags `args` say; returns after SIGTERM or SIGINT.
+
+    `load_config` reads the configuration again, for a reload.  Raises ConfigError or OSError, with texts for the user.
+    """
+    security = run_apart(functools.partial(WebSecurity, args.web_config_file), "web-configuration")
+    asyncio.run(_serve(app, args, signals, load_config, security))
+
+
+async def _serve(
+    app: App,
+    args: argparse.Namespace,
+    signals: EarlySignals,
+    load_config: Callable[[], Config],
+    security: WebSecurity,
+) -> None:
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    reloads = Reloads(functools.partial(_reload, app, load_config), app.reload_hangs)
+    reloads.start()
+    for number in ENDING:
+        loop.add_signal_handler(number, stopped.set)
+    signals.end_if_asked()
+    server = WebServer(
+        addresses=args.listen_addresses or [":10106"],
+        telemetry_path=args.telemetry_path,
+        max_requests=args.max_requests,
+        exposer=app.exposition,
+        health=app,
+        landing=LandingInfo(version=__version__, demo=args.demo),
+        fleet=app,
+        scraping=app.priority.scrape,
+        security=security,
+        reload=reloads.ask if args.enable_lifecycle else None,
+        count_refusal=app.refused_connection,
+    )
+    for url in await server.start():
+        logger.info("listening", extra=fields(address=url, telemetry_path=args.telemetry_path))
+    app.start()
+    loop.add_signal_handler(signal.SIGHUP, reloads.ask)
+    if signals.reload_asked:  # during the start: the file may have changed after it was read
+        reloads.ask()
+    await stopped.wait()
+    logger.info("stopping")
+    reloads.stop()
+    app.stop()
+    await server.stop()
+
+
+def _reload(app: App, load_config: Callable[[], Config]) -> None:
+    """Reload and log the result; raises what went wrong, for the caller over HTTP."""
+    try:
+        app.reload(load_config)
+    except ConfigError as error:
+        for fault in error.faults:
+            logger.error("configuration refused, the old one stays in force", extra=fields(error=fault))  # noqa: TRY400 - no traceback for a typo
+        raise
+    except Exception:
+        logger.exception("reload failed, the old configuration stays in force")
+        raise
+    logger.info("configuration reloaded")
