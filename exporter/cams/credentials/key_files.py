@@ -1,7 +1,7 @@
 """The secrets of one account, given inline or in files; files are read again when they change.
 
-A changed file is noticed by its time, size and inode, so that Kubernetes' swapped symlinks are seen too.  Once read,
-the last good values stay in use while a file can't be: a key that is being replaced must not stop the polling.
+A change shows in the time, size or inode of a file, also where Kubernetes swaps symlinks.  While a file cannot be read
+the last good values stay in use: replacing a key must not stop the polling.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from exporter.threads import Bounded
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-"""How long who asks waits for a look at the files: a mount that hangs holds up nobody for longer, and only once."""
+"""How long a caller waits for a look at the files.  On a mount that hangs only one caller waits."""
 
 CHECK_SECONDS = 1.0
-"""A file is looked at no more often."""
+"""The least time between two looks at the files."""
 
 Values = Mapping[str, str]
 _Stamp = tuple[int, int, int]
@@ -57,13 +57,13 @@ class KeyFiles:
             return self._values
 
     def changes(self) -> int:
-        """How often the values became others, the first good read included."""
+        """How often the values changed, the first good read included."""
         with self._lock:
             self._look()
             return self._changes
 
     def check_soon(self) -> None:
-        """Read the files at the next call, however recently they were looked at."""
+        """Read the files at the next call, even if that comes within `CHECK_SECONDS`."""
         with self._lock:
             self._check_at = self._clock.monotonic()
             self._stamps = {}
@@ -85,7 +85,7 @@ class KeyFiles:
                 self._fault = ""
                 return
             values = {name: _value(name, secret) for name, secret in self._secrets.items()}
-            if self._stamp_all() != stamps:  # half of the files may be old yet: once more, now that all are there
+            if self._stamp_all() != stamps:  # some files may be old ones: read all of them once more
                 stamps = self._stamp_all()
                 values = {name: _value(name, secret) for name, secret in self._secrets.items()}
         except CredentialsError as error:
@@ -93,13 +93,12 @@ class KeyFiles:
             return
         self._stamps = stamps
         self._fault = ""
-        if self._values is None:
-            self._values = MappingProxyType(values)
-            self._changes += 1
-        elif dict(self._values) != values:
-            self._values = MappingProxyType(values)
-            self._changes += 1
+        if self._values is not None and dict(self._values) == values:
+            return
+        if self._values is not None:
             logger.info("credentials changed on disk", extra=fields(account=self._owner))
+        self._values = MappingProxyType(values)
+        self._changes += 1
 
     def _stamp_all(self) -> dict[str, _Stamp | None]:
         return {name: _stamp(secret.file) for name, secret in self._secrets.items() if secret.file is not None}
@@ -111,7 +110,7 @@ class KeyFiles:
 
 
 def _stamp(file: Path) -> _Stamp | None:
-    """None where there is no such file, which reading it says better."""
+    """None if there is no such file; reading it gives the better error."""
     try:
         found = file.stat()
     except (OSError, ValueError):

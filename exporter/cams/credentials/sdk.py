@@ -1,7 +1,7 @@
-"""Alibaba Cloud's own credentials library, tamed: imported late, silent, without threads that outlive their use.
+"""Alibaba Cloud's own credentials library: imported late, without its log output and without its threads.
 
-Its requests go through the proxies that `proxies` finds, not through those it would choose.  Its errors are not passed
-on: their texts hold the answers of STS and the URLs asked, hence tokens and signatures.
+Its requests use the proxies that `proxies` finds, not those that the library would choose.  Its error texts are not
+passed on: they hold answers of STS and URLs, and so tokens and signatures.
 
 Source: alibabacloud-credentials 1.0.12, alibabacloud-tea 0.4.3.
 """
@@ -25,7 +25,7 @@ from exporter.errors import ConfigError, CredentialsError
 from exporter.model import Credential
 
 _LOGGERS = ("credentials", "alibabacloud-tea")
-"""Each carries StreamHandlers of its own; they log answers and URLs."""
+"""They have StreamHandlers of their own and log answers and URLs."""
 
 _HTTP_STATUS = re.compile(r"(?:http_code|HttpCode)\W{0,3}([0-9]{3})\b")
 _API_CODE = re.compile(r'"Code"\s*:\s*"([A-Za-z0-9_.]{1,64})"')
@@ -42,11 +42,11 @@ _PARTS = (
     ("No such file", "a file it needs is missing"),
     ("ECS metadata", "the ECS metadata service gave none"),
 )
-"""What an error's text may contain, and what to say of it; `_WHOLE` goes before the HTTP status, `_PARTS` after it."""
+"""Phrases of error texts with their meanings.  `_WHOLE` is looked up before the HTTP status, `_PARTS` after it."""
 
 
 class _NoScheduler:
-    """Stands in for APScheduler: its thread can't be stopped, and asking every minute is our own thread's work."""
+    """Takes the place of APScheduler: its thread cannot be stopped, and our own thread asks every minute."""
 
     def add_job(self, *_args: Any, **_kwargs: Any) -> None:
         """Nothing is scheduled."""
@@ -59,10 +59,10 @@ class _NoScheduler:
 
 
 class _Adapter(HTTPAdapter):
-    """Sends the library's requests: to where it asks and no further, through our proxy for it or none.
+    """Sends the library's requests without redirects, through the proxy that we find for them or none.
 
-    By itself the library sends plain HTTP, hence the keys that come back, through HTTP_PROXY, heeds no NO_PROXY, and
-    trusts no authority but the bundle of `requests`: not that of a proxy that opens TLS.
+    The library itself sends plain HTTP, and so the keys in its answers, through HTTP_PROXY.  It ignores NO_PROXY, and
+    trusts only the CA bundle of `requests`, not the CA of a proxy that opens TLS.
     """
 
     def send(
@@ -74,7 +74,7 @@ class _Adapter(HTTPAdapter):
         cert: Any = None,
         proxies: Any = None,
     ) -> Response:
-        """As HTTPAdapter's; raises CredentialsError where the proxy is of no use."""
+        """As HTTPAdapter's; raises CredentialsError if the proxy is unusable."""
         try:
             proxy = proxy_for(request.url or "")
         except ConfigError as error:
@@ -82,12 +82,12 @@ class _Adapter(HTTPAdapter):
         _, authorities = authorities_of_environment()
         proxies = {"https": proxy.url} if proxy else {}
         response = super().send(request, stream, timeout, authorities, cert, proxies)
-        response.headers.pop("location", None)  # or it would be followed, in clear text as well
+        response.headers.pop("location", None)  # else the library follows it, even to plain HTTP
         return response
 
 
 def connect_with(config: CredentialsConfig) -> Callable[[Values], Callable[[], Credential]]:
-    """What builds the library's client from the configuration's keys; the client fetches, and keeps what it has."""
+    """Makes a function that builds the library's client from keys; the client fetches and caches the credential."""
 
     def connect(values: Values) -> Callable[[], Credential]:
         client = _client(config, values)
@@ -97,7 +97,7 @@ def connect_with(config: CredentialsConfig) -> Callable[[Values], Callable[[], C
 
 
 def _client(config: CredentialsConfig, values: Values) -> Any:
-    # late, and on the caller's thread: 0.3 s and 30 MB that accounts with plain keys do without
+    # imported late, on the caller's thread: 0.3 s and 30 MB that accounts with plain keys do not need
     package = "alibabacloud_credentials"
     names = (f"{package}.client", f"{package}.models", f"{package}.provider.ecs_ram_role", "Tea.core")
     modules: list[Any] = [importlib.import_module(name) for name in names]
@@ -121,7 +121,7 @@ def _credential(model: Any) -> Credential:
 
 
 def reason_of(error: Exception) -> str:
-    """Why the library failed, in words of ours: nothing of its text is shown but an HTTP status and an error code."""
+    """Why the library failed, in our words; of its own text only an HTTP status and an error code are shown."""
     text = str(error)
     status, code = _HTTP_STATUS.search(text), _API_CODE.search(text)
     http = [("", f"HTTP {status[1]} {code[1] if code else ''}".rstrip())] if status else []

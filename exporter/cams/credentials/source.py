@@ -1,7 +1,7 @@
-"""Where an account's credential comes from.  A look-up never waits: whatever takes time happens on another thread.
+"""Where an account's credential comes from.  A look-up never waits: slow work happens on another thread.
 
-Keys and STS tokens that the configuration gives, inline or in files, are used as they are; every other type is
-fetched through Alibaba Cloud's own library, by `sdk`, on a thread of its own.
+Keys and STS tokens from the configuration, inline or in files, are used as they are.  Every other type is fetched
+through Alibaba Cloud's own library, by `sdk`, on a thread of its own.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from typing import Protocol
 
 from exporter.cams.credentials.key_files import KeyFiles, Values
 from exporter.cams.credentials.sdk import connect_with, reason_of
@@ -21,16 +20,16 @@ from exporter.model import Clock, Credential
 logger = logging.getLogger(__name__)
 
 FETCH_SECONDS = 60.0
-"""How often the library is asked: it keeps what it has, and fetches anew 15 minutes before that expires."""
+"""How often the library is asked: it keeps its credential and fetches a new one 15 minutes before that expires."""
 
 MIN_FETCH_SECONDS = 10.0
-"""No refused key makes us ask more often."""
+"""The least time between two fetches, even if the API refuses the key."""
 
 FIRST_BACKOFF_SECONDS = 1.0
 
 Fetch = Callable[[], Credential]
 Connect = Callable[[Values], Fetch]
-"""Makes, from the keys of the configuration, what fetches a credential; both may take their time, and fail."""
+"""Makes a `Fetch` from the keys of the configuration.  Both may be slow and may raise anything."""
 
 _CURES = {
     "ram_role_arn": "check role_arn, its trust policy, and the key that assumes it",
@@ -41,67 +40,40 @@ _CURES = {
 }
 
 
-class CredentialSource(Protocol):
-    """A source of one account's credentials; thread-safe."""
-
-    def get(self) -> Credential:
-        """The credential to sign with now, without waiting.  Raises CredentialsError, which names the source."""
-
-    def ready(self) -> bool:
-        """False until the first look for a credential ended, well or badly."""
-
-    def changes(self) -> int:
-        """How often the credential became another one, the first included; looks at key files, and does not wait."""
-
-    def refresh(self) -> None:
-        """Have a fresh one fetched soon: the API refused the one at hand."""
-
-    def close(self) -> None:
-        """Fetch no more; what is at hand stays."""
-
-
-def credential_source(config: CredentialsConfig, clock: Clock, name: str) -> CredentialSource:
-    """The source that `config` describes, for the account `name`; does nothing yet."""
-    keys = KeyFiles(config.secrets, clock, name)
-    if config.type in {"access_key", "sts"}:
-        return KeySource(keys)
-    return FetchedSource(connect_with(config), keys, clock, name, config.type)
-
-
 class KeySource:
-    """The keys themselves, as they stand in the configuration or in files now."""
+    """The keys themselves, as they stand in the configuration or in files now.  Thread-safe, as every source is."""
 
     def __init__(self, keys: KeyFiles) -> None:
         self._keys = keys
         self._made: tuple[Values, Credential] | None = None
 
     def get(self) -> Credential:
-        """See CredentialSource."""
+        """The credential to sign with now, without waiting.  Raises CredentialsError, which names the source."""
         values, made = self._keys.values(), self._made
         if made is None or made[0] is not values:
             made = self._made = values, Credential(**values)
         return made[1]
 
     def changes(self) -> int:
-        """See CredentialSource."""
+        """How often the credential changed, the first one included; looks at key files, and does not wait."""
         return self._keys.changes()
 
     def ready(self) -> bool:
-        """Always: reading a file is no wait."""
+        """False until the first look for a credential ended, well or badly; a file is read at once."""
         return True
 
     def refresh(self) -> None:
-        """Look at the files again at the next call."""
+        """Get a fresh credential soon, since the API refused this one: read the files at the next call."""
         self._keys.check_soon()
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Fetch no more; the credential stays.  Here there is nothing to end."""
 
 
 class FetchedSource:
-    """A credential fetched ahead by a thread, which starts when it is first asked about.
+    """A credential that a thread fetches in advance.  The thread starts at the first question.
 
-    While fetching fails the last credential stays in use: the library gives up 15 minutes before it expires.
+    While fetching fails the last credential stays in use.
     """
 
     def __init__(self, connect: Connect, keys: KeyFiles, clock: Clock, owner: str, kind: str) -> None:
@@ -114,14 +86,14 @@ class FetchedSource:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._anew = False  # what was built may hold on to a key that is refused: build it anew
+        self._anew = False  # the built client may keep a refused key: build a new one
         self._is_due = False  # a key file changed
         self._key_changes: int | None = None  # of the files, as last seen
         self._changes = 0
         self._credential: Credential | None = None
         self._fault = "no credential was fetched yet"
         self._ended_once = False
-        # the rest is the thread's own
+        # only the thread uses the rest
         self._fetch: Fetch | None = None
         self._built_with: Values | None = None
         self._failures = 0
@@ -129,7 +101,7 @@ class FetchedSource:
         self._fetch_at = self._last_at = clock.monotonic()
 
     def get(self) -> Credential:
-        """See CredentialSource."""
+        """See KeySource."""
         with self._lock:
             self._start()
             if self._credential is None:
@@ -137,13 +109,13 @@ class FetchedSource:
             return self._credential
 
     def ready(self) -> bool:
-        """See CredentialSource."""
+        """See KeySource."""
         with self._lock:
             self._start()
             return self._ended_once
 
     def changes(self) -> int:
-        """See CredentialSource; where a key file changed the next fetch comes at once."""
+        """See KeySource; after a change of a key file the next fetch comes at once."""
         key_changes = self._keys.changes()
         with self._lock:
             if key_changes != self._key_changes:
@@ -155,19 +127,19 @@ class FetchedSource:
         return changes
 
     def refresh(self) -> None:
-        """Build and fetch anew, unless that was done a moment ago."""
+        """See KeySource: build a client and fetch, unless that was done a moment ago."""
         with self._lock:
             self._anew = True
         self._wake.set()
 
     def close(self) -> None:
-        """End the thread, after the call it may be in."""
+        """End the thread after its current call."""
         with self._lock:
             self._closed = True
         self._wake.set()
 
     def step(self) -> float:
-        """Fetch if it is time to; returns the seconds until it is next."""
+        """Fetch if that is due; returns the seconds until the next time."""
         now = self._clock.monotonic()
         with self._lock:
             anew = self._anew
@@ -177,7 +149,7 @@ class FetchedSource:
             self._anew = self._is_due = False
         try:
             credential = self._fetched(anew)
-        except Exception as error:  # noqa: BLE001 - the library raises what it likes: say it, keep the old, try later
+        except Exception as error:  # noqa: BLE001 - the library raises anything: log it, keep the old one, retry
             wait = self._failed(error)
         else:
             wait = self._succeeded(credential)
@@ -217,10 +189,21 @@ class FetchedSource:
     def _start(self) -> None:
         if self._thread is None and not self._closed:
             thread = threading.Thread(target=self._run, name=f"credentials-{self._owner}", daemon=True)
-            thread.start()  # RuntimeError where the machine has no thread left: whoever asks next tries again
+            thread.start()  # RuntimeError if the machine has no thread left: the next question tries again
             self._thread = thread
 
     def _run(self) -> None:
         while not self._closed:
             self._wake.wait(max(0.0, self.step()))
             self._wake.clear()
+
+
+CredentialSource = KeySource | FetchedSource
+
+
+def credential_source(config: CredentialsConfig, clock: Clock, name: str) -> CredentialSource:
+    """The source that `config` describes, for the account `name`; does nothing yet."""
+    keys = KeyFiles(config.secrets, clock, name)
+    if config.type in {"access_key", "sts"}:
+        return KeySource(keys)
+    return FetchedSource(connect_with(config), keys, clock, name, config.type)
