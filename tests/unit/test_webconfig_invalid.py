@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from exporter.errors import ConfigError
 from exporter.web.security.config import HEADERS, KEYS, load_web_config
 from exporter.web.security.tls import KEYS as TLS_KEYS
-from tests.support.pki import encrypted, server_files
+from tests.support.pki import encrypted, revocations, server_files
 
 INVALID = Path(__file__).parents[1] / "data" / "webconfig" / "invalid"
 
@@ -69,6 +69,19 @@ def faults(path: Path) -> list[str]:
 @pytest.mark.parametrize("name", sorted(path.stem for path in INVALID.glob("*.yml")))
 def test_an_invalid_file_is_refused_with_every_fault(folder: Path, name: str) -> None:
     assert faults(folder / f"{name}.yml") == (INVALID / f"{name}.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize("parts", [["server.crt", "damaged.crt"], ["revoked.pem"]], ids=["damaged", "revocations"])
+def test_authorities_are_refused_as_a_whole(folder: Path, tmp_path: Path, parts: list[str]) -> None:
+    """Where one of several is damaged, and where there are revocation lists alone, which OpenSSL loads too."""
+    (folder / "revoked.pem").write_bytes(revocations())
+    (tmp_path / "ca.pem").write_bytes(b"".join((folder / part).read_bytes() for part in parts))
+    (tmp_path / "web.yml").write_text(
+        f"tls_server_config: {{cert_file: {folder}/server.crt, key_file: {folder}/server.key, client_ca_file: ca.pem,"
+        " client_auth_type: RequireAndVerifyClientCert}"
+    )
+    what = "holds no certificate in PEM form, or a damaged one; write a good one"
+    assert faults(tmp_path / "web.yml") == [f"web.yml:1: tls_server_config.client_ca_file: {what}"]
 
 
 def test_a_damaged_certificate_is_refused_whatever_this_openssl_calls_it(folder: Path) -> None:

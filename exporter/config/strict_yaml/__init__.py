@@ -16,22 +16,20 @@ of them can show a number as it was written.
 
 from __future__ import annotations
 
-from exporter.config.strict_yaml.document import Document, KeyPath, Mapping, is_word, show
+from exporter.config.strict_yaml.document import Document, KeyPath, is_word, show
 from exporter.config.strict_yaml.files import UNSHOWN, called, look_in_time, read_named
 from exporter.config.strict_yaml.parse import load
-from exporter.config.strict_yaml.section import Section, meant, one_of
+from exporter.config.strict_yaml.section import Section, one_of
 
 __all__ = [
     "UNSHOWN",
     "Document",
     "KeyPath",
-    "Mapping",
     "Section",
     "called",
     "is_word",
     "load",
     "look_in_time",
-    "meant",
     "one_of",
     "read_named",
     "show",

@@ -268,14 +268,18 @@ class Section:
         return default
 
 
-def one_of(choices: Collection[str]) -> Callable[[str], str]:
-    """A reader for `Section.text` that accepts exactly these."""
+def one_of(choices: Collection[str], unknown: str = "") -> Callable[[str], str]:
+    """A reader for `Section.text` that accepts exactly these.
+
+    With `unknown` the fault begins with that and the text; else it shows the text only if that is surely no secret.
+    """
 
     def read(text: str) -> str:
         if text in choices:
             return text
         shown = f"{show(text)} " if _may_be_shown(text, choices) else ""
-        raise ValueError(f"{shown}is not known; {meant(text, choices, 'write one of')}")
+        what = f"{unknown}: {show(text)}" if unknown else f"{shown}is not known"
+        raise ValueError(f"{what}; {meant(text, choices, 'write one of')}")
 
     return read
 

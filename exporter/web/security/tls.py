@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from exporter.config.strict_yaml import Section, meant, show
+from exporter.config.strict_yaml import Section, one_of
 from exporter.web.security.pem import as_file, material
 from exporter.web.security.tls_names import CURVES, OLD_VERSIONS, TLS12_SUITES, TLS13_SUITES, VERSIONS
 
@@ -81,7 +81,7 @@ def _set_versions(section: Section, context: ssl.SSLContext) -> None:
     def read(text: str) -> ssl.TLSVersion:
         if text in OLD_VERSIONS:
             raise ValueError(f"{text} is broken and OpenSSL no longer speaks it; write TLS12 or TLS13")
-        return VERSIONS[_known("unknown TLS version", text, VERSIONS)]
+        return VERSIONS[one_of(VERSIONS, "unknown TLS version")(text)]
 
     def read_low(text: str) -> ssl.TLSVersion:
         if text in OLD_VERSIONS:
@@ -98,8 +98,7 @@ def _set_versions(section: Section, context: ssl.SSLContext) -> None:
 
 
 def _set_ciphers(section: Section, context: ssl.SSLContext) -> None:
-    suites = (*TLS12_SUITES, *TLS13_SUITES)
-    names = section.texts("cipher_suites", lambda text: _known("unknown cipher", text, suites))
+    names = section.texts("cipher_suites", one_of((*TLS12_SUITES, *TLS13_SUITES), "unknown cipher"))
     if not names:
         return  # an empty list means the default, as in Go
     tls13, tls12 = set(TLS13_SUITES) & set(names), [TLS12_SUITES[name] for name in names if name in TLS12_SUITES]
@@ -122,7 +121,7 @@ def _set_ciphers(section: Section, context: ssl.SSLContext) -> None:
 
 
 def _set_curve(section: Section, context: ssl.SSLContext) -> None:
-    names = section.texts("curve_preferences", lambda text: _known("unknown curve", text, CURVES))
+    names = section.texts("curve_preferences", one_of(CURVES, "unknown curve"))
     if not names:
         return
     if len(names) > 1:
@@ -176,7 +175,7 @@ def _set_client_authorities(section: Section, context: ssl.SSLContext) -> str | 
                 f"{text} accepts certificates that nobody has verified, which Python's ssl cannot do; "
                 f"write {_REQUIRED} or {_IF_GIVEN}"
             )
-        return _known("invalid ClientAuth", text, _VERIFY) if text else _NONE
+        return one_of(_VERIFY, "invalid ClientAuth")(text) if text else _NONE
 
     policy = _NONE if section.value("client_auth_type") is None else section.text("client_auth_type", read)
     authorities = material(section, "client_ca")
@@ -190,9 +189,13 @@ def _set_client_authorities(section: Section, context: ssl.SSLContext) -> str | 
             section.warn("client_auth_type", what)
     if authorities is not None:
         name, pem = authorities
-        with suppress(ssl.SSLError), as_file(pem) as file:  # where one is damaged, none of them is trusted
-            context.load_verify_locations(file)
-        if not context.cert_store_stats()["x509"]:
+        try:
+            with as_file(pem) as file:
+                context.load_verify_locations(file)
+            is_good = context.cert_store_stats()["x509"] > 0  # a file of revocation lists is loaded without complaint
+        except ssl.SSLError:
+            is_good = False
+        if not is_good:
             section.fault(name, "holds no certificate in PEM form, or a damaged one; write a good one")
     context.verify_mode = _VERIFY[policy or _NONE]
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # as in Go, an intermediate authority may be the anchor
@@ -213,13 +216,6 @@ def _read_sans(section: Section, policy: str | None) -> frozenset[str]:
 
 def _authorities_given(section: Section) -> list[str]:
     return [key for key in ("client_ca", "client_ca_file") if key in section]
-
-
-def _known(what: str, text: str, choices: Collection[str]) -> str:
-    """`text`, if it is one of `choices`; else ValueError that begins with `what`."""
-    if text in choices:
-        return text
-    raise ValueError(f"{what}: {show(text)}; {meant(text, choices, 'write one of')}")
 
 
 def _required() -> str:
