@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import socket
@@ -465,9 +466,27 @@ def test_an_endless_answer_is_cut_and_not_stored() -> None:
     assert error.message == "reading the answer: the answer does not end"
 
 
-def test_a_redirect_is_not_followed() -> None:
-    with RawServer(answering(http(b"", "302 Found", Location="/again"))) as server, client_of(server.url) as client:
-        error_of(client)
+def test_a_long_body_is_not_read_to_its_end() -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (30 << 20))
+        with contextlib.suppress(OSError):
+            for _ in range(30 << 4):
+                peer.send(b" " * 65536)
+                sent.append(65536)
+
+    sent: list[int] = []
+    with RawServer(script) as server, client_of(server.url) as client:
+        assert error_of(client).message == "the answer is longer than 1 MiB"
+        assert kept(client) == []
+    assert sum(sent) < 30 << 20  # the connection was closed; the kernel's buffers hold the rest
+
+
+@pytest.mark.parametrize("location", ["/again", "//127.0.0.1", "http://[", "http://a b/", "\xff", ""])
+def test_a_redirect_is_an_error_and_not_followed_wherever_it_leads(location: str) -> None:
+    answer = http(b"", "302 Found", Location=location)
+    with RawServer(answering(answer)) as server, client_of(server.url) as client:
+        assert error_of(client).code == "http_302"
         assert len(server.requests) == 1
 
 
@@ -476,6 +495,20 @@ def test_cookies_are_ignored() -> None:
         client.fetch(number())
         client.fetch(number())
         assert all(b"ookie" not in head for head in server.requests)
+        assert not client._session.cookies
+
+
+def test_nothing_of_the_environment_gets_into_a_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`requests` reads passwords from netrc and proxies from the environment, unless it is told not to."""
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password hunter2\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    with RawServer(answering(ok())) as server, client_of(server.url) as client:
+        assert client.fetch(number()).status == "VERIFIED"
+    (head,) = server.requests
+    assert b"authorization: ACS3-HMAC-SHA256 " in head
+    assert b"Basic" not in head
 
 
 def hang_all(client_count: int) -> tuple[Script, threading.Semaphore]:

@@ -164,6 +164,36 @@ def test_a_redirect_is_refused(status: int) -> None:
     assert error(b"", status, Location="https://evil.example/").code == f"http_{status}"
 
 
+KINDS = {
+    "Product.Unsubscript": Kind.ACCOUNT,
+    "InvalidAccessKeyId.NotFound": Kind.ACCOUNT,
+    "InvalidTimeStamp.Expired": Kind.ACCOUNT,
+    "Forbidden.RAM": Kind.PERMISSION,
+    "System.LimitControl": Kind.THROTTLE,
+    "Throttling.User": Kind.THROTTLE,
+    "InvalidParameter.PhoneNumber": Kind.NUMBER,
+    "InternalError": Kind.TRANSIENT,
+}
+HEADERS: dict[str, tuple[dict[str, str], float | None]] = {
+    "none": ({}, None),
+    "seconds": ({"Retry_After": "7"}, 7.0),
+    "milliseconds": ({"x_acs_retry_after": "1500"}, 1.5),
+    "an hour": ({"Retry_After": "3600"}, 60.0),
+    "nonsense": ({"Retry_After": "soon", "x_acs_retry_after": "-1"}, None),
+    "an encoding": ({"Retry_After": "7", "Content_Encoding": "identity"}, 7.0),
+}
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 404, 429, 500, 503])
+@pytest.mark.parametrize(("code", "kind"), KINDS.items(), ids=KINDS)
+@pytest.mark.parametrize(("headers", "wait"), HEADERS.values(), ids=HEADERS)
+def test_a_code_means_the_same_in_any_status_and_with_any_headers(
+    status: int, code: str, kind: Kind, headers: dict[str, str], wait: float | None
+) -> None:
+    failed = error({"Code": code, "Message": "no", "RequestId": "R"}, status, None, **headers)
+    assert (failed.code, failed.kind, failed.retry_after_seconds, failed.request_id) == (code, kind, wait, "R")
+
+
 @pytest.mark.parametrize("status", [200, 400, 403, 500, 503])
 def test_the_code_goes_before_the_http_status(status: int) -> None:
     failed = error({"Code": "Ram.PermissionDeny", "Message": "no", "RequestId": "R"}, status)

@@ -599,6 +599,7 @@ def test_https_goes_through_the_proxy(ca_file: Path, monkeypatch: pytest.MonkeyP
     [
         (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", "HTTP 407"),
         (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "HTTP 502"),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://login.example/\r\nContent-Length: 0\r\n\r\n", "HTTP 302"),
         (b"", "closed the connection without an answer"),
     ],
 )
@@ -625,6 +626,48 @@ def test_a_proxy_that_drips_is_bounded_by_the_deadline(monkeypatch: pytest.Monke
         with client_of("https://cams.example", timeout_seconds=TIMEOUT) as client:
             error = error_of(client)
     assert error.code == "timeout"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 " + b"O" * 70_000,
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000,
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200,
+        b"HTTP/1.1 102 Processing\r\n\r\n" * 100 + b"HTTP/1.1 200 OK\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+    ],
+    ids=["status line", "header", "headers", "interim answers", "no HTTP"],
+)
+def test_a_proxy_whose_answer_does_not_end_is_an_error_that_names_it(
+    answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(answer)
+        peer.hang()
+
+    with RawServer(script) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{proxy.port}")
+        with client_of("https://cams.example") as client:
+            error = error_of(client)
+    assert error.code == "invalid_response"
+    assert error.message == f"asking the proxy 127.0.0.1:{proxy.port} for a tunnel: the answer is not HTTP"
+
+
+def test_a_length_in_the_proxys_answer_is_not_that_of_a_body(ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 9110, 9.3.6: behind the head begins the tunnel."""
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
+        peer.secure(tls_context("cams.example"))
+        answering(ok())(peer)
+
+    with RawServer(script) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{proxy.port}")
+        with client_of("https://cams.example", ca_file=ca_file) as client:
+            assert client.fetch(number()).status == client.fetch(number()).status == "VERIFIED"
 
 
 def test_the_handshake_has_what_the_tunnel_left_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
