@@ -26,7 +26,7 @@ import throttled
 
 from benchmarks.harness import Options, Progress, Result, Table, Target
 from benchmarks.processes import Child
-from exporter.metrics.catalogue import Counters
+from exporter.metrics.counters import Counters
 from exporter.model import Answer, PhoneNumber, Slot, SystemClock, pace_qps
 from exporter.polling import AccountPoller
 from exporter.polling.budget import Budget

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, start_http_server
 
+from benchmarks.plain_collector import PlainCollector
 from exporter.app import App
 from exporter.config import load
 from exporter.model import SystemClock
@@ -28,7 +29,7 @@ def main() -> None:
     config = parser.parse_args().config
     app = App(load(config), SystemClock(), version="reference", revision="benchmark")
     registry = CollectorRegistry()
-    registry.register(app.exposition.collector)
+    registry.register(PlainCollector(app.exposition.collector))
     registry.register(app.exposition.others)
     server, _ = start_http_server(0, "127.0.0.1", registry)
     stopped = threading.Event()

@@ -6,7 +6,7 @@ The data path, from the API to the scrape::
                                     |  one polling.AccountPoller per Alibaba Cloud account
     poll:   polling.schedule (which number) -> polling.gate (when) -> cams.client (ask) -> polling.recorder
                                     |  the last answer and the counts
-                                  state.store, metrics.catalogue
+                                  state.store, metrics.counters
                                     |  one snapshot
     scrape: web.server -> web.handlers.metrics -> metrics.exposition
     page:   web.server -> web.handlers.pages   -> web.ui

@@ -27,8 +27,9 @@ from exporter.cams.endpoint import Endpoint, endpoint_of
 from exporter.cams.error_codes import DOCUMENTED_CODES, advice
 from exporter.config import AccountConfig, ApiConfig, Config, CredentialsConfig
 from exporter.logs import fields
-from exporter.metrics.catalogue import Counters, Refusal
+from exporter.metrics.catalogue import Refusal
 from exporter.metrics.collector import CamsCollector, ReloadStatus
+from exporter.metrics.counters import Counters
 from exporter.metrics.exposition import Exposition
 from exporter.model import AccountStatus, Clock, NumberKey
 from exporter.polling import AccountPoller
@@ -100,7 +101,7 @@ class App:
             storage_up=self._storage_up if self._storage is not None else None,
             about_exporter=about_exporter,
         )
-        process = CollectorRegistry()
+        process = CollectorRegistry(auto_describe=True)
         if about_exporter:
             ProcessCollector(registry=process)
             PlatformCollector(registry=process)

@@ -1,10 +1,12 @@
-"""What Prometheus reads: each metric is declared once, in `catalogue`, which also counts the API's requests.
+"""What Prometheus reads.
 
 ::
 
-    catalogue      names, types, help, labels; the counters
-    collector      a snapshot of the state as prometheus_client's families: the reference
-    exposition     the same bytes, faster: the families about numbers, in both formats
+    catalogue      names, types, help, labels: each metric is declared once
+    counters       what the exporter counts
+    collector      the samples about accounts and the exporter, of one snapshot
+    number_lines   the lines about numbers, compressed, kept until they change
+    exposition     the bytes of a scrape, in both formats
     text_format    how a series and a value are written
-    gzip_parts     one compressed answer from parts that were compressed before
+    gzip_parts     one gzip file from parts that were compressed before
 """

@@ -1,4 +1,4 @@
-"""How the exposition formats write series and values: the same in both, and byte for byte prometheus_client's way.
+"""How series and values are written: the same in both formats, and byte for byte as prometheus_client does it.
 
 Source: Prometheus documentation, "Exposition formats"; the OpenMetrics specification.
 """
@@ -12,11 +12,14 @@ from prometheus_client.utils import floatToGoString
 _PLAIN_BELOW = 1e6
 """From here on Go writes an exponent where Python writes none."""
 
+_GAP = "\n"
+"""Stands for a value that is left out: what is escaped holds no newline."""
+
 Label = tuple[str, str]
 
 
 class Series:
-    """A sample's name and labels, written once: what is scraped again and again keeps its series."""
+    """A sample's name and labels, formatted once: the same series are scraped again and again."""
 
     __slots__ = ("head", "labels", "name")
 
@@ -32,22 +35,14 @@ class Series:
 
 def format_labels(labels: Iterable[Label]) -> str:
     """What stands between the braces, in the order of the names."""
-    return ",".join([f'{name}="{escaped(value)}"' for name, value in sorted(labels)])
+    return "".join(format_around(labels, ()))
 
 
 def format_around(labels: Iterable[Label], gaps: Collection[str]) -> list[str]:
     """`format_labels` cut at the values of the labels `gaps`: the pieces before, between and after them."""
-    pieces = []
-    text = comma = ""
-    for name, value in sorted(labels):
-        text += f'{comma}{name}="'
-        comma = ","
-        if name in gaps:
-            pieces.append(text)
-            text = '"'
-        else:
-            text += f'{escaped(value)}"'
-    return [*pieces, text]
+    return ",".join([f'{name}="{_GAP if name in gaps else escaped(value)}"' for name, value in sorted(labels)]).split(
+        _GAP
+    )
 
 
 def format_value(value: float) -> str:

@@ -19,7 +19,7 @@ from typing import Protocol
 from exporter.cams.error_codes import INTERNAL_ERROR
 from exporter.errors import ApiError, Kind, Stopped
 from exporter.logs import fields
-from exporter.metrics.catalogue import Counters
+from exporter.metrics.counters import Counters
 from exporter.model import AccountStatus, Answer, Clock, NumberKey, PhoneNumber, Slot, Wait, pace_qps
 from exporter.polling.budget import Budget
 from exporter.polling.circuit_breaker import CircuitBreaker, CircuitBreakers

@@ -7,7 +7,7 @@ import logging
 
 from exporter.errors import ApiError
 from exporter.logs import fields
-from exporter.metrics.catalogue import AccountCounters, Counters
+from exporter.metrics.counters import AccountCounters, Counters
 from exporter.model import Answer, PhoneNumber, Refused
 from exporter.state.store import State
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import ApiError, Kind
-from exporter.metrics.catalogue import Counters
+from exporter.metrics.counters import Counters
 from exporter.model import Answer, PhoneNumber, Slot, pace_qps
 from exporter.polling import AccountPoller
 from exporter.polling.budget import LATE_SECONDS, Budget

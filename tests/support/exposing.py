@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
+from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics, exposition
 from prometheus_client.core import Metric as Family
+from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.registry import Collector
 
-from exporter.metrics.catalogue import Counters
+from benchmarks.plain_collector import PlainCollector
 from exporter.metrics.collector import CamsCollector, ReloadStatus
-from exporter.metrics.exposition import Exposition, Format, reference
+from exporter.metrics.counters import Counters
+from exporter.metrics.exposition import Exposition, Format
 from exporter.model import AccountStatus
 from exporter.state.store import State
 from tests.support.clock import FakeClock
@@ -36,13 +38,17 @@ class Exposed:
             revision="abc",
             storage_up=lambda: True,
         )
-        self.others = CollectorRegistry()
+        self.others = CollectorRegistry(auto_describe=True)
         Gauge("process_things", 'a "gauge"\nwith a \\', ["who"], registry=self.others).labels('a"b\\c\nd').set(1)
         self.exposition = Exposition(self.collector, self.others)
 
     def reference(self, fmt: Format) -> bytes:
         """The text that prometheus_client itself makes."""
-        return reference(_Families([*self.collector.collect(), *self.others.collect()]), fmt)
+        families = _Families([*PlainCollector(self.collector).collect(), *self.others.collect()])
+        if fmt is Format.OPENMETRICS:
+            text: bytes = openmetrics_exposition.generate_latest(families)  # type: ignore[no-untyped-call] # the library's
+            return text
+        return exposition.generate_latest(families)
 
 
 class _Families(Collector):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from exporter.errors import ApiError, Kind
-from exporter.metrics.catalogue import Counters
+from exporter.metrics.counters import Counters
 from exporter.model import Answer, NumberKey, PhoneNumber, Slot
 from exporter.polling import AccountPoller
 from exporter.polling.budget import Budget

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from exporter.errors import ApiError, Kind
-from exporter.metrics.catalogue import Counters
+from exporter.metrics.counters import Counters
 from exporter.model import OPERATION, Answer, PhoneNumber, Refused, Slot, pace_qps
 from exporter.polling import AccountPoller
 from exporter.polling.account import LOOK_SECONDS

@@ -1,17 +1,19 @@
-"""A snapshot as metric families."""
+"""What a scrape says of the state, the accounts and the exporter, as a client of Prometheus parses it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from prometheus_client import disable_created_metrics
+from prometheus_client import CollectorRegistry, disable_created_metrics
 from prometheus_client.core import Metric as Family
+from prometheus_client.parser import text_string_to_metric_families
 
 from exporter.errors import ApiError, Kind
-from exporter.metrics.catalogue import CATALOGUE, Counters
+from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.collector import CamsCollector, ReloadStatus
-from exporter.metrics.exposition import Format
+from exporter.metrics.counters import Counters
+from exporter.metrics.exposition import Exposition, Format
 from exporter.model import AccountStatus, Answer, Refused
 from exporter.state.store import State
 from tests.support.clock import FakeClock
@@ -31,8 +33,14 @@ ACCOUNT = AccountStatus(
 )
 
 
+def families(collector: CamsCollector) -> list[Family]:
+    """What a scrape of nothing but `collector` shows."""
+    text = Exposition(collector, CollectorRegistry()).scrape(Format.TEXT).decode()
+    return list(text_string_to_metric_families(text))
+
+
 class Scraped:
-    """One collection, by sample name."""
+    """One scrape, by sample name."""
 
     def __init__(self, state: State, accounts: Sequence[AccountStatus] = (ACCOUNT,)) -> None:
         counters = Counters(["timeout"])
@@ -46,7 +54,7 @@ class Scraped:
             revision="abc",
             storage_up=lambda: True,
         )
-        self.families: list[Family] = list(collector.collect())
+        self.families = families(collector)
 
     def values(self, name: str) -> dict[tuple[str, ...], float]:
         """Label values, without those of the account and the space, to the sample's value."""
@@ -183,9 +191,9 @@ def test_spaces_and_accounts_that_leave_are_shown_no_more() -> None:
 
 
 def test_families_come_in_the_order_of_the_catalogue_each_once_with_its_help_type_and_labels() -> None:
-    families = Scraped(state_of("VERIFIED")).families
-    assert [family.name for family in families] == [metric.name.removesuffix("_total") for metric in CATALOGUE]
-    for family, metric in zip(families, CATALOGUE, strict=True):
+    scraped = Scraped(state_of("VERIFIED")).families
+    assert [family.name for family in scraped] == [metric.name.removesuffix("_total") for metric in CATALOGUE]
+    for family, metric in zip(scraped, CATALOGUE, strict=True):
         assert (family.documentation, family.type) == (metric.help, metric.type)
         for sample in family.samples:
             assert set(sample.labels) - {"le"} == set(metric.labels)
@@ -205,7 +213,7 @@ def test_storage_is_shown_where_there_is_one_and_what_is_about_the_exporter_can_
             storage_up=storage_up,
             about_exporter=about_exporter,
         )
-        return {family.name: [sample.value for sample in family.samples] for family in collector.collect()}
+        return {family.name: [sample.value for sample in family.samples] for family in families(collector)}
 
     assert "cams_exporter_storage_up" not in names(storage_up=None, about_exporter=True)
     assert names(storage_up=lambda: True, about_exporter=True)["cams_exporter_storage_up"] == [1.0]

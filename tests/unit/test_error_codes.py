@@ -8,7 +8,7 @@ import pytest
 
 from exporter.cams.error_codes import DOCUMENTED_CODES, INTERNAL_ERROR, advice, http_code, kind_of
 from exporter.errors import Kind
-from exporter.metrics.catalogue import MAX_CODES
+from exporter.metrics.counters import MAX_CODES
 
 TABLE = [
     (400, "Product.Unsubscript", Kind.ACCOUNT),

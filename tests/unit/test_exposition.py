@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import gzip
 import re
+from pathlib import Path
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from exporter.app import App
+from exporter.config import load
 from exporter.errors import ApiError, Kind
-from exporter.metrics.exposition import CHUNK_NUMBERS, Format
+from exporter.metrics.exposition import Format
+from exporter.metrics.number_lines import CHUNK_NUMBERS
 from exporter.model import AccountStatus, Answer
+from tests.support.clock import FakeClock
 from tests.support.exposing import Exposed
 from tests.support.numbers import number, numbers
 
@@ -96,6 +101,27 @@ def test_a_histograms_name_brings_all_of_it(exposed: Exposed) -> None:
 def test_the_name_of_a_series_within_a_family_brings_nothing(exposed: Exposed, name: str) -> None:
     """Nor does it in client_golang: buckets without their count would be no valid OpenMetrics."""
     assert exposed.exposition.scrape(Format.OPENMETRICS, names=frozenset({name})) == b"# EOF\n"
+
+
+CONFIG = """\
+accounts:
+  - name: main
+    credentials: {type: access_key, access_key_id: id, access_key_secret: secret}
+    numbers: [{phone_number: "8613900001234", cust_space_id: cams-1}]
+"""
+
+
+@pytest.mark.parametrize("name", ["process_cpu_seconds_total", "python_info"])
+def test_the_exporters_families_about_the_process_are_found_by_their_names(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "config.yml"
+    path.write_text(CONFIG)
+    app = App(load(path), FakeClock(), version="1", revision="1")
+    try:
+        (family,) = families(app.exposition.scrape(Format.TEXT, names=frozenset({name})))
+    finally:
+        app.stop()
+    assert family.startswith(f"# HELP {name} ".encode())
+    assert family.count(f"\n{name}".encode()) == 1
 
 
 def test_names_that_match_nothing_give_an_empty_exposition(exposed: Exposed) -> None:

@@ -7,15 +7,8 @@ import re
 from prometheus_client import Histogram, disable_created_metrics
 
 from exporter.config.numbers import RESERVED_LABELS
-from exporter.metrics.catalogue import (
-    CATALOGUE,
-    DURATION,
-    LATENCY_BUCKETS,
-    MAX_CODES,
-    REFUSED_CONNECTIONS,
-    Counters,
-    Refusal,
-)
+from exporter.metrics.catalogue import CATALOGUE, DURATION, REFUSED_CONNECTIONS, Refusal
+from exporter.metrics.counters import LATENCY_BUCKETS, MAX_CODES, Counters
 from exporter.model import OPERATION
 
 disable_created_metrics()  # type: ignore[no-untyped-call] # the library's

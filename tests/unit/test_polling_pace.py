@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pytest
 
 from exporter.errors import ApiError, Kind
-from exporter.metrics.catalogue import Counters
+from exporter.metrics.counters import Counters
 from exporter.model import Answer, PhoneNumber, Slot
 from exporter.polling import AccountPoller
 from exporter.polling.budget import Budget

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exporter.errors import ApiError, Kind
-from exporter.metrics.catalogue import Counters
+from exporter.metrics.counters import Counters
 from exporter.model import Answer
 from exporter.polling.recorder import Recorder
 from exporter.state.store import State

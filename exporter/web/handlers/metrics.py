@@ -1,7 +1,7 @@
-"""Serves scrapes: so many at once, rendered off the event loop, in the format and encoding asked for.
+"""Serves scrapes: a bounded number at once, rendered off the event loop, in the format and encoding asked for.
 
-Scrapes that ask for the same while one is being rendered get its bytes: two replicas of Prometheus, or forty clients
-that mean no good, cost one rendering.
+Scrapes that ask for the same while one is rendered get its bytes.  So two replicas of Prometheus, or forty clients that
+attack, cost one rendering.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from exporter.web.worker_thread import WorkerThreads
 logger = logging.getLogger(__name__)
 
 THREADS = 1
-"""Rendering holds the interpreter's lock: more threads make no scrape faster, and delay the probes."""
+"""The interpreter runs one thread at a time: more threads make no scrape faster, and delay the probes."""
 
 RETRY_SECONDS = 0.02
-"""Between two looks whether there is room in memory for one more answer."""
+"""How often to look whether there is room in memory for one more answer."""
 
 _Asked = tuple[Format, bool, frozenset[str]]
 
@@ -49,7 +49,7 @@ class Exposer(Protocol):
 class Scrapes:
     """Serves at most `limit` scrapes at once (0: any number); `start` before use.
 
-    Those are counted whose answers are still being read, for these hold their memory.  `slow_clients` knows them.
+    A scrape counts until its answer is read: until then the answer takes memory.  `slow_clients` knows these answers.
     """
 
     def __init__(self, exposer: Exposer, limit: int, slow_clients: SlowClients, scraping: Scraping) -> None:
@@ -92,7 +92,7 @@ class Scrapes:
         try:
             call = partial(self._exposer.scrape, fmt, gzip=gzip, names=names)
             body = await self._renderings.run((fmt, gzip, names), lambda: self._in_turn(call))
-        except Exception:  # whatever the exposer raises: the client learns that it failed, the log why
+        except Exception:  # whatever the exposer raises: the client is told that it failed, the log says why
             logger.exception("scrape failed", extra=fields(path=request.path))
             return plain(500, "the scrape failed; the exporter's log says why"), None
         headers = {"Vary": "Accept, Accept-Encoding"}
@@ -102,7 +102,7 @@ class Scrapes:
         return answer(200, pieces, content_type, headers), pieces
 
     async def _in_turn(self, call: Callable[[], bytes]) -> bytes:
-        """The bytes that `call` renders, once there is room for them; who waits for that holds nothing."""
+        """The bytes that `call` renders, as soon as there is room for them; a scrape that waits takes no memory."""
         async with self._turn:
             while not self._slow_clients.make_room(self._renderings.results()):  # noqa: ASYNC110 - time changes it
                 await asyncio.sleep(RETRY_SECONDS)

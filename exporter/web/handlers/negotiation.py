@@ -1,7 +1,7 @@
 """What a client's Accept and Accept-Encoding headers ask for.
 
-Never refuses: where a header is malformed, or asks only for what is not served, the answer is the plain text format
-without compression, which any client of this exporter can read.
+Never refuses.  If a header is malformed, or asks only for what is not served, the answer is in the plain text format
+without compression: every client of this exporter can read it.
 
 Source: RFC 9110, sections 12.4.2, 12.5.1 and 12.5.3; Prometheus's "Scrape protocol content negotiation" and "escaping
 schemes"; the headers that Prometheus 2.x and 3.x send.
@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.metrics.exposition import Format
 
 MAX_HEADER_CHARACTERS = 2048
-"""What lies beyond is ignored: Prometheus sends about 300, and reading must not hold up the event loop."""
+"""The rest is ignored: Prometheus sends about 300, and reading must not block the event loop."""
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"?'
 _ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED})+')
@@ -27,13 +27,13 @@ _QUALITY = re.compile(r"0?\.[0-9]+|0\.?|1(?:\.0*)?", re.ASCII)
 _OPENMETRICS, _TEXT = "application/openmetrics-text", "text/plain"
 
 _VERSIONS: Mapping[str, tuple[str, ...]] = {_OPENMETRICS: ("1.0.0", "0.0.1"), _TEXT: ("0.0.4", "1.0.0")}
-"""The versions of each type, first the one for a client that names none.  They differ in the Content-Type alone."""
+"""The versions of each type; the first is for clients that name none.  Only the Content-Type differs."""
 
 _ESCAPED_VERSION = "1.0.0"
 """The version in which the Content-Type says how names are escaped."""
 
 _ESCAPINGS = ("underscores", "allow-utf-8", "values")
-"""The schemes that leave this exporter's names as they are, first the default.  ``dots`` would double underscores."""
+"""The schemes that do not change this exporter's names; the first is the default.  ``dots`` doubles underscores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,7 @@ class _Element:
     quality: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Rating:
-    """How much a client wants a type: its quality, whether it names more than ``*/*``, and what it says of the type."""
-
-    quality: float = 0.0
-    specificity: int = -1
-    parameters: Mapping[str, str] = field(default_factory=dict)
+_NOTHING = _Element("", {}, 0.0)
 
 
 class Negotiated(NamedTuple):
@@ -62,28 +56,29 @@ class Negotiated(NamedTuple):
 
 
 def negotiate_format(accept: str) -> Negotiated:
-    """The exposition format for an Accept header (several joined by commas; empty when there is none).
+    """The exposition format for an Accept header (several joined by commas; empty if there is none).
 
-    OpenMetrics where the client rates it above text, or as high as text and names it (``*/*`` does not); else text.
+    OpenMetrics if the client rates it above text, or as high as text and names it (``*/*`` does not); else text.
     """
     elements = list(_elements(accept))
-    openmetrics, text = _rating(elements, _OPENMETRICS), _rating(elements, _TEXT)
-    is_named = openmetrics.specificity > 0
+    openmetrics, text = _closest(elements, _OPENMETRICS), _closest(elements, _TEXT)
+    is_named = openmetrics.value != "*/*"
     if openmetrics.quality > text.quality or (openmetrics.quality == text.quality > 0 and is_named):
         return Negotiated(Format.OPENMETRICS, _content_type(_OPENMETRICS, openmetrics))
     return Negotiated(Format.TEXT, _content_type(_TEXT, text))
 
 
-def _content_type(media_type: str, rating: _Rating) -> str:
-    """The type in the version that the client named, with the escaping scheme where that version has one."""
+def _content_type(media_type: str, element: _Element) -> str:
+    """The type in the version that the client named, with the escaping scheme if that version has one."""
     versions = _VERSIONS[media_type]
-    version = rating.parameters.get("version", "") if rating.quality > 0 else ""
+    named = element.parameters if element.value == media_type and element.quality > 0 else {}
+    version = named.get("version", "")
     if version not in versions:
         version = versions[0]
     written = f"{media_type}; version={version}; charset=utf-8"
     if version != _ESCAPED_VERSION:
         return written
-    asked = rating.parameters.get("escaping")
+    asked = named.get("escaping")
     return f"{written}; escaping={asked if asked in _ESCAPINGS else _ESCAPINGS[0]}"
 
 
@@ -98,18 +93,14 @@ def accepts_gzip(accept_encoding: str) -> bool:
     return gzip > 0 and gzip >= qualities.get("identity", others)
 
 
-def _rating(elements: Iterable[_Element], media_type: str) -> _Rating:
-    """What the most specific of the elements that mean a type say of it; of those, the one of highest quality."""
-    best = _Rating()
-    for element in elements:
-        specificity = _specificity(element, media_type)
-        if specificity >= 0 and (specificity, element.quality) > (best.specificity, best.quality):
-            best = _Rating(element.quality, specificity, element.parameters if element.value == media_type else {})
-    return best
+def _closest(elements: Iterable[_Element], media_type: str) -> _Element:
+    """The element that means a type most specifically; of several, the one with the highest quality."""
+    meant = [element for element in elements if _specificity(element, media_type) >= 0]
+    return max(meant, key=lambda element: (_specificity(element, media_type), element.quality), default=_NOTHING)
 
 
 def _specificity(element: _Element, media_type: str) -> int:
-    """How closely an element means a type: 0 for ``*/*`` up to 3 for type and version; -1 where it means another."""
+    """How specifically an element means a type: 0 for ``*/*`` up to 3 for type and version; -1 if it means another."""
     if element.value == media_type:
         version = element.parameters.get("version")
         if version is None:
