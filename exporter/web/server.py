@@ -20,7 +20,7 @@ from exporter.logs import fields
 from exporter.metrics.catalogue import Refusal
 from exporter.web import routes
 from exporter.web.connections.acceptor import Acceptor, max_connections
-from exporter.web.connections.connection import HEAD_SECONDS, MAX_HEAD_BYTES, Connection
+from exporter.web.connections.connection import HEAD_SECONDS, LINGER_SECONDS, MAX_HEAD_BYTES, Connection
 from exporter.web.connections.listen import listen_all, parse_listen_address, url_of
 from exporter.web.connections.refusals import Refusals
 from exporter.web.connections.slow_clients import PATIENCE_SECONDS, SlowClients
@@ -180,7 +180,7 @@ class WebServer:
                 response.force_close()
                 return response
         if _is_last(request):
-            await connection.drop_body()
+            await asyncio.sleep(LINGER_SECONDS)
         else:
             connection.answered()
         return response

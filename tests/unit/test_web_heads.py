@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.web.connections.connection import MAX_DROPPED_BYTES, MAX_HEAD_BYTES, READ_BUFFER, Connection
+from exporter.web.connections.connection import MAX_HEAD_BYTES, READ_BUFFER, Connection
 from exporter.web.connections.open_connections import OpenConnections
 from exporter.web.connections.refusals import Refusals
 
@@ -127,24 +127,17 @@ def test_what_waited_is_read_on_after_the_answer() -> None:
     met(use)
 
 
-def test_a_body_is_dropped_and_not_much_of_it_read() -> None:
-    async def run() -> None:
-        peer = Met()
-        peer.send(POST + b"here it begins")
-        dropping = asyncio.create_task(peer.connection.drop_body())
-        await asyncio.sleep(0)
-        assert peer.send((b"5\r\nhello\r\n" + GET) * 100_000) <= MAX_DROPPED_BYTES + READ_BYTES
-        assert peer.heads == [POST]
-        assert peer.transport.cut
-        dropping.cancel()
-        peer.connection.connection_lost(None)
-
-    asyncio.run(run())
-
-
-def test_what_is_sent_after_a_refusal_is_dropped_too() -> None:
+def test_of_a_body_no_more_than_the_bound_is_read() -> None:
     def use(peer: Met) -> None:
-        assert peer.send(b"GET / HTTP/1.1\r\nX: " + b"y" * 10_000_000) < 2 * (MAX_HEAD_BYTES + MAX_DROPPED_BYTES)
+        assert peer.send(POST + b"here it begins" + (b"5\r\nhello\r\n" + GET) * 100_000) < 2 * MAX_HEAD_BYTES
+        assert peer.heads == [POST]
+
+    met(use)
+
+
+def test_after_a_refusal_nothing_more_is_read() -> None:
+    def use(peer: Met) -> None:
+        assert peer.send(b"GET / HTTP/1.1\r\nX: " + b"y" * 10_000_000) < 2 * MAX_HEAD_BYTES
         assert peer.transport.written.startswith(b"HTTP/1.1 431 ")
         assert peer.transport.written.count(b"HTTP/1.1") == 1
         assert peer.heads == []

@@ -1,8 +1,8 @@
 """One HTTP connection, between its transport and aiohttp: its deadlines, and how much of it is read.
 
 Hands one request's head at a time to aiohttp.  Behind a head no more than `MAX_HEAD_BYTES` are read until it is
-answered.  Request bodies, which no path here wants, are neither parsed nor decompressed: a body is dropped, and its
-connection is closed after the answer.
+answered.  Request bodies, which no path here wants, are neither parsed nor decompressed: the connection is closed
+after the answer.
 """
 
 from __future__ import annotations
@@ -26,10 +26,8 @@ MAX_HEAD_BYTES = 64 * 1024
 """Of one request line with all its headers, and of what waits behind a request; Prometheus sends about 500."""
 
 LINGER_SECONDS = 1.0
-"""How long a body is dropped after the answer: a reset would destroy an answer that the client has not read yet."""
-
-MAX_DROPPED_BYTES = 256 * 1024
-"""Of a body; a client that sends more is cut off."""
+"""How long a connection that is to be closed stays open after the answer: closing it while the client still sends is a
+reset, which may destroy an answer that it has not read yet."""
 
 READ_BUFFER = memoryview(bytearray(16 * 1024))
 """What one read brings, for all connections: each takes its bytes out before another one reads."""
@@ -53,7 +51,6 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
         self._is_busy = False  # a head was handed on and its answer is not out
-        self._dropped: int | None = None  # bytes, once nothing more is read but to be dropped
         self._deadline: asyncio.TimerHandle | None = None
         self._start_deadline()
 
@@ -96,13 +93,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def data_received(self, data: bytes | memoryview) -> None:
         """These bytes came."""
-        if self._dropped is None:
-            self._received += data
-            self._proceed()
-            return
-        self._dropped += len(data)
-        if self._dropped > MAX_DROPPED_BYTES:
-            self._others.cut(self)
+        self._received += data
+        self._proceed()
 
     @contextmanager
     def answering(self) -> Iterator[None]:
@@ -130,20 +122,6 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.resume_reading()
             self._proceed()
 
-    async def drop_body(self) -> None:
-        """Read and drop a body for `LINGER_SECONDS`; the connection is not used again.
-
-        The caller is cancelled when the client leaves.
-        """
-        self._drop()
-        await asyncio.sleep(LINGER_SECONDS)
-
-    def _drop(self) -> None:
-        self._dropped = 0
-        self._received.clear()
-        if self._transport is not None:
-            self._transport.resume_reading()
-
     def _proceed(self) -> None:
         """Hand on the next head if it is there."""
         if self._transport is None or self._http is None or self._transport.is_closing():
@@ -170,7 +148,7 @@ class Connection(asyncio.BufferedProtocol):
         """Answer in aiohttp's place, and close once the client had time to read that."""
         if self._transport is not None:
             self._transport.write(error_answer(status, f"{status} {status.phrase}"))
-            self._drop()
+            self._is_busy = True
             self._stop_deadline()
             self._deadline = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._transport.close)
 

@@ -121,18 +121,10 @@ def _candidates(address: ListenAddress) -> list[tuple[int, tuple[object, ...]]]:
 
 
 def _listen_at(family: int, where: tuple[object, ...]) -> socket.socket:
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a restart must not wait for TIME_WAIT
-        if family == socket.AF_INET6:
-            # One socket for both families: two would get two different ports for port 0.
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, where[0] != "::")
-        bound.bind(where)
-        bound.listen(BACKLOG)  # here, not in the event loop: of two sockets on one port the second fails to listen
-        bound.setblocking(False)
-    except BaseException:
-        bound.close()
-        raise
+    # One socket for both families of "::": two would get two different ports for port 0.
+    both = where[0] == "::" and socket.has_dualstack_ipv6()
+    bound = socket.create_server(where, family=family, backlog=BACKLOG, dualstack_ipv6=both)
+    bound.setblocking(False)
     return bound
 
 
