@@ -29,33 +29,27 @@ SECRETS = ("access_key_id", "access_key_secret", "security_token")
 
 @dataclass(frozen=True, slots=True)
 class _Type:
-    """The secrets and options of a type: those that it needs, and those that it may have."""
+    """The secrets and options of a type: those that it `needs`, and those that it `may` have."""
 
-    secrets: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
-    optional_secrets: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    may: tuple[str, ...] = ()
 
     def takes(self) -> set[str]:
         """Every key that has an effect."""
-        secrets = {*self.secrets, *self.optional_secrets}
-        return {"type", *secrets, *(f"{key}_file" for key in secrets), *self.options, *self.optional}
+        keys = {*self.needs, *self.may}
+        return {"type", *keys, *(f"{key}_file" for key in keys.intersection(SECRETS))}
 
 
+_KEY = ("access_key_id", "access_key_secret")
 _ROLE = ("role_session_name", "role_session_expiration", "policy", "sts_endpoint")
 
 TYPES = {
-    "access_key": _Type(secrets=("access_key_id", "access_key_secret")),
-    "sts": _Type(secrets=SECRETS),
-    "ram_role_arn": _Type(
-        secrets=("access_key_id", "access_key_secret"),
-        optional_secrets=("security_token",),
-        options=("role_arn",),
-        optional=(*_ROLE, "external_id"),
-    ),
-    "ecs_ram_role": _Type(optional=("role_name", "disable_imds_v1")),
-    "oidc_role_arn": _Type(options=("role_arn", "oidc_provider_arn", "oidc_token_file_path"), optional=_ROLE),
-    "credentials_uri": _Type(options=("credentials_uri",)),
+    "access_key": _Type(_KEY),
+    "sts": _Type(SECRETS),
+    "ram_role_arn": _Type((*_KEY, "role_arn"), ("security_token", *_ROLE, "external_id")),
+    "ecs_ram_role": _Type((), ("role_name", "disable_imds_v1")),
+    "oidc_role_arn": _Type(("role_arn", "oidc_provider_arn", "oidc_token_file_path"), _ROLE),
+    "credentials_uri": _Type(("credentials_uri",)),
     "default": _Type(),
 }
 
@@ -82,8 +76,9 @@ def read_credentials(account: Section) -> CredentialsConfig | None:
     for key in section:
         if key in CREDENTIALS_KEYS and key not in kind.takes():
             section.fault(key, f"has no effect with type: {name}; remove it, or write the type it belongs to")
-    secrets = {key: _secret(section, key, kind) for key in (*kind.secrets, *kind.optional_secrets)}
-    options = {key: _option(section, key, kind) for key in (*kind.options, *kind.optional)}
+    keys = {key: key in kind.needs for key in (*kind.needs, *kind.may)}
+    secrets = {key: _secret(section, key, needed) for key, needed in keys.items() if key in SECRETS}
+    options = {key: _option(section, key, needed) for key, needed in keys.items() if key not in SECRETS}
     return CredentialsConfig(
         name,
         MappingProxyType({key: secret for key, secret in secrets.items() if secret is not None}),
@@ -91,12 +86,12 @@ def read_credentials(account: Section) -> CredentialsConfig | None:
     )
 
 
-def _secret(section: Section, key: str, kind: _Type) -> Secret | None:
+def _secret(section: Section, key: str, needed: bool) -> Secret | None:
     name = section.given(key)
     if name != key and name in section:
         file = section.file_for_later(name, partial(_key_in_file, key))
         return Secret(None, file) if file else None
-    required = f"write {key} or {name}" if key in kind.secrets else ""
+    required = f"write {key} or {name}" if needed else ""
     value = section.text(key, _inline, required=required, secret=True)
     return Secret(value, None) if value else None
 
@@ -115,17 +110,15 @@ def _inline(text: str) -> str:
     return parse_key(text)
 
 
-def _option(section: Section, key: str, kind: _Type) -> str | int | bool | None:
-    required = "write it, or type: default to use what the environment holds" if key in kind.options else ""
+def _option(section: Section, key: str, needed: bool) -> str | int | bool | None:
+    required = "write it, or type: default to use what the environment holds" if needed else ""
     if key == "disable_imds_v1":
         return section.boolean(key)
-    if key == "role_session_expiration":
-        return section.text(key, _session_seconds, secret=True)
     if key == "oidc_token_file_path":
         file = section.file_for_later(key, partial(read_named, max_bytes=1), required=required)
         return str(file) if file else None
     value = section.text(key, _READERS[key], required=required, secret=True)
-    if value and key == "credentials_uri" and not _is_private(value):
+    if key == "credentials_uri" and value and not _is_private(str(value)):
         section.warn(key, "brings credentials over the network in clear text; write https")
     return value
 
@@ -175,7 +168,7 @@ def _credentials_uri(text: str) -> str:
     return text
 
 
-_READERS: dict[str, Callable[[str], str]] = {
+_READERS: dict[str, Callable[[str], str | int]] = {
     "role_arn": _matching(r"acs:ram::[0-9]+:role/[A-Za-z0-9._/-]+", "acs:ram::ACCOUNT-ID:role/ROLE-NAME"),
     "oidc_provider_arn": _matching(
         r"acs:ram::[0-9]+:oidc-provider/[A-Za-z0-9._/-]+", "acs:ram::ACCOUNT-ID:oidc-provider/PROVIDER-NAME"
@@ -183,6 +176,7 @@ _READERS: dict[str, Callable[[str], str]] = {
     "role_session_name": _matching(r"[A-Za-z0-9.@_-]{2,64}", "2 to 64 letters, digits, or any of .@-_"),
     "role_name": _matching(r"[A-Za-z0-9._-]{1,64}", "the role's name: letters, digits, or any of .-_"),
     "external_id": _matching(r"[A-Za-z0-9+=,.@:/_-]{2,1224}", "2 to 1224 of letters, digits and +=,.@:/-_"),
+    "role_session_expiration": _session_seconds,
     "policy": _policy,
     "sts_endpoint": parse_host,
     "credentials_uri": _credentials_uri,

@@ -113,7 +113,7 @@ class _Loader:
             )
         api = _read_api(self._root)
         sections = self._root.sections("accounts", ACCOUNT_KEYS, required='write a list of "- name: ..."')
-        accounts = [(section, self._read_account(section)) for section in sections if section is not None]
+        accounts = [(section, self._read_account(section)) for section in sections]
         warn_of_shared_quotas(accounts)
         return Config(
             path,
@@ -159,8 +159,7 @@ class _Loader:
     def _read_numbers(self, section: Section, account: str) -> tuple[PhoneNumber, ...]:
         reader = NumberReader(account, self._labeller)
         cure = "write the account's numbers, or remove the account: it would do nothing"
-        given = section.sections("numbers", NUMBER_KEYS, required=cure)
-        numbers = (reader.read(number) for number in given if number is not None)
+        numbers = map(reader.read, section.sections("numbers", NUMBER_KEYS, required=cure))
         return tuple(number for number in numbers if number is not None)
 
     def _stale_after_seconds(self, account: str, pass_seconds: float) -> float:

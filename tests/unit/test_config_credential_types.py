@@ -129,7 +129,7 @@ def test_a_key_of_another_type_is_refused(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", sorted(TYPES))
 def test_a_missing_key_is_named(tmp_path: Path, kind: str) -> None:
-    needed = [*TYPES[kind].secrets, *TYPES[kind].options]
+    needed = TYPES[kind].needs
     if not needed:
         assert account(tmp_path, f"{{type: {kind}}}").credentials.type == kind
         return

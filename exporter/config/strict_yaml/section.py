@@ -233,8 +233,8 @@ class Section:
             return None
         return Section(self.document, (*self.path, key), value, keys)
 
-    def sections(self, key: str, keys: Collection[str], *, required: str) -> Iterator[Section | None]:
-        """The mappings of the list at `key`, which must hold one or more; None in place of anything else."""
+    def sections(self, key: str, keys: Collection[str], *, required: str) -> Iterator[Section]:
+        """The mappings of the list at `key`, which must hold one or more; anything else is a fault."""
         value = self._data.get(key)
         if key not in self._data:
             self._absent(key, None, required)
@@ -249,7 +249,6 @@ class Section:
                     yield Section(self.document, path, item, keys)
                 else:
                     self.document.fault(path, f"{_is(item)}; {_MAPPING_CURE.partition(',')[0]}")
-                    yield None
 
     def _file(self, key: str, max_bytes: int, required: str = "") -> tuple[Path, bytes] | None:
         """The path and the beginning of the file named at `key`; without bytes where files are not looked at."""
