@@ -78,16 +78,19 @@ class Section:
         return iter(self._data)
 
     def _refuse_key(self, key: str, keys: Collection[str]) -> None:
-        path = (*self.path, key)
         if _may_be_shown(key, keys):
-            self.document.fault(path, lambda: f"unknown key; {meant(key, keys, 'the keys here are')}")
+            self.document.fault((*self.path, key), lambda: f"unknown key; {meant(key, keys, 'the keys here are')}")
         else:
             what = f"holds an unknown key, not shown since it may be a secret; the keys here are {', '.join(keys)}"
-            self.document.fault(self.path, what, line=self.document.line_of(path))
+            self.fault_of_hidden(key, what)
 
     def fault(self, key: str, message: str, first: KeyPath = (), *, fatal: bool = True) -> None:
         """Note that the value of `key` is wrong: ``what is wrong; what to write``."""
         self.document.fault((*self.path, key), message, first=first, fatal=fatal)
+
+    def fault_of_hidden(self, key: str, message: str) -> None:
+        """Note that `key` is wrong, at its line; its name is not shown, since it may be a secret."""
+        self.document.fault(self.path, message, line=self.document.line_of((*self.path, key)))
 
     def warn(self, key: str, message: str) -> None:
         """Note that the value of `key` is allowed but probably a mistake."""

@@ -126,8 +126,7 @@ def _read_users(root: Section) -> Mapping[str, str]:
     for user in section:
         if ":" in user:  # what follows it may be the hash: not shown
             what = f"the user name {show(user.partition(':')[0] + ':…')} holds a colon and cannot log in (RFC 7617)"
-            line = root.document.line_of((*section.path, user))
-            root.document.fault(section.path, f"{what}; write another", line=line)
+            section.fault_of_hidden(user, f"{what}; write another")
             continue
         hashed = section.text(user, _bcrypt, secret=True)
         if hashed is not None:
@@ -157,11 +156,10 @@ def _read_headers(http: Section) -> Mapping[str, str]:
         if name not in HEADERS:
             shown = f" {show(name)}" if is_word(name) else ""  # else it may be a secret
             what = f"HTTP header{shown} can not be configured; write one of {', '.join(HEADERS)}"
-            http.document.fault(section.path, what, line=http.document.line_of((*section.path, name)))
+            section.fault_of_hidden(name, what)
             continue
-        read = partial(_header_value, name)
         number = "" if HEADERS[name] else section.integer_text(name)  # X-XSS-Protection: 0 is text in Go
-        if value := number or section.text(name, read):
+        if value := number or section.text(name, partial(_header_value, name)):
             headers[name] = value
     return MappingProxyType(headers)
 
