@@ -75,9 +75,6 @@ class Waiting:
     def credential_changes(self) -> int:
         return 1
 
-    def renew_credentials(self) -> None:
-        pass
-
     def close(self) -> None:
         pass
 

@@ -100,7 +100,8 @@ class Client:
     def fetch(self, number: PhoneNumber, gate: Callable[[], Slot] = contextlib.nullcontext) -> Answer:
         """Ask once; blocks at most `timeout_seconds` in all, the wait for `gate` not counted.
 
-        Raises ApiError and nothing else but what `gate` raises.
+        Raises ApiError and nothing else but what `gate` raises.  After an error of the account a fresh credential is
+        fetched in the background.
         """
         attempt = self._adapter.attempt(self._timeout_seconds)
         try:
@@ -108,14 +109,14 @@ class Client:
         except CredentialsError as error:  # without one there is no point in connecting
             with attempt.slot(gate):
                 pass
-            raise api_error(error, attempt) from None
+            raise self._no_credential(error, attempt) from None
 
         def sign(request: PreparedRequest) -> None:
             """Date and sign the request now: the wait for the slot may have been long."""
             try:
                 signature.credential = self._credentials.get()
             except CredentialsError as error:
-                raise api_error(error, attempt) from None
+                raise self._no_credential(error, attempt) from None
             signature.skew_seconds = self.skew_seconds
             Acs3Auth(signature.credential, self._clock, skew_seconds=signature.skew_seconds)(request)
 
@@ -136,10 +137,6 @@ class Client:
         """How often the credential became another one: what was refused before may be let in now."""
         return self._credentials.changes()
 
-    def renew_credentials(self) -> None:
-        """Have fresh credentials fetched in the background."""
-        self._credentials.refresh()
-
     def retire(self) -> None:
         """Let what is under way end and keep nothing open after it: another client takes over."""
         self._adapter.retire()
@@ -159,13 +156,20 @@ class Client:
         redaction = Redaction(number, (key.security_token, key.access_key_secret, key.access_key_id))
         return read_answer(response, redaction, elapsed_seconds, self._clock.unix() + signature.skew_seconds)
 
+    def _no_credential(self, error: CredentialsError, attempt: Attempt) -> ApiError:
+        self._credentials.refresh()
+        return api_error(error, attempt)
+
     def _is_cured(self, error: ApiError, account: str, signature: _Signature) -> bool:
-        """Whether a request signed now would differ in what the API refused: the time, or else the key."""
+        """Whether a request signed now would differ in what the API refused: the time, or else the key.
+
+        Has a fresh credential fetched in the background.
+        """
+        self._credentials.refresh()
         if error.code.startswith("InvalidTimeStamp"):
             if error.server_unix is not None:
                 self._correct_clock(account, error.server_unix)
             return abs(self.skew_seconds - signature.skew_seconds) > SKEW_NEWS_SECONDS
-        self._credentials.refresh()
         try:
             return self._credentials.get() != signature.credential
         except CredentialsError:

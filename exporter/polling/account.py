@@ -60,9 +60,6 @@ class Fetcher(Protocol):
     def credential_changes(self) -> int:
         """How often the credential became another one; may look at key files, and does not wait for the network."""
 
-    def renew_credentials(self) -> None:
-        """Have fresh credentials fetched in the background."""
-
     def close(self) -> None:
         """Abandon what is under way."""
 
@@ -374,7 +371,5 @@ class AccountPoller:
                     )
                     if changed:
                         self._revoke()
-        if error is not None and error.kind is Kind.ACCOUNT:
-            poll.client.renew_credentials()
         for breaker in changed:
             self._recorder.changed(breaker.space, breaker.reason)

@@ -36,9 +36,6 @@ class Keyed:
     def credential_changes(self) -> int:
         return self.changes
 
-    def renew_credentials(self) -> None:
-        pass
-
     def close(self) -> None:
         pass
 

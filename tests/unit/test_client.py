@@ -228,6 +228,7 @@ def test_a_credential_lost_at_the_gate_is_an_error_and_the_connection_is_kept() 
 
     with RawServer(answering(ok())) as server, client_of(server.url, credentials=credentials) as client:
         assert error_of(client, gate=gate).code == "credentials_error"
+        assert credentials.refreshed == 1
         credentials.credential = CREDENTIAL
         client.fetch(number())
         assert (server.connections, len(server.requests)) == (1, 1)
@@ -240,11 +241,29 @@ def test_a_nonce_is_never_used_twice() -> None:
         assert len({headers_of(head)["x-acs-signature-nonce"] for head in server.requests}) == 10
 
 
-def test_credentials_are_renewed_by_their_source() -> None:
+@pytest.mark.parametrize(
+    ("code", "refreshed"),
+    [
+        ("InvalidSecurityToken.Expired", 1),
+        ("InvalidTimeStamp.Expired", 1),
+        ("InvalidParameter.PhoneNumber", 0),
+        ("Forbidden.RAM", 0),
+        ("Throttling.User", 0),
+    ],
+)
+def test_after_an_error_of_the_account_a_fresh_credential_is_fetched(code: str, refreshed: int) -> None:
     credentials = FixedCredentials()
-    with client_of("http://127.0.0.1:1", credentials=credentials) as client:
+    refusal = http(json.dumps({"Code": code}).encode(), "400 Bad Request")
+    with RawServer(answering(refusal)) as server, client_of(server.url, credentials=credentials) as client:
         assert client.ready()
-        client.renew_credentials()
+        assert error_of(client).code == code
+    assert credentials.refreshed == refreshed
+
+
+def test_where_there_is_no_credential_one_is_fetched() -> None:
+    credentials = FixedCredentials(None)
+    with client_of("http://127.0.0.1:1", credentials=credentials) as client:
+        assert error_of(client).code == "credentials_error"
     assert credentials.refreshed == 1
 
 
