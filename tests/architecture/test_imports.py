@@ -1,6 +1,7 @@
 """The structure, held by the code itself: imports run one way, and each library has its rooms."""
 
 from __future__ import annotations
+import __future__
 
 import ast
 import graphlib
@@ -143,6 +144,27 @@ def test_each_library_stays_in_its_rooms(module: str) -> None:
             continue
         assert library in ROOMS, f"{module}: {library} has no room"
         assert any(is_in(module, room) for room in ROOMS[library]), f"{module}: {library} belongs in {ROOMS[library]}"
+
+
+PRIVATE = ("aiohttp.web_protocol", "asyncio.selector_events", "asyncio.sslproto")
+"""Modules of other people that are theirs alone, though no underscore says so."""
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_private_of_others_is_imported(module: str) -> None:
+    """A new Python, or a new version of a library, may change it without a word."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.ImportFrom):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names = {alias.name for alias in node.names}
+        else:
+            continue
+        for name in names - {f"__future__.{feature}" for feature in __future__.all_feature_names}:
+            parts = name.split(".")
+            is_ours = parts[0] == "exporter"
+            assert is_ours or not any(part.startswith("_") for part in parts), f"{module} imports {name}"
+            assert not name.startswith(PRIVATE), f"{module} imports {name}"
 
 
 @pytest.mark.parametrize("module", [module for module in MODULES if is_in(module, "simulator")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 import trustme
 
 from exporter.simulator import Simulator, World
-from tests.support.exporter import ExporterProcess, run_exporter, until, value
+from tests.support.exporter import ExporterProcess, run_exporter, series, until, value
 from tests.support.fleet import config, fleet, phones
 from tests.support.node_exporter import node_exporter
 from tests.support.patience import PATIENCE_SECONDS
@@ -126,6 +127,39 @@ def test_what_is_broken_later_is_refused_alike_and_what_is_mended_is_served(
 
         web_config.write_text(valid.partition("basic_auth_users")[0] + users().replace(USER[0], "someone-else"))
         until(lambda: statuses() == {401}, "the user is gone")
+
+
+def run_curl(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["curl", "--silent", "--show-error", "--noproxy", "*", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+
+def test_a_refused_client_learns_why_and_is_counted_and_logged(authority: trustme.CA, tmp_path: Path) -> None:
+    """Without a certificate by an alert, with HTTP on the TLS port by an answer: as from Go's servers."""
+    require_binary("curl")
+    web_config = write_web_config(tmp_path, authority)
+    ca, client = str(tmp_path / "ca.crt"), str(client_file(tmp_path, authority))
+    with ExporterProcess(None, "--demo", f"--web.config.file={web_config}") as exporter:
+        metrics = f"{exporter.url}/metrics"
+        assert "alert" in run_curl("--cacert", ca, metrics).stderr
+        clear = run_curl(metrics.replace("https://", "http://"))
+        assert clear.stdout == "Client sent an HTTP request to an HTTPS server.\n"
+        scraped = series(run_curl("--cacert", ca, "--cert", client, "--user", ":".join(USER), metrics).stdout)
+        name = "cams_exporter_refused_connections_total"
+        assert value(scraped, name, reason="client_certificate_missing") == 1
+        assert value(scraped, name, reason="not_tls") == 1
+        assert sum(number for (series_name, _), number in scraped.items() if series_name == name) == 2
+        refusals = [line for line in exporter.log.splitlines() if 'msg="connection refused"' in line]
+        assert len(refusals) == 2
+        for line, reason in zip(refusals, ("client_certificate_missing", "not_tls"), strict=True):
+            assert f"reason={reason} " in line
+            assert "remote=127.0.0.1 " in line
+            assert "level=info" in line
 
 
 TLS = "cert_file: server.crt, key_file: server.key"
