@@ -66,7 +66,7 @@ def _main(arguments: Sequence[str] | None, signals: EarlySignals) -> int:
         logger.error("cannot go on", extra=fields(error=error))  # noqa: TRY400 - the text says it all, a traceback nothing
         return FAILED
     finally:
-        log.close()
+        log.drain()
 
 
 def _run(args: argparse.Namespace, signals: EarlySignals) -> int:

@@ -3,32 +3,31 @@
 A call gives facts as fields, not as prose: ``logger.info("status changed", extra=fields(number=..., status=...))``.
 No secret is ever a field; a number is logged by its label.
 
-Who logs never waits for who reads: lines pass a bounded queue to a thread that writes them.  Those that find it full
-are dropped, counted, and the count is logged once the reader is back.
+Logging never waits for the reader: a thread writes the lines, which wait in a bounded queue.  Lines that find the queue
+full are dropped and counted.  The count is logged when the reader reads again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import queue
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from logging.handlers import QueueHandler, QueueListener
-from typing import Literal, TextIO
+from typing import Literal
 
 from exporter.streams import write_all
+from exporter.threads import start_daemon
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 LogFormat = Literal["logfmt", "json"]
 
 MAX_LINES = 10_000
-"""Lines that wait for a slow reader, some 2 MB."""
+"""Lines that wait for a slow reader, about 2 MB."""
 
 FLUSH_SECONDS = 1.0
-"""What the last lines get to go out in when the process ends."""
+"""How long the process waits at its end until the last lines are written."""
 
 _LEVEL_NAMES = {logging.DEBUG: "debug", logging.INFO: "info", logging.WARNING: "warn"}
 _FIELDS = "fields"
@@ -41,116 +40,80 @@ def fields(**facts: object) -> dict[str, object]:
     return {_FIELDS: facts}
 
 
-def configure(level: str, fmt: LogFormat, stream: TextIO | None = None, max_lines: int = MAX_LINES) -> Log:
-    """Send every log record to `stream` (stderr by default) from `level` (a key of `LEVELS`) on."""
-    formatter = JsonFormatter() if fmt == "json" else LogfmtFormatter()
-    log = Log(formatter, _writer(stream if stream is not None else sys.stderr), max_lines)
+def configure(
+    level: str, fmt: LogFormat, write: Callable[[str], object] | None = None, max_lines: int = MAX_LINES
+) -> Log:
+    """Write every log record from `level` (a key of `LEVELS`) on, by default to stderr."""
+    log = Log(JsonFormatter() if fmt == "json" else LogfmtFormatter(), write or _to_stderr, max_lines)
     root = logging.getLogger()
-    root.handlers[:] = [log.handler]
-    root.setLevel(logging.WARNING)  # what libraries say below a warning is about them, not about us
+    root.handlers[:] = [log]
+    root.setLevel(logging.WARNING)  # what libraries log below a warning does not concern the user
     logging.getLogger("exporter").setLevel(LEVELS[level])
     logging.captureWarnings(capture=True)
     return log
 
 
-class Log:
-    """A handler for the root logger, and the thread behind it which calls `write` with one line after the other.
+class Log(logging.Handler):
+    """A handler whose daemon thread calls `write` with one line after the other.
 
-    `write` may block for as long as it likes; a line for which it raises OSError counts as dropped.
+    `write` may block; a line for which it raises OSError counts as dropped.
     """
 
-    def __init__(self, formatter: logging.Formatter, write: Callable[[str], None], max_lines: int) -> None:
-        self._lines: queue.Queue[logging.LogRecord] = queue.Queue(max_lines)
-        self._handler = _Enqueueing(self._lines)
-        self._handler.setFormatter(formatter)
-        self._listener = _Writing(self._lines, self._handler, write)
-        self.handler: logging.Handler = self._handler
-        try:
-            self._listener.start()
-        except RuntimeError:  # the machine has no thread left: better slow than silent
-            self.handler = _Direct(write)
-            self.handler.setFormatter(formatter)
-
-    def close(self, seconds: float = FLUSH_SECONDS) -> None:
-        """Let what waits go out, for at most `seconds`; what is logged later may go nowhere."""
-        if self.handler is self._handler and self.flush(seconds):
-            with contextlib.suppress(queue.Full):
-                self._listener.enqueue_sentinel()  # not `stop`: what was logged since may never get out
-
-    def flush(self, seconds: float = FLUSH_SECONDS) -> bool:
-        """Wait until all that was logged is written, for at most `seconds`; returns whether it is."""
-        with self._lines.all_tasks_done:
-            return self._lines.all_tasks_done.wait_for(lambda: not self._lines.unfinished_tasks, seconds)
-
-
-class _Enqueueing(QueueHandler):
-    """Formats a record at once, since what it speaks of may change, and hands the line over without waiting."""
-
-    dropped = 0
-
-    def enqueue(self, record: logging.LogRecord) -> None:
-        try:
-            self.queue.put_nowait(record)
-        except queue.Full:
-            self.dropped += 1  # the handler's lock is held
-
-
-class _Writing(QueueListener):
-    """Writes the lines, on a daemon thread."""
-
-    def __init__(
-        self, lines: queue.Queue[logging.LogRecord], handler: _Enqueueing, write: Callable[[str], None]
-    ) -> None:
-        super().__init__(lines)
-        self._lines = lines
-        self._handler = handler
+    def __init__(self, formatter: logging.Formatter, write: Callable[[str], object], max_lines: int) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
         self._write = write
-        self._failed = 0
-        self._said = 0
+        self._lines: queue.Queue[str] = queue.Queue(max_lines)
+        self._dropped = 0  # changed under the handler's lock
+        self._failed = self._said = 0  # changed by the thread
+        self._has_thread = True
+        try:
+            start_daemon(self._run, "log")
+        except OSError:  # the machine has no thread left: slow is better than silent
+            self._has_thread = False
 
-    def handle(self, record: logging.LogRecord) -> None:
-        """Write one line; once none waits any more, say how many are missing."""
-        self._put(record.getMessage())
-        missing = self._handler.dropped + self._failed - self._said
-        if missing and self._lines.empty():
-            text, facts = "log lines were dropped, the reader was slow", fields(lines=missing)
-            note = logger.makeRecord(logger.name, logging.WARNING, "", 0, text, (), None, extra=facts)
-            if self._put(self._handler.format(note), counts=False):
-                self._said += missing
+    def emit(self, record: logging.LogRecord) -> None:
+        """Format the record now, since its facts may change, and queue the line without waiting."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - as every handler of `logging` does: a fault in a text stops no work
+            self.handleError(record)
+            return
+        if not self._has_thread:
+            self._put(line)
+            return
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            self._dropped += 1
 
-    def _put(self, line: str, *, counts: bool = True) -> bool:
+    def drain(self, seconds: float = FLUSH_SECONDS) -> None:
+        """Wait until all queued lines are written, for at most `seconds`."""
+        with self._lines.all_tasks_done:
+            self._lines.all_tasks_done.wait_for(lambda: not self._lines.unfinished_tasks, seconds)
+
+    def _run(self) -> None:
+        while True:
+            self._failed += not self._put(self._lines.get())
+            missing = self._dropped + self._failed - self._said
+            if missing and self._lines.empty():
+                text, facts = "log lines were dropped, the reader was slow", fields(lines=missing)
+                note = logger.makeRecord(logger.name, logging.WARNING, "", 0, text, (), None, extra=facts)
+                if self._put(self.format(note)):
+                    self._said += missing
+            self._lines.task_done()
+
+    def _put(self, line: str) -> bool:
         try:
             self._write(f"{line}\n")
         except (OSError, ValueError):  # a full device, a reader that left, a stream that was closed
-            self._failed += counts
             return False
         return True
 
 
-class _Direct(logging.Handler):
-    """Writes on the thread that logs."""
-
-    def __init__(self, write: Callable[[str], None]) -> None:
-        super().__init__()
-        self._write = write
-
-    def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            self._write(f"{self.format(record)}\n")
-
-
-def _writer(stream: TextIO) -> Callable[[str], None]:
-    """What writes to `stream`, past its buffers if it has a descriptor: a write that blocks holds their lock."""
-    try:
-        descriptor = stream.fileno()
-    except (OSError, ValueError):  # in memory
-
-        def write(text: str) -> None:
-            stream.write(text)
-            stream.flush()
-
-        return write
-    return lambda text: write_all(descriptor, text.encode("utf-8", "backslashreplace"))
+def _to_stderr(text: str) -> None:
+    """Write past the stream's buffer: a write that blocks would hold its lock."""
+    write_all(sys.stderr.fileno(), text.encode("utf-8", "backslashreplace"))
 
 
 class LogfmtFormatter(logging.Formatter):

@@ -35,8 +35,8 @@ FLOORS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset({"state"}),
         frozenset({"cams"}),
         frozenset({"config"}),
-        frozenset({"logs", "scrape_priority", "threads"}),
-        frozenset({"model", "errors", "streams"}),
+        frozenset({"logs", "scrape_priority"}),
+        frozenset({"model", "errors", "streams", "threads"}),
     ),
     "polling": (
         frozenset({"account"}),

@@ -28,9 +28,9 @@ def _root_logger_restored() -> Iterator[None]:
 
 def logged(fmt: LogFormat, level: str = "info", **facts: object) -> str:
     stream = io.StringIO()
-    log = configure(level, fmt, stream)
+    log = configure(level, fmt, stream.write)
     logging.getLogger("exporter.test").info("status changed", extra=fields(**facts))
-    log.close(PATIENCE_SECONDS)
+    log.drain(PATIENCE_SECONDS)
     return stream.getvalue()
 
 
@@ -74,22 +74,22 @@ def test_levels_below_the_chosen_one_are_left_out() -> None:
 
 def test_libraries_are_heard_from_warnings_on() -> None:
     stream = io.StringIO()
-    log = configure("debug", "logfmt", stream)
+    log = configure("debug", "logfmt", stream.write)
     logging.getLogger("urllib3").debug("chatter with a URL in it")
     logging.getLogger("urllib3").warning("trouble")
-    log.close(PATIENCE_SECONDS)
+    log.drain(PATIENCE_SECONDS)
     assert "chatter" not in stream.getvalue()
     assert "trouble" in stream.getvalue()
 
 
 def test_an_exception_is_part_of_its_line() -> None:
     stream = io.StringIO()
-    log = configure("info", "logfmt", stream)
+    log = configure("info", "logfmt", stream.write)
     try:
         int("broken")
     except ValueError:
         logging.getLogger("exporter").exception("a poll failed")
-    log.close(PATIENCE_SECONDS)
+    log.drain(PATIENCE_SECONDS)
     assert "ValueError: invalid literal" in stream.getvalue()
     assert stream.getvalue().count("\n") == 1
 
@@ -97,9 +97,9 @@ def test_an_exception_is_part_of_its_line() -> None:
 def test_what_is_not_there_is_left_out_and_letters_of_all_scripts_stay_legible() -> None:
     """Who greps for an account's name must find it; what could break the line is escaped as before."""
     stream = io.StringIO()
-    log = configure("info", "logfmt", stream)
+    log = configure("info", "logfmt", stream.write)
     logging.getLogger("exporter").info("x", extra=fields(http_status=None, account="Zürich", text="\u202e\n"))
-    log.close(PATIENCE_SECONDS)
+    log.drain(PATIENCE_SECONDS)
     assert stream.getvalue().endswith('msg=x account="Zürich" text="\\u202e\\n"\n')
 
 
@@ -122,47 +122,28 @@ def test_who_logs_never_waits_and_what_was_dropped_is_counted_and_said() -> None
     pipe = Pipe()
     log = Log(LogfmtFormatter(), pipe.write, max_lines=5)
     ours = logging.getLogger("exporter.test")
-    ours.addHandler(log.handler)
+    ours.addHandler(log)
     ours.warning("first")
     assert pipe.entered.wait(PATIENCE_SECONDS)
     for number in range(12):
         ours.warning("number %d", number)  # returns although nothing is read
-    ours.removeHandler(log.handler)
-    log.close(0.0)  # as at the end of the process: neither does this wait
+    ours.removeHandler(log)
+    log.drain(0.0)  # as at the end of the process: neither does this wait
     assert pipe.lines == []
     pipe.is_read.set()
-    log.close(PATIENCE_SECONDS)
+    log.drain(PATIENCE_SECONDS)
     shown = [line.partition("msg=")[2].strip() for line in pipe.lines]
     assert shown[:6] == ["first", *(f'"number {number}"' for number in range(5))]
     assert shown[6:] == ['"log lines were dropped, the reader was slow" lines=7']
 
 
-class Late(Log):
-    """Somebody logs between the last look at the queue and the end."""
-
-    def flush(self, seconds: float = 0.0) -> bool:
-        is_written = super().flush(seconds)
-        self.handler.handle(logging.makeLogRecord({"msg": "late"}))
-        return is_written
-
-
-def test_the_end_does_not_wait_for_what_is_logged_meanwhile() -> None:
-    pipe = Pipe()
-    closing = threading.Thread(target=Late(LogfmtFormatter(), pipe.write, max_lines=5).close, daemon=True)
-    closing.start()
-    closing.join(PATIENCE_SECONDS / 2)
-    is_over = not closing.is_alive()
-    pipe.is_read.set()
-    assert is_over
-
-
 def test_a_record_is_written_as_it_was_when_it_was_logged() -> None:
     pipe, facts = Pipe(), ["then"]
     log = Log(LogfmtFormatter(), pipe.write, max_lines=5)
-    log.handler.handle(logging.makeLogRecord({"msg": "x", "fields": {"facts": facts}}))
+    log.handle(logging.makeLogRecord({"msg": "x", "fields": {"facts": facts}}))
     facts[0] = "now"
     pipe.is_read.set()
-    log.close(PATIENCE_SECONDS)
+    log.drain(PATIENCE_SECONDS)
     assert "then" in pipe.lines[0]
 
 
@@ -177,10 +158,10 @@ def test_lines_that_a_full_device_refused_are_counted_and_said_once_it_takes_som
 
     log = Log(LogfmtFormatter(), write, max_lines=5)
     for _ in range(3):
-        log.handler.handle(logging.makeLogRecord({"msg": "lost"}))
-        log.flush(PATIENCE_SECONDS)
+        log.handle(logging.makeLogRecord({"msg": "lost"}))
+        log.drain(PATIENCE_SECONDS)
     is_full = False
-    log.handler.handle(logging.makeLogRecord({"msg": "kept"}))
-    log.close(PATIENCE_SECONDS)
+    log.handle(logging.makeLogRecord({"msg": "kept"}))
+    log.drain(PATIENCE_SECONDS)
     assert ["kept" in line for line in taken] == [True, False]
     assert "lines=3" in taken[1]
