@@ -1,5 +1,5 @@
-"""What is known of each number: its last answer, its last polls, and what of it outlives a restart.
+"""What is known of each number.
 
-`store` is in memory and gives immutable snapshots; it keeps each number's last polls in `history`.  `storage` saves
-the last answers in a SQLite file (``--storage.path``), and `folder` looks after the folder of that file.
+`store` is in memory and gives immutable snapshots; the last polls of a number are in `history`.  `storage` saves the
+last answers over a restart, into a `folder` that no other exporter uses.
 """

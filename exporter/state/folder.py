@@ -1,4 +1,4 @@
-"""The folder of `--storage.path`: made, locked, and writable by nobody who could put something else in its place."""
+"""The folder of `--storage.path`: created, locked, and not writable for other users."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _OTHERS = stat.S_IRWXO
 
 
 class Folder:
-    """One exporter's folder.  Its group may write to it, as Kubernetes' `fsGroup` makes it; others may not."""
+    """The folder of one exporter.  Its group may write to it (Kubernetes' `fsGroup`), other users may not."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: int | None = None
 
     def hold(self) -> None:
-        """Make the folder and lock it, anew where another one has taken its place; at no cost while all is well.
+        """Create and lock the folder; lock it again if another folder took its place.
 
-        Raises OSError, with a text for the user and without an errno where only the user can help: another exporter has
-        it, or anyone may write to it.
+        Raises OSError, with a text for the user.  It has no errno if only the user can help: another exporter uses the
+        folder, or other users may write to it.
         """
         if self._lock is not None and self._is_ours(self._lock):
             self._refuse_others()
@@ -41,15 +41,15 @@ class Folder:
         self._lock = self._locked()
 
     def release(self) -> None:
-        """Let another exporter have it."""
+        """Unlock the folder for another exporter."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def open(self, name: str) -> None:
-        """Make the file `name` if need be, and see that it is safe to use.
+        """Create the file `name` if it is missing, and check that it is safe to use.
 
-        Raises OSError where it cannot be opened, ValueError where it is no file of this exporter's.
+        Raises OSError if it cannot be opened, ValueError if it is not a file of this exporter.
         """
         # O_NONBLOCK: a pipe must not block; O_NOFOLLOW: a link would lead out of the folder
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -59,7 +59,7 @@ class Folder:
             if not stat.S_ISREG(found.st_mode):
                 raise ValueError("it is not a regular file")
             if found.st_mode & _OTHERS and found.st_uid == os.geteuid():
-                os.fchmod(handle, stat.S_IMODE(found.st_mode) & ~_OTHERS)  # the group's bits are Kubernetes' affair
+                os.fchmod(handle, stat.S_IMODE(found.st_mode) & ~_OTHERS)  # the group keeps its rights: see Kubernetes
                 if found.st_mode & _OTHERS_WRITE:
                     logger.warning("anyone could write to the store and no longer can", extra=fields(file=name))
             elif found.st_mode & _OTHERS_WRITE:
@@ -95,7 +95,7 @@ class Folder:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in _NO_LOCKS:
-                return handle  # some network file systems have none; one exporter a folder is up to the user then
+                return handle  # some network file systems have no locks: the user must give each exporter a folder
             os.close(handle)
             if error.errno not in {errno.EAGAIN, errno.EACCES}:
                 raise

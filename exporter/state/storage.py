@@ -1,19 +1,19 @@
-"""Each number's last answer on disk, so that a restart has no blind spot (`--storage.path`).
+"""Each number's last answer on disk, so that the statuses are known right after a restart (`--storage.path`).
 
-Beside them each account's guard: what throttles taught about its path (see `budget`).
+The guard of each account is stored, too: what throttles taught about its path (see `budget`).
 
-SQLite, one transaction a save: a crash loses what came since the last save, never the store.  A restored status keeps
-its true success time, hence goes stale when it should.  What is read is checked and bounded as an answer of the API is.
+The store is an SQLite file; a save is one transaction.  A crash loses the answers since the last save, never the store.
+A restored status keeps its true success time, so it goes stale when it should.  Stored values are checked and bounded
+like an answer of the API.
 
-All of it happens on a thread: no disk, and no mount that hangs, holds up a poll, a scrape or the end.  A store that is
-damaged, replaced or removed is made anew from memory; what stood in its place is renamed, never deleted.
+All of this happens on a thread: neither a slow disk nor a mount that hangs delays a poll, a scrape or the end.  A store
+that is damaged, replaced or removed is written again from memory.  The damaged file is renamed, never deleted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import json
 import logging
 import math
@@ -35,10 +35,10 @@ from exporter.threads import begin, start_daemon
 logger = logging.getLogger(__name__)
 
 SAVE_SECONDS = 5.0
-"""The most that a crash loses, and the time until a store that was harmed is made anew."""
+"""The time between two saves: what a crash loses at most."""
 
 OPEN_SECONDS = 5.0
-"""How long a start waits for the stored answers; on a mount that hangs they come later, or never."""
+"""How long a start waits for the stored answers; on a mount that hangs they come later or never."""
 
 STOP_SECONDS = 2.5
 """How long a stop waits for the last save."""
@@ -47,24 +47,13 @@ HANG_SECONDS = 10.0
 """A save that takes longer counts as failed until it ends."""
 
 BUSY_SECONDS = 2.0
-"""How long a save waits for another program that has the store locked, before it is left for the next one."""
+"""How long a save waits while another program locks the store; then the next save tries again."""
 
 FILE = "answers.sqlite3"
 
 _SIDE_FILES = ("-journal", "-wal", "-shm")
-"""What SQLite keeps beside a store and applies to whatever has its name."""
+"""SQLite keeps these files beside a store and applies them to any file with its name."""
 
-_COLUMNS = (
-    "account",
-    "cust_space_id",
-    "phone_number",
-    "status",
-    "extra_statuses",
-    "phone_number_id",
-    "request_id",
-    "success_unix",
-    "status_since_unix",
-)
 _ANSWERS = """CREATE TABLE answers (
     account TEXT NOT NULL, cust_space_id TEXT NOT NULL, phone_number TEXT NOT NULL,
     status TEXT NOT NULL, extra_statuses TEXT NOT NULL, phone_number_id TEXT NOT NULL, request_id TEXT NOT NULL,
@@ -77,7 +66,7 @@ Guards = Mapping[str, float]
 """Accounts and their guards in seconds."""
 
 _MAX_VALUE_BYTES = 64 << 10
-"""More than a row of ours ever has."""
+"""More than any row of this exporter has."""
 
 _PASSING = frozenset(
     {
@@ -93,22 +82,22 @@ _PASSING = frozenset(
         sqlite3.SQLITE_PROTOCOL,
     }
 )
-"""SQLite's codes for trouble around a store that says nothing against the store itself."""
+"""SQLite's codes for faults of the surroundings: the store itself may be sound."""
 
 _HELPLESS = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT}
-"""A start that meets one of these was given a folder that it can't use; anything else may pass."""
+"""Errors that mean that the folder cannot be used; other errors may go away."""
 
 _Stamp = tuple[int, ...] | None
 
 
 class _Harmed(Exception):  # noqa: N818 - a state of the store, not of this program
-    """What has the store's name is not what this exporter wrote: it is set aside."""
+    """The store is not as this exporter wrote it: it is set aside."""
 
 
 class Storage:
-    """The store in `folder`, which is made if need be; its files are closed to others.
+    """The store in `folder`, which is created if it is missing; other users cannot read its files.
 
-    `guards` tells the guards to be saved; `learn` takes over those that were, up to `max_guard_seconds`.
+    `guards` returns the guards to save; `learn` gets those that were saved, up to `max_guard_seconds`.
     """
 
     def __init__(
@@ -131,26 +120,26 @@ class Storage:
         self._folder = Folder(folder)
         self._path = folder / FILE
         self._is_restored = False
-        self._saved: dict[NumberKey, float | None] | None = None  # None: nobody knows what the store holds
+        self._saved: dict[NumberKey, float | None] | None = None  # None: it is not known what the store holds
         self._saved_guards: Guards = {}
         self._stamp: _Stamp = None
         self._well = False
         self._failing = False
-        self._began_at: float | None = None  # what is under way now; None while nothing is
+        self._began_at: float | None = None  # of the work on the disk under way; None if there is none
         self._stopped = threading.Event()
         self._opening: Future[int] | None = None
         self._thread: threading.Thread | None = None
 
     @property
     def up(self) -> bool:
-        """Whether answers outlive a restart: the last save went well, and none takes too long."""
+        """Whether answers outlive a restart: the last save succeeded, and none takes too long."""
         began_at = self._began_at
         return self._well and (began_at is None or self._clock.monotonic() - began_at < HANG_SECONDS)
 
     def open(self, seconds: float = OPEN_SECONDS) -> None:
         """Restore, waiting for at most `seconds`.
 
-        Raises OSError, with a text for the user, where the folder is of no use or another exporter has it.
+        Raises OSError, with a text for the user, if the folder is unusable or another exporter uses it.
         """
         self._opening = begin(self.restore, "storage-opening")
         if wait([self._opening], seconds).not_done:
@@ -159,7 +148,7 @@ class Storage:
             self._opening.result()
 
     def restore(self) -> int:
-        """Give what is stored to the state; returns for how many numbers.  Raises OSError as `open` does."""
+        """Give the stored answers to the state; returns the count of numbers.  Raises OSError as `open` does."""
         try:
             with self._under_way():
                 self._folder.hold()
@@ -181,7 +170,7 @@ class Storage:
         return 0
 
     def start(self) -> None:
-        """Save now and then from now on; without a thread to be had it is said, and tried again by the next call."""
+        """Save every `SAVE_SECONDS` from now on; if no thread can start, that is logged and the next call retries."""
         if self._thread is not None:
             return
         try:
@@ -190,7 +179,7 @@ class Storage:
             self._failed(error)
 
     def stop(self) -> None:
-        """Save once more and let the store go; one that hangs is abandoned."""
+        """Save once more and release the folder; a save that hangs is abandoned."""
         self._stopped.set()
         if self._thread is not None:
             self._thread.join(STOP_SECONDS)
@@ -198,7 +187,7 @@ class Storage:
             self._folder.release()
 
     def save(self) -> None:
-        """Write what changed since the last save; a failure is logged, and what it concerns tried again next time."""
+        """Write the changes since the last save; a failure is logged, and the next save tries again."""
         try:
             with self._under_way():
                 self._folder.hold()
@@ -221,7 +210,7 @@ class Storage:
     def _save_surely(self) -> None:
         try:
             self.save()
-        except Exception:  # a dead loop would lose what comes: say it and go on
+        except Exception:  # a loop that ends would lose all later answers: log it and go on
             self._well = False
             logger.exception("storing failed")
 
@@ -239,7 +228,7 @@ class Storage:
         self._well, self._failing = False, True
 
     def _restore(self) -> int:
-        """Once: a store that could not be read before must be, before anything is written to it."""
+        """Restore if that was not done yet: the store must be read before it is first written."""
         if self._is_restored:
             return 0
         remembered: dict[NumberKey, Remembered] = {}
@@ -260,7 +249,7 @@ class Storage:
 
     def _save(self) -> None:
         records = {record.number.key: record for record in self._state.snapshot().numbers if record.success_unix}
-        if _stamp(self._path) != self._stamp:  # somebody else wrote to it, or took it away
+        if _stamp(self._path) != self._stamp:  # another program changed or removed it
             self._saved = None
         guards = {account: milli for account, seconds in self._guards().items() if (milli := round(seconds, 3))}
         times = {key: record.success_unix for key, record in records.items()}
@@ -294,7 +283,7 @@ class Storage:
 
     @contextlib.contextmanager
     def _connected(self, *, check: bool = True) -> Iterator[sqlite3.Connection]:
-        """A connection whose changes are committed at the end, or not at all.  Raises _Harmed besides."""
+        """A connection whose changes are committed at the end, or not at all.  Also raises _Harmed."""
         try:
             self._folder.open(FILE)
             self._check_side_files()
@@ -318,22 +307,23 @@ class Storage:
             raise _Harmed("it is a symbolic link") from None
 
     def _check_side_files(self) -> None:
-        """SQLite waits for ever for a pipe, and never gets past a folder or a link.  Raises _Harmed, or OSError."""
+        """Raise _Harmed for a pipe, where SQLite waits for ever, and for a folder or link, where it always fails."""
         for side in _SIDE_FILES:
             with contextlib.suppress(FileNotFoundError):
                 if not stat.S_ISREG(Path(f"{self._path}{side}").lstat().st_mode):
                     raise _Harmed(f"{FILE}{side} is not a regular file")
 
     def _set_aside(self, harm: _Harmed) -> None:
-        """Rename what has the store's name, and what SQLite keeps beside it; raises OSError."""
-        first = f".unreadable-{self._clock.unix():.0f}"
-        endings = itertools.chain([first], (f"{first}.{count}" for count in itertools.count(1)))
-        ending = next(ending for ending in endings if not os.path.lexists(f"{self._path}{ending}"))
-        moved_to = f"{self._path}{ending}"
+        """Rename the store and SQLite's files beside it; raises OSError."""
+        moved_to = first = f"{self._path}.unreadable-{self._clock.unix():.0f}"
+        count = 0
+        while os.path.lexists(moved_to):
+            count += 1
+            moved_to = f"{first}.{count}"
         self._path.replace(moved_to)
         for side in _SIDE_FILES:
             with contextlib.suppress(FileNotFoundError):
-                Path(f"{self._path}{side}").replace(f"{self._path}{ending}{side}")
+                Path(f"{self._path}{side}").replace(f"{moved_to}{side}")
         self._saved = self._stamp = None
         logger.warning(
             "the store cannot be used: it is set aside and made anew from memory",
@@ -342,7 +332,7 @@ class Storage:
 
 
 def _stamp(path: Path) -> _Stamp:
-    """Changes whenever somebody writes to the file or replaces it; None where there is nothing."""
+    """A value that changes when the file is written or replaced; None if there is no file."""
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -351,7 +341,7 @@ def _stamp(path: Path) -> _Stamp:
 
 
 def _check_schema(store: sqlite3.Connection) -> None:
-    """Make the tables that are not there; raises _Harmed where something else is, be it a trigger."""
+    """Create missing tables; raises _Harmed if there is anything else, even a trigger."""
     found = {sql for (sql,) in store.execute("SELECT sql FROM sqlite_master")}
     if found - {_ANSWERS, _GUARDS}:
         raise _Harmed("it has another schema: another version of this exporter wrote it, or another program")
@@ -373,9 +363,9 @@ def _row(key: NumberKey, record: NumberState) -> tuple[object, ...]:
 
 
 def _rows(store: sqlite3.Connection, numbers: Mapping[NumberKey, PhoneNumber]) -> dict[NumberKey, Remembered]:
-    """What is stored of `numbers`; raises ValueError or TypeError for what was not saved so."""
+    """The stored answers of `numbers`; raises ValueError or TypeError for values that no save writes."""
     found: dict[NumberKey, Remembered] = {}
-    for row in store.execute(f"SELECT {', '.join(_COLUMNS)} FROM answers"):  # noqa: S608 - constants
+    for row in store.execute("SELECT * FROM answers"):  # the schema was checked
         key = NumberKey(*row[:3])
         number = numbers.get(key)
         if number is not None:
@@ -384,7 +374,7 @@ def _rows(store: sqlite3.Connection, numbers: Mapping[NumberKey, PhoneNumber]) -
 
 
 def _stored_guards(store: sqlite3.Connection, accounts: Collection[str], max_seconds: float) -> Guards:
-    """What is stored of `accounts`, but for what no account ever learns."""
+    """The stored guards of `accounts`, without values that no account ever learns."""
     return {
         account: seconds
         for account, seconds in store.execute("SELECT account, seconds FROM guards")
@@ -397,11 +387,14 @@ def _remembered(values: tuple[object, ...], redaction: Redaction) -> Remembered:
     extra_statuses = json.loads(_text(extra))
     if not isinstance(extra_statuses, list):
         raise TypeError("a list of statuses was expected")
-    known = redaction.verbatim(_status(status))
-    more = dict.fromkeys(redaction.verbatim(_status(text)) for text in (*extra_statuses, known))
+    known, *more = (redaction.verbatim(_text(text)) for text in (status, *extra_statuses))
+    if not all(text.strip() for text in (known, *more)):
+        raise ValueError("a status was expected")
     return Remembered(
         status=known,
-        extra_statuses=tuple(text for text in more if text not in KNOWN_STATUSES)[-MAX_EXTRA_STATUSES:],
+        extra_statuses=tuple(text for text in dict.fromkeys((*more, known)) if text not in KNOWN_STATUSES)[
+            -MAX_EXTRA_STATUSES:
+        ],
         phone_number_id=redaction.verbatim(_text(phone_number_id)),
         request_id=redaction.line(_text(request_id), MAX_TEXT),
         success_unix=_time(success_unix),
@@ -413,13 +406,6 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError("a text was expected")
     return value
-
-
-def _status(value: object) -> str:
-    text = _text(value)
-    if not text.strip():
-        raise ValueError("a status was expected")
-    return text
 
 
 def _time(value: object) -> float:

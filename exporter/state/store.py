@@ -1,9 +1,9 @@
 """The last answer of each number, and immutable snapshots of all of them.
 
-A record is replaced as a whole, never changed, so a snapshot is a list of references and a scrape cannot be torn.
-Success is written by `succeeded` alone: a failure changes neither a status nor a success time.
-Ages are measured on the monotonic clock.  When the wall clock is stepped, the Unix times of the records move along, so
-that each is as long ago as before.
+A record is replaced as a whole, never changed.  So a snapshot is a list of references, and a scrape sees one instant.
+Only `succeeded` writes a success: a failure changes neither a status nor a success time.
+Ages are measured on the monotonic clock.  When the wall clock is stepped, the Unix times of the records are moved by
+the same step, so that their ages stay.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from exporter.model import KNOWN_STATUSES, UNKNOWN, Answer, Clock, NumberKey, Ph
 from exporter.state.history import Poll, polls_in, with_poll
 
 CLOCK_STEP_SECONDS = 1.0
-"""A wall clock that moved this much against the monotonic one between two looks was stepped; less is drift."""
+"""The wall clock was stepped if it moved this much against the monotonic clock between two looks; less is drift."""
 
 MAX_STEP_BACK_SECONDS = 300.0
-"""A stored answer that is from the future by no more than this is believed: NTP set the clock back a little."""
+"""A stored answer may be this far in the future: NTP set the clock back a little."""
 
 MAX_EXTRA_STATUSES = 16
-"""Statuses beyond the four known ones that are remembered per number: a hostile server cannot make series for ever."""
+"""Statuses kept per number beyond the four known ones, so that a hostile server cannot create series without end."""
 
 
 @dataclass(frozen=True, slots=True)
 class LastError:
-    """Why a number's last failed poll failed; `unix` is when."""
+    """Why the last failed poll of a number failed; `unix` is when."""
 
     code: str
     message: str
@@ -41,7 +41,7 @@ class LastError:
 
 @dataclass(frozen=True, slots=True)
 class NumberState:
-    """What is known of one number.  `success_at` is monotonic seconds, every `…_unix` is wall time.
+    """What is known of one number.  `success_at` is in monotonic seconds, each `…_unix` is wall time.
 
     `polls` are the last polls as text, their times monotonic; `State.details` reads them.
     """
@@ -111,7 +111,7 @@ class State:
         self._stale_after: dict[str, float] = {}
 
     def configure(self, numbers: Iterable[PhoneNumber], stale_after_seconds: Mapping[str, float]) -> None:
-        """Take over a configuration: numbers that stay keep what is known of them, others are forgotten.
+        """Use a new configuration: numbers that stay keep their records, others are forgotten.
 
         `stale_after_seconds` is by account.
         """
@@ -128,7 +128,7 @@ class State:
             self._stale_after = dict(stale_after_seconds)
 
     def kept(self, numbers: Iterable[PhoneNumber]) -> tuple[PhoneNumber, ...]:
-        """`numbers`, those that are here already as the very objects: a reload must not leave a second copy of each."""
+        """`numbers`, with the objects that are here already: a reload must not leave a second copy of each."""
         with self._lock:
             records = self._records
         return tuple(
@@ -137,11 +137,10 @@ class State:
         )
 
     def restore(self, remembered: Mapping[NumberKey, Remembered]) -> int:
-        """Take over what an earlier process knew of numbers not answered yet; returns of how many.
+        """Take over the answers of an earlier process for numbers without an answer; returns how many.
 
-        A status is as old as its success time says.  One from the future was written before the clock was set back: if
-        that was by no more than `MAX_STEP_BACK_SECONDS`, it counts as just given; else its age is unknown, and it is as
-        good as none.
+        A status is as old as its success time says.  A success time in the future means that the clock was set back.
+        Up to `MAX_STEP_BACK_SECONDS` the status counts as new; beyond that its age is unknown, and it is ignored.
         """
         restored = 0
         with self._lock:
@@ -165,12 +164,12 @@ class State:
         return restored
 
     def succeeded(self, number: PhoneNumber, answer: Answer) -> NumberState | None:
-        """Record a status; returns the record before, None where the number is not configured any more."""
-        status = sys.intern(answer.status)  # one text in memory for all numbers that have it
+        """Record a status; returns the record before, None if the number is no longer configured."""
+        status = sys.intern(answer.status)  # one text in memory for all numbers
         with self._lock:
             now, now_unix = self._now()
             record = self._records.get(number.key)
-            if record is None:  # the number left the configuration while its poll was under way
+            if record is None:  # the number left the configuration during its poll
                 return None
             poll = Poll(now, True, status, answer.elapsed_seconds, answer.request_id)
             same_id = answer.phone_number_id == record.phone_number_id
@@ -190,9 +189,9 @@ class State:
             return record
 
     def failed(self, number: PhoneNumber, error: ApiError) -> bool:
-        """Record a failure: the status and its success time stay what they were.
+        """Record a failure: the status and its success time stay.
 
-        Tells whether that is news: the number's last poll succeeded, or failed otherwise.
+        Returns whether it is news: the last poll of the number succeeded, or failed with another code.
         """
         code, request_id, http_status = sys.intern(error.code), error.request_id, error.http_status
         with self._lock:
@@ -200,7 +199,7 @@ class State:
             record = self._records.get(number.key)
             if record is None:
                 return False
-            # by what the number is called now: the request may have left before a reload
+            # with the label of now: the request may have left before a reload
             message = record.number.redacted(error.message)
             poll = Poll(now, False, code, error.elapsed_seconds, request_id, http_status)
             self._records[number.key] = replace(
@@ -222,7 +221,7 @@ class State:
             return self._records.get(key)
 
     def fresh_until(self, key: NumberKey) -> float:
-        """The instant from which on the number's status is stale; minus infinity where it has none."""
+        """The monotonic instant when the number's status becomes stale; minus infinity if it has none."""
         with self._lock:
             record = self._records.get(key)
             if record is None or not record.status:
@@ -237,7 +236,7 @@ class State:
         return None if record is None else Details(record, polls_in(record.polls, now_unix - now))
 
     def snapshot(self) -> Snapshot:
-        """All records as they stand now, in the order of the configuration."""
+        """All records as they are now, in the order of the configuration."""
         with self._lock:
             now, now_unix = self._now()
             return Snapshot(
@@ -247,12 +246,12 @@ class State:
             )
 
     def _now(self) -> tuple[float, float]:
-        """Now, on the monotonic and on the wall clock; the lock is held.
+        """The monotonic and the wall time; the caller holds the lock.
 
-        Moves the records' Unix times where the wall clock was stepped since the last look.
+        Moves the Unix times of the records if the wall clock was stepped since the last look.
         """
         before, now_unix, now = self._clock.monotonic(), self._clock.unix(), self._clock.monotonic()
-        if now - before < CLOCK_STEP_SECONDS / 2:  # else the process was halted in between, and the two don't compare
+        if now - before < CLOCK_STEP_SECONDS / 2:  # else the process was halted in between: no comparison
             step_seconds = now_unix - now - self._ahead_seconds
             self._ahead_seconds = now_unix - now
             if abs(step_seconds) >= CLOCK_STEP_SECONDS:
@@ -261,7 +260,7 @@ class State:
 
 
 def _renamed(record: NumberState, number: PhoneNumber) -> NumberState:
-    """`record` as that of `number`, which may have another label now: the old one must not be shown any more."""
+    """`record` for `number`, which may have a new label: the old one must not be shown any more."""
     error = record.last_error
     if error is not None:
         error = replace(error, message=number.redacted(error.message))
@@ -285,7 +284,7 @@ def _moved(record: NumberState, seconds: float) -> NumberState:
 
 
 def _with_extra(extra: tuple[str, ...], status: str) -> tuple[str, ...]:
-    """`extra` with `status` as its newest, unless it has its place already; the oldest goes when there are too many."""
+    """`extra` with `status` as its newest, unless it is known already; the oldest goes if there are too many."""
     if status in KNOWN_STATUSES or status in extra:
         return extra
     return (*extra, status)[-MAX_EXTRA_STATUSES:]
