@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -147,7 +148,8 @@ class _Loader:
         return account
 
     def _read_name(self, section: Section) -> str:
-        name = section.text("name", _account_name, required="write a name, unique among the accounts")
+        read = partial(parse_text, max_characters=MAX_ACCOUNT_NAME)
+        name = section.text("name", read, required="write a name, unique among the accounts")
         if name is None:
             return ""
         first = self._names.setdefault(name, section.path)
@@ -211,9 +213,3 @@ def _read_rates(section: Section) -> tuple[float, float]:
         else:
             section.fault("quota", f"{quota:g} is less than qps, {qps:g} unless given; write qps too")
     return qps or DEFAULT_QPS, quota or DEFAULT_QUOTA
-
-
-def _account_name(text: str) -> str:
-    if len(text) > MAX_ACCOUNT_NAME:
-        raise ValueError(f"has {len(text)} characters; write at most {MAX_ACCOUNT_NAME}")
-    return parse_text(text)

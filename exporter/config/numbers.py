@@ -95,12 +95,12 @@ def parse_phone_number(text: str) -> str:
     raise ValueError(f"{shown} is not a phone number; write its country code and number in digits")
 
 
-def parse_text(text: str) -> str:
-    """A name or an ID: not empty, at most 256 characters, all printable; raises ValueError."""
+def parse_text(text: str, max_characters: int = MAX_TEXT) -> str:
+    """A name or an ID: not empty, not too long, without control characters; raises ValueError."""
     if not text:
         raise ValueError("is empty; fill it in")
-    if len(text) > MAX_TEXT:
-        raise ValueError(f"has {len(text)} characters; write at most {MAX_TEXT}")
+    if len(text) > max_characters:
+        raise ValueError(f"has {len(text)} characters; write at most {max_characters}")
     if _CONTROL.search(text):
         raise ValueError(f"{show(text)} holds a line break or another control character; remove it")
     return text

@@ -19,13 +19,7 @@ _LABEL = "[A-Za-z0-9_][A-Za-z0-9_-]{0,62}"
 _HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*")
 
 
-def duration(
-    section: Section,
-    key: str,
-    low: float,
-    high: float,
-    default: float | None = None,
-) -> float | None:
+def duration(section: Section, key: str, low: float, high: float, default: float | None = None) -> float | None:
     """The seconds of the Prometheus duration at `key`, from `low` to `high`."""
 
     def read(text: str) -> float:

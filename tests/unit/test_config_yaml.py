@@ -250,6 +250,32 @@ def test_a_section_reads_booleans_for_whom_needs_them() -> None:
     )
 
 
+def test_a_section_reads_lists_of_strings() -> None:
+    """Every item that is refused is a fault at its own line; a variable is one where it is not expanded."""
+    document = read("a: [x, y]\nb:\n- x\n- 1\n- ${HOME}\n- z\nc: x\nd:\n")
+    document.takes_variables = False
+    section = Section.root(document, ("a", "b", "c", "d"))
+    assert section is not None
+
+    def upper(text: str) -> str:
+        if text == "z":
+            raise ValueError("is the last letter; write another")
+        return text.upper()
+
+    assert section.texts("a", upper) == ("X", "Y")
+    assert section.texts("d", upper) == section.texts("e", upper) == ()
+    assert section.texts("b", upper) is None
+    assert section.texts("c", upper) is None
+    with pytest.raises(ConfigError) as error:
+        document.check()
+    assert [fault.partition("; ")[0] for fault in error.value.faults] == [
+        "file.yml:4: b[1]: is not a string",
+        "file.yml:5: b[2]: holds ${...}, and variables are not expanded",
+        "file.yml:6: b[3]: is the last letter",
+        "file.yml:7: c: is not a list",
+    ]
+
+
 def test_the_limit_on_size_is_the_callers(tmp_path: Path) -> None:
     path = tmp_path / "web.yml"
     path.write_text("a: b\n")

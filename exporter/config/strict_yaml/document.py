@@ -92,9 +92,9 @@ class Document:
     """What one file holds, and what is wrong with it.
 
     `name` is the file as the user gave it.  Relative paths in the file start from `folder`, which is absolute.
-    `data` is made of Mapping, Sequence, str, None and Scalar.  `takes_variables` is False where ``${``
-    in a string is a fault, `reads_files` where files that it names are not looked at.  `files` are those that were read
-    or looked for, except files for later.
+    `data` is made of Mapping, Sequence, str, None and Scalar.  Without `takes_variables` a ``${`` in a string is a
+    fault.  Without `reads_files` the files that it names are not looked at.  `files` are those that were read or looked
+    for, except files for later.
     """
 
     def __init__(self, name: str, folder: Path) -> None:

@@ -45,13 +45,7 @@ class Section:
 
     __slots__ = ("_data", "document", "path")
 
-    def __init__(
-        self,
-        document: Document,
-        path: KeyPath,
-        data: Mapping,
-        keys: Collection[str] | None,
-    ) -> None:
+    def __init__(self, document: Document, path: KeyPath, data: Mapping, keys: Collection[str] | None) -> None:
         self.document = document
         self.path = path
         self._data = data
@@ -113,18 +107,22 @@ class Section:
         """
         value = self._data.get(key)
         if isinstance(value, str):
-            if "${" in value and not self.document.takes_variables:
-                self.fault(key, _VARIABLE)
-                return None
-            try:
-                return read(value)
-            except ValueError as error:
-                self.fault(key, str(error))
-                return None
+            return self._parsed((*self.path, key), value, read)
         if key not in self._data:
             return self._absent(key, default, required)
         self._refuse(key, value, secret, unquoted)
         return None
+
+    def _parsed(self, path: KeyPath, text: str, read: Callable[[str], T]) -> T | None:
+        """What `read` makes of the text at `path`; None, and a fault, where it is refused."""
+        if "${" in text and not self.document.takes_variables:
+            self.document.fault(path, _VARIABLE)
+            return None
+        try:
+            return read(text)
+        except ValueError as error:
+            self.document.fault(path, str(error))
+            return None
 
     def _refuse(self, key: str, value: Any, secret: bool, unquoted: Callable[[str], str] | None) -> None:
         """Say why what stands at `key` is no string."""
@@ -147,14 +145,13 @@ class Section:
         if not isinstance(value, Sequence):
             self.fault(key, f"is not a list; {_LIST_CURE}")
             return None
-        found = []
+        found: list[T] = []
         for index, item in enumerate(value):
-            try:
-                if not isinstance(item, str):
-                    raise ValueError("is not a string; write one, in double quotes")  # noqa: TRY301, TRY004 - as read does
-                found.append(read(item))
-            except ValueError as error:
-                self.document.fault((*self.path, key, index), str(error))
+            path = (*self.path, key, index)
+            if not isinstance(item, str):
+                self.document.fault(path, "is not a string; write one, in double quotes")
+            elif (parsed := self._parsed(path, item, read)) is not None:
+                found.append(parsed)
         return tuple(found) if len(found) == len(value) else None
 
     def number(self, key: str, low: float, high: float, default: float) -> float | None:
