@@ -210,7 +210,7 @@ def test_no_worker_gets_another_ones_answer(world: World, simulator: Simulator) 
     assert len(world.arrivals()) == 40
 
 
-def test_the_skew_is_no_ones_but_the_clients(world: World, simulator: Simulator) -> None:
+def test_the_measured_skew_changes_only_the_clients_signatures(world: World, simulator: Simulator) -> None:
     """A fake clock an hour behind stays an hour behind."""
     clock = FakeClock(now_unix=time.time() - 3600)
     who, before = known(world), clock.now_unix

@@ -23,7 +23,7 @@ from tests.support.patience import PATIENCE_SECONDS
 F_SETPIPE_SZ = 1031
 
 
-def test_an_end_amid_reloads_leaves_them_and_reloads_asked_for_meanwhile_are_one() -> None:
+def test_the_end_does_not_wait_for_reloads_and_requests_during_a_reload_become_one() -> None:
     """Loading 20,000 numbers takes more than a second; ten requests to reload must not take ten times that."""
     with ExporterProcess(config("http://127.0.0.1:9", [fleet(World(), 20_000)])) as exporter:
         for _ in range(10):
@@ -76,7 +76,7 @@ def test_a_log_that_nobody_reads_stops_neither_polls_nor_scrapes_nor_the_end(tmp
 @pytest.mark.parametrize(
     ("flag", "stream", "status"), [("--help", "stdout", 1), ("--version", "stdout", 1), ("--unknown", "stderr", 0)]
 )
-def test_a_text_about_flags_that_nobody_reads_does_not_stop_the_end(
+def test_an_unread_message_about_flags_does_not_block_the_end(
     flag: str, stream: str, status: int, number: signal.Signals
 ) -> None:
     reading, writing = os.pipe()

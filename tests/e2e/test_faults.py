@@ -337,7 +337,7 @@ class TestNoWayToTheApi:
         with authority.cert_pem.tempfile() as ca_file, Simulator(World(), ssl_context=tls(expired)) as simulator:
             assert "certificate has expired" in self.check(simulator.url, "tls_error", ca_file=ca_file)
 
-    def test_a_certificate_that_nobody_vouches_for_is_a_tls_error(self, authority: trustme.CA) -> None:
+    def test_an_untrusted_certificate_is_a_tls_error(self, authority: trustme.CA) -> None:
         unknown = trustme.CA().issue_cert("127.0.0.1")
         with authority.cert_pem.tempfile() as ca_file, Simulator(World(), ssl_context=tls(unknown)) as simulator:
             self.check(simulator.url, "tls_error", ca_file=ca_file)

@@ -67,7 +67,7 @@ def arrivals_grow(world: World, account: str) -> None:
         ("REQUESTS_CA_BUNDLE", ["--once"]),
     ],
 )
-def test_an_end_comes_while_it_starts(tmp_path: Path, mount: Path, what: str, flags: list[str]) -> None:
+def test_a_signal_during_the_start_ends_it(tmp_path: Path, mount: Path, what: str, flags: list[str]) -> None:
     good = tmp_path / "config.yml"
     good.write_text(json.dumps(config("https://127.0.0.1:9", [fleet(World(), 1)])))
     given = {"config.file": str(good), what: f"{mount}/x"}
@@ -166,7 +166,7 @@ def test_a_start_without_key_files_that_do_not_come_polls_the_other_accounts(tmp
         assert ends(exporter)
 
 
-def test_a_store_that_does_not_answer_is_told_by_its_metric(tmp_path: Path, mount: Path) -> None:
+def test_a_hanging_store_shows_in_its_metric(tmp_path: Path, mount: Path) -> None:
     """From the start, and later while it runs."""
     world, swapped = World(), Swapped(tmp_path, mount)
     settings = [fleet(world, 2, qps=10)]

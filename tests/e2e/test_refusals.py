@@ -87,7 +87,7 @@ def test_an_account_waits_as_long_as_a_failing_service_asks_and_keeps_its_rate(h
         assert value(exporter.scrape(), "cams_api_effective_qps", account="main") == 9
 
 
-def test_an_endpoint_that_comes_up_late_is_asked_soon_whatever_the_interval() -> None:
+def test_numbers_are_polled_soon_after_the_endpoint_comes_up_for_any_interval() -> None:
     """All of its retries are used up by then; the next regular poll would come in ten minutes."""
     world = World()
     section = fleet(world, 5, qps=9)

@@ -140,7 +140,7 @@ def test_a_label_that_is_masked_from_now_on_is_masked_everywhere_and_the_state_i
                 assert phone not in exporter.get(page)[1].decode()
 
 
-def test_another_key_is_used_at_once_and_lets_a_refused_account_in_again() -> None:
+def test_another_key_is_used_at_once_and_a_refused_account_is_accepted_again() -> None:
     """Not after an interval, which is 10 minutes here."""
     world = World()
     section = fleet(world, 3, qps=10)

@@ -215,7 +215,7 @@ def threads(exporter: ExporterProcess) -> int:
     return len(list(Path(f"/proc/{exporter.process.pid}/task").iterdir()))
 
 
-def test_hanging_accounts_hold_back_neither_the_others_nor_scrapes() -> None:
+def test_hanging_accounts_delay_no_other_account_and_no_scrape() -> None:
     """100 accounts, of which 50 hang until the timeout: all numbers of the other accounts are still polled.
 
     At most 1,000 threads for polls, one for each account's loop, and a few for the process.

@@ -149,7 +149,7 @@ def test_the_time_that_the_exporter_was_down_counts_for_staleness(tmp_path: Path
                 assert 0 < (value(restored, SUCCESS_TIME, phone_number=phone) or 0) <= stopped_at
 
 
-def test_a_full_disk_is_said_and_polling_goes_on(tmp_path: Path) -> None:
+def test_a_full_disk_is_logged_and_polling_continues(tmp_path: Path) -> None:
     """A limit on file sizes simulates a full disk: the save fails in the middle."""
     world = World()
     section = fleet(world, 300, qps=400, quota=500)

@@ -125,7 +125,7 @@ def test_an_outage_of_the_api_mutes_no_number_that_was_not_verified_before() -> 
     assert muted.isdisjoint({"CamsNumberNotVerified", "CamsNumberExpired", "CamsNumberStatusUnhappy"})
 
 
-def test_an_alert_at_two_severities_is_told_once() -> None:
+def test_an_alert_with_two_severities_notifies_once() -> None:
     names = [alert.name for alert in ALERTS]
     twice = {name for name in names if names.count(name) == 2}
     assert len(twice) >= 3

@@ -122,7 +122,7 @@ def test_storage_is_a_claim_and_without_it_nothing_outlives_the_pod() -> None:
     assert "storage" not in str(container(render({"demo": True}))["args"])
 
 
-def test_the_network_policy_lets_out_no_more_than_dns_and_https() -> None:
+def test_the_network_policy_allows_only_dns_and_https_out() -> None:
     policy = one(render({"demo": True}), "NetworkPolicy")["spec"]
     assert sorted(policy["policyTypes"]) == ["Egress", "Ingress"]
     ports = {(port["port"], port["protocol"]) for rule in policy["egress"] for port in rule["ports"]}

@@ -90,7 +90,7 @@ def test_check_finds_a_dashboard_that_was_edited(tmp_path: Path, capsys: pytest.
     assert edited.read_text(encoding="utf-8") == "{}"
 
 
-def test_dashboards_are_told_apart() -> None:
+def test_dashboards_have_different_titles_and_uids() -> None:
     """Titles and uids are unique, because links and provisioning use them."""
     assert {one["title"] for one in DASHBOARDS.values()} == {"CAMS numbers", "CAMS exporter"}
     assert {one["uid"] for one in DASHBOARDS.values()} == {"cams-numbers", "cams-exporter"}

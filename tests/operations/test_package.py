@@ -83,7 +83,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert {"exporter/py.typed", "exporter/web/ui/templates/landing.html"} <= held
 
 
-def test_the_metadata_is_what_an_index_and_a_lawyer_ask_for(wheel: Path) -> None:
+def test_the_metadata_has_version_license_and_python(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         metadata = Parser().parsestr(archive.read(f"{NAME}.dist-info/METADATA").decode())
         names = archive.namelist()
@@ -126,7 +126,7 @@ def pip_commands() -> Iterator[tuple[str, str]]:
         yield from ((str(path.relative_to(ROOT)), command.strip()) for command in PIP.findall(text))
 
 
-def test_no_command_lets_pip_fetch_what_no_lock_pins() -> None:
+def test_every_pip_command_installs_only_pinned_packages() -> None:
     """Without --no-build-isolation pip downloads the newest build backend, without checking a hash."""
     commands = set(pip_commands())
     assert {name for name, _ in commands} >= {"Makefile", "Dockerfile", "deploy/systemd/cams-exporter.service"}

@@ -41,7 +41,7 @@ def releases(budget: Budget, script: list[tuple[float, str, float | None]]) -> l
 def test_no_sliding_second_holds_more_than_qps(
     qps: float, headroom: float, script: list[tuple[float, str, float | None]]
 ) -> None:
-    """Any n + 1 releases in a row span at least n / qps seconds, however late each was, throttled or not."""
+    """Any n + 1 releases in a row span at least n / qps seconds, for any delays and throttles."""
     times = releases(Budget(qps, qps * headroom), script)
     most = math.ceil(qps)
     for first, last in zip(times, times[most:], strict=False):
@@ -54,7 +54,7 @@ def test_no_sliding_second_holds_more_than_qps(
 def test_at_the_quota_eleven_requests_span_more_than_a_second_and_20_ms(
     qps: float, script: list[tuple[float, str, float | None]]
 ) -> None:
-    """The pace bears 20 ms of jitter on the path: n gaps last at least n / (98 % of the quota)."""
+    """The pace allows 20 ms of jitter on the path: n gaps last at least n / (98 % of the quota)."""
     times = releases(Budget(qps, qps), script)
     for before, after in itertools.pairwise(times):
         assert after - before >= 1 / (qps * 0.98) - 1e-9
@@ -64,7 +64,7 @@ def test_at_the_quota_eleven_requests_span_more_than_a_second_and_20_ms(
 def test_the_budget_is_fully_used_when_nothing_throttles(
     qps: float, script: list[tuple[float, str, float | None]]
 ) -> None:
-    """Requests that go as soon as they may leave nothing of the pace unused."""
+    """If requests go as soon as possible, they use the whole rate."""
     punctual: list[tuple[float, str, float | None]] = [(0.0, "ok", None) for _ in script]
     times = releases(Budget(qps, qps * 2), punctual)
     assert (times[-1] - times[0]) * qps <= (len(times) - 1) * 1.0021
@@ -74,7 +74,7 @@ def test_the_budget_is_fully_used_when_nothing_throttles(
 def test_the_effective_rate_stays_between_the_floor_and_qps(
     qps: float, script: list[tuple[float, str, float | None]], later: float
 ) -> None:
-    """The floor is that of halving; the guard widens the spacing on top, where the quota itself is as low."""
+    """Halving has a minimum; the guard time widens the spacing in addition, if the quota is that low."""
     budget = Budget(qps, qps)
     end = releases(budget, script)[-1]
     rate = budget.effective_qps(end + later)
@@ -84,7 +84,7 @@ def test_the_effective_rate_stays_between_the_floor_and_qps(
 
 @given(qps_values, steps)
 def test_every_wait_ends(qps: float, script: list[tuple[float, str, float | None]]) -> None:
-    """Whatever was throttled, the next slot is at most a pause and one slow gap away."""
+    """After any throttle, the next slot is at most a pause and one slow gap away."""
     budget = Budget(qps, qps)
     end = releases(budget, script)[-1]
     assert budget.ready_at(end) <= end + 60 + (1 + MAX_GUARD_SECONDS) / (min(0.1, qps) * 0.97)
@@ -94,7 +94,7 @@ def test_every_wait_ends(qps: float, script: list[tuple[float, str, float | None
 def test_a_guard_from_elsewhere_only_widens_the_spacing(
     qps: float, guard: float, script: list[tuple[float, str, float | None]]
 ) -> None:
-    """Whatever a store or another replica says was learnt, no sliding second holds more than `qps`."""
+    """For any restored guard time, no sliding second has more than `qps` requests."""
     budget = Budget(qps, qps)
     budget.remember(0.0, guard)
     for before, after in itertools.pairwise(releases(budget, script)):
@@ -106,7 +106,7 @@ bursts = st.lists(
         st.integers(1, 120),  # requests that go as soon as they may
         st.one_of(st.none(), st.floats(0, 3)),  # then one of them is throttled, with that pause
         st.integers(0, 12),  # the throttled one left so many requests before the last one
-        st.one_of(st.just(0.0), st.floats(0, 5000)),  # then nothing is to be asked for so long
+        st.one_of(st.just(0.0), st.floats(0, 5000)),  # then no number is due for that long
     ),
     min_size=1,
     max_size=30,
@@ -117,7 +117,7 @@ bursts = st.lists(
 def test_whatever_throttles_at_the_edge_teach_no_sliding_second_holds_more_than_qps(
     qps: int, script: list[tuple[int, float | None, int, float]]
 ) -> None:
-    """The guard only widens the spacing, has its bounds, and is shown."""
+    """The guard time only widens the spacing, is bounded, and is shown."""
     budget, now, times = Budget(qps, qps), 0.0, []
     for requests, pause, before_last, idle in script:
         for _ in range(requests):

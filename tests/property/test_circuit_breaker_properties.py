@@ -1,4 +1,4 @@
-"""Forbidden numbers beside good ones, refused spaces and accounts: simulated over mixtures, in virtual time."""
+"""Forbidden numbers next to good ones, refused spaces and accounts: simulated for mixtures, in virtual time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PACE = pace_qps(QPS, QUOTA)
 
 @pytest.fixture(autouse=True, scope="module")
 def _silence() -> Iterator[None]:
-    """Thousands of failures are played; each would be written down."""
+    """Thousands of failures are simulated, and each would be logged."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
@@ -56,7 +56,7 @@ class World:
 
     @property
     def dead_spaces(self) -> set[str]:
-        """Spaces all of whose numbers are forbidden."""
+        """Spaces in which every number is forbidden."""
         return {each.cust_space_id for each in self.numbers} - {key.cust_space_id for key in self.good}
 
     @property
@@ -65,7 +65,7 @@ class World:
         return max(self.interval, MIN_PROBE_SECONDS, len(self.dead_spaces) / (PACE * PROBE_SHARE))
 
     def check(self) -> None:
-        """What the metrics say is what is so."""
+        """The metrics show the real state."""
         status = self.played.poller.status()
         assert status.refused_spaces.keys() == self.dead_spaces
         assert status.up is bool(self.good)
@@ -76,7 +76,7 @@ mixtures = st.tuples(
     st.lists(st.integers(1, 12), min_size=1, max_size=12),  # numbers, by space
     st.sampled_from([20.0, 60.0]),
     st.sampled_from([0.01, 0.3, 0.5, 0.9, 0.99]),  # share of numbers that are forbidden
-    st.booleans(),  # whole spaces of them, as far as that goes
+    st.booleans(),  # in whole spaces, if possible
     st.randoms(use_true_random=False),
 )
 
@@ -111,7 +111,7 @@ def test_good_numbers_stay_on_schedule_beside_any_share_of_forbidden_ones(
 
     waited = world.round_seconds + len(keys) / PACE + 5.0
     world.forbidden = set()
-    played.run(max(waited, 1.5 * interval))  # forbidden ones of a space that is let in wait for their regular poll
+    played.run(max(waited, 1.5 * interval))  # forbidden ones of an accepted space wait for their regular poll
     world.check()
     played.stop()
 
@@ -139,7 +139,7 @@ def test_the_credentials_of_one_space_are_withdrawn_at_run_time_and_given_back()
     world.check()
     for spaces in (["cams-001"], ["cams-003"], ["cams-000", "cams-002", "cams-003"]):
         world.forbidden = set(world.of(*spaces))
-        played.run(3 * 20.0 + 45)  # what they knew goes stale
+        played.run(3 * 20.0 + 45)  # their answers become stale
         world.check()
         played.start_sampling()
         played.run(200)
@@ -164,7 +164,7 @@ def test_a_revoked_key_is_found_after_three_answers_costs_one_probe_an_interval_
     while not played.poller._breakers.account.is_open:
         played.run(0.2)
     answered = [at for at, _ in played.sent if at > 1120.0]
-    assert len(answered) <= 5  # three, and what was under way
+    assert len(answered) <= 5  # three, and requests in flight
     began = played.now
     probes = played.run(600.0)
     gap = max(interval, MIN_PROBE_SECONDS)

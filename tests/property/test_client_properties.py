@@ -1,4 +1,4 @@
-"""Whatever comes back, a fetch ends with an Answer or an ApiError, bounded and fit to be shown."""
+"""For any answer, a fetch ends with an Answer or an ApiError, bounded and safe to show."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_any_status_any_headers_any_bytes(status: int, named: dict[str, str], bo
 
 
 class Echo:
-    """A client of a server that sends what it is told and ends the connection."""
+    """A client of a server that sends given bytes and closes the connection."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -142,7 +142,7 @@ raw_tails = st.binary(max_size=200) | st.sampled_from(
 @settings(max_examples=150)
 @given(raw_heads, raw_tails)
 def test_any_bytes_at_all_on_the_wire(echo: Echo, head: bytes, tail: bytes) -> None:
-    """Also what is no HTTP; and no thread is lost."""
+    """Also bytes that are not HTTP; and no thread is lost."""
     threads = threading.active_count()
     echo.data = head + tail
     check(echo.ask())

@@ -1,4 +1,4 @@
-"""Whatever happens to the numbers, a scrape equals what prometheus_client makes of the same snapshot."""
+"""For any changes of the numbers, a scrape equals prometheus_client's output for the same snapshot."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ STEPS = st.lists(
 
 @given(FLEETS, STEPS, st.sampled_from(Format))
 def test_every_scrape_equals_the_reference(fleet: list[PhoneNumber], steps: list[Step], fmt: Format) -> None:
-    """Scraped after each step, so that whatever is kept from the scrape before is put to the test."""
+    """Scraped after each step, to test the parts that are kept from the last scrape."""
     exposed = Exposed(
         [AccountStatus(account, 3, 60.0, 0.1, 5.0, 2.5, 3, None, ACCOUNTS) for account in ACCOUNTS], ["time\nout"]
     )

@@ -1,4 +1,4 @@
-"""Parts compressed one by one make a gzip file that any reader takes for one compressed as a whole."""
+"""Parts that are compressed separately form a valid gzip file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kept polls, held to a list that forgets from its front."""
+"""The kept polls, compared with a simple list."""
 
 from __future__ import annotations
 

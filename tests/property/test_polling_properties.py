@@ -1,6 +1,6 @@
 """Invariants of polling as a whole: loop, schedule, gate, budget, refusal and retries, on threads in virtual time.
 
-Answers come late, fail in every way, throttle, refuse; the wall clock jumps; reloads come whenever they like.
+Answers come late, fail in every way, throttle, refuse; the wall clock jumps; reloads come at any time.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ reloads = st.tuples(
 
 @pytest.fixture(autouse=True, scope="module")
 def _silence() -> Iterator[None]:
-    """Thousands of failures are played; each would be written down."""
+    """Thousands of failures are simulated, and each would be logged."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
 
 
 class Client(Keyed):
-    """Answers by chance, and notes when what left."""
+    """Gives random answers, and records each request."""
 
     def __init__(self, show: Show) -> None:
         self._show = show
@@ -73,7 +73,7 @@ class Client(Keyed):
 
 
 class Show:
-    """One account's poller, everything around it played by chance."""
+    """One account's poller in a random environment."""
 
     def __init__(self, seed: int, chances: dict[str, int]) -> None:
         self.time = VirtualTime()
@@ -147,7 +147,7 @@ class Show:
         assert self.time.failures == []
 
     def check(self) -> None:
-        """What holds at each instant, whatever goes on."""
+        """Invariants at each instant."""
         under_way, waiting = len(self.poller._under_way), self.poller._gate.waiting
         assert self.connecting + self.in_flight <= under_way <= self.time.alive
         assert 0 <= waiting <= under_way
@@ -156,7 +156,7 @@ class Show:
         assert 0 <= self.poller._schedule.unattempted <= len(self.configured)
 
     def check_budget(self) -> None:
-        """Requests are slots apart, by the fastest pace in force between them, wherever threads stalled."""
+        """Requests are at least a slot apart, at the fastest rate in force between them, even if threads stall."""
         instants = [at for at, *_ in self.sent]
         for gaps in (1, 2, 3, 5, 10):
             for before, after in zip(instants, instants[gaps:], strict=False):
@@ -187,8 +187,10 @@ def test_the_budget_holds_nothing_is_lost_and_all_recovers(
 
     show.chances, show.connects = {OK: 1}, [0.0, 0.05]
     gap = 1.5 * max(show.interval, show.pass_seconds)
-    show.run(60.0 + 3 * TIMEOUT + max(show.interval, 10.0))  # the longest pause, what hangs, a refused account's probe
-    show.run(120.0 + 2 * gap)  # the budget climbs back
+    show.run(
+        60.0 + 3 * TIMEOUT + max(show.interval, 10.0)
+    )  # the longest pause, a hanging request, a refused account's probe
+    show.run(120.0 + 2 * gap)  # the rate rises again
     calm_since = show.time.now
     show.run(3 * gap + 3 * TIMEOUT)
     show.check_budget()
@@ -211,7 +213,7 @@ def test_the_budget_holds_nothing_is_lost_and_all_recovers(
 
 
 def test_attempts_of_a_number_are_at_most_three_an_interval() -> None:
-    """A regular poll and two retries while the status is fresh, however much fails and however late."""
+    """A regular poll and two retries while the status is fresh, for any failures and delays."""
     show = Show(7, {OK: 1})
     show.configure(10, 10.0, 60.0)
     show.time.spawn(show.poller._loop.run)

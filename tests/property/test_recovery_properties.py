@@ -1,4 +1,4 @@
-"""Trouble that ends: how soon each number has its status, whatever the interval; simulated, in virtual time."""
+"""Trouble that ends: how soon each number has its status again, for any interval, in virtual time."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ UNSIGNED = ApiError("SignatureDoesNotMatch", Kind.ACCOUNT)
 
 @pytest.fixture(autouse=True, scope="module")
 def _silence() -> Iterator[None]:
-    """Thousands of failures are played; each would be written down."""
+    """Thousands of failures are simulated, and each would be logged."""
     logging.disable(logging.CRITICAL)
     yield
     logging.disable(logging.NOTSET)
 
 
 def all_known(played: Played, within: float) -> float:
-    """Seconds until every number is VERIFIED; fails where that takes longer than `within`."""
+    """Seconds until every number is VERIFIED; fails after `within`."""
     began = played.now
     while set(played.statuses().values()) != {"VERIFIED"}:
         played.run(1.0)
@@ -42,7 +42,7 @@ def until(played: Played, ends_at: float, error: ApiError) -> Callable[[PhoneNum
 @pytest.mark.parametrize("late", [5.0, 20.0, 120.0, 500.0])
 @pytest.mark.parametrize("count", [1, 5, 100])
 @pytest.mark.parametrize("error", [UNREACHABLE, ApiError("http_429", Kind.THROTTLE)])
-def test_an_endpoint_that_comes_up_late_is_asked_within_a_minute_of_that(
+def test_numbers_are_polled_within_a_minute_after_the_endpoint_comes_up(
     late: float, count: int, error: ApiError
 ) -> None:
     """The interval is ten minutes, and all retries are used up by then."""
@@ -60,7 +60,7 @@ def test_an_endpoint_that_comes_up_late_is_asked_within_a_minute_of_that(
 def test_a_credential_that_comes_late_is_used_within_ten_seconds_by_all_numbers(
     late: float, count: int, error: ApiError
 ) -> None:
-    """None at first (a credential service), or one that is not whole yet (the second half of a rotated key)."""
+    """None at first (a credential service), or an incomplete one (the second half of a rotated key)."""
     played = Played(numbers(count), TEN_MINUTES)
     played.answer = until(played, played.now + late, error)
     played.run(late)
@@ -77,7 +77,7 @@ def test_a_credential_that_comes_late_is_used_within_ten_seconds_by_all_numbers(
 def test_a_credential_that_comes_before_the_network_does_not_cost_the_interval(
     first: ApiError, then: ApiError, count: int
 ) -> None:
-    """What is refused is probed with the new credential, and that probe does not come through."""
+    """The refused account is probed with the new credential, and that probe fails."""
     played = Played(numbers(count), TEN_MINUTES)
     began = played.now
 
@@ -93,7 +93,7 @@ def test_a_credential_that_comes_before_the_network_does_not_cost_the_interval(
 
 
 def test_a_refused_account_out_of_reach_is_probed_once_a_minute() -> None:
-    """No more, for an hour; once it answers again the interval counts."""
+    """At most, for an hour; once it answers again the interval counts."""
     played = Played(numbers(20), TEN_MINUTES)
     played.answer = lambda _: UNSIGNED
     played.run(30.0)
@@ -136,7 +136,7 @@ def test_a_key_that_is_rotated_by_halves_while_all_is_well_costs_seconds() -> No
 
 @pytest.mark.parametrize("interval", [60.0, TEN_MINUTES, 3600.0])
 def test_in_a_long_outage_a_number_is_asked_once_a_minute(interval: float) -> None:
-    """No more, though it is polled each minute; and no less, though it is polled once an hour."""
+    """Exactly that, although it is polled each minute, or once an hour."""
     played = Played(numbers(20), interval, stale_after=max(900.0, 3 * interval))
     played.run(interval)
     played.answer = lambda _: UNREACHABLE
@@ -155,7 +155,7 @@ def test_in_a_long_outage_a_number_is_asked_once_a_minute(interval: float) -> No
 
 
 def test_what_is_asked_again_gives_way_to_what_is_due() -> None:
-    """Half of the numbers have been out of reach for ever, and half of them fill the budget to 80 %."""
+    """Half of the numbers never answer, and half of them use 80 % of the budget."""
     every = numbers(160)
     dead = {each.key for each in every[::2]}
     played = Played(every, 20.0, qps=9.8, stale_after=30.0)

@@ -23,7 +23,7 @@ from tests.support.numbers import numbers
 def test_every_number_is_polled_and_none_is_left_behind(
     count: int, interval: float, pace: float, now_unix: float, seed: int
 ) -> None:
-    """No number waits longer than 1.5 intervals or passes between two polls, whatever fails and is retried."""
+    """No number waits longer than 1.5 intervals or passes between two polls, for any failures and retries."""
     rng = random.Random(seed)
     made = Schedule("main")
     pass_seconds = count / pace
@@ -50,7 +50,7 @@ def test_every_number_is_polled_and_none_is_left_behind(
     )
 )
 def test_a_number_is_never_under_way_twice_and_never_lost(script: list[tuple[str, int]]) -> None:
-    """Whatever the order of takes, ends and reloads: each configured number is either under way or will be taken."""
+    """For any order of takes, ends and reloads, each configured number is in flight or will be taken."""
     made = Schedule("main")
     configured = numbers(5)
     made.configure(configured, 60.0, 1.0, now=0.0, now_unix=0.0)

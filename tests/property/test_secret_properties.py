@@ -1,4 +1,4 @@
-"""A secret in a configuration file is shown by nothing that speaks of the file, wherever it stands in it."""
+"""No message about a configuration file shows a secret of it, at any place in the file."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ KEYS = st.one_of(
     st.text(string.ascii_letters + string.digits + "+/", min_size=40, max_size=600).map(lambda text: f"{text}=="),
     st.text(string.digits, min_size=20, max_size=20).map(lambda text: f"1{text}"),
 ).filter(lambda text: len(set(text)) > 8)
-"""What secrets look like: Alibaba Cloud's, base64, numbers."""
+"""Examples of secrets: Alibaba Cloud's, base64, numbers."""
 
 
 def places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -92,14 +92,14 @@ def places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def is_secret_place(path: tuple[Any, ...]) -> bool:
-    """Where a text may be a secret; a name, a number, a duration or a rate is shown as it is written."""
+    """Places where a text may be a secret; names, numbers, durations and rates are shown unchanged."""
     return "credentials" in path or str(path[-1]).startswith(
         ("phone_number_hash_key", "phone_number_label", "endpoint")
     )
 
 
 def shapes(secret: str) -> list[Any]:
-    """How a secret stands in the place of something else."""
+    """How a secret appears in the wrong place."""
     return [[secret], {secret: "x"}, {"key": secret}, [[{secret: secret}]]]
 
 
@@ -109,7 +109,7 @@ def as_written(secret: str) -> list[str | int]:
 
 
 def texts(secret: str) -> list[Any]:
-    """How it stands in the place of a text, or within one."""
+    """How it appears in place of a text, or inside one."""
     return [
         *as_written(secret),
         f"https://user:{secret}@cams.example.com",
@@ -148,7 +148,7 @@ def renamed(config: dict[str, Any], path: tuple[Any, ...], name: str, value: Any
 
 
 def said(path: Path) -> str:
-    """All that is said of a configuration, by the check, a start and a poll."""
+    """All messages about a configuration, from the check, a start and a poll."""
     reading = read(path)
     words = [repr(reading)]
     if reading.error is not None:
@@ -236,7 +236,7 @@ LINES = [
     "{SECRET: x}",
     "access_key_secret: \tSECRET",
 ]
-"""Slips of the pen: what YAML makes of them is seldom what was meant."""
+"""Typing errors that YAML reads in another way."""
 
 
 @pytest.mark.parametrize("line", LINES)

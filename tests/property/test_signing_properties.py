@@ -1,4 +1,4 @@
-"""Our signature is the official SDK's, whatever is signed."""
+"""Our signature equals the official SDK's, for any request."""
 
 from __future__ import annotations
 

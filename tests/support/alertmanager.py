@@ -29,7 +29,7 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One webhook call: `receiver` is the last part of the URL's path, `alerts` those it was about."""
+    """One webhook call: `receiver` is the last part of the URL's path, `alerts` are its alerts."""
 
     receiver: str
     group: Mapping[str, str]
@@ -44,7 +44,7 @@ class Notification:
 
 
 class Webhook:
-    """What a pager would be: keeps every notification, in order; `url` has no path."""
+    """A receiver that keeps every notification, in order; `url` has no path."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -73,12 +73,12 @@ class Webhook:
         self._server.server_close()
 
     def notifications(self, receiver: str = "", since: int = 0) -> list[Notification]:
-        """Those to `receiver`, or to all, from the place `since` in the order of all on."""
+        """Notifications to `receiver`, or to all, from index `since` on."""
         with self._lock:
             return [one for one in self._got[since:] if not receiver or one.receiver == receiver]
 
     def count(self) -> int:
-        """How many came so far."""
+        """The number of notifications so far."""
         with self._lock:
             return len(self._got)
 
@@ -88,7 +88,7 @@ class Webhook:
 
 
 class RealAlertmanager(RealServer):
-    """One Alertmanager process with a data directory of its own, alone in its cluster; `config` is written as JSON."""
+    """One Alertmanager process with its own data directory, without a cluster; `config` is written as JSON."""
 
     def __init__(self, config: Mapping[str, Any], *, release: str = INSTALLED) -> None:
         super().__init__("Alertmanager", server_binary("prometheus-alertmanager", "ALERTMANAGER_BINARY", release))
@@ -97,11 +97,11 @@ class RealAlertmanager(RealServer):
 
     @property
     def target(self) -> str:
-        """``host:port``, as Prometheus is told."""
+        """``host:port``, for Prometheus's configuration."""
         return self.url.removeprefix("http://")
 
     def alerts(self, *matchers: str) -> Sequence[Mapping[str, Any]]:
-        """The alerts that it holds, inhibited ones too, narrowed by matchers such as ``account="main"``."""
+        """Its alerts, also inhibited ones, narrowed by matchers such as ``account="main"``."""
         query = urllib.parse.urlencode([("filter", matcher) for matcher in matchers])
         with _OPENER.open(f"{self.url}/api/v2/alerts?{query}", timeout=PATIENCE_SECONDS) as answer:
             found: list[Mapping[str, Any]] = json.load(answer)

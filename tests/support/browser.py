@@ -1,4 +1,4 @@
-"""Debian's chromium, headless, driven by Playwright: what a browser makes of a page."""
+"""Debian's chromium, headless, driven by Playwright."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.support.patience import PATIENCE_SECONDS
 Scheme = Literal["light", "dark"]
 
 WIDE, NARROW = (1280, 900), (360, 740)
-"""Sizes in CSS pixels: a laptop, and the smallest phone that is still about."""
+"""Sizes in CSS pixels: a laptop, and the smallest common phone."""
 
 _FLAGS = [
-    "--no-sandbox",  # there is none for root, in containers
+    "--no-sandbox",  # no sandbox for root, in containers
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -33,7 +33,7 @@ SERIOUS = {"serious", "critical"}
 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser for the length of the block; skips the test where there is none."""
+    """A browser for the length of the block; skips the test if there is none."""
     path = system_tool("chromium", "chromium")
     expect.set_options(timeout=1000 * PATIENCE_SECONDS)
     with sync_playwright() as playwright:
@@ -46,7 +46,8 @@ def chromium() -> Iterator[Browser]:
 
 @dataclass
 class Tab:
-    """A page in a context of its own; `complaints` is what the browser's console said, violations of CSP included."""
+    """A page in its own context; `complaints` are the messages of the browser's console, including violations of
+    CSP."""
 
     page: Page
     complaints: list[str] = field(default_factory=list)
@@ -55,7 +56,7 @@ class Tab:
         self.complaints.append(message.text)
 
     def faults(self) -> list[str]:
-        """What axe-core finds that keeps people from using the page, with where it is."""
+        """The faults that axe-core finds, with their places."""
         return [
             f"{violation['id']} ({violation['impact']}): {node['html']}"
             for violation in Axe().run(self.page).response["violations"]
@@ -80,7 +81,7 @@ def tab(
     script: bool = True,
     bypass_csp: bool = False,
 ) -> Iterator[Tab]:
-    """A tab for the length of the block; `bypass_csp` lets axe-core in, which the pages' policy shuts out."""
+    """A tab for the length of the block; `bypass_csp` allows axe-core, which the pages' policy forbids."""
     context = browser.new_context(
         base_url=base_url,
         viewport={"width": size[0], "height": size[1]},

@@ -1,4 +1,4 @@
-"""A client of a server on loopback, its credentials, and what it said."""
+"""A client of a server on loopback, its credentials, and its results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CREDENTIAL = Credential("LTAIexampleexample", "secretsecretsecretsecret")
 
 
 class FixedCredentials:
-    """A source that always has `credential`, or never any."""
+    """A source that always has `credential`, or never has one."""
 
     def __init__(self, credential: Credential | None = CREDENTIAL) -> None:
         self.credential = credential
@@ -55,7 +55,7 @@ def client_of(
     lookup: Lookup | None = None,
     before_reading: Callable[[], object] = lambda: None,
 ) -> Iterator[Client]:
-    """A client that is closed in the end."""
+    """A client that is closed at the end of the block."""
     more = {} if lookup is None else {"lookup": lookup}
     client = Client(
         endpoint=endpoint_of(url, ca_file),
@@ -73,17 +73,17 @@ def client_of(
 
 
 def kept(client: Client) -> list[Connection]:
-    """The connections that wait for a next request."""
+    """The idle connections."""
     return list(client._adapter._idle)
 
 
 def under_way(client: Client) -> list[Connection]:
-    """The connections that serve a request, or are being made for one."""
+    """The connections with a request, or that are being made."""
     return [each for each in client._adapter._open if each.sock is not None and each not in client._adapter._idle]
 
 
 def await_bytes(*connections: Connection) -> None:
-    """Until the server's bytes, or the end of the connection, have come through the kernel on each."""
+    """Wait until the server's bytes, or the end of the connection, have arrived on each."""
     for connection in connections:
         assert connection.sock is not None
         assert select.select([connection.sock], [], [], PATIENCE_SECONDS)[0]

@@ -1,6 +1,6 @@
-"""The committed Grafana dashboards as tests see them: panels, queries, variables, and what Grafana would fill in.
+"""The committed Grafana dashboards for tests: panels, queries, variables, and the values that Grafana fills in.
 
-Reads the JSON only, as Grafana does; nothing of the code that makes it.
+Reads only the JSON, like Grafana, not the code that makes it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ EVERYTHING: Mapping[str, str] = {
     "__interval": "5s",
     "__rate_interval": "20s",
 }
-"""What a fresh dashboard fills in, were its range a minute and the scrape interval a second."""
+"""The values of a new dashboard, with a range of a minute and a scrape interval of a second."""
 
 _VARIABLE = re.compile(r"\$\{?(\w+)(?:[.:][\w.]+)?\}?")
 
@@ -51,7 +51,7 @@ def dashboards() -> dict[str, dict[str, Any]]:
 
 
 def panels(dashboard: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Every panel but the headings of rows."""
+    """Every panel, without the headings of rows."""
     return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
 
 
@@ -93,5 +93,5 @@ def filled(expression: str, values: Mapping[str, str] = EVERYTHING) -> str:
 
 
 def legend(pattern: str, labels: Mapping[str, str]) -> str:
-    """A line's name as Grafana writes it: the pattern with the line's labels."""
+    """A line's name as in Grafana: the pattern with the line's labels."""
     return " ".join(re.sub(r"{{(\w+)}}", lambda found: labels.get(found[1], ""), pattern).split())

@@ -1,4 +1,4 @@
-"""The exporter as a user runs it: a process of its own, a configuration file, flags, scrapes over HTTP."""
+"""The exporter as a user runs it: its own process, a configuration file, flags, scrapes over HTTP."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
-    """Wait until `condition` is true and return what it gave; fails with `what` when it does not become so."""
+    """Wait until `condition` is true and return its value; fails with `what` if it does not become true."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         found = condition()
@@ -39,7 +39,7 @@ def until(condition: Callable[[], Any], what: str) -> Any:
 
 
 def account(url_numbers: Sequence[tuple[str, str]], *, name: str = "main", **more: Any) -> dict[str, Any]:
-    """An account section for `config`: (space, phone number) pairs, and a key that the simulator's worlds here know."""
+    """An account section for `config`: (space, phone number) pairs, and the key of the simulated worlds."""
     return {
         "name": name,
         "credentials": {"type": "access_key", "access_key_id": f"key-{name}", "access_key_secret": f"secret-{name}"},
@@ -51,7 +51,7 @@ def account(url_numbers: Sequence[tuple[str, str]], *, name: str = "main", **mor
 class ExporterProcess:
     """`python -m exporter` with `flags` and, unless it is None, `config` as its file; a context manager.
 
-    Serves on a free port of 127.0.0.1; `url` is what it logged.  Ends by SIGTERM.
+    Serves on a free port of 127.0.0.1; `url` is from its log.  Ends by SIGTERM.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class ExporterProcess:
 
     @property
     def home(self) -> Path:
-        """A folder that lives as long as this object."""
+        """A folder that exists as long as this object."""
         return Path(self._home.name)
 
     def write_config(self, config: Mapping[str, Any]) -> None:
@@ -117,12 +117,12 @@ class ExporterProcess:
 
     @property
     def log(self) -> str:
-        """What it wrote to stderr so far."""
+        """Its output on stderr so far."""
         return "".join(self._lines)
 
     @property
     def target(self) -> str:
-        """``host:port``, as Prometheus is told."""
+        """``host:port``, for Prometheus's configuration."""
         return self.url.partition("://")[2]
 
     def get(self, path: str = "/metrics", headers: Mapping[str, str] | None = None) -> tuple[int, bytes, Any]:

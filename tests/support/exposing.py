@@ -1,4 +1,4 @@
-"""An exposition over a state that tests fill, and what prometheus_client makes of the same."""
+"""An exposition of a state that tests fill, and prometheus_client's exposition of the same state."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Exposed:
         self.exposition = Exposition(self.collector, self.others)
 
     def reference(self, fmt: Format) -> bytes:
-        """The text that prometheus_client itself makes."""
+        """The text of prometheus_client."""
         families = _Families([*PlainCollector(self.collector).collect(), *self.others.collect()])
         if fmt is Format.OPENMETRICS:
             text: bytes = openmetrics_exposition.generate_latest(families)  # type: ignore[no-untyped-call] # the library's

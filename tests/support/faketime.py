@@ -1,4 +1,4 @@
-"""A wall clock of the exporter's own that jumps, by Debian's libfaketime."""
+"""A wall clock for the exporter that can jump, by Debian's libfaketime."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.support.servers import require_binary
 
 
 class WallClock:
-    """What `time.time()` says in a process with `environment`; the monotonic clock is left alone."""
+    """Controls `time.time()` in a process with `environment`; the monotonic clock is not changed."""
 
     def __init__(self, folder: Path) -> None:
         require_binary("faketime")
@@ -25,7 +25,7 @@ class WallClock:
         }
 
     def jump(self, seconds: int) -> None:
-        """Be that much ahead of the machine's clock from now on."""
+        """Run that far ahead of the machine's clock from now on."""
         fresh = self._file.with_suffix(".new")
         fresh.write_text(f"{seconds:+d}s\n")
         fresh.replace(self._file)

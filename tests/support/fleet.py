@@ -12,7 +12,7 @@ SPACE = "cams-test"
 
 
 def phones(count: int, start: int = 0) -> list[str]:
-    """`count` phone numbers of a range set aside for fiction, and beyond it."""
+    """`count` phone numbers, of a range reserved for fiction and beyond it."""
     return [f"4477009{index:05d}" for index in range(start, start + count)]
 
 
@@ -28,7 +28,7 @@ def fleet(world: World, count: int, *, name: str = "main", start: int = 0, **mor
 def config(endpoint: str, accounts: Sequence[dict[str, Any]], **more: Any) -> dict[str, Any]:
     """A configuration for `accounts` at `endpoint`; keys of `api` are given as ``api_KEY``.
 
-    A busy machine runs into no timeout: a test that wants one says so.
+    The default timeout is long, for a busy machine; a test that needs a timeout sets it.
     """
     api = {
         "endpoint": endpoint,

@@ -1,6 +1,6 @@
-"""A mount that hangs, as one whose server is gone: whoever opens, reads or looks at a file in it waits for ever.
+"""A mount that hangs, as if its server is down: a call that opens, reads or looks at a file in it never ends.
 
-A FUSE file system whose server answers that it is there, and then nothing more.  Only root may mount it.
+A FUSE file system whose server answers the first message only.  Only root may mount it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MNT_DETACH = 2
 
 @contextmanager
 def hanging_mount(folder: Path) -> Iterator[Path]:
-    """`folder`, which hangs for the length of the block; skips the test where this user may not mount."""
+    """`folder`, which hangs for the length of the block; skips the test if this user may not mount."""
     libc = ctypes.CDLL(None, use_errno=True)
     try:
         device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
@@ -41,4 +41,4 @@ def hanging_mount(folder: Path) -> Iterator[Path]:
         yield folder
     finally:
         libc.umount2(os.fsencode(folder), _MNT_DETACH)
-        os.close(device)  # whoever waits gets an error now
+        os.close(device)  # waiting calls get an error now

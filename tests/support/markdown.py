@@ -1,4 +1,4 @@
-"""Markdown pages as tests see them: fenced blocks with what marks them, links, and headings as GitHub anchors them."""
+"""Markdown pages for tests: fenced blocks with their marks, links, and GitHub's anchors of headings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A fenced block; `where` is ``file:line``, `reason` why it is not run, where the page says so."""
+    """A fenced block; `where` is ``file:line``, `reason` says why it is not run, or is empty."""
 
     where: str
     language: str
@@ -55,7 +55,7 @@ def prose(page: Path) -> str:
 
 
 def inline_code(page: Path) -> list[str]:
-    """What stands between single backquotes."""
+    """The texts between single backquotes."""
     return re.findall(r"`([^`\n]+)`", prose(page))
 
 

@@ -1,4 +1,4 @@
-"""Debian's node_exporter on loopback: the server whose web configuration files ours must take."""
+"""Debian's node_exporter on loopback: the exporter must accept its web configuration files."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def node_exporter(web_config: Path, log: Path, *flags: str) -> Iterator[str]:
 
 
 def _listens(process: subprocess.Popen[bytes], log: Path) -> bool:
-    """Wait until it says that it serves; False where it ends first, as when another process took the port."""
+    """Wait until it logs that it serves; False if it ends first, for example because the port is in use."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         if "TLS is " in log.read_text():

@@ -1,10 +1,10 @@
-"""How long tests wait for anything: one bound for all, and only what hangs reaches it.
+"""The maximum wait of tests: one bound for all, which only a hang reaches.
 
-A test asserts what happens, not how long it takes: on a busy machine everything takes longer.  Pace and phase are
-proven in fake time; durations are measured in `benchmarks/`.
+A test asserts what happens, not how long it takes: on a busy machine everything takes longer.  Tests of pace and phase
+use fake time; `benchmarks/` measures durations.
 """
 
 from __future__ import annotations
 
 PATIENCE_SECONDS = 200.0
-"""Many times what the slowest wait takes on a busy machine, and less than pytest's own timeout for a whole test."""
+"""Much longer than the slowest wait on a busy machine, and shorter than pytest's timeout for a whole test."""

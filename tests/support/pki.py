@@ -1,4 +1,5 @@
-"""Throw-away certificates: an authority, what it issues, and a folder with the files that a web configuration names."""
+"""Temporary certificates: an authority, its certificates, and a folder with the files that a web configuration
+names."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ def client_file(folder: Path, authority: trustme.CA, name: str = "client", *iden
 
 
 def revocations() -> bytes:
-    """A list of revoked certificates: OpenSSL loads it where it expects authorities, and trusts nobody by it."""
+    """A list of revoked certificates.  OpenSSL loads it as a file of authorities, but it contains none."""
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority")])
     made = x509.CertificateRevocationListBuilder(name, now, now + timedelta(days=1)).sign(key, hashes.SHA256())
@@ -50,7 +51,8 @@ def issue(
     usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.CLIENT_AUTH,
     expired: bool = False,
 ) -> bytes:
-    """Key and certificate as PEM with exactly these alternative names and this usage, which trustme does not offer."""
+    """Key and certificate as PEM with exactly these alternative names and this usage, which trustme does not
+    support."""
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = x509.load_pem_x509_certificate(authority.cert_pem.bytes())
     issuer_key = serialization.load_pem_private_key(authority.private_key_pem.bytes(), None)
@@ -87,7 +89,7 @@ def encrypted(key_pem: bytes, password: bytes) -> bytes:
 
 
 def client_context(authority: trustme.CA, client: Path | None = None) -> ssl.SSLContext:
-    """How a client verifies servers of `authority`, and the certificate and key that it shows."""
+    """A client's context that trusts `authority`, with the client's certificate and key."""
     context = ssl.create_default_context()
     authority.configure_trust(context)
     if client is not None:

@@ -1,4 +1,4 @@
-"""One account's poller in virtual time, against an API that a test plays."""
+"""One account's poller in virtual time, against an API that the test simulates."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NO_CREDENTIAL = ApiError("credentials_error", Kind.ACCOUNT, sent=False)
 
 
 class Keyed:
-    """What a poller asks of a client beside polls; `changes` is how often the credential became another one."""
+    """The other methods of a client that a poller uses; `changes` counts changes of the credential."""
 
     changes = 1
 
@@ -42,9 +42,10 @@ class Keyed:
 
 @dataclass(eq=False)
 class Played(Keyed):
-    """`answer` tells what a number is answered now, None for VERIFIED; `sent` holds (instant, number) of each request.
+    """`answer` gives the current answer about a number, None for VERIFIED; `sent` has (instant, number) of each
+    request.
 
-    `shares` counts, by number, how many of the samples, one a second, found it VERIFIED.
+    `shares` counts, by number, the samples (one a second) in which it was VERIFIED.
     """
 
     numbers: Sequence[PhoneNumber]
@@ -110,7 +111,7 @@ class Played(Keyed):
         return Answer("VERIFIED", "1", "R")
 
     def run(self, seconds: float) -> list[tuple[float, NumberKey]]:
-        """Let time pass; returns what was sent meanwhile."""
+        """Let time pass; returns the requests of that time."""
         before = len(self.sent)
         self.time.run_until(self.time.now + seconds, lambda: None)
         assert self.time.failures == []
@@ -124,7 +125,7 @@ class Played(Keyed):
         assert self.time.alive == 0
 
     def statuses(self) -> dict[NumberKey, str]:
-        """What a scrape would show now."""
+        """The current state as in a scrape."""
         snapshot = self.state.snapshot()
         return {record.number.key: snapshot.status(record) for record in snapshot.numbers}
 

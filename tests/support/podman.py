@@ -16,15 +16,15 @@ from tests.support.exporter import until
 from tests.support.patience import PATIENCE_SECONDS
 
 HARDENED = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--read-only-tmpfs=false")
-"""What Kubernetes' `restricted` profile and a read-only root leave of a container."""
+"""The restrictions of Kubernetes' `restricted` profile, and a read-only root."""
 
 UNMANAGED = ("--network=none", "--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096")
-"""No network but loopback of its own; limits that this process may hand on."""
+"""Only its own loopback network; limits that this process may set."""
 
 
 @dataclass(frozen=True)
 class Podman:
-    """The podman that has the image, and the image."""
+    """The podman with the image, and the image."""
 
     command: tuple[str, ...]
     image: str
@@ -39,7 +39,7 @@ class Podman:
         return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
 
     def ok(self, *arguments: str) -> str:
-        """What a command prints that must succeed."""
+        """The output of a command that must succeed."""
         done = self(*arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout.strip()
@@ -70,7 +70,7 @@ class Container:
         return self.podman("exec", self.name, *command)
 
     def ok(self, *command: str) -> str:
-        """What a command prints inside that must succeed."""
+        """The output of a command inside, which must succeed."""
         return self.podman.ok("exec", self.name, *command)
 
     def healthcheck(self) -> bool:
@@ -78,7 +78,7 @@ class Container:
         return self.podman("healthcheck", "run", self.name).returncode == 0
 
     def log(self) -> str:
-        """What it wrote to stdout and stderr."""
+        """Its output on stdout and stderr."""
         done = self.podman("logs", self.name)
         return done.stdout + done.stderr
 

@@ -1,7 +1,7 @@
-"""A real Prometheus for tests: started on loopback, asked over its HTTP API, stopped again.
+"""A real Prometheus for tests: started on loopback, used over its HTTP API, stopped.
 
-What is scraped and what an answer must be is the test's business.  The configuration is written as JSON, which is
-YAML.  `PROMETHEUS_BINARY` names another binary than the one in the path, to run the same tests on another version.
+The test decides what is scraped, and checks the answers.  The configuration is written as JSON, which is YAML.
+`PROMETHEUS_BINARY` names another binary than the one in the path, to run the same tests on another version.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 class RealPrometheus(RealServer, PrometheusApi):
-    """One Prometheus process with a data directory of its own; a context manager.
+    """One Prometheus process with its own data directory; a context manager.
 
     `targets` maps the name of a job to its ``host:port`` addresses.  `config` is a whole configuration, or adds to
-    `targets` what they don't cover (``alerting``, further ``scrape_configs``).  `rule_files` are loaded where they
-    are.  Scrapes and evaluations happen every `interval_seconds`, unless `config` says otherwise.
+    `targets` (``alerting``, more ``scrape_configs``).  `rule_files` are loaded from their own places.  Scrapes and
+    evaluations happen every `interval_seconds`, unless `config` says otherwise.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class RealPrometheus(RealServer, PrometheusApi):
         self._flags = tuple(flags)
 
     def wait_until(self, holds: Callable[[], bool], what: str) -> None:
-        """Wait until `holds()`; fails the test saying that `what` did not happen, with the targets and the log."""
+        """Wait until `holds()`; otherwise fails the test with `what`, the targets and the log."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not holds():
             if time.monotonic() > deadline:
@@ -55,7 +55,7 @@ class RealPrometheus(RealServer, PrometheusApi):
             time.sleep(PAUSE_SECONDS)
 
     def wait_for_series(self, expression: str) -> list[Sample]:
-        """Wait until an instant query returns anything, and return that."""
+        """Wait until an instant query has a result, and return it."""
         found: list[Sample] = []
 
         def asked() -> bool:
@@ -95,7 +95,7 @@ def _configuration(
     rule_files: Sequence[Path],
     interval_seconds: int,
 ) -> dict[str, Any]:
-    """The configuration file; `config` wins where it says the same, and its lists come after the arguments'."""
+    """The configuration file.  Keys of `config` take precedence; its lists come after the arguments'."""
     every = f"{interval_seconds}s"
     timing = {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every}
     jobs = [{"job_name": job, "static_configs": [{"targets": list(addresses)}]} for job, addresses in targets.items()]

@@ -1,4 +1,4 @@
-"""Prometheus's HTTP API, as far as tests ask it.  Starts nothing.
+"""The parts of Prometheus's HTTP API that tests use.  Starts nothing.
 
 Source: https://prometheus.io/docs/prometheus/latest/querying/api/
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""The server is on loopback: a proxy from the environment is not asked."""
+"""The server is on loopback, so no proxy of the environment is used."""
 
 
 class QueryError(Exception):
@@ -28,7 +28,7 @@ class QueryError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One series of an instant query; `labels` has ``__name__`` where the result kept it."""
+    """One series of an instant query; `labels` has ``__name__`` if the result kept it."""
 
     labels: dict[str, str]
     value: float
@@ -72,7 +72,7 @@ class PrometheusApi:
         ]
 
     def value(self, expression: str) -> float:
-        """The value of the one series that `expression` selects; NaN where it selects none or several."""
+        """The value of the single series of `expression`; NaN for none or several."""
         samples = self.query(expression)
         return samples[0].value if len(samples) == 1 else math.nan
 

@@ -1,4 +1,4 @@
-"""The names in a PromQL expression: enough of the syntax to find them, no more.  Prometheus judges the syntax."""
+"""Finds the names in a PromQL expression.  It knows only a part of the syntax; Prometheus checks it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _KEYWORDS = frozenset({"and", "or", "unless", "bool", "offset", "by", "without",
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What an expression names: `selected` are the labels matched of each metric, `listed` those it groups by."""
+    """The names of an expression: `selected` has the matched labels of each metric, `listed` the grouped-by labels."""
 
     selected: dict[str, frozenset[str]]
     listed: frozenset[str]

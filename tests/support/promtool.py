@@ -1,4 +1,4 @@
-"""PromQL on series that a test makes up, evaluated by the real promtool: no server, no clock, no scrapes."""
+"""PromQL on series of a test, evaluated by the real promtool: no server, no clock, no scrapes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def evaluate(
     """Check each (expression, minute, result by labels such as ``{account="a"}``) against `series`.
 
     `series` maps a selector to its values in promtool's notation, from minute 0 on: ``1x10 _x5 0x3``.  Fails with
-    promtool's own account of what differs.
+    promtool's own text about the differences.
     """
     tests = [
         {

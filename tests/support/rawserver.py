@@ -1,4 +1,4 @@
-"""A loopback server that a test scripts byte by byte: what no polite server would do."""
+"""A loopback server that a test scripts byte by byte, for faults of servers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ANSWER: Mapping[str, object] = {
     "Message": "None",
     "Data": {"PhoneNumber": "8613900001234", "Id": "2224342624", "CodeVerificationStatus": "VERIFIED"},
 }
-"""A success as the API's reference shows it."""
+"""A success as in the API's reference."""
 
 
 @functools.cache
@@ -40,7 +40,7 @@ def tls_context(*names: str) -> ssl.SSLContext:
 
 
 def http(body: bytes, status: str = "200 OK", **headers: str) -> bytes:
-    """An HTTP answer; an underscore in a header's name stands for a hyphen."""
+    """An HTTP answer; an underscore in a header's name means a hyphen."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join((*lines, "", "")).encode("latin-1") + body
@@ -74,20 +74,20 @@ class Peer:
         self.sock.sendall(data)
 
     def drip(self, data: bytes, pause: float = 0.05) -> None:
-        """Byte by byte, for as long as anybody listens."""
+        """Byte by byte, until the client disconnects."""
         for offset in range(len(data)):
             self.send(data[offset : offset + 1])
             if self._server.stopping.wait(pause):
                 return
 
     def hang(self) -> None:
-        """Say nothing until the server stops or the client leaves."""
+        """Send nothing until the server stops or the client disconnects."""
         with contextlib.suppress(OSError):
             while not self._server.stopping.is_set() and self.sock.recv(65536):
                 pass
 
     def secure(self, context: ssl.SSLContext) -> None:
-        """Shake hands over what was plain so far."""
+        """Start TLS on the plain connection."""
         self.sock = self._server.track(context.wrap_socket(self.sock, server_side=True))
 
     def reset(self) -> None:
@@ -100,7 +100,7 @@ Script = Callable[[Peer], None]
 
 
 class RawServer:
-    """Runs `script` on a thread of its own for each connection, which is closed when the script returns."""
+    """Runs `script` on its own thread for each connection, which is closed when the script returns."""
 
     def __init__(
         self, script: Script, context: ssl.SSLContext | None = None, address: tuple[str, int] = ("127.0.0.1", 0)
@@ -160,7 +160,7 @@ class RawServer:
 
     def _serve(self, sock: socket.socket) -> None:
         peer = Peer(sock, self)
-        with contextlib.suppress(OSError):  # the client left: what a test asserts, it asserts at the client
+        with contextlib.suppress(OSError):  # the client disconnected; tests assert at the client
             if self._context is not None:
                 peer.secure(self._context)
             self._script(peer)
@@ -169,7 +169,7 @@ class RawServer:
 
 
 def answering(*answers: bytes) -> Script:
-    """A script that gives each request the next answer, and the last one ever after."""
+    """A script that gives each request the next answer; the last one is repeated."""
     left = list(answers)
 
     def script(peer: Peer) -> None:

@@ -1,4 +1,4 @@
-"""A real server for tests: started on a free port of loopback, with a folder of its own, and stopped again."""
+"""A real server for tests: started on a free port of loopback, with its own folder, and stopped."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STOP_SECONDS = 15.0
 
 
 class RealServer(ABC):
-    """One process and its home, which holds its log; a context manager.  `title` is what errors call it."""
+    """One process and its home folder with its log; a context manager.  `title` is its name in errors."""
 
     def __init__(self, title: str, binary: str) -> None:
         self._title = title
@@ -37,7 +37,7 @@ class RealServer(ABC):
         self.stop()
 
     def start(self) -> Self:
-        """Start it and wait until it is ready; raises RuntimeError with its log when it does not get there."""
+        """Start it and wait until it is ready; raises RuntimeError with its log if it does not become ready."""
         self._home = home = Path(tempfile.mkdtemp(prefix=f"cams-{self._title.lower()}-"))
         self._prepare(home)
         ready = False
@@ -51,7 +51,7 @@ class RealServer(ABC):
         return self
 
     def stop(self) -> None:
-        """Stop it and remove its home, keeping the log; does nothing the second time."""
+        """Stop it and remove its home, but keep the log; no effect the second time."""
         process, self._process = self._process, None
         if process is not None:
             process.terminate()
@@ -66,7 +66,7 @@ class RealServer(ABC):
             shutil.rmtree(home, ignore_errors=True)
 
     def log(self) -> str:
-        """What it has logged."""
+        """Its log."""
         if self._home is None:
             return self._log
         file = self._home / "log"
@@ -74,15 +74,15 @@ class RealServer(ABC):
 
     @abstractmethod
     def _prepare(self, home: Path) -> None:
-        """Write what it reads."""
+        """Write its configuration files."""
 
     @abstractmethod
     def _arguments(self, home: Path, port: int) -> Sequence[str]:
-        """Its command line, to listen on `port`; from now on that is the port to ask."""
+        """Its command line, to listen on `port`; from now on this port is used."""
 
     @abstractmethod
     def _is_ready(self, home: Path) -> bool:
-        """Whether it answers, and is the one started here: on a lost port another one may be ready."""
+        """Whether it answers, and is the process started here: another server may have taken the port."""
 
     def _started_on(self, home: Path, port: int) -> bool:
         """Start it on `port` and wait until it is ready; False if another process holds the port."""

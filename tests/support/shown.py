@@ -1,4 +1,4 @@
-"""What the pages show, made up by a test: a real state that stands still, with accounts and a schedule as given."""
+"""Data for the pages: a real state that does not change, with given accounts and schedule."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class ShownFleet:
 
 
 class Reader(HTMLParser):
-    """What a browser would see: elements in order, links, text, and the numbers' table row by row."""
+    """The content of a page: elements in order, links, text, and the numbers' table row by row."""
 
     def __init__(self, html: bytes) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class Reader(HTMLParser):
             row[self._cell] = f"{row[self._cell]} {data.strip()}".strip()
         if self._head and data.strip():
             self.heads[data.strip()] = self._head
-            self._head = None  # what follows is the arrow
+            self._head = None  # the arrow follows
 
     @property
     def text(self) -> str:

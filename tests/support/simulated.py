@@ -1,6 +1,6 @@
-"""Talk to the simulator as a client would: sign after the specification, send, read.
+"""A client of the simulator: sign by the specification, send, read.
 
-A signer of its own, so that neither the simulator's nor the exporter's is tested with itself.
+It has its own signer, so that the signers of simulator and exporter are not tested with themselves.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def care_world(**options: Any) -> World:
 
 @dataclass(frozen=True)
 class Call:
-    """One API request to be signed; `query` and `form` are its parameters, `unix` the date it carries."""
+    """One API request to sign; `query` and `form` are its parameters, `unix` is its date."""
 
     query: Mapping[str, str] = field(default_factory=lambda: {"CustSpaceId": SPACE, "PhoneNumber": PHONE})
     form: Mapping[str, str] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Call:
     method: str = "POST"
     path: str = "/"
     changed: Mapping[str, str | None] = field(default_factory=dict)
-    """Headers set, or with None left out, before the signature is made."""
+    """Headers to set, or with None to omit, before signing."""
 
     @property
     def target(self) -> str:
@@ -99,7 +99,7 @@ class Call:
         return headers
 
     def request(self) -> Request:
-        """The request as the simulator's gateway gets it."""
+        """The request for the simulator's gateway."""
         return Request(self.method, self.target, self.headers(), self.body)
 
 
@@ -154,6 +154,6 @@ class Connection:
 
 
 def ask(url: str, phone_number: str = PHONE, *, timeout_seconds: float = 30.0) -> Response:
-    """Ask for one number of the account `care` over a connection of its own."""
+    """Poll one number of the account `care` over its own connection."""
     with Connection(url, timeout_seconds=timeout_seconds) as connection:
         return connection.call(Call({"CustSpaceId": SPACE, "PhoneNumber": phone_number}, host=connection.host))

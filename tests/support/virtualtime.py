@@ -1,4 +1,4 @@
-"""Threads in virtual time: one runs at a time, in an order that is the same on each run, and nobody really waits."""
+"""Threads in virtual time: one runs at a time, in the same order on each run, without real waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.patience import PATIENCE_SECONDS
 
 
 def _held() -> threading.Lock:
-    """A lock for one thread to wait for until another releases it; a semaphore takes several times as long."""
+    """A lock that one thread waits for until another releases it; a semaphore would be several times slower."""
     lock = threading.Lock()
     lock.acquire()
     return lock
@@ -21,7 +21,7 @@ def _held() -> threading.Lock:
 
 @dataclass(eq=False)
 class _Sleeper:
-    """A thread that waits for its time to come, or for a notice."""
+    """A thread that waits for an instant, or for a notice."""
 
     turn: threading.Lock = field(default_factory=_held)
     wakes_at: float = 0.0
@@ -30,8 +30,8 @@ class _Sleeper:
 class VirtualTime:
     """A clock whose time passes only while every thread sleeps; implements `exporter.model.Clock`.
 
-    Whoever made it runs the show by `run_until`; `spawn`ed threads run one by one in between, each until it sleeps or
-    ends.  `alive` counts them; `failures` holds what they raised.
+    Its owner calls `run_until`; the `spawn`ed threads run one by one, each until it sleeps or ends.  `alive` counts
+    them; `failures` has their exceptions.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class VirtualTime:
         return self.now + self.unix_offset
 
     def spawn(self, job: Callable[[], None]) -> None:
-        """Run `job` on a thread of its own, once it is its turn."""
+        """Run `job` on its own thread, when its turn comes."""
         me = _Sleeper()
 
         def run() -> None:
@@ -76,7 +76,7 @@ class VirtualTime:
         self._pause(me)
 
     def wait(self, condition: threading.Condition, seconds: float) -> None:
-        """What `Condition.wait` does, in virtual time: it ends by a notice, or when the time is up."""
+        """`Condition.wait` in virtual time: it ends by a notice, or when the time is up."""
         notice = _Notice(self, self._running)
         waiters = condition._waiters  # type: ignore[attr-defined] # where `notify` looks for locks to release
         waiters.append(notice)
@@ -93,7 +93,7 @@ class VirtualTime:
         while self._sleepers and self._sleepers[0][0] <= end:
             at, _, sleeper = heapq.heappop(self._sleepers)
             if at != sleeper.wakes_at:
-                continue  # a notice came in between
+                continue  # there was a notice in between
             self.now = max(self.now, at)
             sleeper.wakes_at = -1.0
             self._current = sleeper
@@ -121,7 +121,7 @@ class VirtualTime:
 
 @dataclass(eq=False)
 class _Notice:
-    """Stands where `Condition.notify` looks for a lock to release."""
+    """Takes the place of the lock that `Condition.notify` releases."""
 
     time: VirtualTime
     sleeper: _Sleeper

@@ -1,4 +1,4 @@
-"""The clients that people have, asking a server that is behind TLS and passwords: curl, and Python's own."""
+"""Common clients of a server with TLS and passwords: curl, and Python's own."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 from tests.support.patience import PATIENCE_SECONDS
 
 REFUSED = 0
-"""In place of a status: no HTTP answer came."""
+"""Used as the status if no HTTP answer came."""
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a client has: the authority it trusts, its own certificate and key in one file, user and password."""
+    """A client's settings: its trusted authority, its certificate and key in one file, user and password."""
 
     authority: Path
     client: Path | None = None

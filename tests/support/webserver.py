@@ -1,4 +1,4 @@
-"""A WebServer on loopback in a thread of its own, what it serves made up by the test, and clients to ask it."""
+"""A WebServer on loopback in its own thread, with content of the test, and clients for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.shown import ShownFleet
 
 @dataclass
 class FakeExposer:
-    """Answers `body`, notes what it was asked; waits for `gate` first, and raises `error` if there is one."""
+    """Answers `body` and records requests; waits for `gate` first, and raises `error` if it is set."""
 
     body: bytes = b"up 1\n"
     error: Exception | None = None
@@ -48,7 +48,7 @@ class FakeExposer:
 
 @dataclass
 class FakeHealth:
-    """Says what the test put in."""
+    """Returns what the test set."""
 
     ill: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class FakeHealth:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back; header names in lower case."""
+    """An answer; header names in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -74,7 +74,7 @@ class Reply:
 
 
 class LeapingLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock a test moves on: deadlines pass, and nobody waits for them."""
+    """An event loop whose clock a test moves, so that deadlines pass without real waits."""
 
     ahead_seconds = 0.0
 
@@ -82,7 +82,7 @@ class LeapingLoop(asyncio.SelectorEventLoop):
         return super().time() + self.ahead_seconds
 
     def pass_seconds(self, seconds: float) -> None:
-        """Move the clock on, from any thread; what is due by then has been done on return."""
+        """Move the clock, from any thread; on return all due work is done."""
 
         async def leap() -> None:
             self.ahead_seconds += seconds
@@ -92,7 +92,7 @@ class LeapingLoop(asyncio.SelectorEventLoop):
 
 
 class Running:
-    """A server that is up, and the loop it lives in."""
+    """A running server and its loop."""
 
     def __init__(
         self,
@@ -111,11 +111,11 @@ class Running:
         self.port = int(urlsplit(urls[0]).port or 0)
 
     def over(self, context: ssl.SSLContext) -> Running:
-        """The same server, asked over TLS."""
+        """The same server over TLS."""
         return Running(self._server, self._loop, self.urls, self.refused, context)
 
     def get(self, path: str, method: str = "GET", **headers: str) -> Reply:
-        """One request on a connection of its own; `_` in a header's name stands for `-`."""
+        """One request on its own connection; `_` in a header's name means `-`."""
         client = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE_SECONDS)
         try:
             client.sock = self.connect()
@@ -130,7 +130,7 @@ class Running:
             client.close()
 
     def connect(self) -> socket.socket:
-        """A bare connection, for what no proper client would send."""
+        """A bare connection, for invalid requests."""
         peer = socket.create_connection((self.host, self.port), timeout=PATIENCE_SECONDS)
         if self._context is None:
             return peer
@@ -141,7 +141,7 @@ class Running:
             raise
 
     def raw(self, request: bytes) -> bytes:
-        """All that the server answers to some bytes until it closes the connection."""
+        """The server's whole answer to bytes, until it closes the connection."""
         with self.connect() as peer:
             peer.sendall(request)
             answer = b""
@@ -150,7 +150,7 @@ class Running:
             return answer
 
     def pass_seconds(self, seconds: float) -> None:
-        """Let so much time pass for the server."""
+        """Let that much time pass for the server."""
         self._loop.pass_seconds(seconds)
 
     def stop(self) -> None:
@@ -206,7 +206,7 @@ def serving(
             reloads.stop()
         loop.call_soon_threadsafe(loop.stop)
         thread.join(PATIENCE_SECONDS)
-        # Connections close in the next turns of the loop: let it turn until every task has ended.
+        # Connections close in the next turns of the loop: run it until every task has ended.
         while tasks := asyncio.all_tasks(loop):
             loop.run_until_complete(asyncio.wait(tasks))
         loop.run_until_complete(asyncio.sleep(0))
@@ -214,7 +214,7 @@ def serving(
 
 
 def eventually_scraped(server: Running) -> bool:
-    """Whether a scrape succeeds before long, however often it is refused or turned away until then."""
+    """Whether a scrape succeeds soon, after any number of refusals."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         with suppress(ConnectionError):

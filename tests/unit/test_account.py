@@ -68,7 +68,7 @@ class FakeClient:
 
 
 class InlineWorkers(Workers):
-    """Runs each job at once, or raises `exhausted`: the machine has nothing left to give."""
+    """Runs each job at once, or raises `exhausted`, as if the machine has no thread left."""
 
     exhausted: Exception | None = None
 
@@ -84,7 +84,7 @@ def always_verified(_: PhoneNumber, __: int) -> Outcome:
 
 @dataclass
 class Bench:
-    """A poller with all that it works on."""
+    """A poller and its parts."""
 
     script: Callable[[PhoneNumber, int], Outcome] = always_verified
     polled: list[PhoneNumber] = field(default_factory=lambda: numbers(3))
@@ -132,13 +132,13 @@ class Bench:
         )
 
     def replace_client(self, script: Callable[[PhoneNumber, int], Outcome] = always_verified) -> FakeClient:
-        """A reload gives the account another client, from the next step on; returns the old one."""
+        """Replace the account's client as in a reload, from the next step on; returns the old one."""
         old, self.client = self.client, FakeClient(self.clock, script, self.latency)
         self.configure()
         return old
 
     def run(self, seconds: float) -> list[tuple[float, str]]:
-        """Let the loop run; (seconds since the start, phone number) of each request sent meanwhile."""
+        """Run the loop; returns (seconds since the start, phone number) of each request sent in this time."""
         end = self.clock.now + seconds
         before = len(self.client.sent)
         while self.clock.now < end:
@@ -236,14 +236,14 @@ class TestRetries:
         assert bench.counted("cams_api_retries_total") == 20
 
     def test_in_an_outage_a_number_is_asked_once_a_minute_whatever_the_interval(self) -> None:
-        """Also one that is polled each minute: its retries come no sooner than its next poll."""
+        """Also a number that is polled each minute: its retries come no sooner than its next poll."""
         for interval in (60.0, 3600.0):
             bench = Bench(polled=numbers(3), interval=interval, latency=10.0, script=failing(Kind.TRANSIENT, "timeout"))
             bench.run(600)
             assert len(bench.run(6000)) == pytest.approx(300, abs=9)
 
     def test_a_status_that_goes_stale_between_two_polls_is_asked_for_as_soon_as_it_does(self) -> None:
-        """The API was away for the poll and is back long before the next one."""
+        """The API was down during the poll, and is up long before the next one."""
         bench = Bench(polled=numbers(1), interval=3600.0, stale_after=5400.0)
         bench.run(1)
         bench.client.script = failing(Kind.TRANSIENT, "timeout", times=4)
@@ -283,8 +283,8 @@ class TestRetries:
         for before, after in itertools.pairwise(instants):
             assert after - before >= 0.5
 
-    def test_a_retry_that_could_not_go_is_no_further_try(self) -> None:
-        """Three attempts an interval, also where a reload sends one of them back from the gate."""
+    def test_a_retry_that_was_not_sent_does_not_count_as_a_try(self) -> None:
+        """Three attempts an interval, also if a reload returns one of them from the gate."""
         bench = Bench(polled=numbers(1), interval=600.0, stale_after=1e6)
         bench.run(1)
         bench.client.script = failing(Kind.TRANSIENT, "timeout")
@@ -305,7 +305,7 @@ class TestRetries:
         assert len(bench.run(25)) == 1
 
     def test_an_account_error_is_tried_once_more(self) -> None:
-        """Two attempts and no third: the account is not refused by one number's poll alone."""
+        """Two attempts and no third: one number's poll alone does not make the account refused."""
         bench = Bench(polled=numbers(1), script=failing(Kind.ACCOUNT, "InvalidSecurityToken.Expired"))
         assert len(bench.run(20)) == 2
 
@@ -349,7 +349,7 @@ class TestThrottling:
 
 
 class TestRefusal:
-    """Three account errors in a row, and the account is only probed."""
+    """After three account errors in a row the account is only probed."""
 
     def test_a_reload_does_not_turn_back_a_probe_that_waits_for_its_slot(self) -> None:
         bench = Bench(polled=numbers(5), script=failing(Kind.ACCOUNT, "InvalidAccessKeyId.NotFound"))
@@ -379,10 +379,10 @@ class TestRefusal:
         assert all(record.last_poll_success for record in bench.state.snapshot().numbers)
 
     @pytest.mark.parametrize("let_in", [always_verified, failing(Kind.NUMBER, "InvalidParameter.X")])
-    def test_numbers_that_were_refused_with_the_account_are_polled_as_soon_as_it_is_let_in(
+    def test_numbers_that_were_refused_with_the_account_are_polled_once_it_is_accepted(
         self, let_in: Callable[[PhoneNumber, int], Outcome]
     ) -> None:
-        """Also where the interval is an hour: each was asked, and none was answered."""
+        """Also if the interval is an hour: each number was polled, and none got an answer."""
         bench = Bench(polled=numbers(3), interval=3600.0, script=failing(Kind.ACCOUNT, "InvalidAccessKeyId.NotFound"))
         bench.run(5)
         bench.replace_client(let_in)
@@ -404,7 +404,7 @@ class TestRefusal:
         assert bench.client.sent[0][0] - began == pytest.approx(max(0.0, 10 - refused_for), abs=2)
 
     def test_what_comes_late_by_a_client_that_was_replaced_neither_refuses_nor_restores(self) -> None:
-        """The key that it signed with is no longer the one in use; the new one is asked at once."""
+        """It was signed with an old key; it is sent again at once with the new key."""
         bench = Bench(polled=numbers(30), interval=3600.0)
         replaced: list[FakeClient] = []
 
@@ -421,7 +421,7 @@ class TestRefusal:
         assert all(record.status == "VERIFIED" for record in bench.state.snapshot().numbers)
 
     def test_an_error_that_is_cured_already_does_not_count(self) -> None:
-        """A rotated key, or a clock that jumped, fails whatever is under way at that moment."""
+        """If a key is rotated or the clock jumps, the requests in flight fail."""
         cured = ApiError("InvalidAccessKeyId.NotFound", Kind.ACCOUNT, cured=True)
         bench = Bench(
             polled=numbers(30), script=lambda who, before: cured if before < 10 else always_verified(who, before)
@@ -434,7 +434,8 @@ class TestRefusal:
         assert bench.poller.status().up
 
     def test_a_probe_whose_error_is_cured_is_followed_by_another_soon(self) -> None:
-        """The key was rotated, or the time corrected, by that very probe: the interval, an hour here, is no matter."""
+        """After this probe the key is new, or the time is corrected: the next one does not wait for the interval of an
+        hour."""
 
         def script(who: PhoneNumber, before: int) -> Outcome:
             if before < 4:
@@ -462,13 +463,13 @@ class TestRefusal:
         assert bench.poller.unattempted() == 0
 
     def test_the_reason_is_told_with_its_message_and_request_id(self) -> None:
-        """Alibaba Cloud's support asks for the RequestId."""
+        """Alibaba Cloud's support needs the RequestId."""
         bench = Bench(script=failing(Kind.ACCOUNT, "SignatureDoesNotMatch"))
         bench.run(60)
         assert bench.poller.status().refused == Refused("SignatureDoesNotMatch", "No.", "R-err")
 
     def test_a_key_that_came_is_a_reason_to_probe_within_ten_seconds(self) -> None:
-        """Whatever the interval: nobody waits an hour for a key that is there."""
+        """For any interval: an available key is used soon."""
         bench = Bench(polled=numbers(5), interval=3600.0, script=failing(Kind.ACCOUNT, "credentials_error"))
         bench.run(300)
         assert not bench.poller.status().up
@@ -481,7 +482,7 @@ class TestRefusal:
         assert all(record.status == "VERIFIED" for record in bench.state.snapshot().numbers)
 
     def test_a_key_that_came_before_the_account_was_refused_has_its_numbers_asked_again(self) -> None:
-        """An account of one number is asked twice and is not refused by that: it must not wait an hour either."""
+        """An account of one number is polled twice, and is not refused by that.  It must not wait an hour either."""
         bench = Bench(polled=numbers(1), interval=3600.0, script=failing(Kind.ACCOUNT, "SignatureDoesNotMatch"))
         assert len(bench.run(300)) == 2
         assert bench.poller.status().up
@@ -492,7 +493,7 @@ class TestRefusal:
 
 
 def spaced(*counts: int) -> list[PhoneNumber]:
-    """Numbers in as many spaces as there are counts."""
+    """Numbers in one space for each count."""
     return [
         number(100 * place + index, space=f"cams-{place}")
         for place, count in enumerate(counts)
@@ -510,7 +511,7 @@ def forbidding(*spaces: str) -> Callable[[PhoneNumber, int], Outcome]:
 
 
 class TestSpaces:
-    """A space all of whose numbers are forbidden is only probed; nothing else is held back."""
+    """If all numbers of a space are forbidden, the space is only probed; other numbers are not held back."""
 
     def test_a_refused_space_is_told_with_code_message_and_request_id(self) -> None:
         bench = Bench(polled=spaced(3, 3), script=forbidding("cams-1"))
@@ -627,10 +628,10 @@ class TestWaitingAsAsked:
 
 
 class TestNextPolls:
-    """What people are told about the polls to come."""
+    """The times of the next polls, for people."""
 
     def test_the_next_poll_of_each_number_is_told_in_wall_time(self) -> None:
-        """It is the one that then really comes."""
+        """The next poll is the one that was announced."""
         bench = Bench()
         bench.run(5)
         told = bench.poller.next_polls([number.key for number in bench.polled])
@@ -660,7 +661,7 @@ class TestOnce:
 
 
 class TestHandingOut:
-    """When a poll goes to a worker: as early as connecting needs, no earlier."""
+    """A poll goes to a worker early enough to connect, but not earlier."""
 
     def test_slow_answers_cost_no_pace(self) -> None:
         """While workers wait for answers the loop hands out more, as soon as half of those at the gate have passed."""
@@ -678,8 +679,8 @@ class TestHandingOut:
         assert gaps == pytest.approx([1.0] * len(gaps), abs=0.01)
         played.stop()
 
-    def test_it_goes_no_sooner_than_a_little_before_its_slot(self) -> None:
-        """A connection that waits for long is closed by the server, and its slot with it."""
+    def test_a_poll_goes_to_a_worker_shortly_before_its_slot(self) -> None:
+        """The server closes a connection that waits for long, and the slot is lost."""
         bench = Bench(qps=0.1, interval=10.0)
         handed: list[float] = []
         bench.client.while_connecting = lambda: handed.append(bench.clock.now)
@@ -689,7 +690,7 @@ class TestHandingOut:
         assert all(0 <= slot - at <= HAND_OUT_SECONDS + 1e-6 for at, slot in zip(handed, sent, strict=True))
 
     def test_while_the_account_pauses_the_lag_grows(self) -> None:
-        """What is not polled is late, also where all of it could wait at the gate."""
+        """Numbers that are not polled are late, even if all of them could wait at the gate."""
         bench = Bench(polled=numbers(2), interval=2.0, script=failing(Kind.THROTTLE, "Throttling", 1, retry_after=60))
         bench.run(30)
         assert bench.poller.status().lag_seconds > 20
@@ -716,7 +717,7 @@ class TestLifecycle:
     """Starting, reloading, stopping."""
 
     def test_a_poll_that_comes_to_the_gate_again_takes_another_slot_and_is_one_poll(self) -> None:
-        """The client had to connect anew: its first slot is spent, its place is counted once."""
+        """The client had to connect again: its first slot is used, and it counts as one poll."""
         bench = Bench(polled=numbers(4), qps=1)
         bench.client.slots = 2
         instants = [at for at, _ in bench.run(8.5)]
@@ -749,7 +750,7 @@ class TestLifecycle:
         assert bench.counted("cams_api_errors_total") == 0
 
     def test_a_request_that_a_stop_cut_off_is_no_error_of_the_api(self) -> None:
-        """Its account may be configured anew by then, and must not start with an error that was ours."""
+        """Its account may be configured again by then, and must not start with an error of ours."""
 
         def stopping(*_: object) -> Outcome:
             bench.poller.stop()
@@ -773,7 +774,7 @@ class TestLifecycle:
         assert bench.poller.status().in_flight == 0
 
     def test_a_client_that_was_replaced_sends_nothing_more(self) -> None:
-        """A poll that waits for its slot, in a pause for a minute perhaps, must not go with the old key or endpoint."""
+        """A poll that waits for its slot, perhaps for a minute, must not use the old key or endpoint."""
         bench = Bench(polled=numbers(1))
         old = bench.client
 
@@ -786,8 +787,8 @@ class TestLifecycle:
         assert len(bench.client.sent) == 1
         assert bench.record().status == "VERIFIED"
 
-    def test_a_poll_for_which_there_is_no_thread_stays_due(self) -> None:
-        """Container runtimes bound the number of threads: what could not be handed out is not lost."""
+    def test_a_poll_without_a_free_thread_stays_due(self) -> None:
+        """Container runtimes bound the number of threads.  A job without a thread is not lost."""
         bench = Bench(polled=numbers(2))
         bench.workers.exhausted = RuntimeError("can't start new thread")
         for _ in range(5):
@@ -798,7 +799,7 @@ class TestLifecycle:
         assert len(bench.run(5)) == 2
 
     def test_a_budget_outlives_its_poller(self) -> None:
-        """An account that leaves and comes back at once does not get a fresh one."""
+        """An account that is removed and added again at once does not get a new one."""
         bench = Bench(polled=numbers(1), script=failing(Kind.THROTTLE, "Throttling.User", 1, retry_after=30.0))
         bench.poller.step()
         bench.poller.stop()
@@ -840,7 +841,7 @@ class TestLifecycle:
 
 
 class TestBounds:
-    """How many polls are under way at once."""
+    """The maximum of polls in flight."""
 
     def test_one_account_has_enough_workers_that_answers_as_slow_as_the_timeout_do_not_eat_the_budget(self) -> None:
         assert max_in_flight(pace=9.8, timeout_seconds=10.0, accounts=1) >= 98
@@ -849,7 +850,7 @@ class TestBounds:
         assert max_in_flight(9.8, 10.0, accounts=100) == MAX_POLLS_UNDER_WAY // 100
         assert 100 * max_in_flight(9.8, 10.0, accounts=100) <= MAX_POLLS_UNDER_WAY
 
-    def test_no_account_goes_without(self) -> None:
+    def test_every_account_gets_requests_in_flight(self) -> None:
         assert max_in_flight(9.8, 10.0, accounts=10_000) >= 2
 
     @pytest.mark.parametrize(("pace", "ahead"), [(0.1, 2), (9.8, 4), (1000, 32)])

@@ -1,4 +1,4 @@
-"""Connections: kept alive, bounded by one deadline whatever the server does, given up when it must be."""
+"""Connections: kept alive, bounded by one deadline for any server, closed when necessary."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rawserver import ANSWER, Peer, RawServer, Script, answering, authority, http, ok, tls_context
 
 TIMEOUT = 0.4
-"""Of tests that run into it: where it is not kept they do not end, or not by a timeout."""
+"""The deadline of tests that reach it.  If it were not obeyed, they would not end, or not by a timeout."""
 
 BODY = json.dumps(ANSWER).encode()
 
@@ -143,7 +143,7 @@ PROCESSING = b"HTTP/1.1 102 Processing\r\nContent-Length: 5\r\nConnection: close
 )
 @pytest.mark.parametrize("answer", [ok(), chunked(BODY)], ids=["length", "chunked"])
 def test_interim_answers_are_skipped(interim: bytes, answer: bytes) -> None:
-    """The real answer follows them (RFC 9110, 15.2); what their headers say counts for nothing."""
+    """The real answer follows them (RFC 9110, 15.2); their headers are ignored."""
     with RawServer(answering(interim + answer)) as server, client_of(server.url) as client:
         assert client.fetch(number()).status == client.fetch(number()).status == "VERIFIED"
         assert server.connections == 1
@@ -160,7 +160,7 @@ def test_the_answer_may_take_its_time_after_an_interim_one() -> None:
 
 
 def test_a_connection_on_which_an_answer_is_still_to_come_is_not_used_again() -> None:
-    """The next number would get it."""
+    """Otherwise the next number would get it."""
 
     def script(peer: Peer) -> None:
         peer.read_request()
@@ -172,14 +172,14 @@ def test_a_connection_on_which_an_answer_is_still_to_come_is_not_used_again() ->
         assert kept(client) == []
 
 
-def test_a_change_of_protocol_that_nobody_asked_for_is_an_error() -> None:
+def test_an_unrequested_change_of_protocol_is_an_error() -> None:
     upgraded = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"
     with RawServer(answering(upgraded + ok())) as server, client_of(server.url) as client:
         assert error_of(client).code == "http_101"
         assert kept(client) == []
 
 
-def test_a_server_that_says_close_and_does_not_is_taken_at_its_word() -> None:
+def test_after_connection_close_the_connection_is_not_used_again() -> None:
     with RawServer(answering(ok(Connection="close"))) as server, client_of(server.url) as client:
         client.fetch(number())
         assert kept(client) == []
@@ -187,8 +187,8 @@ def test_a_server_that_says_close_and_does_not_is_taken_at_its_word() -> None:
         assert server.connections == 2
 
 
-def test_an_answer_nobody_asked_for_is_never_taken_for_the_next_number() -> None:
-    """A server that answers twice must not lend one number's status to another."""
+def test_an_unexpected_answer_is_never_used_for_the_next_number() -> None:
+    """If a server answers twice, a number must not get the status of another."""
     stale = ok({**ANSWER, "Data": {"CodeVerificationStatus": "STALE"}})
     got_it = threading.Semaphore(0)
 
@@ -207,7 +207,7 @@ def test_an_answer_nobody_asked_for_is_never_taken_for_the_next_number() -> None
 
 
 def test_what_a_server_says_before_the_request_is_no_answer() -> None:
-    """As one that gives up waiting does: HTTP 408, or whatever it is."""
+    """For example HTTP 408 from a server that stopped waiting."""
     spoken = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -237,7 +237,7 @@ def test_two_answers_at_once_are_one() -> None:
 
 
 def test_a_long_unused_connection_is_not_trusted() -> None:
-    """Something in between may have forgotten it, which would cost a timeout."""
+    """A device in between may have dropped it, which would cost a timeout."""
     clock = FakeClock()
     with RawServer(answering(ok())) as server, client_of(server.url, clock=clock) as client:
         client.fetch(number())
@@ -304,7 +304,7 @@ def test_a_name_that_moves_is_followed_while_connections_live() -> None:
 
 
 def test_connections_are_not_all_renewed_at_once() -> None:
-    """They are made together when the exporter starts."""
+    """At a start they are all made at the same time."""
     clock = FakeClock()
     with RawServer(answering(ok())) as server:
         renewals = set()
@@ -330,7 +330,7 @@ def no_answer_of_dns(server: RawServer) -> list[Any]:
 def test_a_connection_that_works_outlives_a_renewal_that_fails(
     trouble: Callable[[RawServer], list[Any]], tmp_path: Path
 ) -> None:
-    """DNS that is away, or leads to where nobody answers, must not cost a poll; nor is it tried again by each."""
+    """If DNS fails or gives an address without a server, no poll is lost, and not every poll tries again."""
     ca_file = tmp_path / "ca.pem"
     authority().cert_pem.write_to_path(ca_file)
     renewals: list[str] = []
@@ -380,7 +380,7 @@ HANGS: dict[str, Script] = {
 
 @pytest.mark.parametrize("script", HANGS.values(), ids=HANGS)
 def test_the_deadline_is_one_for_the_whole_request(script: Script) -> None:
-    """A server that drips a byte at a time must not hold a worker past the timeout."""
+    """A server that drips single bytes must not keep a worker longer than the timeout."""
     with RawServer(script) as server, client_of(server.url, timeout_seconds=TIMEOUT) as client:
         error = error_of(client)
     assert error.code == "timeout"
@@ -432,8 +432,8 @@ BROKEN: dict[str, tuple[Script, str, str]] = {
 
 @pytest.mark.parametrize(("script", "code", "message"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_answer_is_an_error_of_its_own(script: Script, code: str, message: str) -> None:
-    """And the next request is not affected by what is left of it."""
-    broken = threading.Semaphore(1 + MAX_SLOTS)  # a connection that closes at once is made anew before each slot
+    """And its rest does not affect the next request."""
+    broken = threading.Semaphore(1 + MAX_SLOTS)  # a connection that is closed at once is made again before each slot
 
     def once(peer: Peer) -> None:
         if broken.acquire(blocking=False):
@@ -554,7 +554,7 @@ def test_a_closed_client_asks_no_more() -> None:
     assert error.message.endswith(": the client was closed")
 
 
-def test_a_retired_client_ends_what_is_under_way_and_keeps_nothing() -> None:
+def test_a_retired_client_ends_its_requests_and_keeps_no_connection() -> None:
     arrived, retired = threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:

@@ -1,6 +1,6 @@
 """From one HTTP answer to a status or an error.
 
-`responses` answers in place of the adapter: no socket is opened.  What wires do is in test_adapter.
+`responses` answers in place of the adapter: no socket is opened.  Network faults are in test_adapter.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CREDENTIALS = FixedCredentials(Credential("", "the-secret", "the-token"))
 
 
 def read(body: object, status: int = 200, who: PhoneNumber | None = None, **headers: str) -> Answer:
-    """What the client makes of an answer that comes after 0.25 s, at `NOW`."""
+    """The client's result for an answer that comes after 0.25 s, at `NOW`."""
     clock = FakeClock(now_unix=NOW - 0.25)
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -207,7 +207,7 @@ def test_the_code_goes_before_the_http_status(status: int) -> None:
 
 @pytest.mark.parametrize("code", [" OK", "OK ", "\n OK ", "OK\x00", "\u202eOK"])
 def test_only_ok_itself_is_ok(code: str) -> None:
-    """Compared as it came, not as it is shown: and what looks like OK is no code to count errors by."""
+    """The code is compared unchanged; a code that only looks like OK is not used to count errors."""
     assert error({**ANSWER, "Code": code}).code == "invalid_response"
     assert error({**ANSWER, "Code": code}, 400).code == "http_400"
 
@@ -218,7 +218,7 @@ def test_a_code_is_bounded_and_one_line() -> None:
 
 
 @pytest.mark.parametrize("message", [None, 5, ["x"], {"a": 1}])
-def test_a_message_of_another_type_is_none(message: object) -> None:
+def test_a_message_of_another_type_is_ignored(message: object) -> None:
     assert error({"Code": "X", "Message": message}).message == ""
 
 
@@ -228,7 +228,7 @@ def test_a_message_is_one_printable_line_of_bounded_length() -> None:
 
 
 def test_the_number_is_shown_by_its_label_only() -> None:
-    """Also where the cut would leave a part of it."""
+    """Also if the cut would leave a part of it."""
     digits = MASKED.phone_number
     failed = error(
         {"Code": f"Bad.{digits}", "Message": f"{'x' * 495} {digits}", "RequestId": f"R-{digits}"}, 400, MASKED
@@ -241,7 +241,7 @@ def test_the_number_is_shown_by_its_label_only() -> None:
 
 
 def test_no_cut_leaves_a_part_of_a_number() -> None:
-    """Redacted first, cut after: wherever the limits fall."""
+    """Redacted first, then cut, for any limit."""
     digits = MASKED.phone_number
     for before in range(100, 130):
         padded = "x" * before + digits
@@ -256,7 +256,7 @@ def test_a_number_that_may_be_shown_is_shown() -> None:
 
 
 def test_an_echoed_credential_is_not_kept() -> None:
-    """The server's string to sign carries the token."""
+    """The server's string to sign contains the token."""
     failed = error({"Code": "SignatureDoesNotMatch", "Message": "x-acs-security-token:the-token the-secret"})
     assert failed.message == "x-acs-security-token:*** ***"
 
@@ -272,7 +272,7 @@ def test_the_request_id_of_the_body_goes_before_the_headers() -> None:
 
 @pytest.mark.parametrize(("code", "guessed"), [("AccessDenied", True), ("InvalidParameter.New", False), ("", False)])
 def test_an_error_says_whether_its_kind_is_a_guess(code: str, guessed: bool) -> None:
-    """An unknown code in a 4xx is handled as one about the number, but proves nothing about it."""
+    """An unknown code in a 4xx is handled as an error about the number, but it is only a guess."""
     assert error({"Code": code}, 403).guessed is guessed
 
 
@@ -292,14 +292,14 @@ def test_an_error_says_whether_its_kind_is_a_guess(code: str, guessed: bool) -> 
     ],
 )
 def test_any_error_may_ask_to_wait(body: object, status: int) -> None:
-    """Whatever the code, and where there is none: what to do about it is the poller's business."""
+    """For any code, and without a code; the poller decides what to do."""
     assert error(body, status, Retry_After="30").retry_after_seconds == 30.0
     assert error(body, status, Retry_After="Thu, 26 Oct 2023 10:22:52 GMT").retry_after_seconds == 20.0
     assert error(body, status, x_acs_retry_after="1500").retry_after_seconds == 1.5
     assert error(body, status).retry_after_seconds is None
 
 
-def test_the_time_left_of_a_window_is_a_wait_for_a_throttle_only() -> None:
+def test_the_rest_of_a_window_is_a_wait_only_in_a_throttle() -> None:
     """Older gateways may say it with every answer."""
     left = "Limit:10,Remain:5,TimeLeft:2000,Reset:1234"
     assert error({"Code": "Throttling.User"}, 400, x_ratelimit_user=left).retry_after_seconds == 2.0

@@ -1,4 +1,4 @@
-"""The time one request has, and who may end it."""
+"""The time of one request, and how it can be ended."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_wait_for_a_slot_does_not_count_and_the_time_in_it_does() -> None:
     assert (attempt.remaining(), attempt.elapsed_seconds) == (7.0, 3.0)
 
 
-def test_an_attempt_whose_client_was_closed_goes_no_further() -> None:
+def test_an_attempt_stops_when_its_client_is_closed() -> None:
     closed = threading.Event()
     attempt = Attempt(FakeClock(), 10.0, closed)
     closed.set()

@@ -23,7 +23,7 @@ from exporter.polling.budget import (
 @pytest.mark.parametrize(
     ("qps", "quota", "pace"),
     [
-        (5, 10, 4.99),  # well below the quota: all of qps but a hair
+        (5, 10, 4.99),  # well below the quota: nearly all of qps
         (10, 10, 9.8),  # at the quota: 98 % of it
         (9.9, 10, 9.8),  # within 2 % of the quota: likewise
         (9.8, 10, 9.7804),
@@ -40,7 +40,7 @@ def test_the_first_request_may_go_at_once() -> None:
 
 
 def test_the_next_slot_counts_from_the_actual_release_and_not_from_the_planned_one() -> None:
-    """A late wake-up is not made up for by a burst."""
+    """No burst follows a late wake-up."""
     budget = Budget(10, 10)
     budget.released(100.0)
     assert budget.ready_at(100.0) == pytest.approx(100 + 1 / 9.8)
@@ -95,7 +95,7 @@ def test_a_throttle_halves_the_rate() -> None:
 
 
 def test_requests_under_way_at_a_throttle_do_not_halve_the_rate_again() -> None:
-    """Ten throttled answers to ten requests sent before the first of them came are one event, not ten."""
+    """Ten throttles of requests that were sent before the first throttle came are one event, not ten."""
     budget = Budget(10, 10)
     for index in range(10):
         budget.throttled(100.0 + index / 100, released_at=99.0 + index / 20, pause_seconds=1)
@@ -132,7 +132,8 @@ def test_a_recovered_account_starts_afresh() -> None:
 
 
 def test_where_throttles_recur_at_a_rate_it_holds_just_below_for_a_sixth_of_that_limits_age() -> None:
-    """A lower limit that stays is probed ever more seldom, at least every two minutes; a single incident is not."""
+    """A permanent lower limit is tested less and less often, but at least every two minutes; a single throttle is
+    not."""
     budget = Budget(10, 10)
     budget.throttled(99.0, released_at=98.0, pause_seconds=0)
     first, held = 100.0, []
@@ -157,11 +158,11 @@ SERVERS: dict[str, Callable[[int], Admit]] = {
     "token bucket": lambda limit: token_bucket(limit, limit),
     "token bucket without burst": lambda limit: token_bucket(limit, 1),
 }
-"""The kind of the API's own window is not documented."""
+"""The API does not document its kind of window."""
 
 
 class Pausing(Budget):
-    """A budget whose throttling answers all ask for the same pause."""
+    """A budget whose throttles all ask for the same pause."""
 
     def __init__(self, pause_seconds: float | None) -> None:
         super().__init__(10, 10)
@@ -185,7 +186,7 @@ def test_an_account_with_a_lower_real_limit_settles_close_below_it(
 
 
 def test_a_limit_that_is_lifted_is_noticed_within_four_minutes() -> None:
-    """However long it had lasted, the rate holds at most 2 minutes below the old limit."""
+    """Even after a long time the rate stays at most 2 minutes below the old limit."""
     budget = Budget(10, 10)
     send(budget, Path(), sliding_second(3), seconds=3600.0, seed=1)
     assert budget.effective_qps(3600.0) < 4
@@ -204,7 +205,7 @@ def test_a_budget_is_idle_once_nothing_of_its_past_counts_any_more() -> None:
     assert budget.is_idle(160.0)
 
 
-def test_nothing_goes_before_the_instant_it_is_held_until() -> None:
+def test_no_poll_is_taken_before_the_instant_it_is_held_until() -> None:
     budget = Budget(5.0, 10.0)
     budget.hold_until(7.5)
     assert budget.ready_at(0.0) == 7.5
@@ -222,7 +223,7 @@ def at_the_edge(budget: Budget, now: float, count: int = 20) -> float:
 
 
 def test_a_throttle_at_the_edge_widens_the_spacing_a_little_and_keeps_the_rate() -> None:
-    """Ten requests of this account were in that second: one was late, and nobody else spends the quota."""
+    """Ten requests of this account were in that second: one was late, and no other caller uses the quota."""
     budget = Budget(10, 10)
     now = at_the_edge(budget, 100.0)
     budget.throttled(now + 0.2, released_at=now, pause_seconds=None)
@@ -241,7 +242,7 @@ def test_requests_under_way_at_a_throttle_at_the_edge_do_not_widen_it_again() ->
 
 
 @pytest.mark.parametrize(("qps", "quota"), [(5, 10), (10, 100), (8, 10)])
-def test_an_account_that_is_told_to_stay_below_the_quota_never_meets_its_edge(qps: float, quota: float) -> None:
+def test_an_account_with_qps_below_the_quota_is_never_at_the_edge(qps: float, quota: float) -> None:
     budget = Budget(qps, quota)
     now = at_the_edge(budget, 100.0)
     budget.throttled(now, released_at=now, pause_seconds=None)
@@ -260,7 +261,7 @@ def test_an_account_with_less_to_ask_than_its_budget_is_not_at_the_edge() -> Non
 
 
 def widenings(budget: Budget, requests_between: int) -> list[float]:
-    """By how much each of five throttles at the edge widens the guard, so many requests after the one before."""
+    """How much each of five throttles at the edge adds to the guard time, with that many requests in between."""
     now, grew = at_the_edge(budget, 100.0), []
     for _ in range(5):
         before = budget.guard_seconds(now)
@@ -277,7 +278,7 @@ def test_throttles_that_follow_at_once_widen_it_twice_as_much_each_time() -> Non
 
 
 def test_where_the_widest_spacing_does_not_end_throttles_others_spend_the_quota() -> None:
-    """Then the rate halves, and the spacing is what it was."""
+    """Then the rate halves, and the spacing stays the same."""
     budget = Budget(10, 10)
     now = at_the_edge(budget, 100.0)
     budget.remember(now, 0.03)
@@ -291,8 +292,8 @@ def test_where_the_widest_spacing_does_not_end_throttles_others_spend_the_quota(
     assert budget.guard_seconds(now) == pytest.approx(0.03, abs=0.002)
 
 
-def test_two_throttles_below_the_edge_take_back_what_those_at_the_edge_had_just_taught() -> None:
-    """Others begin to call: the first throttle finds this account alone at its edge, the next ones do not."""
+def test_two_throttles_below_the_edge_undo_the_last_widening() -> None:
+    """Other callers begin: at the first throttle this account alone is at the edge, at the next ones it is not."""
     budget = Budget(10, 10)
     now = at_the_edge(budget, 100.0)
     budget.throttled(now, released_at=now, pause_seconds=None)
@@ -307,7 +308,7 @@ def test_two_throttles_below_the_edge_take_back_what_those_at_the_edge_had_just_
 
 
 def test_a_throttle_at_a_lowered_rate_is_not_at_the_edge() -> None:
-    """Nine requests in 1.3 s are what a path can squeeze into a second; but the rate was not the quota's."""
+    """A path can bring nine requests of 1.3 s into one second, but the rate was below the quota."""
     budget = Budget(10, 10)
     budget.throttled(100.0, released_at=100.0, pause_seconds=0)
     now = at_the_edge(budget, 125.0)
@@ -329,7 +330,7 @@ def test_what_was_learnt_long_before_others_call_is_kept() -> None:
 
 
 def test_the_guard_is_forgotten_slowly_and_then_faster() -> None:
-    """Nobody knows whether the path still jitters until a throttle says so."""
+    """Only a throttle shows whether the path still has jitter."""
     budget = Budget(10, 10)
     budget.remember(0.0, 0.15)
     left = [budget.guard_seconds(FORGET_SECONDS * times) for times in (0, 1, 2, 3, 4, 5, 100_000)]
@@ -373,7 +374,7 @@ def test_a_throttle_that_never_ends_is_borne() -> None:
 
 
 def test_a_budget_with_a_guard_is_not_idle() -> None:
-    """An account that leaves the configuration and returns finds what its path is like."""
+    """An account that was removed and is configured again learns its path again."""
     budget = Budget(10, 10)
     budget.remember(100.0, 0.1)
     assert not budget.is_idle(200.0)

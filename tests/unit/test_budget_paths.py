@@ -1,6 +1,6 @@
-"""The budget over paths that jitter and beside other callers, half an hour each in virtual time.
+"""The budget over paths with jitter, and with other callers, half an hour each in virtual time.
 
-The yardstick is the best fixed pace that the same path bears: the largest of which one request in 1,000 is throttled.
+It is compared with the best fixed rate over the same path: the largest of which one request in 1,000 is throttled.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from exporter.polling.budget import Budget
 QPS = QUOTA = 10
 SECONDS = 1800.0
 LEARNT_SECONDS = 300.0
-"""The first minutes, in which throttles teach."""
+"""The first minutes, in which the budget learns."""
 
 JITTERS = (0.0, 0.02, 0.05, 0.1, 0.2)
 PATHS = [Path(jitter, exponential) for exponential in (False, True) for jitter in JITTERS if jitter or not exponential]
@@ -27,7 +27,7 @@ SEEDS = (1, 2)
 
 @functools.cache
 def best(path: Path) -> float:
-    """The best fixed pace over `path`, in requests per second."""
+    """The best fixed rate over `path`, in requests per second."""
     return best_fixed_pace(path, QUOTA, seconds=SECONDS, seed=77)
 
 
@@ -44,7 +44,7 @@ def test_a_jittery_path_is_used_to_95_percent_of_the_best_fixed_pace(path: Path,
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("path", PATHS, ids=str)
 def test_a_late_request_now_and_then_costs_at_most_one_throttle_and_a_tenth_of_the_pace(path: Path, seed: int) -> None:
-    """One request a minute comes 300 ms late on top of the jitter."""
+    """One request a minute comes 300 ms late, in addition to the jitter."""
     spiky = Path(path.jitter_seconds, path.exponential, spikes=True)
     sent = send(Budget(QPS, QUOTA), spiky, sliding_second(QUOTA), seconds=SECONDS, seed=seed)
     settled = sent.between(LEARNT_SECONDS, SECONDS)
@@ -56,7 +56,7 @@ def test_a_late_request_now_and_then_costs_at_most_one_throttle_and_a_tenth_of_t
 @pytest.mark.parametrize("qps", [8.4, 8.9, 9.5])
 @pytest.mark.parametrize("path", [Path(0.2), Path(0.2, exponential=True)], ids=str)
 def test_an_account_whose_own_limit_is_a_little_below_the_quota_learns_the_path_too(path: Path, qps: float) -> None:
-    """Its requests arrive closer together than they left, as those of one that may take all of the quota."""
+    """Its requests arrive closer together than they left, like those of an account that uses its whole quota."""
     sent = send(Budget(qps, QUOTA), path, sliding_second(QUOTA), seconds=SECONDS, seed=1)
     settled = sent.between(LEARNT_SECONDS, SECONDS)
     assert settled.throttled_share <= 0.001
@@ -75,7 +75,7 @@ SERVERS: dict[str, Callable[[], Admit]] = {
 @pytest.mark.parametrize("server", list(SERVERS))
 @pytest.mark.parametrize("path", [Path(), Path(0.2), Path(0.2, exponential=True)], ids=str)
 def test_it_learns_the_path_whatever_the_servers_window_is(path: Path, server: str, says_when: bool) -> None:
-    """And whether or not a throttling answer says how long to wait."""
+    """With and without a wait in the throttle."""
     sent = send(Budget(QPS, QUOTA), path, SERVERS[server](), seconds=SECONDS, seed=1, says_when=says_when)
     settled = sent.between(LEARNT_SECONDS, SECONDS)
     assert settled.throttled_share <= 0.001
@@ -90,8 +90,8 @@ def test_a_path_that_calms_down_is_used_in_full_again_within_an_hour() -> None:
     assert budget.effective_qps(SECONDS + 3600.0) == QPS
 
 
-def test_a_machine_that_freezes_for_a_moment_keeps_what_its_path_taught() -> None:
-    """A throttle then is not at the edge by the count of requests, and halves the rate: the guard stays."""
+def test_a_short_freeze_of_the_machine_keeps_the_learnt_guard_time() -> None:
+    """By its count of requests such a throttle is not at the edge, so it halves the rate and keeps the guard time."""
     path, budget = Path(0.2), Budget(QPS, QUOTA)
     send(budget, path, sliding_second(QUOTA), seconds=700.0, seed=1)
     learnt = budget.guard_seconds(700.0)
@@ -128,7 +128,7 @@ OTHERS: dict[str, Callable[[random.Random], float]] = {
     "at random": lambda rng: rng.expovariate(5),
     "in bursts": lambda rng: rng.choice([0.001] * 4 + [0.996]),
 }
-"""How long after each other the requests of other callers come: five a second."""
+"""The spacing of other callers' requests: five a second."""
 
 
 def others(kind: str, start: float, end: float, seed: int) -> Iterator[float]:
@@ -144,7 +144,7 @@ def others(kind: str, start: float, end: float, seed: int) -> Iterator[float]:
 def test_when_others_who_took_half_the_quota_leave_the_full_pace_is_back_in_two_minutes(
     kind: str, path: Path, says_when: bool
 ) -> None:
-    """They come for five minutes; meanwhile the rate is low, and what the path taught before is kept."""
+    """They come for five minutes.  In this time the rate is low, and the learnt guard time is kept."""
     came, left = 600.0, 900.0
     sent = send(
         Budget(QPS, QUOTA),

@@ -1,4 +1,4 @@
-"""--config.check says what a start and its first poll would say: no more, no less, and all of it at once."""
+"""--config.check reports exactly the faults of a start and its first poll, all at once."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def checked(path: Path, *, syntax_only: bool = False, web: Path | None = None) -
 
 
 def started(path: Path) -> list[str]:
-    """What keeps a start with this file, or the first poll of one of its accounts, from going well."""
+    """The faults of a start with this file, or of the first poll of one of its accounts."""
     try:
         config = load(path)
         App(config, FakeClock(), version="0", revision="0", about_exporter=False).stop()
@@ -107,9 +107,7 @@ def test_a_key_file_is_of_use_to_the_check_where_it_is_to_the_first_poll(
     assert bool(said) == bool(why) == (not content.startswith("good"))
     for fault, reason in zip(said, why, strict=True):
         assert fault.startswith(f"{path}:3: accounts[0].credentials.")
-        assert (
-            reason.partition(": ")[2] in fault
-        )  # the same words; the check may add the cure for a secret in its place
+        assert reason.partition(": ")[2] in fault  # the same words; the check may add how to fix a misplaced secret
         assert "; " in fault
         assert "cr3t" not in fault + reason
     assert checked(path, syntax_only=True) == []
@@ -167,7 +165,7 @@ EVERYTHING: dict[str, Any] = {
         },
     ],
 }
-"""Every key there is (but for those that exclude these), all with values of use."""
+"""All keys (except those that exclude these), with valid values."""
 
 WRONG: tuple[Any, ...] = (
     *(None, True, 0, -1, 10**30, "", " ", "x", "two\nlines", "<x>", "${X}", "YourX", "nowhere", "empty", "blank", "."),
@@ -206,10 +204,8 @@ def test_whatever_is_wrong_with_a_key_the_check_says_what_a_start_says(tmp_path:
         node[place[-1]] = value
         path.write_text(json.dumps(changed))
         said, why = checked(path), started(path)
-        is_key = len(said) == len(why) and all(
-            KEY_FILE in fault for fault in said
-        )  # each has the words of its own place
-        is_for_later = "oidc_token_file_path" in place  # the library reads it when it is asked
+        is_key = len(said) == len(why) and all(KEY_FILE in fault for fault in said)  # each place has its own words
+        is_for_later = "oidc_token_file_path" in place  # the library reads it at each call
         assert said == why or is_key or is_for_later, value
         assert all(fault.startswith(f"{path}:1: ") and "; " in fault for fault in said), said
         refused += bool(said)
@@ -252,14 +248,14 @@ def test_a_proxy_of_no_use_to_sts_is_a_fault_too(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("value", ["YourAccessKeyId", "LTAI5t,s3cr3t", '"LTAI5t"', "<id>", "LTAI5t\n"])
-def test_a_key_of_the_environment_that_is_none_is_a_fault(
+def test_an_invalid_key_in_the_environment_is_a_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
-    """Where an account uses the default chain; the API would say that it knows no such key."""
+    """If an account uses the default chain.  The API would answer that the key is unknown."""
     monkeypatch.setenv(f"{KEY}_ID", value)
     (fault,) = checked(written(tmp_path, ACCOUNTS))
     assert fault.startswith(f"{KEY}_ID: ")
-    monkeypatch.setenv(f"{KEY}_ID", "")  # as if it were not there: the chain goes on
+    monkeypatch.setenv(f"{KEY}_ID", "")  # like a missing one: the chain continues
     assert checked(written(tmp_path, ACCOUNTS)) == []
     monkeypatch.setenv(f"{KEY}_ID", value)
     key = "credentials: {type: access_key, access_key_id: i, access_key_secret: s}"

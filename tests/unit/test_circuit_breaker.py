@@ -1,4 +1,4 @@
-"""When an account or a space counts as refused, and which number probes it when."""
+"""When an account or a space counts as refused, and which number is the probe."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def refused(*numbers: NumberKey) -> CircuitBreakers:
 
 
 def forbid(breakers: CircuitBreakers, numbers: Iterable[NumberKey], now: float = 100.0) -> list[str | None]:
-    """Each of the numbers answers with an error of permission; returns the scopes that changed."""
+    """Each of the numbers gets an error of permission; returns the scopes that changed."""
     return [
         breaker.space for each in numbers for breaker in breakers.heard(each, error(Kind.PERMISSION, "Forbidden"), now)
     ]
@@ -67,7 +67,8 @@ class TestAccount:
         assert breakers.reason.code == "InvalidAccessKeyId.NotFound"
 
     def test_an_account_without_a_credential_is_refused_at_once(self) -> None:
-        """Nothing was sent, and another number would fail alike: with one number an hour nobody must wait for hours."""
+        """No request was sent, and another number would fail in the same way.  One number an hour must not take
+        hours."""
         breakers = watching(key())
         missing = ApiError("credentials_error", Kind.ACCOUNT, sent=False)
         assert breakers.heard(key(), missing, 100.0) == [breakers.account]
@@ -106,8 +107,8 @@ class TestAccount:
         assert breakers.heard(key(), None if answer is None else error(answer), 200.0) == [breakers.account]
         assert not breakers.account.is_open
 
-    def test_a_code_that_nobody_knows_neither_restores_nor_counts(self) -> None:
-        """A new 403 may well be one more way to say that the account is refused."""
+    def test_an_unknown_code_does_not_restore_the_account_and_does_not_count(self) -> None:
+        """A new 403 may be another code for a refused account."""
         guess = ApiError("AccessDenied", Kind.NUMBER, guessed=True)
         breakers = refused()
         breakers.heard(key(), guess, 200.0)
@@ -135,7 +136,7 @@ class TestAccount:
         assert breakers.probe_at(3600.0, PACE) == 3720.0
 
     def test_a_probe_that_says_nothing_is_repeated_less_and_less_often_but_once_a_minute(self) -> None:
-        """Until the next answer that says something; then the interval counts again."""
+        """Until the next conclusive answer; then the interval counts again."""
         breakers = refused()
         gaps, now = [], 3700.0
         for _ in range(5):
@@ -155,7 +156,7 @@ class TestAccount:
         assert breakers.probe_at(3600.0, PACE) == now + 3610.0
 
     def test_the_number_that_last_succeeded_is_probed_first_and_then_the_others_in_turn(self) -> None:
-        """Whatever one number answers, the others are asked too."""
+        """Whatever the answer about one number is, the others are polled too."""
         breakers = watching(*keys(4))
         breakers.heard(key(2), None, 90.0)
         for _ in range(3):
@@ -206,7 +207,7 @@ class TestSpaces:
         assert breakers.refused_spaces.keys() == {"cams-a"}
 
     @pytest.mark.parametrize("answer", [None, Kind.NUMBER])
-    def test_one_number_that_is_let_in_restores_its_space(self, answer: Kind | None) -> None:
+    def test_one_accepted_number_restores_its_space(self, answer: Kind | None) -> None:
         breakers = watching(*keys(3))
         forbid(breakers, keys(3))
         (space,) = breakers.heard(key(1), None if answer is None else error(answer), 200.0)
@@ -224,7 +225,7 @@ class TestSpaces:
         assert getattr(breakers.reason, "code", None) is None
 
     def test_the_reason_names_no_number(self) -> None:
-        """It may be shown masked after a reload, and what is refused is more than that number."""
+        """It may be masked after a reload, and the refusal concerns more than that number."""
         breakers = watching(key())
         breakers.heard(key(), ApiError("Forbidden", Kind.PERMISSION, message=f"{key().phone_number}: no"), 100.0)
         assert breakers.refused_spaces == {"cams-a": Refused("Forbidden", "…: no")}
@@ -264,8 +265,8 @@ class TestSpaces:
         probed(breakers, 110.0)
         assert breakers.probe_at(3600.0, PACE) == 112.0
 
-    def test_a_space_whose_probe_says_nothing_goes_before_those_that_wait_for_their_interval(self) -> None:
-        """And not before those that are due: a space that never answers keeps no other one from its probes."""
+    def test_a_space_with_an_inconclusive_probe_goes_before_spaces_that_wait_for_their_interval(self) -> None:
+        """Not before due ones: a space that never answers does not keep other spaces from their probes."""
         spaces = [key(0, f"cams-{index}") for index in range(3)]
         breakers = watching(*spaces)
         forbid(breakers, spaces)

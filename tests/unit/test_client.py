@@ -22,7 +22,7 @@ from tests.support.rawserver import Peer, RawServer, answering, http, ok
 
 
 class Gate:
-    """Counts, and notes how much had been sent when it was called."""
+    """Counts its calls, and notes how much was sent before each."""
 
     def __init__(self, server: RawServer | None = None) -> None:
         self.calls: list[tuple[int, int]] = []
@@ -78,13 +78,13 @@ def test_what_comes_before_reading_an_answer_does_not_count_as_the_apis_time(ans
 
 
 def await_close(client: Client) -> None:
-    """Until the server has closed the connection of the one attempt under way."""
+    """Wait until the server closed the connection of the attempt in flight."""
     (connection,) = under_way(client)
     await_bytes(connection)
 
 
 def test_a_connection_closed_while_it_waited_is_replaced_and_waits_for_a_slot_of_its_own() -> None:
-    """A handshake after the slot would make the request late, hence too close to the next one."""
+    """A handshake after the slot would make the request late, and too close to the next one."""
 
     def script(peer: Peer) -> None:
         if server.connections > 1:
@@ -145,7 +145,7 @@ def test_the_gate_is_passed_once_where_no_connection_can_be_had() -> None:
     assert len(gate.calls) == 1
 
 
-def test_the_gate_is_passed_once_where_there_is_no_credential() -> None:
+def test_an_attempt_without_a_credential_takes_one_slot() -> None:
     with RawServer(answering(ok())) as server, client_of(server.url, credentials=FixedCredentials(None)) as client:
         gate = Gate(server)
         error = error_of(client, gate=gate)
@@ -156,7 +156,7 @@ def test_the_gate_is_passed_once_where_there_is_no_credential() -> None:
 
 
 class BugError(Exception):
-    """Not ours, and no ApiError."""
+    """An exception that is not from this package."""
 
 
 @pytest.mark.parametrize("raised", [Stopped, BugError, OSError, TimeoutError, ValueError, KeyboardInterrupt])
@@ -171,7 +171,7 @@ def test_what_the_gate_raises_passes_through_and_nothing_is_sent(raised: type[Ba
         assert (server.connections, len(server.requests)) == (1, 1)  # and the connection was kept
 
 
-def test_waiting_at_the_gate_counts_neither_as_time_taken_nor_against_the_deadline() -> None:
+def test_waiting_at_the_gate_does_not_count_as_duration_or_against_the_deadline() -> None:
     clock = FakeClock()
 
     def gate() -> None:
@@ -186,7 +186,7 @@ def test_waiting_at_the_gate_counts_neither_as_time_taken_nor_against_the_deadli
 
 
 def test_the_deadline_spans_what_comes_before_and_after_the_gate() -> None:
-    """Connecting used it up: nothing is left to send with."""
+    """Connecting used all the time: none is left for sending."""
     clock = FakeClock()
 
     def lookup(host: str, port: int, **more: object) -> list[object]:
@@ -294,7 +294,7 @@ def http_date(unix: float) -> str:
 
 
 def test_a_refused_time_is_corrected_by_the_servers(caplog: pytest.LogCaptureFixture) -> None:
-    """Measured from the answer's Date, said once with its seconds; the machine's clock stays as it is."""
+    """Measured from the answer's Date, logged once in seconds; the machine's clock is not changed."""
     clock = FakeClock(now_unix=1698315752.0)
     refusal = expired(http_date(1698315752.0 + 3600))
     with RawServer(answering(refusal, refusal, ok())) as server, client_of(server.url, clock=clock) as client:
@@ -374,11 +374,11 @@ def test_an_error_that_is_not_about_the_account_is_not_cured_by_another_key(code
         assert not error_of(client).cured
 
 
-# what must not be shown
+# secrets
 
 
 def test_neither_number_nor_secret_is_in_an_error_or_a_log(caplog: pytest.LogCaptureFixture) -> None:
-    """URLs carry the number: nothing of them reaches a message, whatever fails."""
+    """URLs contain the number, so no part of a URL appears in a message."""
     who = number(label="861380*****00")
     credentials = FixedCredentials(Credential("the-key-id", "the-secret", "the-token"))
 

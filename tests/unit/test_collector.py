@@ -152,7 +152,7 @@ def test_accounts_are_shown_as_they_stand() -> None:
 
 
 def test_the_exporters_clock_is_that_of_the_timestamps_beside_it() -> None:
-    """Of one instant: an age taken from the two is never wrong by a poll that came in between."""
+    """Both are of one instant, so an age from them is never wrong because of a poll in between."""
     clock = FakeClock()
     state = State(clock)
     state.configure([number(0)], {"main": 900.0})

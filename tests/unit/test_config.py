@@ -1,4 +1,4 @@
-"""A valid configuration: defaults, every option, what is derived from it, what it never shows."""
+"""A valid configuration: defaults, every option, derived values, and hidden values."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_an_account_knows_its_pace_and_pass(tmp_path: Path) -> None:
 
 
 def test_a_short_stale_after_is_warned_about(tmp_path: Path) -> None:
-    """It is allowed, but the warning names each account that it is too short for."""
+    """It is allowed, but the warning names each account for which it is too short."""
     text = f"stale_after: 20m\naccounts: [{ACCOUNT}, {{name: slow, qps: 0.1, numbers: {many(150)}}}]"
     config = loaded(tmp_path, text)
     assert [account.stale_after_seconds for account in config.accounts] == [1200, 1200]
@@ -148,7 +148,7 @@ def test_a_hundred_warnings_are_shown_and_the_rest_counted(tmp_path: Path) -> No
 
 
 def test_accounts_that_share_credentials_must_share_the_quota(tmp_path: Path) -> None:
-    """The API's limit is per Alibaba Cloud account: two entries with one key draw on one quota."""
+    """The API's limit is per Alibaba Cloud account: two entries with one key use one quota."""
     key = "credentials: {type: access_key, access_key_id: a, access_key_secret: b}"
     other = "credentials: {type: access_key, access_key_id: a2, access_key_secret: b}"
     text = (
@@ -185,7 +185,7 @@ ROLE = "type: ram_role_arn, access_key_secret: b, role_arn: 'acs:ram::1234567890
     ],
 )
 def test_one_key_is_one_account_wherever_it_stands(tmp_path: Path, one: str, other: str) -> None:
-    """Values are compared, and shown nowhere."""
+    """Values are compared, but never shown."""
     (tmp_path / "id").write_text("theid")
     (tmp_path / "copy").write_text("theid\n")
     accounts = [
@@ -277,7 +277,7 @@ def test_a_configuration_is_frozen(tmp_path: Path) -> None:
 
 
 def test_two_readings_of_one_file_are_equal(tmp_path: Path) -> None:
-    """A reload compares: what is equal goes on undisturbed."""
+    """A reload compares them; equal parts are not affected."""
     key = "{type: access_key, access_key_id: a, access_key_secret: b}"
     path = written(tmp_path, f"accounts: [{{name: main, credentials: {key}, numbers: [{NUMBER}]}}]")
     assert load(path) == load(path)

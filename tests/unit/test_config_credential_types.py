@@ -111,7 +111,7 @@ def test_credentials_in_clear_text_are_warned_about(tmp_path: Path) -> None:
     )
 
 
-def test_default_says_what_its_absence_says(tmp_path: Path) -> None:
+def test_type_default_equals_no_credentials_section(tmp_path: Path) -> None:
     absent = loaded(tmp_path, f"accounts: [{{name: main, numbers: [{NUMBER}]}}]").accounts[0]
     assert account(tmp_path, "{type: default}").credentials == absent.credentials
 

@@ -1,4 +1,4 @@
-"""config.example.yml is valid as it stands, and complete."""
+"""config.example.yml is valid and complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXAMPLE = Path(__file__).parents[2] / "config.example.yml"
 
 
 def example() -> Config:
-    """What the example says; the files that it names are nowhere."""
+    """The configuration of the example; the files that it names do not exist."""
     reading = read(EXAMPLE, files=False)
     assert reading.error is None
     assert reading.config is not None
@@ -33,7 +33,7 @@ def test_the_example_is_valid() -> None:
 
 
 def test_what_the_example_sets_at_the_top_are_the_defaults(tmp_path: Path) -> None:
-    """A user who starts from the example changes nothing by deleting a line."""
+    """If a user deletes a line of the example, nothing changes."""
     config = example()
     assert config.scrape_interval_seconds == 60
     assert config.phone_number_label == "full"
@@ -55,7 +55,7 @@ def test_every_choice_is_in_the_example(word: str) -> None:
 
 
 def test_the_commented_credentials_are_valid(tmp_path: Path) -> None:
-    """Each type that stands in a comment at the end loads once it is uncommented."""
+    """Each type in the comments at the end is valid once it is uncommented."""
     _, _, comment = EXAMPLE.read_text().partition("# The other types of credentials:\n#   credentials:\n")
     blocks = re.sub("(?m)^# ?", "", comment).split("\n\n")
     types = [re.findall(r"type: (\w+)", block)[0] for block in blocks]

@@ -1,4 +1,4 @@
-"""What is refused, with the exact words.
+"""Refused configurations, with the exact texts.
 
 Each file of tests/data/config/invalid has its faults in the .txt beside it: one a line, in the order of the
 file, in the form ``FILE:LINE: path.to[0].key: what is wrong; what to write``.
@@ -83,7 +83,7 @@ BAD_PORT = "is not a URL; check its host and port"
     ],
 )
 def test_an_endpoint_that_is_refused(tmp_path: Path, endpoint: str, fault: str | None) -> None:
-    """None: how Python words it differs between its versions."""
+    """None, because Python's text differs between its versions."""
     (said,) = faults(tmp_path, f'api: {{endpoint: "{endpoint}"}}\naccounts: [{ACCOUNT}]')
     assert "secret" not in said
     assert said.startswith("1: api.endpoint: ")
@@ -92,7 +92,7 @@ def test_an_endpoint_that_is_refused(tmp_path: Path, endpoint: str, fault: str |
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
-    """A short one: what is said shortens long values, and how long pytest's own is depends on the machine."""
+    """A short one: messages shorten long values, and the length of pytest's own folder depends on the machine."""
     with tempfile.TemporaryDirectory(dir="/tmp", prefix="cams-") as folder:
         yield Path(folder)
 
@@ -135,7 +135,7 @@ CIRCLE = "too many levels of symbolic links; fix the symbolic links, which lead 
     ids=["missing", "empty", "folder", "circle", "blank", "two lines"],
 )
 def test_a_key_file_of_no_use_is_a_fault_that_is_not_fatal(tmp_path: Path, prepare: object, reason: str) -> None:
-    """A start says it and polls the other accounts; the file may come while it runs."""
+    """A start reports it and polls the other accounts; the file may come later."""
     assert callable(prepare)
     prepare(tmp_path / "secret")
     credentials = "{type: access_key, access_key_id: a, access_key_secret_file: secret}"
@@ -192,7 +192,7 @@ def test_a_hundred_faults_are_shown_and_the_rest_counted(tmp_path: Path) -> None
 
 
 def test_hostile_text_stays_on_one_line(tmp_path: Path) -> None:
-    """One fault, one line, of bounded length, whatever the file holds."""
+    """One fault is one line of bounded length, for any content of the file."""
     key = "k" * 900 + "\\n\\r\\x1b[31m\\u2028\\U000e0001\\u202e"
     said = faults(tmp_path, f'"{key}": x\n"a\\nb": x\nphone_number_label: "{key}"\naccounts: [{ACCOUNT}]')
     assert len(said) == 3

@@ -1,4 +1,4 @@
-"""What people see of a phone number: full, masked or hashed."""
+"""How a phone number is shown: full, masked or hashed."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_any_text_is_a_number_of_digits_or_refused(text: str) -> None:
 
 @given(numbers, st.sampled_from(["", " ", "-", ".", " - ", "\\n", ") "]))
 def test_redaction_leaves_no_number(digits: str, separator: str) -> None:
-    """Not even one that is written in groups, or with escape sequences between them."""
+    """Also not a number that is written in groups, or with escape sequences in between."""
     assert redact(f'"{separator.join(digits)}" is') == f'"{masked(digits)}" is'
 
 

@@ -1,4 +1,4 @@
-"""Whatever a file holds, it is a configuration or a ConfigError, and what is said of it is safe to log."""
+"""Any file gives a configuration or a ConfigError, and its messages are safe to log."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ nearly = st.fixed_dictionaries(
 
 
 def outcome(content: bytes) -> Config | ConfigError:
-    """What comes of a file with `content`; anything but these two is a bug."""
+    """The result of a file with `content`; any other exception is a bug."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yml"
         path.write_bytes(content)
@@ -123,7 +123,7 @@ def test_any_data(data: Any) -> None:
 
 @given(nearly)
 def test_a_masked_configuration_shows_no_number(data: dict[str, Any]) -> None:
-    """Messages about a file whose numbers are to be masked or hashed end in logs."""
+    """Messages about a file are logged, also if its numbers must be masked or hashed."""
     result = outcome(yaml.dump({**data, "phone_number_label": "masked"}).encode("utf-8", "surrogatepass"))
     if isinstance(result, ConfigError):
         said = "\n".join(result.faults)

@@ -1,4 +1,4 @@
-"""Files that are no configuration: one clear error, soon, and never a traceback."""
+"""Files that are not a configuration: one clear error, quickly, and never a traceback."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_random_bytes_get_one_error(tmp_path: Path) -> None:
 
 
 def test_a_flood_of_faults_is_bounded(tmp_path: Path) -> None:
-    """Each unknown key and each duplicate is a fault, but only a hundred are worded."""
+    """Each unknown key and each duplicate is a fault, but only a hundred are listed."""
     said = faults(tmp_path, "".join(f"k{index % 1000}: x\n" for index in range(20_000)))
     assert len(said) == 101
     assert said[-1] == "... and 19901 more"  # 1,000 unknown keys, 19,000 duplicates, no accounts
@@ -90,7 +90,7 @@ def test_a_flood_of_faults_is_bounded(tmp_path: Path) -> None:
     ids=["missing", "folder", "fifo", "endless"],
 )
 def test_a_path_that_is_no_file_is_refused(tmp_path: Path, make: object, reason: str) -> None:
-    """At once: opening a FIFO that nobody writes to, or reading /dev/zero, would never end."""
+    """At once: opening a FIFO without a writer, or reading /dev/zero, would never end."""
     assert callable(make)
     path = tmp_path / "config.yml"
     make(path)
@@ -116,7 +116,7 @@ def test_a_path_that_can_not_be_is_refused(path: str) -> None:
 
 
 def test_50_000_numbers_load(tmp_path: Path) -> None:
-    """The largest configuration that the exporter is built for."""
+    """The largest supported configuration."""
     lines = ["accounts:"]
     for account in range(100):
         lines += [f"- name: account-{account}", "  numbers:"]

@@ -1,4 +1,4 @@
-"""What may be a key, and how what is none is refused without being shown."""
+"""Valid keys, and invalid keys that are refused without being shown."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_key_is_taken_as_it_is(key: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", NO_KEYS)
 def test_what_is_no_key_is_refused_alike_inline_and_in_a_file(text: str, tmp_path: Path) -> None:
-    """The first request would fail with a signature that does not match, which says nothing of the cause."""
+    """The first request would fail with a wrong signature, which does not show the cause."""
     with pytest.raises(ValueError, match="^" + NO_KEYS[text].replace("'", ".")) as inline:
         parse_key(text)
     path = tmp_path / "key"

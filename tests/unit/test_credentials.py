@@ -1,4 +1,4 @@
-"""Where credentials come from: at hand at once, fetched ahead, kept while fetching fails."""
+"""Sources of credentials: available at once, fetched ahead of time, kept while fetching fails."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_static_keys_start_no_thread() -> None:
 
 
 def test_a_rotated_key_is_taken_up(tmp_path: Path) -> None:
-    """Within a second, or at once when the API refused the old one."""
+    """Within a second, or at once if the API refused the old one."""
     clock, path = FakeClock(), tmp_path / "secret"
     path.write_text("old\n")
     source = source_of("access_key", {**KEYS, "access_key_secret": Secret(None, path)}, clock)
@@ -115,7 +115,7 @@ class Library:
 
 
 class Unthreaded(FetchedSource):
-    """A source that takes its steps when the test says so."""
+    """A source whose steps the test runs."""
 
     def _start(self) -> None:
         pass
@@ -139,7 +139,7 @@ def test_nothing_is_ready_before_the_first_fetch_ended() -> None:
 
 
 def test_a_first_fetch_that_failed_is_an_end_as_well() -> None:
-    """Whoever waits for ready() must go on, and be told why there is nothing."""
+    """A thread that waits for ready() must continue, and get the reason."""
     library = Library()
     library.error = RuntimeError("http_code: 403, result: {'AccessKeySecret': 'leak'}")
     source = fetched(library, FakeClock())
@@ -165,7 +165,7 @@ def test_the_library_is_asked_each_minute_and_built_once() -> None:
 
 
 def test_the_old_credential_stays_while_fetching_fails(caplog: pytest.LogCaptureFixture) -> None:
-    """STS being down is no reason to stop: what it gave is valid for a while."""
+    """If STS is down, the last credential is still valid for some time."""
     library, clock = Library(), FakeClock()
     source = fetched(library, clock)
     source.step()
@@ -240,7 +240,7 @@ def test_a_credential_that_is_another_one_is_a_change_and_the_same_again_is_none
 
 
 def test_a_key_file_that_changed_has_a_credential_fetched_at_once(tmp_path: Path) -> None:
-    """Also where the last fetch failed a moment ago and the next would come in a minute."""
+    """Also if the last fetch failed a moment ago, and the next is due in a minute."""
     library, clock, path = Library(), FakeClock(), tmp_path / "secret"
     source = fetched(library, clock, {**KEYS, "access_key_secret": Secret(None, path)})
     for _ in range(8):
@@ -275,7 +275,7 @@ def test_a_closed_source_fetches_no_more_and_keeps_what_it_has() -> None:
 
 
 def test_the_thread_starts_when_asked_for_and_ends_when_closed() -> None:
-    """Never on the caller's thread, and a source nobody asks costs none."""
+    """Never on the caller's thread; an unused source has no thread."""
     library, clock = Library(), FakeClock()
     came = threading.Event()
     threads: list[threading.Thread] = []

@@ -27,7 +27,7 @@ from tests.support.pki import revocations
 from tests.support.rawserver import Peer, RawServer, Script, answering, authority, ok, tls_context
 
 TIMEOUT = 0.4
-"""Of tests that run into it: where it is not kept they do not end, or not by a timeout."""
+"""The deadline of tests that reach it.  If it were not obeyed, they would not end, or not by a timeout."""
 
 AN_HOUR = 3600.0
 
@@ -52,7 +52,7 @@ def secure() -> Iterator[RawServer]:
 
 
 def everything_is_here(host: str, port: int, **more: Any) -> list[Any]:
-    """A look-up that finds every name on loopback."""
+    """A look-up that resolves every name to loopback."""
     return socket.getaddrinfo("127.0.0.1", port, **more)
 
 
@@ -64,7 +64,8 @@ def test_tls_with_an_authority_of_ones_own(secure: RawServer, ca_file: Path) -> 
 
 
 def test_what_tls_itself_sends_does_not_cost_a_connection(secure: RawServer, ca_file: Path) -> None:
-    """A TLS 1.3 server sends session tickets right after the handshake: nobody's answer, and no end."""
+    """A TLS 1.3 server sends session tickets right after the handshake; they are no answer and no end of the
+    connection."""
     served = threading.Event()
 
     def gate() -> None:
@@ -201,7 +202,7 @@ def test_the_environment_may_name_an_authority(
 ) -> None:
     monkeypatch.setenv(name, str(ca_file))
     with client_of(secure.url) as client:
-        monkeypatch.delenv(name)  # it was settled when the client was made
+        monkeypatch.delenv(name)  # it was decided when the client was made
         assert client.fetch(number()).status == "VERIFIED"
 
 
@@ -227,7 +228,7 @@ def test_an_authority_that_changed_in_its_file_counts(secure: RawServer, tmp_pat
 
 
 def test_all_accounts_share_one_tls_context(ca_file: Path) -> None:
-    """A bundle of authorities costs a megabyte: not one for each of a hundred accounts."""
+    """A bundle of authorities needs a megabyte, so accounts share it."""
     assert endpoint_of("https://a.example", ca_file).context is endpoint_of("https://b.example", ca_file).context
 
 
@@ -248,7 +249,7 @@ def test_tls_is_modern_and_verified(ca_file: Path) -> None:
     ],
     ids=["absent", "text", "revocations"],
 )
-def test_an_authority_that_is_none_is_refused_at_once(content: bytes | None, reason: str, tmp_path: Path) -> None:
+def test_an_invalid_authority_is_refused_at_once(content: bytes | None, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "ca.pem"
     if content is not None:
         path.write_bytes(content)
@@ -305,7 +306,7 @@ def test_a_name_without_addresses_is_a_connection_error() -> None:
         assert error_of(client).message.endswith("the host has no address")
 
 
-def test_a_look_up_for_which_there_is_no_thread_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_up_without_a_free_thread_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_thread(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -322,8 +323,8 @@ def test_a_look_up_for_which_there_is_no_thread_is_tried_again(monkeypatch: pyte
         assert client.fetch(number()).status == "VERIFIED"
 
 
-def test_a_look_up_that_hangs_holds_nobody_past_the_deadline_and_one_thread_at_most() -> None:
-    """It can't be interrupted: those who ask for the same name share it."""
+def test_a_look_up_that_hangs_does_not_exceed_the_deadline_and_uses_one_thread_at_most() -> None:
+    """It cannot be interrupted, so callers with the same name share it."""
     release, lookups = threading.Event(), []
 
     def lookup(host: str, port: int, **more: Any) -> list[Any]:
@@ -373,7 +374,7 @@ def leading_to(*ports: int) -> Lookup:
 
 
 def refusing_port() -> int:
-    """A port at which nobody listens."""
+    """A port without a server."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port: int = unused.getsockname()[1]
@@ -407,7 +408,7 @@ FAILING_ADDRESSES: dict[str, Script] = {
 
 @pytest.mark.parametrize("script", FAILING_ADDRESSES.values(), ids=FAILING_ADDRESSES)
 def test_an_address_that_fails_is_passed_over_for_a_while(script: Script, ca_file: Path) -> None:
-    """The next one is tried within the deadline; and polls do not pay for the failing one each time."""
+    """The next one is tried within the deadline, and not every poll tries the failing one."""
     clock = FakeClock()
     with RawServer(script) as failing, RawServer(once(lambda peer: peer.send(ok()))) as good:
         lookup = leading_to(failing.port, good.port)
@@ -434,8 +435,8 @@ def test_an_address_that_drips_its_handshake_leaves_time_for_the_next(ca_file: P
 
 
 @pytest.mark.parametrize("script", [Peer.hang, Peer.reset, lambda peer: None], ids=["silent", "resets", "closes"])
-def test_an_address_that_takes_requests_and_answers_none_is_passed_over(script: Script, ca_file: Path) -> None:
-    """The request that it took is lost, since a slot was used for it; the next one goes elsewhere."""
+def test_an_address_that_accepts_requests_but_never_answers_is_skipped(script: Script, ca_file: Path) -> None:
+    """The request that it accepted is lost, because its slot was used.  The next one goes to another address."""
     with RawServer(once(script)) as failing, RawServer(once(lambda peer: peer.send(ok()))) as good:
         lookup = leading_to(failing.port, good.port)
         with client_of("https://cams.example", ca_file=ca_file, lookup=lookup, timeout_seconds=2) as client:
@@ -467,7 +468,7 @@ def test_addresses_that_all_fail_are_tried_again_in_turn(ca_file: Path) -> None:
 def test_of_many_silent_addresses_three_are_tried_in_an_attempt_and_the_next_begins_where_it_ended(
     ca_file: Path,
 ) -> None:
-    """Each has half of the time left, so that soon too little is left for any: none is passed over for that."""
+    """Each gets half of the remaining time, so soon too little is left.  No address is skipped because of that."""
     clock = FakeClock()
     tried: list[int] = []
 
@@ -475,7 +476,7 @@ def test_of_many_silent_addresses_three_are_tried_in_an_attempt_and_the_next_beg
         def script(peer: Peer) -> None:
             tried.append(index)
             (connection,) = under_way(client)
-            clock.advance(connection._attempt.remaining())  # all that it may take
+            clock.advance(connection._attempt.remaining())  # the maximum
 
         return script
 
@@ -505,9 +506,9 @@ def test_every_address_is_tried() -> None:
 
 
 def test_an_address_that_does_not_answer_leaves_time_for_the_next() -> None:
-    """Where a host has an IPv6 address and the network no way there."""
+    """If a host has an IPv6 address, but the network has no route to it."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as crowd:
-        for _ in range(4):  # the queue of those who wait to be accepted is full: nobody answers the next
+        for _ in range(4):  # the accept queue is full, so the next connection gets no answer
             waiting = crowd.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(full.getsockname())
@@ -529,7 +530,7 @@ def test_a_host_of_both_families_is_reached_over_the_one_that_works(ipv6_first: 
 
 
 def test_the_error_is_that_of_the_address_tried_first(ca_file: Path) -> None:
-    """The resolver puts the one first that should work; of the others the network may know nothing."""
+    """The resolver returns the best address first; the network may have no route to the others."""
     with RawServer(broken_certificate) as server:
         lookup = leading_to(server.port, refusing_port())
         with client_of("https://cams.example", ca_file=ca_file, lookup=lookup) as client:
@@ -575,7 +576,7 @@ def test_a_proxy_may_speak_http_1_0_and_say_more_before_it_agrees(
 
 
 def test_https_goes_through_the_proxy(ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The gate opens onto a tunnel that stands, and the proxy's password goes to the proxy alone."""
+    """The tunnel exists before the gate opens, and only the proxy gets the proxy's password."""
     at_the_gate: list[int] = []
     with RawServer(tunnel) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://us%20er:pass@127.0.0.1:{proxy.port}")
@@ -670,7 +671,7 @@ def test_a_length_in_the_proxys_answer_is_not_that_of_a_body(ca_file: Path, monk
             assert client.fetch(number()).status == client.fetch(number()).status == "VERIFIED"
 
 
-def test_the_handshake_has_what_the_tunnel_left_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_handshake_has_the_time_that_the_tunnel_left(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
 
     def script(peer: Peer) -> None:
@@ -712,7 +713,7 @@ def test_an_endpoint_on_loopback_is_reached_directly(
 
 
 def test_plain_http_is_loopback_and_never_proxied(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A signed request in clear text is not handed to anybody."""
+    """A signed request never goes through a proxy in plain text."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     with RawServer(answering(ok())) as server, client_of(server.url) as client:
@@ -720,7 +721,7 @@ def test_plain_http_is_loopback_and_never_proxied(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_proxy_that_is_of_no_use_is_refused_when_the_endpoint_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not poll by poll."""
+    """Not again for each poll."""
     monkeypatch.setenv("ALL_PROXY", "socks5://proxy:1080")
     with pytest.raises(ConfigError, match="ALL_PROXY: a SOCKS proxy"):
         endpoint_of("https://cams.example", None)

@@ -1,4 +1,4 @@
-"""What each error code means; the table is that of the API reference."""
+"""The meaning of each error code, as in the API reference."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ TABLE = [
 
 @pytest.mark.parametrize(("status", "code", "kind"), TABLE)
 def test_a_documented_code_has_its_kind_whatever_the_http_status(status: int | None, code: str, kind: Kind) -> None:
-    """Classify on Code; the HTTP status counts only where the code says nothing."""
+    """The Code decides; the HTTP status counts only if the code is unknown."""
     assert kind_of(code, status) is kind
     assert kind_of(code, 200) is kind
 
@@ -71,18 +71,18 @@ def test_a_documented_code_has_its_kind_whatever_the_http_status(status: int | N
     ],
 )
 def test_an_unknown_code_goes_by_the_http_status(code: str, status: int | None, kind: Kind) -> None:
-    """A family is `X` or begins with `X.`: a word that merely begins alike is no member."""
+    """A family is `X` or begins with `X.`; a code that only begins with the same letters is not a member."""
     assert kind_of(code, status) is kind
 
 
 @pytest.mark.parametrize("status", [302, 403, 404, 407])
 def test_an_http_error_without_a_code_says_nothing_about_the_number(status: int) -> None:
-    """A proxy's word must neither blame a number nor acquit a refused account."""
+    """An error from a proxy proves nothing about a number or a refused account."""
     assert kind_of(http_code(status), status) is Kind.TRANSIENT
 
 
 def test_the_documented_codes_leave_room_for_others() -> None:
-    """They start at 0 and must not use up the `code` label values an account may have."""
+    """They start at 0, and must leave room in the limit of `code` values per account."""
     assert len(DOCUMENTED_CODES) == len(set(DOCUMENTED_CODES)) < 48 < MAX_CODES
 
 

@@ -72,7 +72,7 @@ FAMILIES = ["cams_phone_number_info", "cams_account_up", "cams_api_requests_tota
 
 
 def families(text: bytes) -> list[bytes]:
-    """The HELP line of each family and what follows it, without the end of OpenMetrics."""
+    """Each family with its HELP line, without the end of OpenMetrics."""
     return re.split(rb"(?m)^(?=# HELP )", text.removesuffix(b"# EOF\n"))[1:]
 
 
@@ -99,7 +99,7 @@ def test_a_histograms_name_brings_all_of_it(exposed: Exposed) -> None:
 
 @pytest.mark.parametrize("name", [f"{HISTOGRAM}_bucket", f"{HISTOGRAM}_count", f"{HISTOGRAM}_sum", "cams_api_requests"])
 def test_the_name_of_a_series_within_a_family_brings_nothing(exposed: Exposed, name: str) -> None:
-    """Nor does it in client_golang: buckets without their count would be no valid OpenMetrics."""
+    """As in client_golang: buckets without their count would be invalid OpenMetrics."""
     assert exposed.exposition.scrape(Format.OPENMETRICS, names=frozenset({name})) == b"# EOF\n"
 
 
@@ -138,7 +138,7 @@ def test_a_family_without_samples_is_left_out_when_names_are_asked_for() -> None
 
 
 def test_a_status_that_goes_stale_is_shown_as_unknown_without_a_poll(exposed: Exposed) -> None:
-    """Expiry counts as a change, though nothing was written."""
+    """A status that expires counts as a change, although nothing was written."""
     fresh = exposed.exposition.scrape(Format.TEXT).decode()
     exposed.clock.advance(900.1)
     stale = exposed.exposition.scrape(Format.TEXT).decode()

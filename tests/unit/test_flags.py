@@ -26,7 +26,7 @@ def test_every_flag_may_stand_once() -> None:
 
 @pytest.mark.parametrize("given", [flag for flag in GIVEN if not flag.startswith("--web.listen-address")])
 def test_a_flag_that_may_stand_once_and_stands_twice_is_refused(given: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Which of the two is meant nobody can know; the last one, as argparse has it, is a guess."""
+    """It is not clear which of the two is meant; argparse would use the last one."""
     with pytest.raises(SystemExit) as ended:
         flags().parse_args([given, given])
     assert ended.value.code == 2

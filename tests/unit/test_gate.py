@@ -1,4 +1,4 @@
-"""Where polls wait for their slots, on threads in virtual time."""
+"""Polls wait for their slots at the gate, on threads in virtual time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GAP = 1 / pace_qps(1.0, 10.0)
 
 
 class Crossing:
-    """A gate, who passed it and when (seconds since the start), and who was turned away."""
+    """A gate, the polls that passed it and when (seconds since the start), and the polls that were refused."""
 
     def __init__(self) -> None:
         self.time = VirtualTime()
@@ -71,7 +71,7 @@ def test_polls_pass_in_the_order_in_which_they_came_a_slot_apart() -> None:
     assert [at for _, at in crossing.passed] == pytest.approx([0, GAP, 2 * GAP, 3 * GAP])
 
 
-def test_nobody_overtakes_who_comes_just_as_a_slot_falls_free() -> None:
+def test_no_poll_overtakes_one_that_comes_as_a_slot_becomes_free() -> None:
     crossing = Crossing()
     crossing.come("late", after_seconds=GAP)
     for name in "ab":
@@ -81,7 +81,7 @@ def test_nobody_overtakes_who_comes_just_as_a_slot_falls_free() -> None:
 
 
 def test_one_that_may_not_go_any_more_is_turned_away_at_once_and_takes_no_slot() -> None:
-    """Wherever it stands in the queue, also in the middle of a pause of a minute."""
+    """At any place in the queue, also in the middle of a pause of a minute."""
     crossing = Crossing()
     crossing.budget.throttled(crossing.start, crossing.start, 60.0)
     for name in "abc":
@@ -98,7 +98,7 @@ def test_one_that_may_not_go_any_more_is_turned_away_at_once_and_takes_no_slot()
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_where_a_thread_stalls_before_it_sends_the_others_wait_a_gap_from_when_it_did(fails: bool) -> None:
-    """Counted from its slot, its request and the next would leave together, and the API would see a burst."""
+    """If time were counted from its slot, its request and the next would leave together as a burst."""
     crossing = Crossing()
     crossing.come("late", stall_seconds=5.0, fails=fails)
     for name in "ab":
@@ -110,7 +110,7 @@ def test_where_a_thread_stalls_before_it_sends_the_others_wait_a_gap_from_when_i
     assert [at for _, at in crossing.sent[-2:]] == pytest.approx([5.0 + GAP, 5.0 + 2 * GAP])
 
 
-def test_sending_that_takes_no_longer_than_usual_costs_no_pace() -> None:
+def test_normal_sending_time_does_not_lower_the_rate() -> None:
     crossing = Crossing()
     for name in "abc":
         crossing.come(name, stall_seconds=LATE_SECONDS * 0.9)
@@ -141,7 +141,7 @@ def test_a_faster_pace_counts_for_who_waits_already() -> None:
 
 
 def test_what_a_poll_waited_for_its_slots_is_kept_with_it() -> None:
-    """From when it was wanted; one that was wanted later than it went did not wait."""
+    """Counted from the time when it was due.  A poll that was due later did not wait."""
     crossing = Crossing()
     for name in "abc":
         crossing.come(name)
@@ -151,7 +151,7 @@ def test_what_a_poll_waited_for_its_slots_is_kept_with_it() -> None:
 
 
 def test_more_polls_are_asked_for_once_half_of_those_that_may_wait_have_passed() -> None:
-    """Not at each that passes: asking wakes the loop."""
+    """Not for each poll that passes, because that would wake the loop."""
     crossing = Crossing()
     room: list[float] = []
     gate = Gate(
@@ -170,7 +170,7 @@ def test_more_polls_are_asked_for_once_half_of_those_that_may_wait_have_passed()
 
 
 def test_a_poll_that_comes_again_waits_as_one_more_until_it_has_passed_or_gone() -> None:
-    """Its first slot is spent; what it waited adds up."""
+    """Its first slot is used; its waits are added."""
     crossing = Crossing()
     waiter, seen = Waiter(wanted_at=crossing.start), list[tuple[int, bool]]()
 

@@ -1,4 +1,4 @@
-"""The built-in health check, against servers on loopback that speak, refuse, stall and babble."""
+"""The built-in health check, against servers on loopback that answer, refuse, stall or send garbage."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, 
 
 REQUEST_LINE = b"GET /-/healthy HTTP/1.1\r\n"
 SHORT_SECONDS = 0.3
-"""The patience given to a check that is bound to run out of it."""
+"""The timeout of a check that must reach it."""
 
 
 def answering(answer: bytes, heard: list[bytes] | None = None) -> Handler:
-    """Reads one request, says `answer`, closes."""
+    """Reads one request, sends `answer`, closes."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, OSError), contextlib.closing(writer):
@@ -50,9 +50,9 @@ HEALTHY = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhealthy\n")
 
 @contextmanager
 def serving(handler: Handler, context: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[str]:
-    """A server in a loop of its own, as the exporter's is; gives HOST:PORT."""
+    """A server in its own loop, like the exporter's; gives HOST:PORT."""
     loop = asyncio.new_event_loop()
-    loop.set_exception_handler(lambda *_: None)  # a refused handshake is what some tests are about
+    loop.set_exception_handler(lambda *_: None)  # some tests cause a refused handshake
     server = loop.run_until_complete(asyncio.start_server(handler, host, 0, ssl=context))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -67,13 +67,13 @@ def serving(handler: Handler, context: ssl.SSLContext | None = None, host: str =
 
 
 async def shut(server: asyncio.Server) -> None:
-    """Close the server and end what still hangs on it."""
+    """Close the server and its open connections."""
     server.close()
     others = asyncio.all_tasks() - {asyncio.current_task()}
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
-    await asyncio.sleep(0)  # a transport that was told to close does so on the next turn
+    await asyncio.sleep(0)  # a transport closes in the next turn of the loop
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_a_healthy_server_is_healthy_and_is_asked_one_proper_request() -> None:
 
 
 def test_an_unhealthy_server_is_unhealthy_and_says_why() -> None:
-    """The body names the loop that stands still; it is what `docker inspect` shows."""
+    """The body names the loop that hangs; `docker inspect` shows it."""
     answer = b"HTTP/1.1 503 Service Unavailable\r\n\r\nthe poller of account a\nhas not moved\n"
     with serving(answering(answer)) as address:
         assert check(parse(address)) == Verdict(False, "HTTP 503 the poller of account a has not moved")
@@ -126,7 +126,7 @@ def test_only_200_is_healthy(status: str) -> None:
 def test_a_tls_server_is_found_without_being_told_and_its_certificate_is_not_judged(
     authority: trustme.CA, scheme: str, version: ssl.TLSVersion
 ) -> None:
-    """The certificate is of an unknown authority and another name: no reason to restart a working exporter."""
+    """A certificate of an unknown authority or with another name is no reason to restart a working exporter."""
     with serving(HEALTHY, server_context(authority, version=version)) as address:
         assert check(parse(scheme + address)) == Verdict(True, "HTTP 200 healthy")
 
@@ -140,7 +140,7 @@ def test_an_explicit_scheme_is_kept_to(authority: trustme.CA) -> None:
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
 def test_a_server_that_insists_on_a_client_certificate_is_alive(authority: trustme.CA, version: ssl.TLSVersion) -> None:
-    """Its refusal proves that the web loop turns; calling it unhealthy would restart a working exporter for ever."""
+    """Its refusal proves that the web loop runs.  The result "unhealthy" would restart a working exporter for ever."""
     with serving(HEALTHY, server_context(authority, client_cert=True, version=version)) as address:
         for _ in range(20):  # under TLS 1.3 the refusal races with the request
             verdict = check(parse(address))
@@ -161,7 +161,7 @@ def test_a_client_certificate_hears_the_real_answer(
 def test_a_client_certificate_that_is_refused_is_a_fault(
     authority: trustme.CA, tmp_path: Path, version: ssl.TLSVersion
 ) -> None:
-    """Whoever gives a certificate wants the answer, and must learn that the certificate is no good."""
+    """A user who sets a certificate must learn that it is not accepted."""
     with serving(HEALTHY, server_context(authority, client_cert=True, version=version)) as address:
         assert not check(parse(address), client_pem(trustme.CA(), tmp_path)).healthy
 
@@ -177,7 +177,7 @@ def test_a_client_certificate_that_cannot_be_read_is_a_fault(
         assert not check(parse(f"https://{address}"), str(path)).healthy
 
 
-def test_nobody_listening_is_unhealthy() -> None:
+def test_without_a_listening_server_the_check_fails() -> None:
     with serving(HEALTHY) as address:
         pass
     verdict = check(parse(address))
@@ -191,7 +191,7 @@ def test_what_is_not_http_is_unhealthy(answer: bytes) -> None:
         assert not check(parse(address), timeout_seconds=SHORT_SECONDS).healthy
 
 
-def test_a_server_that_never_answers_is_given_up() -> None:
+def test_a_request_to_a_silent_server_ends_at_the_deadline() -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer):
             await asyncio.Event().wait()
@@ -202,8 +202,8 @@ def test_a_server_that_never_answers_is_given_up() -> None:
     assert "timed out" in verdict.reason
 
 
-def test_a_server_that_drips_is_given_up() -> None:
-    """The time is for the whole answer: a byte now and then does not renew it."""
+def test_a_request_to_a_dripping_server_ends_at_the_deadline() -> None:
+    """The time is for the whole answer; single bytes do not extend it."""
 
     async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError), contextlib.closing(writer):
@@ -264,7 +264,7 @@ def test_the_exit_status_is_the_verdict(capfd: pytest.CaptureFixture[str]) -> No
 def test_the_environment_names_address_and_certificate(
     authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A container's HEALTHCHECK is fixed in the image: what differs comes from the environment."""
+    """A container's HEALTHCHECK is fixed in the image, so settings come from the environment."""
     with serving(HEALTHY, server_context(authority, client_cert=True)) as address:
         monkeypatch.setenv(URL_VARIABLE, address)
         monkeypatch.setenv(CERT_VARIABLE, client_pem(authority, tmp_path))
@@ -280,7 +280,7 @@ def test_a_bad_url_ends_with_its_reason(capfd: pytest.CaptureFixture[str]) -> No
 
 
 def test_it_runs_as_a_module_and_loads_nothing_it_does_not_need() -> None:
-    """The check starts every few seconds beside the exporter: it must cost little and depend on nothing installed."""
+    """The check starts every few seconds, so it must cost little, and use the standard library only."""
     with serving(HEALTHY) as address:
         done = subprocess.run(
             [sys.executable, "-S", "-X", "importtime", "-m", "exporter.cli.healthcheck"],
@@ -296,7 +296,7 @@ def test_it_runs_as_a_module_and_loads_nothing_it_does_not_need() -> None:
 
 
 class TestTheExportersOwnServer:
-    """What the check makes of the server it is for, under every protection that the web configuration has."""
+    """The result of the check for the exporter's server, with every protection of the web configuration."""
 
     USERS = "basic_auth_users: {alice: $2b$10$CmdUBs.kZ9/6w6xoscTdV.XPX.ZJvOjNVo/fOtLtRWLda/f4fFxx2}\n"
     TLS = f"tls_server_config: {{{TLS_FILES}}}\n"
@@ -313,7 +313,7 @@ class TestTheExportersOwnServer:
             yield f"{server.host}:{server.port}"
 
     @pytest.mark.parametrize("text", ["", USERS, LIMIT, TLS, TLS + USERS + LIMIT])
-    def test_neither_passwords_nor_tls_nor_a_rate_limit_hide_the_answer(
+    def test_the_check_works_with_passwords_tls_and_a_rate_limit(
         self, authority: trustme.CA, tmp_path: Path, text: str
     ) -> None:
         with self.serving(tmp_path, authority, text) as address:
@@ -323,7 +323,9 @@ class TestTheExportersOwnServer:
             why = self.HIDDEN if self.USERS in text else "a loop stands still"
             assert check(parse(address)) == Verdict(False, f"HTTP 503 unhealthy {why}")
 
-    def test_a_demanded_client_certificate_is_no_reason_to_restart(self, authority: trustme.CA, tmp_path: Path) -> None:
+    def test_a_required_client_certificate_does_not_make_the_check_fail(
+        self, authority: trustme.CA, tmp_path: Path
+    ) -> None:
         with self.serving(tmp_path, authority, self.MTLS + self.USERS, "a loop stands still") as address:
             for _ in range(10):  # under TLS 1.3 the refusal races with the request
                 verdict = check(parse(address))
@@ -336,7 +338,7 @@ class TestTheExportersOwnServer:
     def test_while_the_web_configuration_is_broken_the_check_still_gets_its_answer(
         self, authority: trustme.CA, tmp_path: Path
     ) -> None:
-        """What was last in force is, the key of TLS included."""
+        """The last configuration in force is used, including the TLS key."""
         with self.serving(tmp_path, authority, self.USERS) as address:
             (tmp_path / "web.yml").write_text("nonsense")
             assert check(parse(address)) == Verdict(True, "HTTP 200 healthy")

@@ -1,4 +1,4 @@
-"""The last polls of a number: what is kept, how much of it, and that it comes out as it went in."""
+"""The last polls of a number: which are kept, how many, and that they are returned unchanged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ UUID = "744C4B5C-79C9-4324-97A0-75BDFCA36BF5"
 
 
 def test_the_last_polls_of_a_number_take_less_than_half_a_kilobyte() -> None:
-    """Fifty thousand numbers must fit a small container: what goes above 512 bytes costs an allocation of its own."""
+    """Fifty thousand numbers must fit into a small container; an object above 512 bytes costs its own allocation."""
     polls = ""
     for index in range(3 * MAX_POLLS):
         polls = with_poll(polls, Poll(86_400.0625 + index, index % 2 == 0, "NOT_VERIFIED", 0.1234567, UUID))
@@ -22,7 +22,7 @@ def test_the_last_polls_of_a_number_take_less_than_half_a_kilobyte() -> None:
 
 @pytest.mark.parametrize("text", ["", UUID, "x" * 128, 'a"b\\c\nd\r\u2028\x85', "ü\udcff\x00"])
 def test_a_text_reads_as_it_was_written(text: str) -> None:
-    """Alibaba Cloud's support finds a request by the text of its RequestId; a hostile one must not break the line."""
+    """Alibaba Cloud's support needs the exact RequestId; a hostile one must not break the line."""
     polls = with_poll(with_poll("", Poll(1.0, True, text, 0.25, text)), Poll(2.0, False, text, 0.5, text, 502))
     assert polls_in(polls, 0.0) == (Poll(2.0, False, text, 0.5, text, 502), Poll(1.0, True, text, 0.25, text))
 

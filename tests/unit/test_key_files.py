@@ -47,7 +47,7 @@ def test_what_a_file_lacks_is_said_with_its_name_and_without_what_it_holds(tmp_p
     assert said == f'access_key_secret_file: "{path}" holds 2 lines; write the key alone, on one line'
 
 
-def test_an_inline_value_that_is_no_key_is_refused() -> None:
+def test_an_inline_value_that_is_not_a_key_is_refused() -> None:
     said = fault(KeyFiles({"access_key_secret": Secret("s3 cr3t", None)}, FakeClock(), "main"))
     assert said.startswith("access_key_secret: holds a space or another character that no key has")
 
@@ -74,7 +74,7 @@ def test_a_file_that_fails_while_it_is_read_is_named() -> None:
 
 
 class Rotating(type(Path())):  # type: ignore[misc] # the class that Path makes, which depends on the platform
-    """A file that is rotated together with `beside` when it is about to be read: after `beside` was."""
+    """A file that is rotated together with `beside`, after `beside` was read and before this one is."""
 
     beside: Path
     uses = 0
@@ -82,14 +82,14 @@ class Rotating(type(Path())):  # type: ignore[misc] # the class that Path makes,
     def __fspath__(self) -> str:
         self.uses += 1
         path = str(self)
-        if self.uses == 2:  # the first is the look at its time and size
+        if self.uses == 2:  # the first call looks at its time and size
             Path(path).write_text("secret-of-the-new-one")
             self.beside.write_text("id-of-the-new-one")
         return path
 
 
 def test_files_that_change_while_they_are_read_are_read_once_more(tmp_path: Path) -> None:
-    """Else the ID of one key might go with the secret of another."""
+    """Otherwise the ID of one key could be used with the secret of another."""
     key_id, secret = tmp_path / "id", Rotating(tmp_path / "secret")
     key_id.write_text("id1")
     Path(str(secret)).write_text("secret1")
@@ -117,7 +117,7 @@ def test_a_changed_file_is_read_within_a_second(tmp_path: Path, caplog: pytest.L
 
 
 def test_an_unchanged_file_gives_the_same_object(tmp_path: Path) -> None:
-    """Which tells those who built something of it that it still holds."""
+    """So callers know that the content is unchanged."""
     clock, path = FakeClock(), tmp_path / "key"
     keys = KeyFiles(in_file(path), clock, "main")
     first = keys.values()
@@ -129,7 +129,7 @@ def test_an_unchanged_file_gives_the_same_object(tmp_path: Path) -> None:
 
 
 def test_changes_are_counted_for_those_who_wait_for_another_key(tmp_path: Path) -> None:
-    """Asking is a look at the files; a first good read counts, a file rewritten with the same key does not."""
+    """Each call looks at the files.  The first good read counts as a change, the same key written again does not."""
     clock, path = FakeClock(), tmp_path / "key"
     keys = KeyFiles({"access_key_secret": Secret(None, path)}, clock, "main")
     seen = []
@@ -158,7 +158,7 @@ def test_swapped_symlinks_are_seen(tmp_path: Path) -> None:
 
 
 def test_all_files_change_together_or_not_at_all(tmp_path: Path) -> None:
-    """A new ID with an old secret would be refused: one that can't be read keeps the other."""
+    """A new ID with an old secret would be refused, so if one cannot be read, the old pair is kept."""
     clock, key_id, secret = FakeClock(), tmp_path / "id", tmp_path / "secret"
     key_id.write_text("id1")
     secret.write_text("secret1")
@@ -223,7 +223,7 @@ def test_a_file_that_appears_late_is_read_then(tmp_path: Path) -> None:
 
 
 def test_a_refused_key_has_the_files_read_at_once(tmp_path: Path) -> None:
-    """Also where nothing about the file seems to have changed."""
+    """Also if the file seems unchanged."""
     clock, path = FakeClock(), tmp_path / "key"
     keys = KeyFiles(in_file(path, "first"), clock, "main")
     keys.values()

@@ -1,4 +1,4 @@
-"""Log lines: one record is one line, whatever it holds."""
+"""Log lines: one record is one line, for any content."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_json_carries_the_same_facts() -> None:
 
 @pytest.mark.parametrize("fmt", ["logfmt", "json"])
 def test_hostile_text_stays_on_one_line_and_is_plain_ascii(fmt: LogFormat) -> None:
-    """An API message must not forge log lines or drive the terminal."""
+    """An API message must not forge log lines or control the terminal."""
     line = logged(fmt, error=HOSTILE)
     assert line.count("\n") == 1
     assert line.isascii()
@@ -95,7 +95,7 @@ def test_an_exception_is_part_of_its_line() -> None:
 
 
 def test_what_is_not_there_is_left_out_and_letters_of_all_scripts_stay_legible() -> None:
-    """Who greps for an account's name must find it; what could break the line is escaped as before."""
+    """A search for an account's name must find it; characters that could break the line are escaped."""
     stream = io.StringIO()
     log = configure("info", "logfmt", stream.write)
     logging.getLogger("exporter").info("x", extra=fields(http_status=None, account="Zürich", text="\u202e\n"))
@@ -104,7 +104,7 @@ def test_what_is_not_there_is_left_out_and_letters_of_all_scripts_stay_legible()
 
 
 class Pipe:
-    """A stream's write that blocks until it is read, and the lines that came through."""
+    """A stream whose write blocks until it is read, and the written lines."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -118,7 +118,7 @@ class Pipe:
 
 
 def test_who_logs_never_waits_and_what_was_dropped_is_counted_and_said() -> None:
-    """A pipe that nobody reads: what fits the queue comes later, the rest is a number."""
+    """A pipe that nobody reads: lines that fit into the queue come later, the others are only counted."""
     pipe = Pipe()
     log = Log(LogfmtFormatter(), pipe.write, max_lines=5)
     ours = logging.getLogger("exporter.test")
@@ -128,7 +128,7 @@ def test_who_logs_never_waits_and_what_was_dropped_is_counted_and_said() -> None
     for number in range(12):
         ours.warning("number %d", number)  # returns although nothing is read
     ours.removeHandler(log)
-    log.drain(0.0)  # as at the end of the process: neither does this wait
+    log.drain(0.0)  # as at the end of the process, which does not wait either
     assert pipe.lines == []
     pipe.is_read.set()
     log.drain(PATIENCE_SECONDS)

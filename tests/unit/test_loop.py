@@ -12,7 +12,7 @@ from tests.support.virtualtime import VirtualTime
 
 
 class Steps:
-    """A loop whose steps are noted; each asks to be called again after `pause` seconds."""
+    """A loop with a record of its steps; each wants to be called again after `pause` seconds."""
 
     def __init__(self, pause: float) -> None:
         self.time = VirtualTime()
@@ -71,7 +71,7 @@ def test_of_the_instants_asked_for_the_earliest_counts() -> None:
 
 
 def test_a_wake_while_a_step_runs_is_not_lost() -> None:
-    """What changed after the step had looked is looked at before the loop waits."""
+    """If something changed after the step looked, the loop calls the step again before it waits."""
     steps = Steps(pause=100.0)
 
     def wake_once() -> None:
@@ -105,7 +105,7 @@ def test_a_stopped_loop_ends() -> None:
 
 
 def test_a_loop_that_does_nothing_but_fail_says_for_how_long() -> None:
-    """As where the machine has no thread left: one pass over all numbers must not wait for that for ever."""
+    """For example without a free thread: a pass over all numbers must not wait for ever."""
     steps = Steps(pause=100.0)
 
     def fail() -> None:

@@ -54,7 +54,7 @@ def test_the_help_of_every_cached_value_says_that_it_is_as_of_the_last_poll() ->
 
 
 def test_labels_of_the_configuration_may_not_take_a_name_of_ours() -> None:
-    """But for those of metrics that are about the exporter and came later: a configuration may have them."""
+    """Except labels of later metrics about the exporter: a configuration may use them."""
     names = {label for metric in CATALOGUE if metric != REFUSED_CONNECTIONS for label in metric.labels}
     assert names | {"le"} == RESERVED_LABELS
 
@@ -86,7 +86,7 @@ def test_requests_are_counted_with_their_duration() -> None:
 
 
 def test_durations_fall_into_the_buckets_that_prometheus_client_puts_them_into() -> None:
-    """A bound belongs to its bucket, what lies beyond the last one to +Inf."""
+    """A bound belongs to its bucket; larger values belong to +Inf."""
     made = counters()
     theirs = Histogram(DURATION.name, DURATION.help, DURATION.labels, buckets=LATENCY_BUCKETS, registry=None)
     theirs.labels("main", OPERATION)
@@ -101,7 +101,8 @@ def test_durations_fall_into_the_buckets_that_prometheus_client_puts_them_into()
 
 
 def test_codes_beyond_64_per_account_are_counted_as_other() -> None:
-    """A server that makes up codes cannot make series for ever; codes known by then still count as themselves."""
+    """A server with endless new codes cannot make endless series; codes that are already known are still counted
+    separately."""
     made = counters()
     for index in range(1000):
         made.of("main").attempt(0.0, 0.1, f"Odd.{index}")
@@ -113,8 +114,8 @@ def test_codes_beyond_64_per_account_are_counted_as_other() -> None:
     assert codes["other"] == 1000 - (MAX_CODES - 1 - 2)
 
 
-def test_an_attempt_is_counted_as_what_it_was() -> None:
-    """Its wait in any case, its duration where a request was sent, and only such a request as a retry."""
+def test_an_attempt_is_counted_by_its_kind() -> None:
+    """Its wait always; its duration and retry only if a request was sent."""
     made = counters()
     main = made.of("main")
     main.attempt(2.0, 0.1)

@@ -1,4 +1,4 @@
-"""The value types that travel through the exporter."""
+"""The value types that all parts of the exporter use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.numbers import number
 
 
 def test_no_repr_shows_a_number_that_is_hidden() -> None:
-    """Neither the number's own nor that of its key, which turns up in reprs of dicts and tuples."""
+    """Not in the repr of the number, and not in that of its key, which is shown in reprs of dicts and tuples."""
     hidden = number(label="hidden-number")
     for shown in (repr(hidden), repr(hidden.key), str(hidden.key), f"{hidden.key}", repr({hidden.key: 1})):
         assert hidden.phone_number not in shown
@@ -35,7 +35,7 @@ class Machine(SimpleNamespace):
 
 
 def test_a_status_grows_old_while_the_machine_sleeps() -> None:
-    """CLOCK_MONOTONIC stands still in a suspend: a status of the evening would read fresh in the morning."""
+    """CLOCK_MONOTONIC stops while the machine sleeps: a status of the evening would be fresh in the morning."""
     machine, asked = Machine(), number()
     state = State(SystemClock(machine))
     state.configure([asked], {asked.account: 900.0})
@@ -54,7 +54,7 @@ def test_where_no_clock_counts_sleep_the_monotonic_one_does() -> None:
     assert SystemClock(SimpleNamespace(monotonic=lambda: 5.0)).monotonic() == 5.0
 
 
-def test_the_machines_own_clock_goes_forward() -> None:
+def test_the_system_clock_never_goes_back() -> None:
     clock = SystemClock()
     assert 0 < clock.monotonic() <= clock.monotonic()
     assert abs(clock.unix() - time.time()) < 60  # bounds a hang

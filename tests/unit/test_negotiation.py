@@ -1,4 +1,4 @@
-"""Content negotiation: what a client's Accept and Accept-Encoding headers bring it."""
+"""Content negotiation by the headers Accept and Accept-Encoding."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ JAVA = "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"
         "application/openmetrics-text",
         "APPLICATION/OpenMetrics-Text; Version=1.0.0; Q=0.7",
         'application/openmetrics-text; version="1.0.0"; charset=utf-8',
-        "text/plain, application/openmetrics-text",  # a tie goes to the one that was named
+        "text/plain, application/openmetrics-text",  # in a tie the named one wins
         "*/*, application/openmetrics-text",
         "application/*;q=0.5, text/plain;q=0.4",
         "text/plain;q=0, */*",
@@ -66,8 +66,8 @@ def test_openmetrics_is_served_to_a_client_that_rates_it_no_lower_than_text(acce
         "application/openmetrics-text;q=0",
         "application/openmetrics-text;q=0, */*",
         "application/openmetrics-text;q=0.5, */*;q=0.9",
-        "application/openmetrics-text;version=2.0.0, */*;q=0.1",  # a version not spoken is another type
-        "application/openmetrics-text;version=1.0.0;q=0, application/openmetrics-text;q=1",  # the closer one counts
+        "application/openmetrics-text;version=2.0.0, */*;q=0.1",  # an unsupported version is another type
+        "application/openmetrics-text;version=1.0.0;q=0, application/openmetrics-text;q=1",  # the closer one wins
         "application/json",
         "*/*;q=0",
     ],
@@ -101,7 +101,7 @@ def test_text_is_served_to_everyone_else(accept: str) -> None:
     ],
 )
 def test_a_malformed_accept_header_brings_text(accept: str) -> None:
-    """An element that cannot be read is as good as absent: never an error, never a guess."""
+    """An invalid element is ignored: no error, no guess."""
     assert negotiate_format(accept).format is Format.TEXT
 
 
@@ -144,7 +144,7 @@ TEXT_0 = "text/plain; version=0.0.4; charset=utf-8"
     ],
 )
 def test_the_content_type_names_the_version_asked_for_and_from_1_0_the_escaping(accept: str, content_type: str) -> None:
-    """Prometheus's "Scrape protocol content negotiation"; what is no known scheme is not echoed."""
+    """Prometheus's "Scrape protocol content negotiation"; an unknown scheme is not echoed."""
     assert negotiate_format(accept).content_type == content_type
 
 
@@ -178,9 +178,9 @@ def test_gzip_is_sent_where_it_is_allowed_and_plain_bytes_are_not_preferred(acce
         "gzip;q=0.000, *",
         "*;q=0",
         "gzip;q=0.5, identity",
-        "gzip;q=0.5, *",  # the star stands for the plain bytes too
+        "gzip;q=0.5, *",  # the star includes the plain bytes
         "deflate, br",
-        "identity;q=0",  # gzip was not offered; the plain bytes are what every client can read
+        "identity;q=0",  # gzip was not offered; every client can read plain bytes
         "gzip;q=x",
         "gzipped",
         "not gzip",
@@ -197,7 +197,7 @@ HEADERS = st.lists(TOKENS, max_size=40).map("".join) | st.text(max_size=200)
 
 @given(HEADERS)
 def test_any_header_text_brings_some_format_and_encoding(header: str) -> None:
-    """No header, however broken, may turn a scrape into an error."""
+    """A broken header never makes a scrape fail."""
     assert negotiate_format(header).format in Format
     assert accepts_gzip(header) in {True, False}
 

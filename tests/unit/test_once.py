@@ -29,7 +29,7 @@ def test_a_terminal_gets_a_bar() -> None:
 
 
 def test_anything_else_gets_nothing() -> None:
-    """A log file or a pipe is not for drawing."""
+    """No progress is drawn into a log file or a pipe."""
     pipe = io.StringIO()
     progress = Progress(pipe)
     progress.show(10, 0, 30)
@@ -38,7 +38,7 @@ def test_anything_else_gets_nothing() -> None:
 
 
 def test_an_output_that_cannot_be_written_is_said_before_anything_is_asked(tmp_path: Path) -> None:
-    """A whole pass of the budget would be spent for nothing; and a device or a pipe must not become a file."""
+    """Otherwise a whole pass would be wasted; and a device or a pipe must not become a file."""
     os.mkfifo(tmp_path / "pipe")
     for path, why in (
         ("pipe", "not a regular file"),
@@ -53,11 +53,11 @@ def test_an_output_that_is_a_link_is_written_where_it_leads(tmp_path: Path) -> N
     (tmp_path / "link.prom").symlink_to(tmp_path / "real.prom")
     assert checked_output(tmp_path / "link.prom", b"sample") == Output(tmp_path / "real.prom", in_place=False)
     assert not (tmp_path / "real.prom").exists()
-    assert len(list(tmp_path.iterdir())) == 1  # nothing of the check is left
+    assert len(list(tmp_path.iterdir())) == 1  # no file of the check is left
 
 
 def test_a_file_in_a_folder_that_takes_no_other_is_written_in_place() -> None:
-    """The kernel's own folder takes none, not even root's."""
+    """The kernel's own folder accepts no file, not even from root."""
     comm = Path(f"/proc/{os.getpid()}/comm")
     assert checked_output(comm, b"sample") == Output(comm, in_place=True)
 
@@ -72,7 +72,7 @@ def test_writing_in_place_leaves_nothing_of_a_longer_file(tmp_path: Path) -> Non
 
 
 def test_a_full_file_system_is_said_before_anything_is_asked(tmp_path: Path) -> None:
-    """A limit on the size of files stands for the disk's: what was there before stays whole."""
+    """A limit on file sizes simulates a full disk: the old file stays complete."""
     (tmp_path / "cams.prom").write_text("old")
     script = (
         "from pathlib import Path; from exporter.cli.once import checked_output; "

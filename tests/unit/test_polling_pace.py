@@ -1,6 +1,6 @@
-"""What polling takes in seconds, in virtual time: real pollers, gates and budgets, and nobody waits.
+"""How many seconds polling takes, in virtual time: real pollers, gates and budgets, without real waits.
 
-How long it takes on a machine is measured in `benchmarks/`.
+`benchmarks/` measures real durations.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TIMEOUT = 10.0
 
 
 class Client(Keyed):
-    """Answers after `seconds`, or hangs until the timeout; notes when which number was asked."""
+    """Answers after `seconds`, or hangs until the timeout; notes the time of each poll."""
 
     def __init__(self, time: VirtualTime, seconds: float, *, hangs: bool = False) -> None:
         self._time = time
@@ -45,7 +45,7 @@ class Client(Keyed):
 
 
 class Fleet:
-    """Accounts of one exporter; each is polled by a poller of its own, by workers that all share."""
+    """Accounts of one exporter; each has its own poller, and all share the workers."""
 
     def __init__(self, time: VirtualTime) -> None:
         self.time = time
@@ -110,7 +110,7 @@ def time() -> VirtualTime:
 
 
 def test_three_hundred_numbers_at_the_quota_take_one_pass_of_half_a_minute(time: VirtualTime) -> None:
-    """`qps: 10`, answers after 0.3 s: each number is asked once in 32 s, and never more than ten in a second."""
+    """`qps: 10`, answers after 0.3 s: each number is polled once in 32 s, and never more than ten in a second."""
     fleet, client = Fleet(time), Client(time, 0.3)
     fleet.add(client, numbers(300), qps=10.0, interval_seconds=60.0)
     fleet.run(32.0)
@@ -142,7 +142,8 @@ def test_numbers_that_stay_keep_their_phase_when_others_leave(time: VirtualTime)
 
 
 def test_hanging_accounts_do_not_delay_the_others(time: VirtualTime) -> None:
-    """Of 100 accounts' shares four are played, two of which hang until the timeout: the others use all of theirs."""
+    """Four of 100 accounts are simulated.  Two of them hang until the timeout, and the other two use their whole
+    share."""
     fleet = Fleet(time)
     clients = [Client(time, 0.3, hangs=index % 2 == 0) for index in range(4)]
     for client in clients:

@@ -83,7 +83,7 @@ def test_what_no_proxy_names_is_reached_directly(no_proxy: str, url: str, monkey
 def test_what_no_proxy_does_not_name_goes_through_the_proxy(
     no_proxy: str, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An address is matched as an address, a name as a name: no name is looked up for it."""
+    """An address is matched as an address, a name as a name; no name is looked up."""
     assert not is_direct(url, monkeypatch, NO_PROXY=no_proxy)
 
 
@@ -131,7 +131,8 @@ def test_plain_http_never_goes_through_a_proxy(host: str, monkeypatch: pytest.Mo
 def test_the_variables_go_one_before_the_other(
     environment: dict[str, str], host: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is for https before what is for all, lower case before upper; an empty one counts as none."""
+    """The variable for https takes precedence over the one for all, lower case over upper case; an empty one is
+    ignored."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     found = proxy_for(API)
@@ -174,7 +175,7 @@ def test_how_a_proxy_is_written(value: str, proxy: tuple[str, int, str], monkeyp
 def test_a_proxy_of_no_use_is_refused_by_the_name_of_its_variable(
     variable: str, value: str, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The value may hold a password: nothing of it is shown."""
+    """The value may contain a password, so it is never shown."""
     monkeypatch.setenv(variable, value)
     with pytest.raises(ConfigError) as caught:
         proxy_for(API)
@@ -182,7 +183,7 @@ def test_a_proxy_of_no_use_is_refused_by_the_name_of_its_variable(
     assert caught.value.faults == (f"{variable}: {fault}; {cure}",)
 
 
-def test_a_proxy_of_no_use_is_none_for_what_no_proxy_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_proxy_is_no_fault_for_hosts_in_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_direct(API, monkeypatch, HTTPS_PROXY="socks5://proxy:1080", NO_PROXY="aliyuncs.com")
 
 

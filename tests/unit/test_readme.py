@@ -1,4 +1,4 @@
-"""The README says what the code does: its generated parts are in step with their sources."""
+"""The generated parts of the README are up to date with their sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of polls, written down."""
+"""Results of polls are recorded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.numbers import number
 def test_an_error_that_was_asked_for_by_the_full_number_is_logged_by_its_label(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The request left before a reload that masks numbers; its answer comes after it."""
+    """The request left before a reload that masks numbers, and its answer comes after it."""
     full, masked = number(), number(label="861*****00")
     state, counters = State(FakeClock()), Counters([])
     counters.register("main")
@@ -30,7 +30,7 @@ def test_an_error_that_was_asked_for_by_the_full_number_is_logged_by_its_label(
 
 
 def test_a_number_that_is_answered_again_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever reads of a failure wants to read of its end, too."""
+    """The end of a failure is logged too."""
     caplog.set_level("INFO")
     state, counters = State(FakeClock()), Counters([])
     counters.register("main")

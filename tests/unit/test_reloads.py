@@ -1,4 +1,4 @@
-"""Reloads that are asked for while one is under way, and one that does not end."""
+"""Reloads that are requested during a reload, and a reload that does not end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.patience import PATIENCE_SECONDS
 
 
 class FakeReload:
-    """A reload that ends when it may; `error` is what it raises."""
+    """A reload that ends when the test allows it; `error` is what it raises."""
 
     def __init__(self) -> None:
         self.began = threading.Semaphore(0)
@@ -27,7 +27,7 @@ class FakeReload:
 
 
 def test_those_asked_for_while_one_is_under_way_become_one_that_begins_after_it() -> None:
-    """The file may have changed after the first one read it: one more is needed, and no more than one."""
+    """The file may have changed after the first one read it, so exactly one more is needed."""
     reload = FakeReload()
     reloads = Reloads(reload, lambda: None)
     reloads.start()
@@ -56,7 +56,7 @@ def test_what_went_wrong_is_the_result_and_the_next_one_is_done_all_the_same() -
 
 
 def test_one_that_takes_long_is_said_to() -> None:
-    """The file may be on a mount that hangs: who waits for the change must learn why nothing happens."""
+    """The file may be on a mount that hangs: the log must say why nothing happens."""
     reload, said = FakeReload(), threading.Event()
     reloads = Reloads(reload, said.set, slow_seconds=0.0)
     reloads.start()

@@ -50,14 +50,14 @@ def test_what_may_pass_is_retried_twice_with_a_backoff_that_doubles(kind: Kind) 
 
 
 def test_the_whole_of_the_backoff_is_jitter() -> None:
-    """Full jitter: many numbers that failed together do not come back together."""
+    """Full jitter: numbers that failed at the same time are not retried at the same time."""
     found = waits(failures=1)
     assert found[50] < 0.3
     assert found[450] > 1.7
 
 
 def test_further_tries_come_no_sooner_than_half_of_the_backoff() -> None:
-    """What was away for 20 s is asked again within half a minute: chance has not brought that to a minute by then."""
+    """After an outage of 20 s numbers are retried within half a minute, not only after a minute."""
     for failures, longest in ((3, 8.0), (4, 16.0), (5, 32.0)):
         found = waits(failures=failures)
         assert longest / 2 <= found[0] < 0.55 * longest
@@ -77,7 +77,7 @@ def test_a_number_without_a_fresh_status_is_asked_on_after_its_retries() -> None
     assert tried(retries=50, failures=51, fresh_until=NOW - 1) == CAP_SECONDS
 
 
-def test_one_whose_status_goes_stale_later_is_asked_on_from_then_on() -> None:
+def test_a_number_whose_status_becomes_stale_is_retried_from_then_on() -> None:
     assert tried(retries=2, failures=3, fresh_until=NOW + 300) == 300
 
 
@@ -89,5 +89,5 @@ def test_an_error_of_the_account_is_tried_once_more_and_those_that_do_not_pass_n
 
 
 def test_an_error_whose_cause_is_gone_is_always_tried_again() -> None:
-    """The key was changed while the retry was under way: the next request is signed with the new one."""
+    """The key was changed while the retry was in flight: the next request is signed with the new one."""
     assert tried(Kind.ACCOUNT, retries=1, cured=True) is not None

@@ -1,4 +1,4 @@
-"""How long an answer asks to wait."""
+"""The wait that an answer asks for."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ NOW = 1698315752.0
     ],
 )
 def test_the_wait_that_a_throttle_asks_for(headers: dict[str, str], seconds: float | None) -> None:
-    """In either header, capped at 60 s; nonsense asks for nothing, and what is past for no wait."""
+    """In either header, at most 60 s.  An invalid value is ignored; a time in the past means no wait."""
     assert retry_after(CaseInsensitiveDict(headers), NOW, throttled=True) == seconds
 
 

@@ -28,7 +28,7 @@ def configure(made: Schedule, polled: list[PhoneNumber], interval: float, *, pac
 
 
 def run(made: Schedule, *, start: float, end: float, gap: float) -> list[tuple[float, str]]:
-    """Poll whatever may go, one each `gap` seconds at most; (instant, phone number) of each poll."""
+    """Take all polls, at most one each `gap` seconds; returns (instant, phone number) of each."""
     polls: list[tuple[float, str]] = []
     now = start
     while True:
@@ -70,7 +70,7 @@ def test_polls_spread_evenly_over_the_interval() -> None:
 
 
 def test_a_number_keeps_its_phase_over_a_restart() -> None:
-    """The phase hangs on the wall clock, not on the moment the process started."""
+    """The phase depends on the wall clock, not on the start of the process."""
     phases = []
     for started_at in (0.0, 1234.5):
         made = schedule(7, 60.0, now=started_at)
@@ -173,8 +173,8 @@ def test_retries_are_counted_from_the_last_regular_poll() -> None:
     assert taken(made, made.next_at()).retries == 0
 
 
-def test_a_retry_gives_way_to_numbers_that_are_due() -> None:
-    """Retries never push the first pass, or anyone's regular poll, back."""
+def test_due_numbers_go_before_retries() -> None:
+    """Retries never delay the first pass or regular polls."""
     made = schedule(2, 60.0)
     first = taken(made, 0.0)
     made.done(first, retry_at=0.1)
@@ -244,7 +244,7 @@ def test_refused_polls_are_requeued_once_the_account_is_accepted_again() -> None
     assert made.next_at() > 200
 
 
-def test_numbers_that_are_asked_again_give_way_to_those_that_are_due() -> None:
+def test_due_numbers_go_before_requeued_ones() -> None:
     made = schedule(3, 600.0)
     entries = [taken(made, 0.0) for _ in range(3)]
     for entry in entries:
@@ -278,7 +278,7 @@ def test_a_poll_is_taken_ahead_of_its_time_by_its_key() -> None:
     assert len([phone for _, phone in polls if phone == wanted.phone_number]) == pytest.approx(3, abs=1)
 
 
-def test_a_number_that_is_held_goes_only_by_its_key_and_is_not_late() -> None:
+def test_a_held_number_is_taken_only_by_its_key_and_is_not_late() -> None:
     made = schedule(3, 60.0)
     run(made, start=0, end=1, gap=0.2)
     held = numbers(3)[1].key
@@ -317,7 +317,7 @@ def test_no_poll_of_a_number_goes_before_the_instant_that_the_api_asked_for() ->
 
 
 def test_a_number_asked_again_while_it_is_to_be_left_alone_is_due_when_that_is_over() -> None:
-    """It does not wait for its next regular poll, which may be an hour away."""
+    """It does not wait for its next regular poll, which may be in an hour."""
     for pace in (1.0, 0.0001):
         made = schedule(1, 3600.0, pace=pace)
         entry = taken(made, 0.0)
@@ -368,7 +368,7 @@ def test_next_poll_at_tells_when_a_number_is_polled_next() -> None:
 
 
 class TestReload:
-    """A reload keeps what did not change."""
+    """A reload does not affect unchanged numbers."""
 
     def test_numbers_that_stay_keep_their_phase_and_new_ones_are_polled_at_once(self) -> None:
         made = schedule(3, 60.0)
@@ -382,7 +382,7 @@ class TestReload:
             assert after[phone] == pytest.approx(at + 120)
 
     def test_numbers_that_are_added_one_by_one_are_polled_once_an_interval(self) -> None:
-        """Their phases must not clump: where a pass just fits, a clump comes so late that every other poll is lost."""
+        """Their phases must be spread: if a pass just fits the interval, equal phases would lose every second poll."""
         count, interval, gap = 280, 60.0, 0.2
         made = Schedule("main")
         for known in range(1, count + 1):

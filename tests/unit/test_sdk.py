@@ -1,4 +1,4 @@
-"""Alibaba Cloud's credentials library behind our own: what it fetches, and what it must not do."""
+"""Alibaba Cloud's credentials library behind our code: what it fetches, and what it must not do."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = [
 
 
 def issued(**more: object) -> bytes:
-    """What a credentials URI answers."""
+    """The answer of a credentials URI."""
     expiration = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
     body = {
         "Code": "Success",
@@ -69,7 +69,7 @@ def test_an_error_shows_nothing_of_what_was_answered() -> None:
         fetch = connect_with(config(f"{server.url}/role?password=hunter2"))({})
         with pytest.raises(Exception, match="403") as caught:
             fetch()
-    assert "leaked-secret" in str(caught.value)  # the library's own text: not fit to be shown
+    assert "leaked-secret" in str(caught.value)  # the library's own text, which must not be shown
     assert reason_of(caught.value) == "HTTP 403 NoPermission"
 
 
@@ -94,7 +94,7 @@ def test_an_error_shows_nothing_of_what_was_answered() -> None:
     ],
 )
 def test_a_reason_is_given_in_our_own_words(text: str, reason: str) -> None:
-    """STS answers and URLs are in the library's texts, hence tokens and signatures."""
+    """The library's texts contain STS answers and URLs, with tokens and signatures."""
     assert reason_of(RuntimeError(text)) == reason
 
 
@@ -110,7 +110,7 @@ def test_the_library_logs_nothing() -> None:
 
 
 def test_a_hundred_reloads_leave_no_thread_behind() -> None:
-    """The library starts a scheduler's thread for each ECS role, and can't stop it."""
+    """The library starts a scheduler thread for each ECS role, and cannot stop it."""
     before = threading.active_count()
     for kind in ("ecs_ram_role", "default") * 50:
         connect_with(CredentialsConfig(kind, {}, {}))({})
@@ -169,7 +169,7 @@ print(sorted({thread.name.split("_")[0] for thread in threading.enumerate()}))
 
 
 def default_chain(home: Path, **environment: str) -> tuple[list[str], str]:
-    """What the default chain finds in an environment of its own, since the library reads it at import."""
+    """The result of the default chain in a separate process, because the library reads the environment at import."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(CHAIN)],
         env={

@@ -1,4 +1,4 @@
-"""Which way the credentials library's requests go: never through a proxy that could read what they bring."""
+"""The credentials library's requests never go through a proxy that could read the answers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ KEY = {"access_key_id": "id", "access_key_secret": "secret"}
 def test_keys_of_a_uri_on_loopback_never_pass_a_proxy(
     variable: str, no_proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy would read the keys, and could hand out its own."""
+    """A proxy could read the keys, or answer with its own."""
     with RawServer(answering(keys("STS.true"))) as server, RawServer(answering(keys("STS.forged"))) as proxy:
         monkeypatch.setenv(variable, proxy.url)
         monkeypatch.setenv("NO_PROXY", no_proxy)
@@ -53,7 +53,7 @@ def test_keys_of_a_uri_on_loopback_never_pass_a_proxy(
 
 
 def test_sts_is_asked_through_the_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a tunnel; the proxy's password goes to the proxy."""
+    """By a tunnel; the proxy gets its password."""
     with RawServer(answering(http(b"", "502 Bad Gateway"))) as proxy:
         monkeypatch.setenv("ALL_PROXY", f"user:pass@127.0.0.1:{proxy.port}")
         with pytest.raises(Exception, match="502"):
@@ -64,7 +64,7 @@ def test_sts_is_asked_through_the_proxy_of_the_environment(monkeypatch: pytest.M
 
 
 def test_sts_is_trusted_by_the_authorities_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the API is: a proxy that opens TLS has an authority of its own."""
+    """Like the API: a proxy that intercepts TLS has its own authority."""
     ca_file = tmp_path / "ca.pem"
     authority().cert_pem.write_to_path(ca_file)
     answer = http(json.dumps({"Credentials": ISSUED}).encode())
@@ -84,8 +84,8 @@ def test_a_proxy_of_no_use_is_said_by_the_name_of_its_variable(monkeypatch: pyte
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_redirect_of_what_brings_keys_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It could lead from TLS into clear text, and through a proxy."""
+def test_a_redirect_of_a_credentials_source_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A redirect could lead from TLS to plain text, and through a proxy."""
     with RawServer(answering(keys("STS.forged"))) as other:
         monkeypatch.setenv("HTTP_PROXY", other.url)
         redirect = http(b"", "302 Found", Location=f"{other.url}/role")
@@ -94,10 +94,10 @@ def test_a_redirect_of_what_brings_keys_is_not_followed(monkeypatch: pytest.Monk
         assert other.requests == []
 
 
-# in a network of its own, where the addresses of others are this machine's
+# in its own network, where other hosts' addresses belong to this machine
 
 
-ELSEWHERE = "203.0.113.7"  # TEST-NET-3: nobody's
+ELSEWHERE = "203.0.113.7"  # TEST-NET-3: no real host
 METADATA = "100.100.100.200"
 
 NETWORK = f"""
@@ -134,7 +134,7 @@ with (
 
 
 def instance(key_id: str) -> object:
-    """What an ECS instance's metadata service says, or a proxy in its place."""
+    """The answer of an ECS instance's metadata service, or of a proxy in its place."""
 
     def script(peer: Peer) -> None:
         while head := peer.read_request():
@@ -170,7 +170,7 @@ def in_a_network_of_its_own(home: Path, **environment: str) -> list[object]:
 
 @pytest.mark.parametrize("no_proxy", ["", "other.example"])
 def test_keys_in_clear_text_never_pass_a_proxy(no_proxy: str, tmp_path: Path) -> None:
-    """Those of the metadata service, by name or by the default chain, and those of a plain-http URI anywhere."""
+    """Requests to the metadata service, by name or by the default chain, and to any plain-http URI."""
     fetched, plain, with_sts, sts = in_a_network_of_its_own(tmp_path, NO_PROXY=no_proxy)
     assert fetched == ["STS.true"] * 3
     assert (plain, with_sts, sts) == (0, 1, 0)

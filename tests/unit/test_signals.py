@@ -1,4 +1,4 @@
-"""Signals that come before anything else listens to them."""
+"""Signals that come before any other handler."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ALL = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def status_of(start: Callable[[EarlySignals], object]) -> object:
-    """The exit status with which a start ends, if a signal ends it."""
+    """The exit status of a start that a signal ends."""
 
     def begin() -> None:
         with EarlySignals() as signals:
@@ -38,7 +38,7 @@ def test_a_signal_to_end_ends_at_once_with_the_status_as_it_is_by_then(number: s
 
 
 @ENDS
-def test_one_that_comes_before_it_is_known_what_it_means_ends_as_soon_as_it_is(number: signal.Signals) -> None:
+def test_an_early_end_takes_effect_once_its_meaning_is_known(number: signal.Signals) -> None:
     def start(signals: EarlySignals) -> None:
         signal.raise_signal(number)
         signals.end_with(0)
@@ -47,10 +47,10 @@ def test_one_that_comes_before_it_is_known_what_it_means_ends_as_soon_as_it_is(n
     assert status_of(start) == 0
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python says what it dropped
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python reports what it dropped
 @ENDS
-def test_an_end_that_python_dropped_comes_at_the_next_look(number: signal.Signals) -> None:
-    """What is raised in the callback of a weak reference is lost; each import runs some."""
+def test_an_end_that_python_dropped_comes_at_the_next_check(number: signal.Signals) -> None:
+    """An exception in the callback of a weak reference is lost, and each import runs some callbacks."""
 
     class Module:
         pass
@@ -69,7 +69,7 @@ def test_an_end_that_python_dropped_comes_at_the_next_look(number: signal.Signal
 
 
 @ENDS
-def test_an_end_for_which_c_code_raised_something_else_comes_when_the_block_is_left(number: signal.Signals) -> None:
+def test_an_end_that_c_code_replaced_by_another_exception_comes_at_the_end_of_the_block(number: signal.Signals) -> None:
     def start(signals: EarlySignals) -> None:
         signals.end_with(1)
         try:

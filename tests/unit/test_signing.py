@@ -1,4 +1,4 @@
-"""The signature, held to the vector that Alibaba Cloud publishes."""
+"""The signature, compared with the example that Alibaba Cloud publishes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each fault as it looks to a client on a real socket."""
+"""Each fault, seen by a client on a real socket."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.simulated import Call, Response, ask, care_world
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
-    """One for all: a fault is injected for one request each, and none may disturb the next."""
+    """One simulator for all tests: a fault is injected for one request, and must not affect the next."""
     world = care_world()
     world.accounts["care"].rate_limit = 10_000
     with Simulator(world) as running:
@@ -37,7 +37,7 @@ def meet(simulator: Simulator, fault: Fault) -> Response:
 def watch(
     simulator: Simulator, fault: Fault, is_enough: Callable[[bytes], bool] = lambda received: False
 ) -> tuple[bytes, str]:
-    """What a client receives, byte by byte until it is enough, and its connection then: open, closed or reset.
+    """The bytes that a client receives, and the state of its connection then: open, closed or reset.
 
     On a bare socket: `http.client` reports a clean close as a kind of ConnectionResetError.
     """
@@ -60,7 +60,7 @@ def watch(
 
 
 def promised_and_sent(received: bytes) -> tuple[int, int]:
-    """Content-Length, and how long the body was in truth."""
+    """Content-Length, and the real length of the body."""
     head, _, body = received.partition(b"\r\n\r\n")
     (promised,) = (int(line[16:]) for line in head.split(b"\r\n") if line.startswith(b"Content-Length: "))
     return promised, len(body)
@@ -71,7 +71,7 @@ def test_reset(simulator: Simulator) -> None:
 
 
 def test_reset_in_the_body(simulator: Simulator) -> None:
-    """What was sent before has come through when the connection is torn down."""
+    """The bytes before the reset are received."""
     received, ending = watch(simulator, faults.reset(after_bytes=250))
     assert (len(received), ending) == (250, "reset")
 
@@ -186,7 +186,7 @@ def test_invalid_utf8(simulator: Simulator) -> None:
 
 
 def test_deep_nesting(simulator: Simulator) -> None:
-    """Deeper than Python's parser bears."""
+    """Too deep for Python's parser."""
     response = meet(simulator, faults.nested())
     with pytest.raises(RecursionError):
         json.loads(response.body)

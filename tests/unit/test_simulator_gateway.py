@@ -1,4 +1,4 @@
-"""How the simulator judges a request: each documented refusal, the limit, and the order between them."""
+"""The simulator's decisions: each documented refusal, the limit, and their order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ask(world: World, call: Call | None = None, **changes: Any) -> Reply:
 
 
 def judge(world: World, call: Call | None = None, **changes: Any) -> Decision:
-    """The decision on a call dated now by the test's clock."""
+    """The decision on a call with the current date of the test's clock."""
     return decide(world, replace(call or Call(unix=world.clock.unix()), **changes).request())
 
 
@@ -100,7 +100,7 @@ def test_a_request_without_authorization_is_incomplete(world: World) -> None:
     assert decide(world, replace(request, headers=headers)).reply.outcome == "IncompleteSignature"
 
 
-def test_a_wrong_signature_is_told_what_should_have_been_signed(world: World) -> None:
+def test_the_answer_to_a_wrong_signature_has_the_string_to_sign(world: World) -> None:
     message = document(ask(world, secret="wrong"))["Message"]
     assert re.search(r"server string to sign is:ACS3-HMAC-SHA256\n[0-9a-f]{64}$", message)
 
@@ -131,7 +131,7 @@ def test_a_date_more_than_15_minutes_off_is_expired(world: World, skew: int, cod
 
 
 def test_a_skewed_service_shows_its_own_date_and_wants_dates_by_it(world: World) -> None:
-    """What a client needs to measure the skew, and to sign right after that."""
+    """A client needs this to measure the skew, and to sign correctly after that."""
     world.clock_skew_seconds = 3600
     refused = ask(world)
     assert refused.outcome == "InvalidTimeStamp.Expired"
@@ -249,7 +249,7 @@ def test_time_passes_faster_for_cycles_alone(clock: FakeClock) -> None:
 
 
 def test_a_fault_is_played_to_requests_that_reach_the_service(world: World) -> None:
-    """Not to those that the gateway refuses: they would use it up."""
+    """Not for requests that the gateway refuses, because they would use it up."""
     world.inject(faults.reset(), times=2)
     assert judge(world, secret="wrong").fault is None
     played = [judge(world).fault for _ in range(3)]

@@ -77,8 +77,8 @@ def test_time_passes_faster() -> None:
         assert connection.send("GET", "/_simulator/state").document["elapsed_seconds"] > 10
 
 
-def test_a_path_that_jitters_delays_what_is_counted() -> None:
-    """The first request of seed 0 is delayed as the seed says."""
+def test_jitter_delays_requests_before_they_are_counted() -> None:
+    """The first request of seed 0 has the delay of that seed."""
     world = SCENARIOS["steady"](0).world()
     world.jitter_seconds = 0.5
     delay_seconds = world.draw_jitter()

@@ -1,4 +1,4 @@
-"""What happens in the scenarios, over their time."""
+"""The scenarios over time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def outcome(world: World, account: AccountPlan, number: NumberPlan) -> str:
 
 
 def course(scenario: Scenario) -> dict[str, Counter[str]]:
-    """How often each number had which outcome, asked every 5 s within the limit."""
+    """The count of each outcome of each number, polled every 5 s within the limit."""
     clock = FakeClock()
     world = scenario.world(clock=clock)
     seen: dict[str, Counter[str]] = {}
@@ -69,7 +69,7 @@ def test_every_number_is_fictitious_named_and_alone(name: str) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_demo_begins_calm(seed: int) -> None:
-    """Most numbers VERIFIED, one NOT_VERIFIED for good and one for now, one EXPIRED, one refused: the first look."""
+    """At the start: most numbers VERIFIED, one NOT_VERIFIED for ever and one for now, one EXPIRED, one refused."""
     scenario = demo(seed)
     world = scenario.world(clock=FakeClock())
     for account in world.accounts.values():
@@ -131,7 +131,7 @@ def test_one_number_meets_server_errors_now_and_then(seen: dict[str, Counter[str
 
 @pytest.mark.parametrize("phase", range(10))
 def test_polls_meet_the_server_errors_whatever_their_phase(phase: int) -> None:
-    """A cycle in step with the interval would show them to every other demo only."""
+    """With a cycle equal to the interval, only some demos would show them."""
     scenario = demo()
     (failing,) = (
         number for account in scenario.accounts for number in account.numbers if number.name == "onboarding London"

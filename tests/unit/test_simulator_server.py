@@ -56,7 +56,7 @@ def test_requests_share_a_connection(simulator: Simulator) -> None:
 
 
 def test_a_request_that_is_read_late_is_known_to_have_come_earlier(simulator: Simulator) -> None:
-    """Where the machine stalls, what was sent evenly is read at once: that says nothing about who sent it."""
+    """If the machine stalls, evenly sent requests are read at once; that is not the sender's fault."""
     stalls, goes_on = threading.Event(), threading.Event()
 
     def stall() -> None:
@@ -104,7 +104,7 @@ def test_form_parameters_over_the_wire(simulator: Simulator) -> None:
 
 @pytest.mark.parametrize("target", ["/favicon.ico", "/metrics", "/_simulator/state", "//[", "/a?b=c"])
 def test_nothing_else_is_served(simulator: Simulator, target: str) -> None:
-    """Not even the control surface, unless it was asked for."""
+    """Also not the control surface, unless it is enabled."""
     with Connection(simulator.url) as connection:
         response = connection.send("GET", target)
     assert (response.status, response.document["Code"]) == (404, "InvalidAction.NotFound")
@@ -133,7 +133,7 @@ def test_over_tls(tls: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
         assert simulator.connections == 1
 
 
-def test_a_tls_client_that_does_not_trust_the_server_disturbs_nobody(
+def test_a_tls_client_that_does_not_trust_the_server_affects_no_other_client(
     tls: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
     server, client = tls
@@ -150,7 +150,7 @@ def test_a_tls_client_that_does_not_trust_the_server_disturbs_nobody(
 def test_a_request_that_comes_with_the_end_of_the_handshake_is_answered(
     tls: tuple[ssl.SSLContext, ssl.SSLContext],
 ) -> None:
-    """Both in one segment: the server has the request before its HTTP side has the connection."""
+    """Both in one segment: the server has the request before its HTTP protocol has the connection."""
     with Simulator(care_world(), ssl_context=tls[0]) as simulator, _BareTls(simulator.url, tls[1]) as client:
         client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert client.receive().startswith(b"HTTP/1.1 400 ")
@@ -202,7 +202,7 @@ def test_a_client_that_gives_up_during_the_handshake_leaves_no_trace(
             pytest.raises(TimeoutError),
         ):
             tls[1].wrap_socket(plain, server_hostname="127.0.0.1")
-    gc.collect()  # an abandoned transport would complain here, and warnings are errors
+    gc.collect()  # an abandoned transport would warn here, and warnings are errors
 
 
 def test_stopping_abandons_requests_under_way() -> None:
@@ -218,7 +218,7 @@ def test_stopping_abandons_requests_under_way() -> None:
             hanging.result(timeout=PATIENCE_SECONDS)
 
 
-def test_a_client_that_goes_away_leaves_no_task_behind(simulator: Simulator) -> None:
+def test_a_client_that_disconnects_leaves_no_task(simulator: Simulator) -> None:
     """A test with thousands of timeouts would collect as many."""
     abandoned = threading.Event()
 
@@ -254,7 +254,7 @@ def test_a_taken_port_is_an_error_of_the_start(simulator: Simulator) -> None:
 
 
 def test_a_port_that_cannot_be_is_an_error_of_the_start_too() -> None:
-    """Whatever keeps it from serving must not leave the caller waiting."""
+    """If it cannot serve, the caller must not wait for ever."""
     with pytest.raises(OverflowError):
         Simulator(care_world(), port=70_000).start()
 
@@ -265,7 +265,7 @@ def test_a_running_simulator_is_not_started_again(simulator: Simulator) -> None:
     assert ask(simulator.url).status == 200
 
 
-def test_a_stopped_simulator_comes_back_on_its_port() -> None:
+def test_a_stopped_simulator_can_start_again_on_its_port() -> None:
     """An outage of the endpoint, as a client sees it."""
     world = care_world()
     with Simulator(world) as first:
@@ -295,7 +295,7 @@ def test_an_ipv6_url_has_brackets() -> None:
 
 
 def test_the_limit_holds_under_concurrent_clients(simulator: Simulator) -> None:
-    """Forty requests at once: ten are served, the others throttled, and the log says the same."""
+    """Forty requests at once: ten are served, the others throttled, and the log shows the same."""
     simulator.world.clock = _Standing()
     with ThreadPoolExecutor(8) as pool:
         codes = [response.document["Code"] for response in pool.map(ask, [simulator.url] * 40)]
@@ -314,7 +314,8 @@ class _Standing:
 
 
 class _BareTls:
-    """A TLS client over a socket it writes to itself; what `send` sends first goes with the end of the handshake."""
+    """A TLS client over a socket that it writes to itself; the first bytes of `send` go with the end of the
+    handshake."""
 
     def __init__(self, url: str, context: ssl.SSLContext) -> None:
         parts = urlsplit(url)

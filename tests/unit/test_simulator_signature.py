@@ -1,4 +1,4 @@
-"""ACS3-HMAC-SHA256, as the server checks it."""
+"""The server's check of ACS3-HMAC-SHA256."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_authorization_header_is_taken_apart() -> None:
         f"ACS3-HMAC-SHA256 SignedHeaders=host,Signature={SIGNATURE}",
     ],
 )
-def test_any_other_authorization_is_none(header: str) -> None:
+def test_any_other_authorization_is_refused(header: str) -> None:
     assert parse_authorization(header) is None
 
 

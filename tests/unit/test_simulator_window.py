@@ -30,7 +30,7 @@ def test_a_limit_of_none_admits_nothing() -> None:
 
 
 def test_a_lowered_limit_counts_what_was_admitted_under_the_old_one() -> None:
-    """With room for 1, three requests at 0, 0.25 and 0.5 must all have left: that is at 1.5."""
+    """With a limit of 1, three requests at 0, 0.25 and 0.5 must all have left the window: that is at 1.5."""
     window = SlidingSecond()
     for instant in (0.0, 0.25, 0.5):
         window.admit(instant, 3)
@@ -56,7 +56,7 @@ def test_a_request_after_the_announced_wait_is_admitted(instants: list[float], l
 
 
 def test_what_may_have_come_earlier_is_not_held_against_a_second() -> None:
-    """Twelve that were read at once, after a stall of a second and a half in which they were sent."""
+    """Twelve requests that were sent during a stall of 1.5 s, and then read at once."""
     earliest = [place / 8 for place in range(12)]
     latest = [1.5] * 12
     assert busiest_second(latest) == busiest_second(latest, latest) == 12

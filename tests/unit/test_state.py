@@ -1,4 +1,4 @@
-"""The records: what a success and a failure change, and what a reload keeps."""
+"""The records: changes by a success and a failure, and what a reload keeps."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def error(code: str = "timeout") -> ApiError:
 
 
 def copy_of(text: str) -> str:
-    """An equal string that is another object, as each answer brings one."""
+    """An equal string that is another object, as from each answer."""
     return "".join(list(text))
 
 
@@ -63,8 +63,8 @@ def test_an_answer_is_the_status_and_its_time() -> None:
     assert record.request_id == "R-1"
 
 
-def test_numbers_that_are_told_the_same_share_its_text() -> None:
-    """Each answer brings its own copy; fifty thousand of them are megabytes."""
+def test_numbers_with_equal_messages_share_the_text() -> None:
+    """Each answer has its own copy; fifty thousand of them need megabytes."""
     made = state(FakeClock(), number(0), number(1))
     for index in range(2):
         made.succeeded(number(index), answer(copy_of("REVOKED")))
@@ -77,7 +77,7 @@ def test_numbers_that_are_told_the_same_share_its_text() -> None:
 
 
 def test_numbers_that_a_reload_did_not_change_are_kept_as_they_are() -> None:
-    """Else the parts that took the new one and those that kept the old one hold fifty thousand of them twice."""
+    """Otherwise some parts would have the new ones and some the old ones: fifty thousand of them twice."""
     made = state(FakeClock(), number(0), number(1))
     before = [record.number for record in made.snapshot().numbers]
     given = [number(1), number(0, name="renamed"), number(2)]
@@ -87,7 +87,7 @@ def test_numbers_that_a_reload_did_not_change_are_kept_as_they_are() -> None:
     assert kept[1:] == (given[1], given[2])
 
 
-def test_an_id_that_is_told_again_is_not_kept_anew() -> None:
+def test_an_equal_id_of_a_later_answer_is_not_stored_again() -> None:
     made = state(FakeClock(), number())
     made.succeeded(number(), Answer("VERIFIED", copy_of("2224"), "R-1"))
     before = only(made)
@@ -117,7 +117,7 @@ def test_a_failure_changes_neither_the_status_nor_a_success_time() -> None:
 
 
 def test_a_status_older_than_stale_after_reads_unknown() -> None:
-    """Rule 2 of freshness: an old status never looks fresh, however many failures came since."""
+    """Rule 2 of freshness: an old status is never fresh, even after many failures."""
     clock = FakeClock()
     made = state(clock, number())
     made.succeeded(number(), answer())
@@ -143,7 +143,7 @@ def test_a_wall_clock_that_jumps_makes_no_status_fresher_or_staler() -> None:
 
 @pytest.mark.parametrize("step_seconds", [3600.0, 300.0, 2.0, -2.0, -300.0, -3600.0])
 def test_times_move_along_when_the_wall_clock_is_stepped(step_seconds: float) -> None:
-    """Each stays as long ago as it was: the rules and the pages take it from the clock of now."""
+    """Their ages stay the same, because the rules and the pages use the new clock."""
     clock = FakeClock()
     made = state(clock, number(0), number(1))
     made.succeeded(number(0), answer())
@@ -151,7 +151,7 @@ def test_times_move_along_when_the_wall_clock_is_stepped(step_seconds: float) ->
     made.failed(number(0), error())
     clock.advance(10)
     clock.now_unix += step_seconds
-    made.succeeded(number(1), answer())  # whatever looks first after the step
+    made.succeeded(number(1), answer())  # at the first look after the step
     snapshot = made.snapshot()
     first, second = snapshot.numbers
     assert snapshot.unix == clock.now_unix
@@ -169,7 +169,7 @@ def test_times_move_along_when_the_wall_clock_is_stepped(step_seconds: float) ->
 
 
 def test_a_clock_that_drifts_moves_no_times() -> None:
-    """NTP slews by up to half a millisecond a second; times that move are written and stored anew."""
+    """NTP adjusts by up to half a millisecond a second; changed times would be written and stored again."""
     clock = FakeClock()
     made = state(clock, number())
     made.succeeded(number(), answer())
@@ -210,7 +210,7 @@ def test_a_fresh_answer_after_staleness_with_the_same_status_is_no_change() -> N
     assert only(made).status_since_unix == first_seen
 
 
-def test_a_status_is_told_with_the_record_before() -> None:
+def test_a_status_change_is_returned_with_the_record_before() -> None:
     clock = FakeClock()
     made = state(clock, number())
     blank = only(made)
@@ -283,7 +283,7 @@ def test_a_shorter_stale_after_takes_effect_at_once() -> None:
     assert shown(made) == UNKNOWN
 
 
-def test_a_number_that_is_masked_from_now_on_is_masked_in_what_was_said_before() -> None:
+def test_a_number_that_is_masked_now_is_masked_in_earlier_messages_too() -> None:
     """A reload to `phone_number_label: masked`: the old label must not be shown any more."""
     full, masked = number(), number(label="861*****00")
     made = state(FakeClock(), full)
@@ -324,7 +324,7 @@ class TestHistory:
         assert (failed.latency_seconds, failed.unix - succeeded.unix) == (1.5, 60)
 
     def test_successes_push_the_last_error_out_of_the_polls_and_no_further(self) -> None:
-        """An on-call engineer comes hours after the failure that woke them."""
+        """An on-call engineer may look hours after the failure."""
         made = state(FakeClock(), number())
         made.failed(number(), error())
         for _ in range(3 * MAX_POLLS):

@@ -55,7 +55,7 @@ def restored(folder: Path, clock: FakeClock, count: int = 3) -> tuple[State, int
 
 @contextlib.contextmanager
 def locked(store: Path) -> Iterator[None]:
-    """Another program, a backup say, has the store to itself."""
+    """Another program, such as a backup, has locked the store."""
     with contextlib.closing(sqlite3.connect(store)) as other:
         other.execute("BEGIN EXCLUSIVE")
         yield
@@ -63,7 +63,7 @@ def locked(store: Path) -> Iterator[None]:
 
 
 def is_up(storage: Storage) -> bool:
-    """A call, since a type checker takes a property for one that does not change."""
+    """A function, because a type checker assumes that a property does not change."""
     return storage.up
 
 
@@ -88,7 +88,7 @@ def test_a_restart_brings_every_answer_back(tmp_path: Path) -> None:
 
 
 def test_a_restored_status_goes_stale_when_it_should(tmp_path: Path) -> None:
-    """Its true success time counts, the time the exporter was down included."""
+    """Its true time of success counts, including the time while the exporter was down."""
     clock = FakeClock()
     saved(tmp_path, clock, "VERIFIED")
     after = FakeClock(now=5.0, now_unix=clock.now_unix + STALE_AFTER - 10)
@@ -100,7 +100,7 @@ def test_a_restored_status_goes_stale_when_it_should(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seconds", [0.5, 5.0, 300.0])
 def test_an_answer_from_the_near_future_counts_as_just_given(tmp_path: Path, seconds: float) -> None:
-    """NTP set the clock back a little at the start: no reason to know nothing.  No time shown is later than now."""
+    """NTP set the clock back a little at the start: answers are kept.  No shown time is later than now."""
     clock = FakeClock()
     saved(tmp_path, clock, "VERIFIED")
     back = FakeClock(now_unix=clock.now_unix - seconds)
@@ -117,7 +117,7 @@ def test_an_answer_from_the_near_future_counts_as_just_given(tmp_path: Path, sec
 
 @pytest.mark.parametrize("seconds", [300.5, 3600.0])
 def test_an_answer_from_the_far_future_is_not_believed(tmp_path: Path, seconds: float) -> None:
-    """The clock was set back: nobody knows how old the answer is."""
+    """The clock was set back, so the age of the answer is unknown."""
     clock = FakeClock()
     saved(tmp_path, clock, "VERIFIED")
     made, found = restored(tmp_path, FakeClock(now_unix=clock.now_unix - seconds), 1)
@@ -227,7 +227,7 @@ def test_a_store_of_another_schema_is_set_aside(tmp_path: Path, columns: str) ->
 
 
 def test_a_store_cut_off_anywhere_is_read_as_it_was_or_set_aside(tmp_path: Path) -> None:
-    """Never a crash, never an answer that was not stored, and the next save works."""
+    """No crash, no invented answer, and the next save works."""
     clock = FakeClock()
     statuses = [f"STATUS-{index:02}" * 12 for index in range(100)]
     saved(tmp_path / "whole", clock, *statuses)
@@ -253,7 +253,7 @@ def test_a_folder_in_the_place_of_the_store_is_set_aside(tmp_path: Path) -> None
     assert restored(tmp_path, FakeClock())[1] == 1
 
 
-def test_an_empty_store_is_no_unreadable_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_empty_store_does_not_count_as_unreadable(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A full disk leaves one behind."""
     (tmp_path / STORE).touch()
     assert restored(tmp_path, FakeClock())[1] == 0
@@ -262,7 +262,7 @@ def test_an_empty_store_is_no_unreadable_one(tmp_path: Path, caplog: pytest.LogC
 
 
 def test_what_an_earlier_process_stored_of_numbers_that_left_is_deleted(tmp_path: Path) -> None:
-    """Numbers that were taken out while the exporter was down must not stay on disk for ever."""
+    """Numbers that were removed while the exporter was down must not stay on disk for ever."""
     clock = FakeClock()
     saved(tmp_path, clock, "VERIFIED", "VERIFIED", "VERIFIED")
     made = state(clock, 1)
@@ -400,10 +400,10 @@ HARMS: list[tuple[Callable[[Path], None], bool]] = [
 
 
 @pytest.mark.parametrize(("harm", "is_set_aside"), HARMS, ids=[harm.__name__ for harm, _ in HARMS])
-def test_a_store_that_is_harmed_while_running_is_made_anew_from_memory_by_the_next_save(
+def test_a_store_that_is_damaged_at_run_time_is_written_again_from_memory_by_the_next_save(
     tmp_path: Path, harm: Callable[[Path], None], is_set_aside: bool
 ) -> None:
-    """Although no answer came meanwhile: an interval can be an hour.  What stood there is renamed, never deleted."""
+    """Even without a new answer, because an interval can be an hour.  The old file is renamed, never deleted."""
     clock, folder = FakeClock(), tmp_path / "state"
     made = state(clock, 200)
     for index in range(200):
@@ -452,7 +452,7 @@ def test_two_stores_that_are_set_aside_in_one_second_are_both_kept(tmp_path: Pat
     assert sorted(path.read_bytes()[:3] for path in tmp_path.glob("*.unreadable-*")) == [b"one", b"two"]
 
 
-def test_a_journal_goes_with_the_store_that_is_set_aside(tmp_path: Path) -> None:
+def test_sqlite_side_files_are_renamed_with_their_store(tmp_path: Path) -> None:
     """SQLite would apply it to the new store."""
     (tmp_path / STORE).mkdir()
     (tmp_path / f"{STORE}-journal").write_bytes(b"of that one")
@@ -462,7 +462,7 @@ def test_a_journal_goes_with_the_store_that_is_set_aside(tmp_path: Path) -> None
 
 
 def test_answers_in_a_write_ahead_log_that_a_kill_left_are_read(tmp_path: Path) -> None:
-    """Another program turned the log on: what it holds is part of the store."""
+    """Another program turned the log on; its content is part of the store."""
     clock, other = FakeClock(), tmp_path / "other"
     saved(other, clock, "VERIFIED", "VERIFIED")
     with contextlib.closing(sqlite3.connect(other / STORE)) as store:
@@ -476,7 +476,7 @@ def test_answers_in_a_write_ahead_log_that_a_kill_left_are_read(tmp_path: Path) 
 
 
 def test_a_store_that_is_locked_at_the_start_is_read_once_it_is_free_and_not_written_before(tmp_path: Path) -> None:
-    """What passes is no reason to set it aside, nor to lose what it holds."""
+    """A temporary fault does not rename the store, and loses no content."""
     clock = FakeClock()
     saved(tmp_path, clock, "EXPIRED", "EXPIRED")
     made = state(clock, 2)
@@ -495,7 +495,7 @@ def test_a_store_that_is_locked_at_the_start_is_read_once_it_is_free_and_not_wri
 
 
 def test_a_folder_that_another_exporter_took_over_is_left_to_it(tmp_path: Path) -> None:
-    """Two that write to one store would each undo the other's work."""
+    """Two writers of one store would overwrite each other's data."""
     clock, folder = FakeClock(), tmp_path / "state"
     made = state(clock, 1)
     storage, other = (Storage(folder, made, clock) for _ in range(2))
@@ -512,7 +512,7 @@ def test_a_folder_that_another_exporter_took_over_is_left_to_it(tmp_path: Path) 
 
 
 def test_a_save_that_does_not_end_counts_as_failed(tmp_path: Path) -> None:
-    """On a mount that hangs nothing fails: it must be seen all the same."""
+    """On a mount that hangs no call fails, but it must be noticed."""
     clock = FakeClock()
     entered, may_end = threading.Event(), threading.Event()
 
@@ -545,7 +545,7 @@ def mode(path: Path) -> int:
 
 
 def test_what_is_open_to_others_is_closed_and_what_is_open_to_a_group_stays_so(tmp_path: Path) -> None:
-    """Kubernetes gives a volume to a group (`fsGroup`): the folder is setgid, and all of it is the group's to write."""
+    """Kubernetes gives a volume to a group (`fsGroup`): the folder is setgid, and the group can write everything."""
     saved(tmp_path, FakeClock(), "VERIFIED")
     for folder_mode, file_mode, folder_after, file_after in (
         (0o777, 0o666, 0o775, 0o660),
@@ -560,7 +560,7 @@ def test_what_is_open_to_others_is_closed_and_what_is_open_to_a_group_stays_so(t
 
 
 def test_a_folder_that_is_meant_for_all_is_refused_and_one_inside_it_is_not(tmp_path: Path) -> None:
-    """Where anyone can put a file, anyone decides what is restored."""
+    """If anyone can write a file there, anyone decides what is restored."""
     tmp_path.chmod(0o1777)
     with pytest.raises(OSError, match=r"^--storage.path=.*anyone may write .*mode 1777.*name a folder inside it"):
         restored(tmp_path, FakeClock())
@@ -576,7 +576,7 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
 
 
 def planted(folder: Path, **values: object) -> None:
-    """A store that holds these values for the first number."""
+    """A store with these values for the first number."""
     saved(folder, FakeClock(), "VERIFIED")
     with contextlib.closing(sqlite3.connect(folder / STORE)) as store, store:
         for column, value in values.items():
@@ -600,14 +600,14 @@ def planted(folder: Path, **values: object) -> None:
     ],
     ids=str,
 )
-def test_a_store_with_what_no_answer_brings_is_set_aside(tmp_path: Path, values: dict[str, object]) -> None:
+def test_a_store_with_impossible_values_is_renamed(tmp_path: Path, values: dict[str, object]) -> None:
     planted(tmp_path, **values)
     assert restored(tmp_path, FakeClock())[1] == 0
     assert list(tmp_path.glob("*.unreadable-*"))
 
 
 def test_what_is_restored_is_bounded_and_redacted_as_an_answer_is(tmp_path: Path) -> None:
-    """Else a status that is stored twice makes two equal series, and Prometheus refuses the whole scrape."""
+    """Otherwise a status that is stored twice makes two equal series, and Prometheus refuses the whole scrape."""
     clock = FakeClock()
     many = [f"S{index}" for index in range(100)]
     planted(
@@ -640,13 +640,13 @@ def test_a_number_that_is_shown_masked_is_not_restored_in_full(tmp_path: Path) -
 
 
 def guarded(folder: Path, guards: Mapping[str, float], learnt: dict[str, float]) -> Storage:
-    """A store that keeps `guards` and gives those that it kept to `learnt`."""
+    """A store that keeps the guard times `guards`, and restores them into `learnt`."""
     made = State(FakeClock())
     return Storage(folder, made, FakeClock(), guards=lambda: guards, learn=learnt.update, max_guard_seconds=0.35)
 
 
 def test_what_accounts_learnt_about_their_paths_is_kept(tmp_path: Path) -> None:
-    """To the millisecond, and for accounts that are there."""
+    """In milliseconds, and for existing accounts."""
     storage = guarded(tmp_path, {"care": 0.17649, "shop": 0.0, "gone": 0.2}, {})
     storage.save()
     storage.stop()

@@ -1,4 +1,4 @@
-"""Series and values as the exposition formats write them."""
+"""Series and values in the exposition formats."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VALUES = (0.0, -0.0, 1.0, 0.1 + 0.2, 1e-9, 999_999.9, 1e6, 1_764_000_000.25, 1e2
 
 @pytest.mark.parametrize("value", VALUES, ids=str)
 def test_a_line_has_its_value_as_go_would_write_it(value: float) -> None:
-    """From a million on Go writes an exponent, Python does not."""
+    """From a million on Go writes an exponent, but Python does not."""
     assert Series("up").line(value) == f"up {floatToGoString(value)}\n"  # type: ignore[no-untyped-call] # the library's
 
 
@@ -25,7 +25,7 @@ def test_labels_come_in_the_order_of_their_names_and_escaped() -> None:
 
 
 def test_pieces_around_gaps_join_to_the_whole() -> None:
-    """Values that look like labels, or like a gap, are no gap."""
+    """Values that look like labels, or like the gap between rows, are kept."""
     labels = {"a": 'x",name="y', "name": "support", "number": "861", "z": "\\"}
     before, between, after = format_around(labels.items(), ("number", "name"))
     assert f"{before}support{between}861{after}" == format_labels(labels.items())
@@ -36,6 +36,6 @@ def test_a_gap_at_either_end_leaves_a_quote_to_close() -> None:
 
 
 def test_text_without_anything_to_escape_is_not_copied() -> None:
-    """Fifty thousand rows keep the strings that the records hold anyway."""
+    """Fifty thousand rows share the strings of the records."""
     text = "".join(list("861380"))
     assert escaped(text) is text

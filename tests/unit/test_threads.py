@@ -1,4 +1,4 @@
-"""Calls on threads of their own: who waits for one that does not end."""
+"""Calls on their own threads, and a call that does not end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.patience import PATIENCE_SECONDS
 
 
 class Look:
-    """A look at a file that ends when it may."""
+    """A look at a file that ends when the test allows it."""
 
     def __init__(self) -> None:
         self.began = threading.Semaphore(0)
@@ -73,7 +73,7 @@ def test_a_signal_ends_the_wait_for_a_call_and_the_process_ends_without_it() -> 
 
 
 def test_a_look_at_a_file_that_does_not_end_is_a_fault_and_no_second_one_is_begun_in_that_folder() -> None:
-    """A hundred accounts' keys in one folder cost one wait, and a hundred reloads one thread."""
+    """A hundred keys in one hanging folder cost one wait, and a hundred reloads one thread."""
     look = Look()
     for _ in range(5):
         with pytest.raises(ValueError, match="its mount gives no answer"):

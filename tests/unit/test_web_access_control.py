@@ -1,4 +1,4 @@
-"""What stands before every path but the probes: passwords, the rate limit, the configured headers."""
+"""Checks for every path but the probes: passwords, the rate limit, the configured headers."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ class TestPasswords:
             server.get("/metrics")
         assert exposer.calls == []
 
-    def test_many_wrong_passwords_keep_out_neither_the_right_one_nor_the_probes(self, tmp_path: Path) -> None:
-        """They wait for their turn; nobody is told to come again."""
+    def test_many_wrong_passwords_do_not_block_the_right_one_or_the_probes(self, tmp_path: Path) -> None:
+        """They wait for their turn, and none is refused."""
         dear = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(7)).decode()
         users = security(tmp_path, f"basic_auth_users: {{{USER}: {dear}}}")
         with serving(security=users) as server, ExitStack() as stack:
@@ -93,7 +93,7 @@ class TestPasswords:
     def test_who_waits_for_a_password_to_be_checked_keeps_nobody_out(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
     ) -> None:
-        """Else strangers with wrong passwords could take every connection for as long as hashing takes."""
+        """Otherwise clients with wrong passwords could occupy every connection while hashing."""
         over = threading.Event()
 
         def checkpw(password: bytes, hashed: bytes) -> bool:
@@ -120,7 +120,7 @@ class TestPasswords:
 
 
 class TestProbes:
-    """They answer anyone, but names and numbers are for those who may see them."""
+    """They answer all clients, but show names and numbers only to authorized clients."""
 
     ILL = FakeHealth(ill=("the poller of account secret-name",), missing=("account secret-name: 17 numbers",))
 
@@ -155,7 +155,7 @@ class TestProbes:
 class TestBrokenLater:
     """A file that was valid at the start."""
 
-    def test_nobody_gets_in_but_the_probes_answer_until_it_is_mended(
+    def test_every_request_but_the_probes_is_refused_until_the_file_is_fixed(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         exposer = FakeExposer()
@@ -177,7 +177,7 @@ class TestBrokenLater:
 
 
 def eventually(server: Running, status: int) -> bool:
-    """Whether a scrape with the password has this status before long: a file just written does not count yet."""
+    """Whether a scrape with the password gets this status soon; a file that was just written is not used yet."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         if server.get("/metrics", Authorization=AUTHORIZATION).status == status:
@@ -216,7 +216,7 @@ class TestRateLimit:
         assert int(replies[3].headers["retry-after"]) > 0
 
     def test_wrong_passwords_count(self, tmp_path: Path) -> None:
-        """The limit is also what slows down guessing."""
+        """The limit also slows down guessing of passwords."""
         text = f"{USERS}rate_limit: {{interval: 1h, burst: 2}}\n"
         with serving(security=security(tmp_path, text)) as server:
             assert [server.get("/metrics").status for _ in range(3)] == [401, 401, 429]
@@ -244,7 +244,7 @@ def test_a_burst_passes_at_once_then_one_request_an_interval() -> None:
 
 @given(st.lists(st.floats(-1.0, 5.0), max_size=60))
 def test_no_window_holds_more_than_the_burst_and_one_an_interval(steps: list[float]) -> None:
-    """Also where the clock seems to step back."""
+    """Also if the clock seems to go back."""
     limiter, now = RateLimiter(LIMIT, 0.0), 0.0
     passed: list[float] = []
     for step in steps:

@@ -1,4 +1,4 @@
-"""Passwords: who is let in, what that costs, and what an answer gives away."""
+"""Passwords: which logins are accepted, what a check costs, and what an answer reveals."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def basic(user: bytes | str, password: bytes) -> str:
 
 
 def with_auth(use: Callable[[BasicAuth], Awaitable[T]]) -> T:
-    """What `use` makes of a BasicAuth that runs."""
+    """The result of `use` with a running BasicAuth."""
 
     async def run() -> T:
         checks = BasicAuth()
@@ -86,7 +86,7 @@ def test_the_scheme_may_be_written_in_any_case(scheme: str) -> None:
 
 @pytest.mark.parametrize("length", [72, 73, 200, 1400])
 def test_of_a_long_password_the_first_72_bytes_count(length: int) -> None:
-    """As for exporter-toolkit and the tool that made the hash: a refusal would be a 401 that nobody understands."""
+    """As in exporter-toolkit and in the tool that made the hash: a refusal would be a 401 without a visible reason."""
     assert admitted(basic("long", b"x" * length))
     assert admitted(basic("long", LONG + b"\0"))
     assert not admitted(basic("long", b"x" * 71))
@@ -105,12 +105,12 @@ def test_what_a_client_sends_is_what_is_read(user: str, password: bytes) -> None
 
 @given(st.text(max_size=20) | st.text(max_size=20).map(lambda text: f"Basic {text}"))
 def test_no_header_is_an_error(header: str) -> None:
-    """Whatever comes, the answer is yes or no."""
+    """For any input the answer is yes or no."""
     parse_header(header)
 
 
 class CountedHashing:
-    """`bcrypt.checkpw`, with a note of each hash that was really computed."""
+    """`bcrypt.checkpw`, with a record of each computed hash."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.hashes: list[bytes] = []
@@ -130,7 +130,7 @@ def hashing(monkeypatch: pytest.MonkeyPatch) -> CountedHashing:
 
 
 def test_an_unknown_user_costs_one_hash_as_a_known_one_does(hashing: CountedHashing) -> None:
-    """Else the time an answer takes tells which names exist.  The fake hash must be one that the library computes."""
+    """Otherwise the time of an answer reveals which names exist.  The library must really compute the fake hash."""
     for user in ("alice", "nobody", "someone"):
         assert not admitted(basic(user, b"wrong"))
     assert len(hashing.hashes) == 3
@@ -143,22 +143,22 @@ def at_cost(cost: int) -> str:
 
 
 def spent(hashing: CountedHashing, users: Mapping[str, str], user: str, password: bytes = b"wrong") -> int:
-    """What a login costs, in units of the cheapest hash."""
+    """The cost of a login, in units of the cheapest hash."""
     before = len(hashing.hashes)
     with_auth(lambda checks: checks.admits(users, basic(user, password)))
     return sum(2 ** (int(hashed[4:6]) - 4) for hashed in hashing.hashes[before:])
 
 
 def test_each_wrong_login_costs_the_same_whichever_hash_its_user_has(hashing: CountedHashing) -> None:
-    """Else the time an answer takes tells which names exist, or how dear a hash they have."""
+    """Otherwise the time of an answer reveals which names exist, or the cost of their hashes."""
     users = {"cheap": at_cost(4), "middle": at_cost(5), "dear": at_cost(7)}
     costs = [spent(hashing, users, user) for user in ("cheap", "middle", "dear", "nobody", "cheap2", "x")]
     assert costs == [8] * 6
-    assert spent(hashing, users, "cheap", PASSWORD) == 1  # who knows the password may know that
+    assert spent(hashing, users, "cheap", PASSWORD) == 1  # a user who knows the password may know that
 
 
 class FakeHashing:
-    """`bcrypt.checkpw` that takes no time, but for the hashes in `gates`: those wait for theirs."""
+    """A fast `bcrypt.checkpw`; hashes in `gates` wait for their gate."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.hashes: list[bytes] = []
@@ -182,7 +182,7 @@ def fake_hashing(monkeypatch: pytest.MonkeyPatch) -> FakeHashing:
 
 
 def test_a_hash_dearer_than_all_measure_does_not_make_strangers_names_as_dear(fake_hashing: FakeHashing) -> None:
-    """One of cost 18 takes 22 s: nobody may have that spent for a name that does not exist."""
+    """A hash of cost 18 takes 22 s, and must not be computed for a name that does not exist."""
     users = {"dear": at_cost(18)}
     with_auth(lambda checks: checks.admits(users, basic("nobody", b"wrong")))
     with_auth(lambda checks: checks.admits({**users, "usual": at_cost(11)}, basic("nobody", b"wrong")))
@@ -206,7 +206,7 @@ def test_no_login_waits_for_one_whose_hash_is_dearer(fake_hashing: FakeHashing) 
 
 @pytest.mark.parametrize("cost", [10, 18])
 def test_four_strangers_keep_no_user_waiting(fake_hashing: FakeHashing, cost: int) -> None:
-    """A login that is remembered needs no check; another one waits, if at all, for a single check of a stranger's."""
+    """A remembered login needs no check.  Another one waits for at most one check of another client."""
     users = {"dear": at_cost(18), "cached": at_cost(18), "user": at_cost(cost)}
     strangers = [b"stranger-%d" % index for index in range(THREADS)]
     gates = [fake_hashing.gates.setdefault(password, threading.Event()) for password in strangers]
@@ -233,7 +233,7 @@ def test_four_strangers_keep_no_user_waiting(fake_hashing: FakeHashing, cost: in
 
 
 @pytest.mark.parametrize("user", ["dear", "usual"])
-def test_strangers_who_know_the_name_of_a_dear_user_let_a_login_wait_for_one_check(
+def test_wrong_logins_for_a_user_with_a_high_cost_delay_another_login_by_one_check_at_most(
     fake_hashing: FakeHashing, user: str
 ) -> None:
     users = {"dear": at_cost(18), "usual": at_cost(10)}
@@ -249,7 +249,7 @@ def test_strangers_who_know_the_name_of_a_dear_user_let_a_login_wait_for_one_che
         login = asyncio.create_task(checks.admits(users, basic(user, PASSWORD), "friend"))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        if user == "dear":  # the next stranger may be before it, never two
+        if user == "dear":  # one other client may be before it, never two
             gates[0].set()
             gates[THREADS].set()
         assert await login
@@ -262,7 +262,7 @@ def test_strangers_who_know_the_name_of_a_dear_user_let_a_login_wait_for_one_che
 
 
 def test_logins_are_checked_side_by_side(fake_hashing: FakeHashing) -> None:
-    """One that is being checked keeps no other from it."""
+    """A running check does not block another one."""
     gate = fake_hashing.gates[b"wrong"] = threading.Event()
 
     async def ask(checks: BasicAuth) -> None:
@@ -277,8 +277,8 @@ def test_logins_are_checked_side_by_side(fake_hashing: FakeHashing) -> None:
     with_auth(ask)
 
 
-def test_however_many_wait_nobody_is_refused_and_addresses_take_turns(fake_hashing: FakeHashing) -> None:
-    """Of 500 logins from one address only those that are being checked come before the one from another."""
+def test_no_waiting_login_is_refused_and_addresses_take_turns(fake_hashing: FakeHashing) -> None:
+    """Of 500 logins from one address only the running checks come before a login from another address."""
     for index in range(THREADS):
         fake_hashing.gates[b"%d" % index] = threading.Event()
 
@@ -345,7 +345,7 @@ def test_a_removed_user_is_out_though_the_answer_was_remembered() -> None:
 
 
 def test_no_name_or_password_can_pass_for_another_in_the_cache() -> None:
-    """CVE-2022-46146: a key without separators let who knew a hash, but no password, poison the cache and get in."""
+    """CVE-2022-46146: with a cache key without separators, an attacker with a hash but no password could log in."""
     fake = basic_auth._FAKE_HASH.format(4)
 
     async def ask(checks: BasicAuth) -> list[bool]:
@@ -371,7 +371,7 @@ def test_cache_keys_are_distinct(asked: set[tuple[str, str, bytes]]) -> None:
 
 
 def test_cache_keys_are_worthless_elsewhere() -> None:
-    """They are made with a salt of this process: a memory dump holds nothing to try passwords against offline."""
+    """They use a salt of this process, so a memory dump does not help to guess passwords offline."""
     parts = ("alice", HASHED, PASSWORD)
     assert BasicAuth()._key(*parts) != BasicAuth()._key(*parts)
     assert PASSWORD not in BasicAuth()._key(*parts)
@@ -387,7 +387,7 @@ def test_wrong_passwords_cannot_push_the_right_one_out_of_the_cache(hashing: Cou
         hashed = len(hashing.hashes)
         assert await checks.admits(USERS, right)
         assert len(hashing.hashes) == hashed
-        assert not await checks.admits(USERS, basic("alice", b"0"))  # forgotten, so hashed anew
+        assert not await checks.admits(USERS, basic("alice", b"0"))  # forgotten, so hashed again
         assert len(hashing.hashes) == hashed + 1
 
     with_auth(ask)

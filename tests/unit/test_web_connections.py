@@ -1,4 +1,4 @@
-"""How peers are treated that stall, flood, or take all the room: deadlines, bounds, and who has to leave first."""
+"""Peers that stall, flood, or use all connections: deadlines, bounds, and which connection is closed first."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def is_answer(peer: socket.socket) -> bool:
 
 
 def is_cut_off(server: Running, peer: socket.socket, do: Callable[[], object] = lambda: None) -> bool:
-    """Whether the server closes the connection as its deadlines pass, a second at a time; `do` each time."""
+    """Whether the server closes the connection as time passes, a second at a time; calls `do` each second."""
     peer.settimeout(0.01)
     for _ in range(1000):
         with suppress(TimeoutError):
@@ -135,11 +135,11 @@ class TestDeadlines:
 
 
 class TestFloods:
-    """What one peer may send."""
+    """Bounds for one peer."""
 
     def test_a_head_of_a_megabyte_is_refused(self, caplog: pytest.LogCaptureFixture) -> None:
         with serving() as server, server.connect() as peer:
-            with suppress(ConnectionError):  # the server need not hear it to the end
+            with suppress(ConnectionError):  # the server need not read it to the end
                 peer.sendall(b"GET / HTTP/1.1\r\nX: " + b"y" * 1_000_000 + b"\r\n\r\n")
             with suppress(ConnectionError):
                 assert peer.recv(65536).startswith((b"HTTP/1.1 431 ", b"HTTP/1.0 400 "))
@@ -159,7 +159,7 @@ class TestFloods:
         )
 
     def test_what_is_pipelined_behind_an_answer_is_left_unread(self) -> None:
-        """Else each connection could fill the memory with requests that wait."""
+        """Otherwise each connection could fill the memory with waiting requests."""
         exposer = FakeExposer(gate=threading.Event())
         assert exposer.gate is not None
         with serving(exposer) as server, server.connect() as peer:
@@ -192,7 +192,8 @@ class TestFloods:
     @pytest.mark.parametrize("framing", [b"Content-Length: 200", b"Transfer-Encoding: chunked"])
     @pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"br", b"zstd", b"identity", b"nonsense"])
     def test_a_body_is_not_looked_at(self, coding: bytes, framing: bytes, caplog: pytest.LogCaptureFixture) -> None:
-        """Whatever it says it is: what is no gzip would be an error with a traceback, what is gzip a stalled server."""
+        """For any Content-Encoding: invalid gzip must not give a traceback, and valid gzip must not stall the
+        server."""
         with serving() as server, server.connect() as peer:
             peer.sendall(
                 b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Encoding: " + coding + b"\r\n" + framing + b"\r\n\r\n"
@@ -233,7 +234,7 @@ class TestFloods:
     def test_whoever_sends_more_than_a_head_gets_one_answer_and_is_cut_off(
         self, request_line: bytes, status: int, headers: bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """On every path, behind every answer; what looks like a request in there is none."""
+        """On every path, for every answer; a request inside the body is not executed."""
         with serving() as server, server.connect() as peer:
             peer.sendall(request_line + b" HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n\r\n")
             answer = peer.recv(65536)
@@ -289,7 +290,7 @@ class TestFloods:
     ],
 )
 def test_connections_that_have_ended_leave_nothing_behind(said: bytes) -> None:
-    """Not even garbage: a collector that comes late would let a flood of them take all the memory."""
+    """Not even garbage for the collector: otherwise many of them could fill the memory before it runs."""
     gc.collect()
     gc.disable()
     try:
@@ -299,7 +300,7 @@ def test_connections_that_have_ended_leave_nothing_behind(said: bytes) -> None:
                     peer.sendall(said)
                     if said not in {b"", HALF}:
                         peer.recv(65536)
-            for _ in range(3):  # the others are gone when these have been served
+            for _ in range(3):  # the others have ended once these were served
                 assert server.get("/metrics").status == 200
             left = [type(found) for found in gc.get_objects()]
             assert sum(issubclass(kind, (Connection, web.RequestHandler)) for kind in left) < 20
@@ -339,7 +340,7 @@ def test_odd_requests_get_a_plain_answer_and_no_other_protocol(request_line: byt
 
 
 class TestRoom:
-    """Connections are bounded; the one that was idle longest makes room."""
+    """Connections are bounded; the one that was idle longest is closed for a new one."""
 
     def test_a_new_connection_takes_the_place_of_the_longest_idle_one(self) -> None:
         with serving(limits=Limits(connections=3)) as server, ExitStack() as stack:
@@ -374,7 +375,7 @@ class TestRoom:
             assert server.get("/metrics").status == 200
 
     def test_who_does_not_read_its_answer_makes_room_too(self) -> None:
-        """Where nobody is idle; the answer it holds is freed with it."""
+        """If no connection is idle; its answer is freed too."""
         exposer = FakeExposer(body=b"x" * 32_000_000)
         limits = Limits(connections=2, patience_seconds=0.1, send_seconds=600)
         with serving(exposer, limits=limits) as server, ExitStack() as stack:
@@ -386,8 +387,8 @@ class TestRoom:
             assert eventually_scraped(server)
             assert sum(not arrives_whole(peer, 32_000_000) for peer in slow) == 1
 
-    def test_a_scrape_that_is_not_read_gives_its_place_to_one_that_may_be(self) -> None:
-        """Else forty clients that do not read would end all scraping, thirty seconds at a time."""
+    def test_an_unread_scrape_is_dropped_for_a_new_one(self) -> None:
+        """Otherwise forty clients that do not read would stop all scrapes for thirty seconds."""
         exposer = FakeExposer(body=b"x" * 32_000_000)
         limits = Limits(patience_seconds=0.1, send_seconds=600)
         with serving(exposer, max_requests=1, limits=limits) as server, server.connect() as slow:
@@ -415,7 +416,7 @@ class TestRoom:
             assert sum(is_open(peer) for peer in silent) <= 3
 
     def test_peers_that_were_turned_away_take_no_room(self, tmp_path: Path) -> None:
-        """However their handshake failed: else they would drive out connections that rest between two scrapes."""
+        """However their handshake failed; otherwise they would displace idle connections between two scrapes."""
         authority = trustme.CA()
         server_files(tmp_path, authority)
         (tmp_path / "web.yml").write_text(f"tls_server_config: {{{TLS_FILES}}}")
@@ -455,7 +456,7 @@ class FlakyListener(socket.socket):
         return super().accept()
 
 
-class Greeter(asyncio.Protocol):
+class HelloProtocol(asyncio.Protocol):
     """Says hello and keeps the connection."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -472,7 +473,7 @@ def accepting(use: Callable[[FlakyListener], object], security: WebSecurity | No
             listener.bind(("127.0.0.1", 0))
             listener.listen()
             listener.setblocking(False)
-            acceptor = Acceptor(security or WebSecurity(None), Greeter, 10, SlowClients(), Refusals(str))
+            acceptor = Acceptor(security or WebSecurity(None), HelloProtocol, 10, SlowClients(), Refusals(str))
             acceptor.open([listener])
             try:
                 return await asyncio.to_thread(use, listener)
@@ -500,7 +501,7 @@ def test_while_descriptors_run_out_the_longest_idle_make_room_and_the_log_says_s
 
 
 class Unexpected(WebSecurity):
-    """Fails as nobody expects while it is asked to."""
+    """Fails with an unexpected exception."""
 
     fails = True
 
@@ -511,7 +512,7 @@ class Unexpected(WebSecurity):
 
 
 def test_whatever_goes_wrong_with_one_connection_the_next_one_is_accepted(caplog: pytest.LogCaptureFixture) -> None:
-    """Else every later client would wait for ever, and nothing would say so."""
+    """Otherwise every later client would wait for ever, without a log line."""
     security = Unexpected(None)
 
     def use(listener: FlakyListener) -> None:

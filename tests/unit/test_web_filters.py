@@ -1,4 +1,4 @@
-"""What an address of the status page asks for."""
+"""The parameters of the status page's address."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_text_of_any_length_is_cut() -> None:
     )
 )
 def test_the_address_of_a_query_asks_for_that_query(query: Query) -> None:
-    """Links are made so: filter, order and page survive a click."""
+    """Links keep filter, order and page."""
     assert Query.of(dict(parse_qsl(query.parameters(), keep_blank_values=True))) == query
 
 

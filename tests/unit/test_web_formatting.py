@@ -1,4 +1,4 @@
-"""Instants and spans as people read them."""
+"""Instants and spans for people."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_an_instant_of_today_is_written_without_its_date() -> None:
 
 @pytest.mark.parametrize("unix", [-1.0, 1e300, math.inf, math.nan])
 def test_an_instant_that_no_calendar_has_is_left_out(unix: float) -> None:
-    """A store that was tampered with must not break the page."""
+    """A manipulated store must not break the page."""
     assert iso(unix) == ""
 
 

@@ -1,4 +1,4 @@
-"""What is handed on of what a peer sends: one whole head at a time, never a body, never more than the bound."""
+"""The bytes that go to aiohttp: one whole head at a time, never a body, never more than the bound."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POST = b"POST /x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-En
 
 
 class FakeTransport(asyncio.Transport):
-    """Notes what is done to it."""
+    """Records calls."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class FakeTransport(asyncio.Transport):
 
 
 class FakeHttp(asyncio.Protocol):
-    """Notes what is handed on to aiohttp."""
+    """Records the bytes for aiohttp."""
 
     def __init__(self) -> None:
         self.heads: list[bytes] = []
@@ -62,7 +62,7 @@ class Met:
         others.add(self.connection, self.transport)
 
     def send(self, data: bytes, piece: int = READ_BYTES) -> int:
-        """Send as the kernel would deliver it while it is read; how much was taken."""
+        """Send bytes as the kernel would deliver them; returns how many were read."""
         sent = 0
         while sent < len(data) and self.transport.reading and not self.transport.cut:
             buffer = self.connection.get_buffer(-1)
@@ -78,7 +78,7 @@ class Met:
 
 
 def met(use: Callable[[Met], object]) -> None:
-    """Use a connection in a loop, which it needs for its deadlines."""
+    """Use a connection in a loop, because deadlines need one."""
 
     async def run() -> None:
         connected = Met()
@@ -113,7 +113,7 @@ def test_while_an_answer_is_under_way_no_more_than_the_bound_is_read(behind: byt
 
 
 def test_what_waited_is_read_on_after_the_answer() -> None:
-    """A client that sends its requests ahead of the answers gets them all."""
+    """A client that sends requests before the answers gets all answers."""
 
     def use(peer: Met) -> None:
         requests, sent = GET * 10_000, 0

@@ -1,4 +1,4 @@
-"""Listen addresses: how they are written, and what is bound."""
+"""Listen addresses: their syntax, and the bound sockets."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_bad_address_is_refused_with_the_cure(text: str, complaint: str) -> No
 
 
 def refusal(text: str) -> str:
-    """Why an address is refused; empty where it is not."""
+    """Why an address is refused; empty if it is accepted."""
     try:
         parse_listen_address(text)
     except ValueError as error:
@@ -126,7 +126,7 @@ def test_port_0_is_any_free_port_and_the_url_says_which() -> None:
 def test_an_empty_host_is_one_socket_for_every_family_the_machine_has(ipv6: bool, reached: list[str]) -> None:
     """Two sockets would get two ports for port 0, and the URL in the log would be that of one family only.
 
-    Every interface is listened at in a network namespace of its own, where loopback is the only one.
+    The test listens on all interfaces in its own network namespace, where loopback is the only one.
     """
     enter = ["unshare", "--map-root-user", "--net"]
     if shutil.which("unshare") is None or subprocess.run([*enter, "true"], check=False, capture_output=True).returncode:
@@ -165,7 +165,7 @@ def test_a_port_in_use_is_refused_in_plain_words() -> None:
 @pytest.mark.parametrize(
     ("host", "reason"),
     [
-        ("203.0.113.7", "this machine does not have that address"),  # TEST-NET-3: nobody's
+        ("203.0.113.7", "this machine does not have that address"),  # TEST-NET-3: no real host
         ("2001:db8::7", "this machine does not have that"),
         ("a..b", "the host is unknown"),
         ("x" * 70, "the host is unknown"),
@@ -176,7 +176,7 @@ def test_a_host_that_cannot_be_had_is_refused_in_plain_words(host: str, reason: 
         listen(ListenAddress(host, 0))
 
 
-def test_of_several_addresses_none_is_kept_when_one_cannot_be_had() -> None:
+def test_if_one_of_several_addresses_cannot_be_bound_no_socket_stays_open() -> None:
     with closing(listen(ListenAddress("127.0.0.1", 0))) as other:
         free = listen(ListenAddress("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Which numbers a page shows, in which order, and what a search can find out."""
+"""Which numbers a page shows, in which order, and what a search can reveal."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def every_kind() -> ShownFleet:
 
 
 def test_the_worst_come_first() -> None:
-    """Not verified, unusual, unknown, failing, expired, verified: what wakes people stands at the top."""
+    """Not verified, unusual, unknown, failing, expired, verified: the most urgent first."""
     assert places(every_kind()) == [6, 5, 3, 4, 2, 1, 0]
 
 
@@ -84,7 +84,7 @@ def test_filters_combine(query: Query, shown: set[int]) -> None:
     ],
 )
 def test_a_search_finds_words_in_label_name_space_labels_and_id(text: str, found: bool) -> None:
-    """Whatever their case; every word has to stand somewhere."""
+    """In any case; every word must appear."""
     one = number(1, name="Support-Line", labels=(("team", "care"),))
     fleet = ShownFleet([one])
     fleet.succeed(one)
@@ -93,7 +93,7 @@ def test_a_search_finds_words_in_label_name_space_labels_and_id(text: str, found
 
 @pytest.mark.parametrize("text", ["8613800000001", "+8613800000001", "86138000", "0000001", "8613800000001 "])
 def test_a_search_for_a_number_that_is_not_shown_finds_nothing(text: str) -> None:
-    """Else the page would tell, digit by digit, which numbers hide behind masks and hashes."""
+    """Otherwise a search could reveal masked and hashed numbers digit by digit."""
     fleet = ShownFleet([number(1, label="861380*****01"), number(2, label="0f3ac9d214be")])
     assert places(fleet, Query(text=text)) == []
 
@@ -104,7 +104,7 @@ def test_no_order_tells_anything_of_a_number_that_is_not_shown() -> None:
 
 
 def spread() -> tuple[ShownFleet, list[PhoneNumber]]:
-    """Three numbers that differ in everything there is to sort by: 0 < 1 < 2, but for times, where 2 has none."""
+    """Three numbers that differ in every column: 0 < 1 < 2; number 2 has no times."""
     every = [number(i, account="abc"[i], space=f"s{i}", name="xYz"[i]) for i in range(3)]
     fleet = ShownFleet(every)
     for place, status in ((0, "EXPIRED"), (1, "VERIFIED")):
@@ -130,7 +130,7 @@ def spread() -> tuple[ShownFleet, list[PhoneNumber]]:
     ],
 )
 def test_every_column_sorts_both_ways(sort: Sort, ascending: list[int]) -> None:
-    """A number without a time counts as older than all others; one that is being polled comes next."""
+    """A number without a time counts as the oldest; a number that is being polled is next."""
     fleet, _ = spread()
     assert places(fleet, Query(sort=sort)) == ascending
     assert places(fleet, Query(sort=sort, descending=True)) == ascending[::-1]

@@ -1,4 +1,4 @@
-"""Scrapes at once: what asks for the same shares a rendering, and what nobody waits for is not rendered."""
+"""Concurrent scrapes: equal ones share a rendering, and a scrape without a waiting client is not rendered."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def run_scrapes(
 
 
 async def settled() -> None:
-    """Let every task get as far as it can without a thread's help."""
+    """Run every task until it waits for a thread."""
     for _ in range(10):
         await asyncio.sleep(0)
 
@@ -132,7 +132,7 @@ def test_a_failure_reaches_all_that_share_it_and_no_later_one() -> None:
 
 
 def test_while_there_is_no_room_nothing_more_is_rendered_and_then_all_in_turn() -> None:
-    """Who waits holds no bytes: forty answers that nobody reads would fill the memory."""
+    """A waiting client holds no bytes: forty unread answers would fill the memory."""
     exposer = FakeExposer(body=b"x" * 100)
     clock = FakeClock()
     slow_clients = SlowClients(1.0, clock.monotonic, max_bytes=150)

@@ -1,4 +1,4 @@
-"""The pages over a real socket: what is found, what is refused, and what a failure tells."""
+"""The pages over a real socket: found, refused, and failed requests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_the_status_page_is_html_with_security_headers() -> None:
 
 
 def test_a_number_is_reached_by_the_link_in_the_list() -> None:
-    """Whatever its account, space and label hold."""
+    """For any text in account, space and label."""
     one = number(1, account="a&b=c", space="s/../ü?#%2f+ ", label="861380*****01")
     with serving(fleet=ShownFleet([number(0), one])) as server:
         links = [link for link in Reader(server.get("/numbers").body).links if link.startswith("numbers/number")]
@@ -55,7 +55,7 @@ def test_a_number_is_reached_by_the_link_in_the_list() -> None:
     ],
 )
 def test_a_number_that_is_not_there_is_404_and_nothing_is_repeated(parameters: dict[str, str]) -> None:
-    """Also one that is there and hides behind a mask: the answer must not tell."""
+    """Also a masked number that exists: the answer must not reveal it."""
     with serving(fleet=ShownFleet([number(1, label="861380*****01")])) as server:
         reply = server.get(f"/numbers/number?{urlencode(parameters)}")
     assert reply.status == 404
@@ -120,7 +120,7 @@ def test_too_many_pages_at_once_are_503_and_scrapes_and_probes_go_on() -> None:
 
 
 def test_the_pages_need_the_password(tmp_path: Path) -> None:
-    """They tell more than the metrics do."""
+    """They show more than the metrics."""
     config = tmp_path / "web.yml"
     hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
     config.write_text(f"basic_auth_users: {{ops: '{hashed}'}}\n")

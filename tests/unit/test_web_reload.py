@@ -1,4 +1,4 @@
-"""``POST /-/reload``: who may, what it answers, and that one comes after the other."""
+"""``POST /-/reload``: permissions, answers, and several reloads."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_it_answers_200_once_the_configuration_is_in_force() -> None:
     with serving(reload=reload) as server, ThreadPoolExecutor() as clients:
         reply = clients.submit(server.get, "/-/reload", "POST")
         assert began.wait(PATIENCE_SECONDS)
-        assert server.get("/-/healthy").status == 200  # the event loop goes on meanwhile
+        assert server.get("/-/healthy").status == 200  # the event loop is not blocked
         assert not reply.done()
         finish.set()
         assert reply.result(PATIENCE_SECONDS).status == 200
@@ -83,7 +83,7 @@ def test_reloads_come_one_after_the_other() -> None:
         nonlocal running, most
         running += 1
         most = max(most, running)
-        server.get("/-/healthy")  # time enough for another one to begin, if it may
+        server.get("/-/healthy")  # enough time for another one to begin
         running -= 1
 
     with serving(reload=reload) as server, ThreadPoolExecutor(8) as clients:
@@ -117,7 +117,7 @@ def test_reloads_come_one_after_the_other() -> None:
     ],
 )
 def test_a_page_of_another_site_may_not_reload(headers: dict[str, str], status: int) -> None:
-    """A browser sends such a form with the password it knows; programs send neither header."""
+    """A browser sends such a form with a stored password.  Other programs do not send these headers."""
     reload = FakeReload()
     with serving(reload=reload) as server:
         host = f"{server.host}:{server.port}"

@@ -1,4 +1,4 @@
-"""The telemetry path: which ones the command line takes."""
+"""The telemetry paths that the command line accepts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_a_path_without_its_slash_is_refused_with_the_cure(path: str) -> None:
 
 @pytest.mark.parametrize("path", [HEALTHY, READY, "/-/reload", "/-/", "/-", "/-/anything", "/numbers", "/numbers/1"])
 def test_the_exporters_own_paths_are_refused(path: str) -> None:
-    """A telemetry path may not shadow a probe or a page, of today or of a later version."""
+    """A telemetry path must not hide a probe or a page, now or in a later version."""
     with pytest.raises(ValueError, match="one of the exporter's own paths; write another one"):
         parse_telemetry_path(path)
 
@@ -37,7 +37,7 @@ def test_a_path_that_clients_would_rewrite_is_refused(path: str) -> None:
 
 
 def refusal(text: str) -> str:
-    """Why a path is refused; empty where it is taken as it is."""
+    """Why a path is refused; empty if it is accepted."""
     try:
         assert parse_telemetry_path(text) == text
     except ValueError as refused:

@@ -1,4 +1,4 @@
-"""The web configuration in force: read again when a file changes, and nothing in force while one is broken."""
+"""The web configuration in force: read again when a file changes, and none in force while a file is broken."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def looked(security: WebSecurity) -> WebConfig:
 
 
 def written(path: Path, text: str) -> Path:
-    """Replace the file as careful tools do; its stamp is another one, however fast the test is."""
+    """Replace the file atomically; its stamp differs, even in a fast test."""
     path.with_suffix(".new").write_text(text)
     path.with_suffix(".new").rename(path)
     return path
 
 
 def settle(security: WebSecurity, clock: FakeClock) -> None:
-    """Let it see the file, then those that the file names, and each once more some time later."""
+    """Let it read the file, then the files that it names, and each of them again later."""
     for _ in range(2):
         with suppress(ConfigError):
             looked(security)
@@ -58,13 +58,13 @@ def settle(security: WebSecurity, clock: FakeClock) -> None:
 
 
 def in_force(security: WebSecurity, clock: FakeClock) -> list[str]:
-    """The users in force, once what was written has settled."""
+    """The users in force, once the written file is used."""
     settle(security, clock)
     return sorted(looked(security).users)
 
 
 def broken(security: WebSecurity, clock: FakeClock) -> str:
-    """What is wrong while nothing is in force."""
+    """The faults while no configuration is in force."""
     settle(security, clock)
     with pytest.raises(ConfigError) as refused:
         looked(security)
@@ -119,7 +119,7 @@ def test_what_was_read_at_the_start_is_read_once_more_and_then_only_when_it_chan
 
 @pytest.mark.parametrize("then", ["", "basic_auth_users: {", "rate_limit: {burst: 1}", BOB, None])
 def test_what_was_changed_just_now_does_not_count(path: Path, clock: FakeClock, then: str | None) -> None:
-    """It may be half written: until it is left alone, what was in force stays so, however often one looks."""
+    """It may be half written: the old configuration stays in force until the file is unchanged for a second."""
     security = WebSecurity(written(path, ALICE), clock.monotonic)
     for _ in range(100):
         if then is None:
@@ -159,10 +159,10 @@ def test_a_changed_certificate_key_or_authority_is_in_force_at_once(path: Path, 
         (f"{ALICE}tls_server_config: {{{TLS_FILES}}}", "tls_server_config: was added while running"),
     ],
 )
-def test_a_file_broken_later_lets_nobody_in_and_is_logged_once(
+def test_while_a_file_is_broken_no_request_is_accepted_and_the_fault_is_logged_once(
     path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture, text: str, fault: str
 ) -> None:
-    """Neither a typo nor a file caught half written may end the protection."""
+    """A typing error or a half-written file must not remove the protection."""
     security = WebSecurity(written(path, ALICE), clock.monotonic)
     written(path, text)
     for _ in range(5):
@@ -204,7 +204,7 @@ def test_a_file_that_protects_less_counts_when_two_looks_far_apart_find_it_equal
     assert looked(security) == strong
     clock.advance(WEAKER_SECONDS * 0.9)
     assert looked(security) == strong
-    written(path, then)  # another file, though its text is the same: the looks begin anew
+    written(path, then)  # another file with the same text: the two checks begin again
     assert looked(security) == strong
     clock.advance(WEAKER_SECONDS * 0.9)
     assert looked(security) == strong
@@ -281,10 +281,10 @@ def test_what_is_mended_is_in_force_again(path: Path, clock: FakeClock, caplog: 
     assert messages(caplog)[-1] == "web configuration read again"
 
 
-def test_a_working_folder_that_is_gone_lets_nobody_in(
+def test_if_the_working_folder_is_gone_no_request_is_accepted(
     path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A relative path leads nowhere then; the folder may come back."""
+    """A relative path does not exist then; the folder may come back."""
     written(path, ALICE)
     monkeypatch.chdir(path.parent)
     security = WebSecurity(Path(path.name), clock.monotonic)
@@ -299,7 +299,7 @@ def test_a_working_folder_that_is_gone_lets_nobody_in(
 
 
 def test_a_failure_to_read_is_tried_again_though_nothing_changed(path: Path, clock: FakeClock) -> None:
-    """What failed may have been the reading: here the table of file descriptors is full."""
+    """Reading may have failed: here no file descriptor is left."""
     security = WebSecurity(written(path, ALICE), clock.monotonic)
     written(path, BOB)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,4 +1,4 @@
-"""The web server on a real socket: scrapes, probes, pages, and what it says to those who ask for something else."""
+"""The web server on a real socket: scrapes, probes, pages, and other requests."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_scrape_is_the_exposers_bytes_as_text_by_default() -> None:
     assert exposer.calls == [(Format.TEXT, False, frozenset())]
 
 
-def test_a_scrape_comes_in_the_format_and_encoding_asked_for() -> None:
+def test_a_scrape_has_the_negotiated_format_and_encoding() -> None:
     exposer = FakeExposer(b"not really gzip")
     with serving(exposer) as server:
         reply = server.get("/metrics", Accept=OPENMETRICS, Accept_Encoding="gzip")
@@ -123,7 +123,7 @@ def test_the_telemetry_path_is_the_users() -> None:
         assert b'href="./probe/cams"' in server.get("/").body
 
 
-def test_the_landing_page_gives_way_to_metrics_at_the_root() -> None:
+def test_metrics_at_the_root_replace_the_landing_page() -> None:
     with serving(telemetry_path="/") as server:
         assert server.get("/").body == b"up 1\n"
 
@@ -180,7 +180,7 @@ def test_no_answer_names_the_software_below_or_may_be_sniffed_or_stored(path: st
 
 
 class TestFailures:
-    """What goes wrong is told to the log in full, and to the client not at all."""
+    """The log gets the full error, the client gets no details."""
 
     def test_a_failed_scrape_is_500_without_detail_and_one_log_record(self, caplog: pytest.LogCaptureFixture) -> None:
         exposer = FakeExposer(error=RuntimeError("the inner secret"))
@@ -215,7 +215,7 @@ class TestFailures:
         ],
     )
     def test_garbage_is_400_that_quotes_nothing(self, garbage: bytes, caplog: pytest.LogCaptureFixture) -> None:
-        """A port scan must neither learn what runs here nor fill the log."""
+        """A port scan must not learn which program runs, and must not fill the log."""
         with serving() as server:
             head, _, body = server.raw(garbage).partition(b"\r\n\r\n")
             assert server.get("/metrics").status == 200
@@ -248,7 +248,7 @@ class TestFailures:
 
 
 def bytes_until_closed(peer: socket.socket) -> int:
-    """How much arrives on a connection before its other end closes or resets it."""
+    """The number of bytes on a connection before the other end closes or resets it."""
     received = 0
     try:
         while chunk := peer.recv(1 << 20):
@@ -284,15 +284,15 @@ class TestMaxRequests:
             exposer.gate.set()
             assert {scrape.result(PATIENCE_SECONDS).status for scrape in scrapes} == {200}
 
-    def test_a_failed_scrape_gives_its_place_back(self) -> None:
+    def test_a_failed_scrape_frees_its_place(self) -> None:
         exposer = FakeExposer(error=RuntimeError())
         with serving(exposer, max_requests=1) as server:
             assert [server.get("/metrics").status for _ in range(3)] == [500, 500, 500]
 
-    def test_a_client_that_does_not_read_is_cut_off_and_its_place_given_back(
+    def test_a_client_that_does_not_read_is_disconnected_and_its_place_is_free_again(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """An unread answer holds memory, so it counts; but forty such clients must not end all scraping."""
+        """An unread answer uses memory, so it counts; but forty such clients must not stop all scrapes."""
         exposer = FakeExposer(body=b"x" * 32_000_000)
         limits = Limits(send_seconds=30, patience_seconds=600)
         with serving(exposer, max_requests=1, limits=limits) as server, server.connect() as peer:
@@ -366,12 +366,12 @@ class TestLifetime:
 
 
 def test_a_start_does_not_wait_for_the_pages_templates() -> None:
-    """Prometheus's first scrape comes before anybody looks at a page: jinja2 takes 50 ms to import."""
+    """Prometheus's first scrape comes before the first page: the import of jinja2 takes 50 ms."""
     program = "import sys, exporter.web.server; sys.exit('jinja2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], timeout=PATIENCE_SECONDS, check=False).returncode == 0
 
 
 def test_the_command_lines_checks_load_no_web_library() -> None:
-    """`--help` and `--config.check` must not pay for a server: aiohttp takes 0.13 s and 13 MiB to import."""
+    """`--help` and `--config.check` must not import the server: the import of aiohttp takes 0.13 s and 13 MiB."""
     program = "import sys, exporter.web.routes, exporter.web.connections.listen; sys.exit('aiohttp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], timeout=PATIENCE_SECONDS, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Answers that nobody reads make room for those that somebody may: places, and memory."""
+"""Unread answers are dropped for other clients: places, and memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.clock import FakeClock
 
 
 class FakeTransport(asyncio.Transport):
-    """Notes that it was cut."""
+    """Records that it was disconnected."""
 
     cut = False
 
@@ -20,13 +20,13 @@ class FakeTransport(asyncio.Transport):
 
 
 def body(size: int, taken: int = 0) -> Pieces:
-    """An answer of which so much was read."""
+    """An answer, with the number of bytes read so far."""
     pieces = Pieces(bytes(size))
     pieces.taken = taken
     return pieces
 
 
-def test_the_longest_unread_answer_is_given_up_first_and_only_once_it_had_its_time() -> None:
+def test_the_longest_unread_answer_is_dropped_first_but_not_before_its_minimum_time() -> None:
     clock = FakeClock()
     slow_clients = SlowClients(1.0, clock.monotonic)
     first, second = FakeTransport(), FakeTransport()
@@ -55,8 +55,8 @@ def test_what_has_been_read_is_not_given_up() -> None:
     assert not transport.cut
 
 
-def test_a_source_with_most_of_the_places_gives_one_up_at_once_to_another_but_not_to_itself() -> None:
-    """Else whoever opens connections fast enough keeps all others out."""
+def test_a_source_with_most_places_loses_one_at_once_to_another_source_but_not_to_itself() -> None:
+    """Otherwise a client that opens connections fast enough could block all others."""
     slow_clients = SlowClients(1.0, FakeClock().monotonic)
     mine, theirs = FakeTransport(), [FakeTransport() for _ in range(3)]
     with ExitStack() as stack:
@@ -67,7 +67,7 @@ def test_a_source_with_most_of_the_places_gives_one_up_at_once_to_another_but_no
         assert not slow_clients.give_one_up()
         assert slow_clients.give_one_up("friend")
         assert [transport.cut for transport in theirs] == [True, False, False]
-        assert not slow_clients.give_one_up("friend")  # it would have as many
+        assert not slow_clients.give_one_up("friend")  # then it would have as many
         assert slow_clients.give_one_up("newcomer")
         assert not slow_clients.give_one_up("newcomer")
         assert not mine.cut
@@ -89,7 +89,7 @@ class TestMemory:
             assert slow_clients.make_room([bytes(100)])
             assert (slow.cut, fast.cut) == (True, False)
 
-    def test_nobody_goes_before_it_is_known_who_is_slow(self) -> None:
+    def test_no_answer_is_dropped_before_its_speed_is_known(self) -> None:
         clock = FakeClock()
         slow_clients = SlowClients(1.0, clock.monotonic, max_bytes=150)
         first, second = FakeTransport(), FakeTransport()

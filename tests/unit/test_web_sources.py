@@ -21,5 +21,5 @@ from exporter.web.security.access_control import network_of
     ],
 )
 def test_a_subscriber_has_one_ipv4_address_or_half_an_ipv6_address(address: str | None, network: str) -> None:
-    """A stranger with a network of its own has 2**64 addresses: they are one."""
+    """A client with its own network has 2**64 addresses; they count as one."""
     assert network_of(address) == network

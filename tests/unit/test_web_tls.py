@@ -1,4 +1,4 @@
-"""TLS on real sockets: who is let in with what, and what is agreed on."""
+"""TLS on real sockets: which clients are accepted, and the negotiated parameters."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.support.pki import TLS_FILES, client_context, client_file, issue, ser
 from tests.support.webserver import FakeExposer, Running, drain, serving
 
 REFUSED = (ssl.SSLError, ConnectionError)
-"""What a client that is turned away sees: an alert, or nothing but a closed connection."""
+"""The result for a refused client: an alert, or a closed connection."""
 
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
@@ -63,7 +63,7 @@ def serving_tls(folder: Path, options: str, *, limits: Limits | None = None) -> 
 
 
 def agreed(server: Running, context: ssl.SSLContext) -> tuple[str, str]:
-    """The version and cipher suite of a connection; OSError where there is none."""
+    """The version and cipher suite of a connection; OSError if it fails."""
     with server.over(context).connect() as peer:
         assert isinstance(peer, ssl.SSLSocket)
         cipher = peer.cipher()
@@ -72,12 +72,12 @@ def agreed(server: Running, context: ssl.SSLContext) -> tuple[str, str]:
 
 
 def limited(authority: trustme.CA, version: ssl.TLSVersion, ciphers: str = "") -> ssl.SSLContext:
-    """A client that speaks one version of TLS and, of TLS 1.2, these suites."""
+    """A client with one version of TLS and, for TLS 1.2, these suites."""
     context = client_context(authority)
     if version < ssl.TLSVersion.TLSv1_2:
         context.set_ciphers("ALL:@SECLEVEL=0")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # TLS 1.1: it must be refused, not merely out of fashion
+        warnings.simplefilter("ignore", DeprecationWarning)  # TLS 1.1 must be refused
         context.minimum_version = context.maximum_version = version
     if ciphers:
         context.set_ciphers(ciphers)
@@ -92,7 +92,7 @@ def test_a_scrape_over_tls_is_a_scrape(folder: Path, context: ssl.SSLContext) ->
 
 
 def test_a_large_answer_arrives_whole(folder: Path, context: ssl.SSLContext) -> None:
-    """Larger than TLS records and every buffer between."""
+    """Larger than TLS records and all buffers."""
     (folder / "web.yml").write_text(f"tls_server_config: {{{TLS_FILES}}}")
     body = b"0123456789abcdef" * 2**18
     with serving(FakeExposer(body), security=WebSecurity(folder / "web.yml")) as server:
@@ -108,7 +108,7 @@ def test_plain_http_to_a_tls_port_is_told_so(folder: Path) -> None:
 
 
 def told(server: Running, context: ssl.SSLContext) -> str:
-    """What a client that is refused learns: the alert, or nothing where the connection just ends."""
+    """The alert for a refused client, or an empty text if the connection just ends."""
     try:
         assert server.over(context).raw(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") == b""
     except ConnectionError:
@@ -147,7 +147,7 @@ def test_each_refusal_is_counted_and_logged_and_the_client_gets_the_alert(
 
 
 def test_http_1_1_is_what_alpn_says(folder: Path, authority: trustme.CA) -> None:
-    """A client that could speak HTTP/2 must not begin to."""
+    """A client that supports HTTP/2 must not use it."""
     context = client_context(authority)
     context.set_alpn_protocols(["h2", "http/1.1"])
     with serving_tls(folder, TLS_FILES) as server, server.over(context).connect() as peer:
@@ -225,7 +225,7 @@ CURVES = {"CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "sec
 
 @pytest.mark.parametrize("curve", CURVES)
 def test_the_curve_is_the_one_configured(folder: Path, authority: trustme.CA, curve: str) -> None:
-    """Or it is refused with the reason: Debian 12's Python cannot name X25519."""
+    """Or it is refused with the reason: Debian 12's Python does not support X25519."""
     names = {name: value for name, value in CURVES.items() if can_use(value)}
     if curve not in names:
         with (
@@ -246,7 +246,7 @@ def test_the_curve_is_the_one_configured(folder: Path, authority: trustme.CA, cu
 
 
 def outcome(server: Running, context: ssl.SSLContext, path: str = "/metrics") -> int:
-    """The status of an answer; 0 where the connection is refused, in the handshake or (TLS 1.3) right after it."""
+    """The status of an answer; 0 if the connection is refused, in the handshake or (TLS 1.3) right after it."""
     try:
         return server.over(context).get(path).status
     except OSError:
@@ -260,7 +260,7 @@ def outcome(server: Running, context: ssl.SSLContext, path: str = "/metrics") ->
 def test_client_certificates_are_asked_for_as_configured(
     folder: Path, authority: trustme.CA, tmp_path: Path, policy: str, none: int, good: int, version: ssl.TLSVersion
 ) -> None:
-    """A certificate of a stranger, an expired one, or one for servers only is refused under either policy."""
+    """A certificate of another authority, an expired one, or one for servers only is refused with either policy."""
     (tmp_path / "expired.pem").write_bytes(issue(authority, expired=True))
     (tmp_path / "server.pem").write_bytes(issue(authority, usage=ExtendedKeyUsageOID.SERVER_AUTH))
     clients = {
@@ -293,14 +293,14 @@ def test_without_an_authority_of_its_own_the_systems_say_who_is_let_in(
 def test_a_client_certificate_is_no_password_and_probes_need_it_too(
     folder: Path, authority: trustme.CA, context: ssl.SSLContext, tmp_path: Path
 ) -> None:
-    """What TLS demands is demanded before a path is known."""
+    """TLS requirements apply before the path is known."""
     with serving_tls(folder, MTLS) as server:
         assert outcome(server, context, "/-/healthy") == 0
         assert outcome(server, client_context(authority, client_file(tmp_path, authority)), "/-/healthy") == 200
 
 
 def test_an_intermediate_authority_may_be_the_anchor(tmp_path: Path, authority: trustme.CA) -> None:
-    """As in Go: clients of a sister authority under the same root stay outside."""
+    """As in Go: clients of another authority under the same root are refused."""
     ours, sister = authority.create_child_ca(), authority.create_child_ca()
     server_files(tmp_path, authority)
     ours.cert_pem.write_to_path(str(tmp_path / "ca.crt"))
@@ -329,10 +329,10 @@ IPV4, IPV6 = (x509.IPAddress(ipaddress.ip_address(text)) for text in ("192.0.2.1
         ("prometheus.example", [x509.DNSName("*.example")], 0),
         ("*.example", [DNS], 0),
         ("example", [DNS], 0),
-        ("client", [], 0),  # the common name is none of them
+        ("client", [], 0),  # the common name does not count
     ],
 )
-def test_only_clients_with_an_allowed_name_are_let_in(
+def test_only_clients_with_an_allowed_name_are_accepted(
     folder: Path,
     authority: trustme.CA,
     tmp_path: Path,
@@ -352,7 +352,7 @@ def test_only_clients_with_an_allowed_name_are_let_in(
 
 
 def test_a_handshake_that_does_not_end_is_abandoned_and_harms_no_one(folder: Path, context: ssl.SSLContext) -> None:
-    """Whether it never began, or stopped in the middle of the client's hello."""
+    """If it never began, or stopped in the middle of the client's hello."""
     hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
     with (
         serving_tls(folder, TLS_FILES) as server,
@@ -370,7 +370,7 @@ def test_a_handshake_that_does_not_end_is_abandoned_and_harms_no_one(folder: Pat
 def test_a_peer_that_leaves_while_answers_are_due_does_not_fill_the_log(
     folder: Path, context: ssl.SSLContext, caplog: pytest.LogCaptureFixture, goodbye: bool
 ) -> None:
-    """asyncio logs a warning for each write after the peer has left without a goodbye."""
+    """asyncio logs a warning for each write after the peer closed the connection."""
     with serving_tls(folder, TLS_FILES) as server:
         peer = server.over(context).connect()
         assert isinstance(peer, ssl.SSLSocket)
@@ -388,12 +388,12 @@ def test_a_peer_that_leaves_while_answers_are_due_does_not_fill_the_log(
 
 
 def alive(kind: type) -> int:
-    """How many objects of this kind there are, garbage that nobody has collected included."""
+    """The number of objects of this type, including uncollected garbage."""
     return sum(issubclass(type(found), kind) for found in gc.get_objects())
 
 
 def test_handshakes_that_failed_leave_nothing_behind(folder: Path, context: ssl.SSLContext) -> None:
-    """Not even garbage: a collector that comes late would let a flood of them take all the memory."""
+    """Not even garbage for the collector: otherwise many of them could fill the memory before it runs."""
     gc.collect()
     gc.disable()
     try:
@@ -401,7 +401,7 @@ def test_handshakes_that_failed_leave_nothing_behind(folder: Path, context: ssl.
             for said in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"no TLS\r\n\r\n", b"") * 10:
                 with server.connect() as peer:
                     peer.sendall(said)
-            for _ in range(3):  # the others are gone when these have been served
+            for _ in range(3):  # the others have ended once these were served
                 assert server.over(context).get("/metrics").status == 200
             assert alive(TlsTransport) < 10
             assert alive(Connection) < 10

@@ -1,4 +1,4 @@
-"""The pages: what they show, and what a hostile value cannot do to them."""
+"""The pages: their content, and hostile values."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def every_page(info: LandingInfo | None = None, fleet: ShownFleet | None = None)
 
 
 class TestEveryPage:
-    """What holds for all of them."""
+    """For all pages."""
 
     def test_it_names_the_exporter_and_its_version(self) -> None:
         for page in every_page():
@@ -79,7 +79,7 @@ class TestEveryPage:
             assert not re.search(rb"\son[a-z]+=|\sstyle=|javascript:|url\(|@import|https?:", page.html)
 
     def test_the_policy_allows_the_pages_own_style_and_nothing_else(self) -> None:
-        """The hash must be that of the style sheet as it stands in the page, or the browser drops it."""
+        """The hash must be that of the style sheet in the page, or the browser ignores it."""
         for page in every_page():
             style = re.search(rb"<style>(.*?)</style>", page.html, re.DOTALL)
             assert style is not None
@@ -95,7 +95,7 @@ class TestEveryPage:
             assert b"prefers-color-scheme: dark" in page.html
 
     def test_links_hold_behind_a_proxy_that_adds_a_prefix(self) -> None:
-        """Each is relative to its page and leads to a path of this exporter below the prefix."""
+        """Each is relative to its page, and is a path of this exporter below the prefix."""
         paths = {"", "metrics", "numbers", "numbers/number", "-/healthy", "-/ready"}
         for page, place in zip(every_page(), ("", "numbers", "numbers/number", "numbers/number"), strict=True):
             links = [link for link in Reader(page.html).links if not link.startswith(("data:,", "#"))]
@@ -106,7 +106,7 @@ class TestEveryPage:
 
     @given(st.text(max_size=50) | st.sampled_from(HOSTILE))
     def test_no_value_of_the_exporter_becomes_markup(self, value: str) -> None:
-        """Whatever a value holds, the page keeps its elements, and the value is read back as text."""
+        """For any value the page keeps its elements, and the value is text."""
         plain = Reader(landing_page(LandingInfo(version="1"), "/metrics").html)
         page = Reader(landing_page(LandingInfo(version=value, name=value, description=value), "/metrics").html)
         assert page.tags == plain.tags
@@ -123,7 +123,7 @@ class TestLanding:
         assert ["./numbers", f".{telemetry_path}", "./-/healthy", "./-/ready"] == links[-4:]
 
     def test_where_metrics_take_its_place_no_page_links_it(self) -> None:
-        """With --web.telemetry-path=/ the home of the pages is the list of numbers."""
+        """With --web.telemetry-path=/ the home page is the list of numbers."""
         (one,) = numbers(1)
         page = number_page_of(ShownFleet([one]), one, Site(LandingInfo(version="1"), "/"))
         links = [link for link in Reader(page.html).links if not link.startswith(("data:,", "#"))]
@@ -131,7 +131,7 @@ class TestLanding:
 
 
 def hostile(value: str) -> ShownFleet:
-    """A number about which everything is `value`."""
+    """A number with `value` in all fields."""
     one = PhoneNumber("main", value, "8613800000001", "8613800000001", value, (("team", value),))
     fleet = ShownFleet([one])
     fleet.succeed(one, value, request_id=value)
@@ -143,11 +143,11 @@ def hostile(value: str) -> ShownFleet:
 
 
 class TestHostileValues:
-    """Statuses, codes, messages and RequestIds come from outside, names from a file; none of them does anything."""
+    """Statuses, codes, messages and RequestIds come from outside, names from a file; none may become markup."""
 
     @given(st.text(min_size=1, max_size=50) | st.sampled_from(HOSTILE))
     def test_no_value_becomes_markup(self, value: str) -> None:
-        assume(value not in KNOWN_STATUSES)  # an unknown one has a row of its own
+        assume(value not in KNOWN_STATUSES)  # an unknown one has its own row
         plain = [Reader(page.html) for page in every_page(fleet=hostile("x"))]
         pages = [Reader(page.html) for page in every_page(fleet=hostile(value))]
         assert [page.tags for page in pages] == [page.tags for page in plain]
@@ -303,7 +303,7 @@ class TestNumbers:
 
     @pytest.mark.parametrize("what", [{"account": "gone"}, {"status": "REVOKED"}])
     def test_a_filter_that_nothing_matches_any_more_is_still_shown_as_chosen(self, what: dict[str, str]) -> None:
-        """A bookmark must not turn into a list of all numbers without a word."""
+        """A bookmark with an unknown filter must not show all numbers."""
         html = ShownFleet([number()]).page(**what).html.decode()
         (value,) = what.values()
         assert f'<option selected value="{value}">' in html
@@ -390,7 +390,7 @@ class TestNumber:
         text = Reader(number_page_of(ShownFleet([one]), one).html).text
         assert "None yet since the exporter started" in text
 
-    def test_an_error_that_was_overcome_is_told_as_such(self) -> None:
+    def test_a_resolved_error_is_shown_as_resolved(self) -> None:
         one = number()
         fleet = ShownFleet([one])
         fleet.fail(one)
@@ -407,7 +407,7 @@ class TestNumber:
 
 
 def test_no_page_shows_a_number_that_is_masked() -> None:
-    """Neither in text nor in a link, a title or a form."""
+    """Not in text, a link, a title or a form."""
     hidden = number(1, label="861380*****01", name="line")
     fleet = ShownFleet([hidden])
     fleet.succeed(hidden)

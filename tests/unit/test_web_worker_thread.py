@@ -1,4 +1,4 @@
-"""The threads that keep blocking calls off the event loop."""
+"""The threads for blocking calls, outside the event loop."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_event_loop_turns_while_calls_block() -> None:
 
 
 def test_a_call_whose_caller_gave_up_before_its_turn_is_not_run() -> None:
-    """A client that sends requests and leaves must not pile up work."""
+    """A client that sends requests and disconnects must not cause growing work."""
 
     async def work(workers: WorkerThreads) -> None:
         gate = threading.Event()

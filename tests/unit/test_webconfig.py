@@ -37,7 +37,7 @@ def context_of(config: WebConfig) -> ssl.SSLContext:
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in VALID.glob("*.yml")))
 def test_a_valid_file_is_accepted_with_its_warnings(folder: Path, name: str) -> None:
-    """Among them what the toolkit's own documentation and tests show; the warnings are in the .txt beside the file."""
+    """Some are from the toolkit's own documentation and tests; the warnings are in the .txt next to the file."""
     expected = VALID / f"{name}.txt"
     shown = "".join(f"{warning}\n" for warning in load_web_config(folder / f"{name}.yml").warnings)
     assert shown.replace(f"{folder}/", "") == (expected.read_text() if expected.exists() else "")
@@ -91,8 +91,8 @@ def test_a_file_without_content_protects_nothing(folder: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["client_auth_type_empty", "lists_without_value"])
-def test_an_empty_value_is_as_good_as_none(folder: Path, name: str) -> None:
-    """As the toolkit reads it."""
+def test_an_empty_value_counts_as_not_set(folder: Path, name: str) -> None:
+    """As in the toolkit."""
     context, usual = (context_of(load_web_config(folder / f"{one}.yml")) for one in (name, "tls"))
     assert context.verify_mode is ssl.CERT_NONE
     assert context.get_ciphers() == usual.get_ciphers()
@@ -110,7 +110,7 @@ def test_an_empty_value_is_as_good_as_none(folder: Path, name: str) -> None:
 def test_what_cannot_be_done_as_asked_is_done_more_safely(
     folder: Path, name: str, versions: tuple[ssl.TLSVersion, ssl.TLSVersion]
 ) -> None:
-    """With suites of TLS 1.3 alone, clients of TLS 1.2 find no suite in Go either."""
+    """With suites of TLS 1.3 only, clients of TLS 1.2 find no suite, as in Go."""
     context = context_of(load_web_config(folder / f"{name}.yml"))
     assert (context.minimum_version, context.maximum_version) == versions
 
@@ -124,13 +124,14 @@ def test_an_interval_of_0_means_no_rate_limit(folder: Path) -> None:
 
 
 def test_hashes_of_every_age_are_accepted(folder: Path) -> None:
-    """``$2$`` is the oldest form, whose bytes mean the same as ``$2a$``; names may be of any script, or empty."""
+    """``$2$`` is the oldest form, with the same meaning as ``$2a$``.  Names may be of any script, or empty."""
     users = load_web_config(folder / "users_without_tls.yml").users
     assert {user: hashed[:7] for user, hashed in users.items()} == {"alice": "$2y$10$", "": "$2a$10$", "zoë": "$2a$10$"}
 
 
 def test_a_salt_with_bits_to_spare_is_read_as_go_reads_it(tmp_path: Path) -> None:
-    """Of the salt's last character two bits count; the bcrypt library refuses the hash where the others are not 0."""
+    """Only two bits of the salt's last character count; the bcrypt library refuses the hash if the other bits are not
+    0."""
     (tmp_path / "web.yml").write_text(f"basic_auth_users: {{alice: {HASH[:28]}/{HASH[29:]}}}")
     assert load_web_config(tmp_path / "web.yml").users == {"alice": HASH}
 
@@ -147,7 +148,7 @@ def test_relative_paths_start_at_the_files_own_folder(
 
 
 def test_the_files_looked_for_are_known_even_where_they_are_missing(tmp_path: Path) -> None:
-    """Who watches them must see them appear."""
+    """They are watched too, so that their creation is noticed."""
     (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: a.crt, key_file: b.key}")
     files: list[Path] = []
     with pytest.raises(ConfigError):

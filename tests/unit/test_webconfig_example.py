@@ -1,4 +1,4 @@
-"""web-config.example.yml is valid as it stands, and complete."""
+"""web-config.example.yml is valid and complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXAMPLE = Path(__file__).parents[2] / "web-config.example.yml"
 
 
 def loaded(folder: Path, text: str) -> WebConfig:
-    """The configuration that `text` describes, beside the files that the example names."""
+    """The configuration of `text`, next to the files that the example names."""
     server_files(folder, trustme.CA())
     (folder / "ca.crt").rename(folder / "client-ca.crt")
     (folder / "web.yml").write_text(text)
@@ -35,7 +35,7 @@ def test_the_example_is_valid_and_its_password_is_the_one_it_names(tmp_path: Pat
 
 
 def test_what_it_shows_as_a_comment_is_valid_too(tmp_path: Path) -> None:
-    """But for what stands in the place of something else."""
+    """Except keys that exclude another key."""
     text = re.sub(r"(?m)^( +)# (?=[A-Za-z_-]+:( |$)|  - )(?!.*\.\.\.$)", r"\1", EXAMPLE.read_text())
     config = loaded(tmp_path, text)
     assert config.tls is not None

@@ -1,4 +1,4 @@
-"""Which web configurations are refused, with the exact words.
+"""Refused web configurations, with the exact texts.
 
 Each file of tests/data/webconfig/invalid has its faults in the .txt beside it: one a line, in the order of the file, in
 the form ``FILE:LINE: path.to[0].key: what is wrong; what to write``.  The certificates they name are made for the test.
@@ -37,7 +37,7 @@ TOOLKIT_SAYS = {
     "headers": r'invalid value for X-Frame-Options|HTTP header "Server" can not be configured',
     "users": r"not a bcrypt hash",
 }
-"""What exporter-toolkit says of the same fault, in its words: users search for them."""
+"""exporter-toolkit's text for the same fault, because users search for it."""
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_a_damaged_certificate_is_refused_whatever_this_openssl_calls_it(folder:
 
 
 def test_a_certificate_with_nul_bytes_is_refused(folder: Path) -> None:
-    """As in a file that was half written when the machine went down."""
+    """As in a half-written file after a crash of the machine."""
     (folder / "nul.crt").write_bytes(b"\0" * 1000)
     path = folder / "nul.yml"
     path.write_text("tls_server_config: {cert_file: nul.crt, key_file: server.key}")
@@ -101,7 +101,7 @@ def test_a_certificate_with_nul_bytes_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize("key_type", ["RSA", "ECDSA"])
 def test_a_key_of_another_kind_than_the_certificates_is_said_not_to_match(folder: Path, key_type: str) -> None:
-    """OpenSSL says no more than that no certificate is assigned."""
+    """OpenSSL only says that no certificate is assigned."""
     other = {"RSA": trustme.KeyType.ECDSA, "ECDSA": trustme.KeyType.RSA}[key_type]
     authority = trustme.CA()
     (folder / "kind.crt").write_bytes(
@@ -146,7 +146,7 @@ PLACES = st.sampled_from(
 
 @given(st.dictionaries(PLACES, VALUES, max_size=6))
 def test_whatever_stands_in_the_file_it_is_read_or_refused_with_line_and_cure(wrong: dict[str, str]) -> None:
-    """Never a traceback; and what is refused says where and how to fix it."""
+    """Never a traceback; a refusal says where the fault is and how to fix it."""
     lines = []
     for section, keys in groupby(sorted(wrong), key=lambda place: place.partition(".")[0]):
         lines.append(f"{section}: {wrong.get(section, '')}")

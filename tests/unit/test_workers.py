@@ -1,4 +1,4 @@
-"""The worker threads: made on demand, warm for a while, none left behind."""
+"""The worker threads: made on demand, kept for some time, all ended."""
 
 from __future__ import annotations
 
