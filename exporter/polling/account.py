@@ -328,9 +328,9 @@ class AccountPoller:
             self._ended(poll, outcome)
 
     def _revoke(self) -> None:
-        """Turn back at the gate what may not go any more: polls of a client that was replaced, and of what is refused.
+        """Turn back at the gate the polls that may not go any more.
 
-        Of what is refused only probes go.
+        Those are the polls of a client that was replaced and, except for probes, of what is refused.
         """
         for poll in self._under_way:
             entry = poll.entry

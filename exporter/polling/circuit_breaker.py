@@ -9,8 +9,8 @@ Pure: time is an argument.  The account and each of its spaces has a circuit bre
   number itself, closes it.  Other errors (time-outs, throttles, the account's) say nothing of permission and change
   nothing; a number that was not asked yet keeps it closed.
 
-An error of permission holds back nothing but a space of which every number is forbidden.  A probe whose answer says
-nothing (a time-out, a throttle) is repeated with backoff, at least once a minute.
+An error of permission holds back nothing but a space of which every number is forbidden.  An *inconclusive* probe (a
+time-out, a throttle) is repeated with backoff, at least once a minute.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ERRORS_TO_REFUSE = 3
 MIN_PROBE_SECONDS = 10.0
 
 MAX_REPEAT_SECONDS = 60.0
-"""A probe that said nothing is repeated after so long at most, however long the scrape interval is."""
+"""An inconclusive probe is repeated after at most this time, however long the scrape interval is."""
 
 PROBE_SHARE = 0.1
 """Share of the budget that the probes of all refused spaces take at most."""
@@ -49,23 +49,23 @@ class CircuitBreaker:
         """The numbers to probe with, the next one first: a space's forbidden ones; of a refused account, all."""
         self._probed_at = -math.inf
         self._soon_seconds = math.inf  # from the last probe to the next, where that does not wait for the interval
-        self._unanswered = 0  # probes in a row that said nothing
+        self._inconclusive = 0  # probes in a row
 
     def refuse(self, reason: Refused, now: float) -> bool:
-        """The scope is refused; tells whether that is news."""
-        is_news = not self.is_open
-        if is_news:
+        """The scope is refused; returns whether that is a change."""
+        is_change = not self.is_open
+        if is_change:
             self._probed_at = now
             self._soon_seconds = math.inf
-        self._unanswered = 0
+        self._inconclusive = 0
         self.is_open, self.reason = True, reason
-        return is_news
+        return is_change
 
     def restore(self) -> bool:
-        """The scope is refused no more; tells whether that is news."""
-        is_news = self.is_open
+        """The scope is refused no more; returns whether that is a change."""
+        is_change = self.is_open
         self.is_open, self.reason = False, None
-        return is_news
+        return is_change
 
     def probe_at(self, interval_seconds: float) -> float:
         """While open: the instant of the next probe, one per scrape interval and at most one in 10 s."""
@@ -74,12 +74,12 @@ class CircuitBreaker:
     def probe_soon(self) -> None:
         """Something changed that may have ended the refusal: the next probe does not wait for the interval."""
         self._soon_seconds = MIN_PROBE_SECONDS
-        self._unanswered = 0
+        self._inconclusive = 0
 
     def probe_again(self) -> None:
-        """The last probe said nothing: the next comes before the interval is over, but later each time."""
-        self._soon_seconds = min(MIN_PROBE_SECONDS * 2.0 ** min(self._unanswered, 10), MAX_REPEAT_SECONDS)
-        self._unanswered += 1
+        """The last probe was inconclusive: the next comes before the interval is over, but later each time."""
+        self._soon_seconds = min(MIN_PROBE_SECONDS * 2.0 ** min(self._inconclusive, 10), MAX_REPEAT_SECONDS)
+        self._inconclusive += 1
 
     def probe(self, now: float, is_free: Callable[[NumberKey], bool]) -> NumberKey | None:
         """The number to probe with at `now`: the next in turn that is free; None where none is."""
@@ -103,7 +103,7 @@ class CircuitBreakers:
         self._forbidden: dict[str, CircuitBreaker] = {}  # spaces of which a number is
         self._open: dict[str, CircuitBreaker] = {}  # refused spaces, the one that was probed longest ago first
         self._again: dict[str, CircuitBreaker] = {}
-        """Spaces whose last probe said nothing: their next one may come before others'."""
+        """Spaces whose last probe was inconclusive: their next one may come before others'."""
         self._errors_in_a_row = 0
         self._last_success: NumberKey | None = None
         self._last_forbidden: Refused | None = None
@@ -164,7 +164,7 @@ class CircuitBreakers:
             breaker.probe_soon()
 
     def probe_again(self, key: NumberKey) -> None:
-        """A probe by this number said nothing of what is refused, or was not sent."""
+        """A probe by this number was inconclusive, or was not sent."""
         space = self._open.get(key.cust_space_id)
         if self.account.is_open:
             self.account.probe_again()

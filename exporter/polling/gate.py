@@ -61,7 +61,7 @@ class Gate:
         self._wait = wait
         self._room = room
         self._priority = priority or ScrapePriority(clock)
-        self._queue: deque[threading.Condition] = deque()  # one each: not all need to wake when one is let through
+        self._queue: deque[threading.Condition] = deque()  # one each: when one passes, only the next wakes
         self._most_waiting = 1
         self.waiting = 0
         """Polls that were handed out and want a slot, those that still connect included."""

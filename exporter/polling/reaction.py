@@ -19,7 +19,7 @@ from exporter.polling.schedule import Entry, Schedule
 _DEFINITE = frozenset({Kind.NUMBER, Kind.PERMISSION})
 """Errors about one number, which do not pass by themselves: like a status, they end a row of failures."""
 
-_SAYS_NOTHING = frozenset({Kind.THROTTLE, Kind.TRANSIENT})
+_INCONCLUSIVE = frozenset({Kind.THROTTLE, Kind.TRANSIENT})
 """Errors that do not tell whether the API refuses the account or a space."""
 
 _REFUSED = frozenset({Kind.ACCOUNT, Kind.PERMISSION})
@@ -51,8 +51,8 @@ class Reaction:
     ) -> list[CircuitBreaker]:
         """A poll of `entry`, whose request left at `asked_at`, brought a status or an error.
 
-        `is_current` is False where another credential is in use by now: the answer then says nothing of the account and
-        its spaces.  Returns the breakers that changed.
+        `is_current` is False if the credential has changed since: then the breakers do not learn from the answer.
+        Returns the breakers that changed.
         """
         key = entry.number.key
         changed: list[CircuitBreaker] = []
@@ -60,12 +60,12 @@ class Reaction:
             self._breakers.probe_soon()
         elif entry.scheduled and is_current:
             changed = self._breakers.heard(key, error, now)
-        if is_probe and error is not None and error.kind in _SAYS_NOTHING:
+        if is_probe and error is not None and error.kind in _INCONCLUSIVE:
             self._breakers.probe_again(key)
         entry.failures = 0 if error is None or error.kind in _DEFINITE else entry.failures + 1
         is_held = entry.scheduled and self._breakers.is_held(key)
         scope_is_refused = is_held or self._breakers.account.is_open  # only probes go: the number does not retry
-        is_refused = error is not None and error.kind in (_REFUSED | _SAYS_NOTHING if scope_is_refused else _REFUSED)
+        is_refused = error is not None and error.kind in (_REFUSED | _INCONCLUSIVE if scope_is_refused else _REFUSED)
         at, not_before = None, -math.inf
         if error is not None:
             not_before = self._pause(error, asked_at, now)

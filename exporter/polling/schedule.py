@@ -11,7 +11,7 @@ phases of an account's numbers are evenly spaced, in the order of their keys, so
   and all numbers lag alike.
 - A retry goes only when no number is due.  The number's next regular poll replaces it.
 - A number that is *held* is polled only by its key, until it is resumed.
-- Numbers are *refused* if their last poll failed for want of a key or of permission.  When they are requeued they are
+- Numbers are *refused* if their last poll failed because of the key or of permission.  When they are requeued they are
   eager again: numbers that are due go first.
 """
 
@@ -44,7 +44,7 @@ class Entry:
     failures: int = 0  # in a row, of a kind that may pass
     not_before: float = -math.inf  # the API asked not to be asked before
     attempted: bool = False
-    refused: bool = False  # the last poll failed for want of a key or of permission: another key may bring a status
+    refused: bool = False  # the last poll failed because of the key or of permission: another key may help
     held: bool = False
     eager_at: float = math.inf  # while it is eager: when it was due
     waiting: bool = True  # False while a poll of the number is under way
@@ -245,7 +245,7 @@ class Schedule:
         return max(0.0, now - min(self._due.first_at(), self._eager.first_at()))
 
     def next_poll_at(self, key: NumberKey) -> float | None:
-        """When the number is polled next, as far as the schedule knows: infinity for never, and for one that is held.
+        """When the number is polled next: infinity for never, and for a number that is held.
 
         None while a poll of it is under way.
         """
