@@ -1,6 +1,6 @@
 """The composition root: builds the parts from a configuration, starts, reloads and stops them.
 
-Knows every part and does the work of none.
+It knows every part and does no part's work.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ from exporter.state.store import Details, Snapshot, State
 logger = logging.getLogger(__name__)
 
 GC_THRESHOLD = 10_000
-"""Net new objects between two runs of the garbage collector: more than a scrape makes, so that none waits for a run."""
+"""New objects between two runs of the garbage collector: more than a scrape makes, so few scrapes wait for a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Account:
-    """One polled account and what its client was made from."""
+    """One polled account, and the settings that its client was made from."""
 
     poller: AccountPoller
     client: Client
@@ -59,9 +59,9 @@ class _Account:
 class App:
     """The running exporter without its web server.
 
-    `repeat=False` polls each number once (`--once`); `about_exporter` adds what is about the exporter itself, not
-    the numbers: the `cams_exporter_*`, `process_*` and `python_info` metrics;
-    `storage_path` is the folder that keeps answers over a restart.  Raises ConfigError or OSError.
+    `repeat=False` polls each number once (`--once`).  `about_exporter` adds the metrics of the exporter itself:
+    `cams_exporter_*`, `process_*` and `python_info`.  `storage_path` is the folder that keeps answers over a restart.
+    Raises ConfigError or OSError.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class App:
         disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
         self._clock = clock
         self._repeat = repeat
-        self._lock = threading.Lock()  # held while a configuration is applied, so that no scrape sees half of it
+        self._lock = threading.Lock()  # held while a configuration is applied: no scrape sees half of it
         self._reloading = threading.Lock()
         self._state = State(clock)
         self._counters = Counters(DOCUMENTED_CODES)
@@ -108,14 +108,14 @@ class App:
         self.exposition = Exposition(collector, process)
 
     def start(self) -> tuple[str, ...]:
-        """Start polling; returns the accounts that can't be polled, since the machine has no thread left."""
+        """Start polling; returns the accounts that cannot be polled because the machine has no thread left."""
         with self._reloading:
             self._started = True
             _freeze_gc()
             return self._start_pollers()
 
     def stop(self) -> None:
-        """Stop polling; requests under way are abandoned, and so is a reload: nothing of it is started any more."""
+        """Stop polling; requests under way are abandoned, and a reload under way starts nothing more."""
         self._stopped = True
         self._workers.stop()
         for account in self._accounts.values():
@@ -126,9 +126,9 @@ class App:
             self._storage.stop()
 
     def reload(self, load: Callable[[], Config]) -> None:
-        """Put the configuration that `load` returns in force; keeps the old one, and raises, where that fails.
+        """Put the configuration that `load` returns in force; if that fails, keep the old one and raise.
 
-        Reloads come one after the other, whoever asks for them.
+        Two reloads never run at the same time.
         """
         with self._reloading:
             try:
@@ -140,16 +140,16 @@ class App:
             self.reload_status.success_unix = self._clock.unix()
 
     def reload_hangs(self) -> None:
-        """A reload takes so long that it counts as failed until it ends."""
+        """Count a reload that takes too long as failed until it ends."""
         self.reload_status.successful = False
 
     def view(self) -> tuple[Snapshot, Sequence[AccountStatus]]:
-        """All that a scrape shows of numbers and accounts, of one configuration."""
+        """All that a scrape shows of numbers and accounts, from one configuration."""
         with self._lock:
             return self._state.snapshot(), [account.poller.status() for account in self._accounts.values()]
 
     def details(self, key: NumberKey) -> Details | None:
-        """One number with its last polls; None where it is not configured."""
+        """One number with its last polls; None if it is not configured."""
         return self._state.details(key)
 
     def next_polls(self, keys: Sequence[NumberKey]) -> Mapping[NumberKey, float | None]:
@@ -176,7 +176,7 @@ class App:
         return tuple(f"{name} has not moved for {silent:.0f} s" for name, silent, limit in loops if silent > limit)
 
     def not_ready(self) -> tuple[str, ...]:
-        """What is missing until each number was attempted once, in words; empty when nothing is."""
+        """The accounts with numbers that were not attempted yet, in words."""
         return tuple(
             f"account {name}: {missing} numbers not attempted yet"
             for name, account in list(self._accounts.items())
@@ -188,11 +188,11 @@ class App:
         self._counters.refused_connection(reason)
 
     def finished(self) -> bool:
-        """Whether every number had its poll (`repeat=False`)."""
+        """Whether every number was polled (`repeat=False`)."""
         return all(account.poller.finished() for account in self._accounts.values())
 
     def stuck(self, seconds: float) -> tuple[str, ...]:
-        """The accounts whose loop did nothing but fail for that long."""
+        """The accounts whose loop has only failed for that long."""
         return tuple(name for name, account in self._accounts.items() if account.poller.seconds_failing() >= seconds)
 
     def _storage_up(self) -> bool:
@@ -220,7 +220,7 @@ class App:
             account.poller.learn_path(guards.get(name, 0.0))
 
     def _apply(self, config: Config) -> None:
-        """Build what is new, which may fail; then swap it in, which may not."""
+        """Build the new parts, which may fail; then put them in force, which may not."""
         kept = (replace(account, numbers=self._state.kept(account.numbers)) for account in config.accounts)
         config = replace(config, accounts=tuple(kept))
         accounts = {account.name: self._built(account, config) for account in config.accounts}
@@ -243,21 +243,21 @@ class App:
             _freeze_gc()
 
     def _start_pollers(self) -> tuple[str, ...]:
-        """Start those that do not run yet; one that cannot be is said here, by its health, and returned."""
+        """Start the pollers that do not run yet; log and return those that cannot start (see `unhealthy`)."""
         if self._storage is not None:
             self._storage.start()
         failed = []
         for name, account in self._accounts.items():
             try:
                 account.poller.start()
-            except RuntimeError as error:  # no thread to be had
+            except RuntimeError as error:  # no thread left
                 logger.error("an account cannot be polled", extra=fields(account=name, error=error))  # noqa: TRY400 - says all
                 failed.append(name)
         return tuple(failed)
 
     def _built(self, account: AccountConfig, config: Config) -> _Account:
         connections = max_in_flight(account.pace_qps, config.api.timeout_seconds, len(config.accounts))
-        endpoint = endpoint_of(config.api.endpoint, config.api.ca_file)  # anew: the CA file may hold other certificates
+        endpoint = endpoint_of(config.api.endpoint, config.api.ca_file)  # read again: the CA file may have changed
         made_from = (config.api, endpoint, account.credentials, connections)
         running = self._accounts.get(account.name)
         if running is not None and running.made_from == made_from:
@@ -299,7 +299,7 @@ class App:
         )
 
     def _forget_budgets(self) -> None:
-        """An account that left keeps its budget while its last request or throttle still counts: it may return."""
+        """Forget the budgets of accounts that left, but not while their last request or throttle still counts."""
         now = self._clock.monotonic()
         self._budgets = {
             name: budget for name, budget in self._budgets.items() if name in self._accounts or not budget.is_idle(now)
@@ -307,7 +307,7 @@ class App:
 
     @staticmethod
     def _retire(old: _Account, new: _Account | None) -> None:
-        """End what a reload replaced: an account that left altogether, or just the client of one that stays."""
+        """End what a reload replaced: an account that left, or only the client of one that stays."""
         if new is None:
             old.poller.stop()
             old.client.close()
@@ -319,10 +319,10 @@ class App:
 
 
 def _freeze_gc() -> None:
-    """Take all objects that there are now out of the garbage collector's sight.
+    """Exclude all objects that exist now from garbage collection.
 
-    They live as long as the configuration, and a full run over 10,000 numbers stops every thread for 100 ms.  What was
-    taken out before is looked at once more, since part of it may be garbage now.
+    They live as long as the configuration, and a full run over 10,000 numbers stops every thread for 100 ms.  Objects
+    that were excluded before are checked once more, since some may be garbage now.
     """
     gc.set_threshold(GC_THRESHOLD)
     gc.unfreeze()

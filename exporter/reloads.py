@@ -1,4 +1,4 @@
-"""Reloads, one after the other on a thread of their own; those asked for while one is under way become one."""
+"""Reloads run one after the other on one thread; requests that come during a reload become one reload."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from exporter.threads import start_daemon
 logger = logging.getLogger(__name__)
 
 SLOW_SECONDS = 30.0
-"""A reload that takes longer is said to: the file may be on a mount that hangs."""
+"""A reload that takes longer is logged: the file may be on a mount that hangs."""
 
 
 class Reloads:
-    """Runs `reload` whenever asked to; calls `slow` where one takes longer than `slow_seconds`.  Thread-safe.
+    """Runs `reload` on request; calls `slow` if it takes longer than `slow_seconds`.  Thread-safe.
 
-    The thread is a daemon: a file that can't be read does not keep the process from stopping.
+    The thread is a daemon: a file on a mount that hangs does not keep the process from ending.
     """
 
     def __init__(
@@ -35,11 +35,11 @@ class Reloads:
         self._asked: queue.SimpleQueue[Future[Exception | None] | None] = queue.SimpleQueue()
 
     def start(self) -> None:
-        """Start the thread; raises OSError, with a text for the user, where the machine has none left."""
+        """Start the thread; raises OSError, with a text for the user, if the machine has no thread left."""
         start_daemon(self._run, "reload")
 
     def ask(self) -> Future[Exception | None]:
-        """What goes wrong in a reload that begins from now on, or None; shared by all who ask before it begins."""
+        """Request a reload; the result is its error or None.  All requests before its begin share one future."""
         with self._lock:
             if self._waiting is None:
                 self._waiting = Future()
@@ -47,7 +47,7 @@ class Reloads:
             return self._waiting
 
     def stop(self) -> None:
-        """End the thread after the reload it may be in; waits for nothing."""
+        """End the thread after its current reload, without waiting for it."""
         self._asked.put(None)
 
     def _run(self) -> None:
@@ -56,7 +56,7 @@ class Reloads:
                 self._waiting = None
             watch = threading.Timer(self._slow_seconds, self._say_slow)
             watch.daemon = True
-            with contextlib.suppress(RuntimeError):  # the machine has no thread left: the reload itself needs none
+            with contextlib.suppress(RuntimeError):  # the machine has no thread left, and the reload needs none
                 watch.start()
             future.set_result(self._outcome())
             watch.cancel()
@@ -64,7 +64,7 @@ class Reloads:
     def _outcome(self) -> Exception | None:
         try:
             self._reload()
-        except Exception as error:  # noqa: BLE001 - whoever reloads has logged it
+        except Exception as error:  # noqa: BLE001 - `reload` has logged it
             return error
         return None
 

@@ -1,7 +1,7 @@
-"""Calls on daemon threads: who waits for one can be ended by a signal, and the process ends without it.
+"""Calls on daemon threads, as futures: a signal ends the wait for one, and the process ends without it.
 
-Not `concurrent.futures.ThreadPoolExecutor`: the interpreter waits for its threads at exit, so that one call that hangs
-(a mount whose server is gone) would keep the process from stopping.
+Not `concurrent.futures.ThreadPoolExecutor`: the interpreter waits for its threads at exit, so one call that hangs (on a
+mount whose server is gone) would keep the process from ending.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 
 
 def start_daemon(target: Callable[[], object], name: str) -> threading.Thread:
-    """Start a daemon thread; raises OSError, with a text for the user, where the machine has no thread left."""
+    """Start a daemon thread; raises OSError, with a text for the user, if the machine has no thread left."""
     thread = threading.Thread(target=target, name=name, daemon=True)
     try:
         thread.start()
@@ -25,34 +25,34 @@ def start_daemon(target: Callable[[], object], name: str) -> threading.Thread:
 
 
 def fulfil(future: Future[_T], call: Callable[[], _T]) -> None:
-    """Give `future` what `call` returns or raises, unless nobody waits for it any more."""
+    """Make `call` and set its result or error in `future`, unless that was cancelled."""
     if not future.set_running_or_notify_cancel():
         return
     try:
         result = call()
-    except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to the caller who waits for it
+    except BaseException as error:  # noqa: BLE001 - any error belongs to the caller who waits
         future.set_exception(error)
     else:
         future.set_result(result)
 
 
 def begin(call: Callable[[], _T], name: str) -> Future[_T]:
-    """What `call` will return or raise, on a thread of its own.  Raises OSError as `start_daemon` does."""
+    """The future result of `call` on a thread of its own.  Raises OSError as `start_daemon` does."""
     future: Future[_T] = Future()
     start_daemon(lambda: fulfil(future, call), name)
     return future
 
 
 def run_apart(call: Callable[[], _T], name: str) -> _T:
-    """What `call` returns or raises; a signal ends the wait for it, whatever `call` hangs in."""
+    """Return or raise what `call` does; a signal ends the wait even if `call` hangs."""
     return begin(call, name).result()
 
 
 class Bounded:
-    """Makes one call again and again, each on a thread of its own, and waits for it for at most `seconds`.
+    """Repeats one call, each time on a thread of its own, and waits for it for at most `seconds`.
 
-    For what looks at files: their mount may hang.  While one call hangs no other is begun and nobody waits.  `run` is
-    for one caller at a time.
+    For reading files, whose mount may hang.  While one call hangs, `run` begins no other and does not wait.  Only one
+    caller at a time may use `run`.
     """
 
     def __init__(self, call: Callable[[], None], name: str, seconds: float) -> None:
@@ -62,11 +62,11 @@ class Bounded:
         self._running: Future[None] | None = None
 
     def run(self) -> bool:
-        """Whether the call ended, by now or in time; raises what it raised."""
+        """Whether the call has ended; raises what it raised."""
         if self._running is None:
             try:
                 self._running = begin(self._call, self._name)
-            except OSError:  # the machine has no thread left: better here than not at all
+            except OSError:  # the machine has no thread left: make the call on this one
                 self._call()
                 return True
             wait([self._running], self._seconds)

@@ -1,5 +1,6 @@
-"""The command line: what the exporter does besides serving, and how it is told to end.
+"""The command line: serving and the other tasks, and the signals that end them.
 
-`flags` reads the command line; `check` is ``--config.check``, `once` is ``--once``, `demo` is ``--demo``.  `signals`
-hears what arrives before anything else listens.  `healthcheck` is a program of its own, which asks a running exporter.
+`flags` parses the command line; `serve` serves, `check` is ``--config.check``, `once` is ``--once``, `demo` is
+``--demo``.  `signals` handles signals from the first moment on.  `healthcheck` is a program of its own that asks a
+running exporter.
 """

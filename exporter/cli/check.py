@@ -1,6 +1,6 @@
-"""What `--config.check` does: read what a start reads, and say all of its faults at once.  Asks no API.
+"""`--config.check`: read all files that a start reads, and report all faults at once.  Sends no request.
 
-A start goes on without a key that is missing or malformed, for the sake of the other accounts; here that is a fault.
+A start goes on without a missing or malformed key, because of the other accounts; here that is a fault.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from exporter.config import Config, Reading, parse_key, plan
 from exporter.errors import ConfigError
 
 STS_HOST = "sts.aliyuncs.com"
-"""Where Alibaba Cloud's library assumes roles unless told otherwise."""
+"""Alibaba Cloud's library assumes roles here by default."""
 
 _KEY_VARIABLES = ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN")
-"""What the default chain looks at first."""
+"""The default chain reads these first."""
 
 
 def check(reading: Reading, web_config_file: Path | None, *, syntax_only: bool) -> str:
-    """What the files say, for people; raises ConfigError with the faults of all of them.
+    """A summary of the files, for people; raises ConfigError with the faults of all of them.
 
-    With `syntax_only` neither the files that they name are looked at nor the environment.
+    With `syntax_only` it looks neither at the files that they name nor at the environment.
     """
     config, faults = reading.config, list(reading.error.faults if reading.error else ())
     said = []
@@ -48,14 +48,14 @@ def check(reading: Reading, web_config_file: Path | None, *, syntax_only: bool) 
 
 
 def _web_summary(path: Path, syntax_only: bool) -> str:
-    from exporter.web.security.config import load_web_config  # noqa: PLC0415 - only who has the file needs it
+    from exporter.web.security.config import load_web_config  # noqa: PLC0415 - needed only with this file
 
     config = load_web_config(path, look_into_files=not syntax_only)
     return "\n".join([f"{path}: valid: {config.summary()}", *(f"warning: {warning}" for warning in config.warnings)])
 
 
 def _environment_faults(config: Config) -> list[str]:
-    """What in the environment would keep requests or keys from being of use."""
+    """Faults in the environment that would stop requests or spoil keys."""
     looks: list[Callable[[], object]] = [partial(endpoint_of, config.api.endpoint, config.api.ca_file)]
     looks += [partial(proxy_for, url) for url in _urls(config)]
     if any(account.credentials.type == "default" for account in config.accounts):
@@ -70,7 +70,7 @@ def _environment_faults(config: Config) -> list[str]:
 
 
 def _urls(config: Config) -> Iterator[str]:
-    """All that is asked: the API, and what gives out credentials."""
+    """All addresses that are asked: the API, and the sources of credentials."""
     yield config.api.endpoint
     for account in config.accounts:
         options = account.credentials.options

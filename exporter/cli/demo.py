@@ -1,4 +1,4 @@
-"""The configuration of `--demo`: the simulator's demo scenario, served in this process on loopback."""
+"""`--demo`: a configuration for the simulator's demo scenario, which this process serves on loopback."""
 
 from __future__ import annotations
 

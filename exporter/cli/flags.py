@@ -1,4 +1,4 @@
-"""The flags of the command, in the Prometheus manner.  Says what was asked for, and does nothing of it."""
+"""The flags of the command, named as Prometheus names them.  This module only parses them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REVISION_VARIABLE = "CAMS_EXPORTER_REVISION"
 
 
 def flags() -> argparse.ArgumentParser:
-    """The flags, in the Prometheus manner."""
+    """The parser of the flags."""
     parser = argparse.ArgumentParser(
         prog="cams_exporter",
         description="Prometheus exporter for the verification of WhatsApp phone numbers on Alibaba Cloud (CAMS).",
@@ -107,12 +107,12 @@ def flags() -> argparse.ArgumentParser:
 
 
 def revision() -> str:
-    """The commit this was built from, as far as is known."""
+    """The commit that this was built from, or "unknown"."""
     return os.environ.get(REVISION_VARIABLE, "unknown")
 
 
 class _Single(argparse.Action):
-    """Stores the value of a flag, or True for one that takes none (`nargs=0`); the same flag again is refused."""
+    """Stores the value of a flag, or True if it takes none (`nargs=0`); refuses the same flag twice."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
         if options.get("nargs") == 0:
@@ -134,7 +134,7 @@ def _count(text: str) -> int:
 
 
 def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:
-    """`parse` as argparse wants it: its reason is shown, not just "invalid value"."""
+    """`parse` for argparse, which then shows the reason and not only "invalid value"."""
 
     def checked(text: str) -> T:
         try:

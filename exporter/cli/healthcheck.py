@@ -37,7 +37,7 @@ _MAX_BODY_BYTES = 64 << 10
 
 
 class Target(NamedTuple):
-    """Where to ask; `schemes` in the order they are tried, `port` None for the scheme's own."""
+    """Where to ask.  `schemes` are tried in this order; without a `port` it is the scheme's default."""
 
     schemes: tuple[str, ...]
     host: str

@@ -1,6 +1,6 @@
-"""Poll every number once within the budget and write one exposition (`--once`).
+"""`--once`: poll every number once within the budget and write one exposition.  Nothing is served.
 
-For a first look, for cron and for node_exporter's textfile collector; serves nothing.
+For a first look, for cron and for node_exporter's textfile collector.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _NOT_REPLACED = {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROF
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 STUCK_SECONDS = 10.0
-"""An account whose loop does nothing but fail for this long is given up: no thread is to be had, say."""
+"""An account whose loop has only failed for this long is given up, for example because there is no thread left."""
 
 
 def run_once(app: App, path: Path | None) -> int:
     """Poll each number once and write the exposition to the file at `path`, or to stdout; returns the exit status.
 
-    1 if a number gave no status, or if not every number could be polled, in which case nothing is written.  A signal
-    may raise SystemExit out of it.
+    1 if a number gave no status.  1 also if not every number could be polled; then nothing is written.  A signal
+    raises SystemExit.
     """
     try:
         return _run(app, path)
@@ -49,7 +49,7 @@ def run_once(app: App, path: Path | None) -> int:
 
 
 def _run(app: App, path: Path | None) -> int:
-    # before the budget is spent; the metrics as they are now are about as long as they will be
+    # before any request; the metrics of now are about as long as the later ones
     output = checked_output(path, app.exposition.scrape(Format.TEXT)) if path is not None else None
     if not _polled(app):
         return 1
@@ -66,7 +66,7 @@ def _run(app: App, path: Path | None) -> int:
 
 
 def _polled(app: App) -> bool:
-    """Whether every number had its poll; why not is logged."""
+    """Whether every number was polled; if not, the reason is logged."""
     progress = Progress(sys.stderr)
     if app.start():
         logger.error("nothing is written: not every account can be polled")
@@ -85,7 +85,7 @@ def _polled(app: App) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A file to write; `in_place` where no other file can take its place: a reader may see half of it then."""
+    """A file to write.  `in_place`: it cannot be replaced by another file, and a reader may see half of it."""
 
     path: Path
     in_place: bool
@@ -105,9 +105,9 @@ class Output:
 
 
 def checked_output(path: Path, sample: bytes) -> Output:
-    """How to write to where `path` leads, links followed; raises OSError, with a text for the user, where it can't be.
+    """How to write to `path`, links followed; raises OSError, with a text for the user, if that is impossible.
 
-    `sample` is as long as what will be written: it is tried whether that much can be.
+    `sample` is as long as the later content: it is tried whether that much can be written.
     """
     target = Path(os.path.realpath(path))
     is_there = target.exists()
@@ -135,7 +135,7 @@ def checked_output(path: Path, sample: bytes) -> Output:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Put `content` at `path` at once: a reader sees the old file or the new one, never half of it."""
+    """Replace the file at `path`: a reader sees the old file or the new one, never half of it."""
     temporary = _written_beside(path, content)
     try:
         temporary.chmod(0o644)  # node_exporter reads it as another user
@@ -157,12 +157,12 @@ def write_in_place(path: Path, content: bytes) -> None:
 
 
 def _try_beside(target: Path, sample: bytes) -> None:
-    """See whether a file can be put into the folder of `target`, and whether it has room."""
+    """Check whether the folder of `target` takes a new file, and whether there is room for it."""
     _written_beside(target, sample).unlink()
 
 
 def _written_beside(path: Path, content: bytes) -> Path:
-    """A new file in the folder of `path`, whose name no textfile collector reads."""
+    """A new file in the folder of `path`; no textfile collector reads files with its name."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".cams-exporter-")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -176,7 +176,7 @@ def _written_beside(path: Path, content: bytes) -> Path:
 
 
 def _is_mount_point(path: Path) -> bool:
-    """Whether a file is mounted there, as containers do with a single file: it can't be replaced."""
+    """Whether the file is a mount, as containers mount a single file: it cannot be replaced."""
     try:
         mounts = Path("/proc/self/mountinfo").read_bytes().splitlines()
     except OSError:
@@ -189,21 +189,21 @@ def _unescaped(name: bytes) -> bytes:
 
 
 def _counts(app: App) -> tuple[int, int, int]:
-    """(numbers polled, those of them that gave no status, numbers in all)."""
+    """Counts of numbers: polled, polled without a status, all."""
     snapshot, _ = app.view()
     outcomes = [record.last_poll_success for record in snapshot.numbers]
     return len(outcomes) - outcomes.count(None), outcomes.count(False), len(outcomes)
 
 
 class Progress:
-    """A bar on a terminal; silent anywhere else."""
+    """A progress bar on a terminal; nothing elsewhere."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._is_terminal = stream.isatty()
 
     def show(self, polled: int, failed: int, total: int) -> None:
-        """Draw the bar anew."""
+        """Draw the bar."""
         if not self._is_terminal:
             return
         filled = BAR_WIDTH * polled // max(1, total)
@@ -213,7 +213,7 @@ class Progress:
         self._stream.flush()
 
     def end(self) -> None:
-        """Leave the bar as it stands and go to the next line."""
+        """Leave the bar and go to the next line."""
         if self._is_terminal:
             self._stream.write("\n")
             self._stream.flush()

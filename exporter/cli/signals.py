@@ -1,7 +1,7 @@
-"""What the process is told by signals before anything else listens to them.
+"""Signals that arrive before the exporter serves.
 
-A signal that finds no handler kills the process at once (SIGHUP, SIGTERM), ends it with a traceback (SIGINT), or, if it
-is the first of its container, does nothing at all.
+Without a handler a signal kills the process at once (SIGHUP, SIGTERM) or ends it with a traceback (SIGINT).  The first
+process of a container ignores it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 class EarlySignals:
-    """Handles signals while it is entered, in the main thread.
+    """Handles signals inside its `with` block, in the main thread.
 
-    SIGTERM and SIGINT raise SystemExit wherever the main thread is, as soon as `end_with` has said with which status;
-    SIGHUP is remembered in `reload_asked`.  Whoever can do better takes them over.
+    SIGTERM and SIGINT raise SystemExit in the main thread, once `end_with` has set the exit status.  SIGHUP sets
+    `reload_asked`.  An event loop replaces these handlers later.
 
-    Python drops what is raised in a finalizer or a weak reference's callback, and C code may raise something else in
-    its place; imports run both.  `end_if_asked`, and leaving the block, then raise SystemExit after all.
+    Python drops an exception that is raised in a finalizer or in the callback of a weak reference, and C code may
+    replace it; imports run both.  Then `end_if_asked` and the end of the block raise SystemExit.
     """
 
     def __init__(self) -> None:
@@ -44,12 +44,12 @@ class EarlySignals:
             self.end_if_asked()
 
     def end_with(self, exit_status: int) -> None:
-        """What an end means from now on; one that was asked for before comes now."""
+        """Set the exit status of an end; if a signal came before, raise SystemExit now."""
         self._exit_status = exit_status
         self.end_if_asked()
 
     def end_if_asked(self) -> None:
-        """Raise SystemExit if an end was asked for and it is known what that means."""
+        """Raise SystemExit if a signal asked for an end and the exit status is set."""
         if self._end_asked and self._exit_status is not None:
             raise SystemExit(self._exit_status)
 
