@@ -24,7 +24,7 @@ from exporter import polling
 from exporter.cams.client import Client
 from exporter.cams.credentials.source import CredentialSource, credential_source
 from exporter.cams.endpoint import Endpoint, endpoint_of
-from exporter.cams.error_codes import DOCUMENTED_CODES, advice
+from exporter.cams.error_codes import DOCUMENTED_CODES
 from exporter.config import AccountConfig, ApiConfig, Config, CredentialsConfig
 from exporter.logs import fields
 from exporter.metrics.catalogue import Refusal
@@ -162,10 +162,6 @@ class App:
             of_account = by_account.get(name, [])
             found |= zip(of_account, account.poller.next_polls(of_account), strict=True)
         return found
-
-    def advice(self, code: str) -> str:
-        """What to do about an error code, for people."""
-        return advice(code)
 
     def unhealthy(self) -> tuple[str, ...]:
         """The loops without a heartbeat, in words; empty when all have one."""

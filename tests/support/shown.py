@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from html.parser import HTMLParser
 
-from exporter.cams.error_codes import advice
 from exporter.errors import ApiError, Kind
 from exporter.model import AccountStatus, Answer, NumberKey, PhoneNumber
 from exporter.state.store import Details, Snapshot, State
@@ -62,9 +61,6 @@ class ShownFleet:
     def next_polls(self, keys: Sequence[NumberKey]) -> Mapping[NumberKey, float | None]:
         return {key: self.due.get(key, math.inf) for key in keys}
 
-    def advice(self, code: str) -> str:
-        return advice(code)
-
     def page(self, **parameters: str) -> Page:
         """The status page for an address's parameters."""
         return numbers_page(
@@ -72,7 +68,6 @@ class ShownFleet:
             Query.of(parameters),
             self.view(),
             self.next_polls,
-            advice,
             self.clock.now_unix,
         )
 

@@ -378,14 +378,14 @@ class TestRefusal:
         assert bench.poller.status().up
         assert all(record.last_poll_success for record in bench.state.snapshot().numbers)
 
-    @pytest.mark.parametrize("let_in", [always_verified, failing(Kind.NUMBER, "InvalidParameter.X")])
+    @pytest.mark.parametrize("accepted", [always_verified, failing(Kind.NUMBER, "InvalidParameter.X")])
     def test_numbers_that_were_refused_with_the_account_are_polled_once_it_is_accepted(
-        self, let_in: Callable[[PhoneNumber, int], Outcome]
+        self, accepted: Callable[[PhoneNumber, int], Outcome]
     ) -> None:
         """Also if the interval is an hour: each number was polled, and none got an answer."""
         bench = Bench(polled=numbers(3), interval=3600.0, script=failing(Kind.ACCOUNT, "InvalidAccessKeyId.NotFound"))
         bench.run(5)
-        bench.replace_client(let_in)
+        bench.replace_client(accepted)
         bench.run(15)
         assert {phone for _, phone in bench.client.sent} == {each.phone_number for each in bench.polled}
 

@@ -39,9 +39,7 @@ def number_page_of(fleet: ShownFleet, one: PhoneNumber, site: Site = SITE) -> Pa
     details = fleet.details(one.key)
     assert details is not None
     status = snapshot.status(details.record)
-    return number_page(
-        site, details, status, accounts[0], fleet.next_polls([one.key])[one.key], advice, fleet.clock.now_unix
-    )
+    return number_page(site, details, status, accounts[0], fleet.next_polls([one.key])[one.key], fleet.clock.now_unix)
 
 
 def every_page(info: LandingInfo | None = None, fleet: ShownFleet | None = None) -> list[Page]:
@@ -51,7 +49,7 @@ def every_page(info: LandingInfo | None = None, fleet: ShownFleet | None = None)
     fleet = fleet or ShownFleet([one])
     (record, *_) = fleet.view()[0].numbers
     return [
-        landing_page(info, "/metrics"),
+        landing_page(Site(info, "/metrics")),
         fleet.page(),
         number_page_of(fleet, record.number, Site(info, "/metrics")),
         missing_page(Site(info, "/metrics")),
@@ -107,8 +105,8 @@ class TestEveryPage:
     @given(st.text(max_size=50) | st.sampled_from(HOSTILE))
     def test_no_value_of_the_exporter_becomes_markup(self, value: str) -> None:
         """For any value the page keeps its elements, and the value is text."""
-        plain = Reader(landing_page(LandingInfo(version="1"), "/metrics").html)
-        page = Reader(landing_page(LandingInfo(version=value, name=value, description=value), "/metrics").html)
+        plain = Reader(landing_page(Site(LandingInfo(version="1"), "/metrics")).html)
+        page = Reader(landing_page(Site(LandingInfo(version=value, name=value, description=value), "/metrics")).html)
         assert page.tags == plain.tags
         assert page.links == plain.links
         assert value.encode("utf-8", "replace").decode() in page.text
@@ -119,7 +117,7 @@ class TestLanding:
 
     @pytest.mark.parametrize("telemetry_path", ["/metrics", "/a/b", "/a:b"])
     def test_it_links_numbers_metrics_health_and_readiness(self, telemetry_path: str) -> None:
-        links = Reader(landing_page(LandingInfo(version="1"), telemetry_path).html).links
+        links = Reader(landing_page(Site(LandingInfo(version="1"), telemetry_path)).html).links
         assert ["./numbers", f".{telemetry_path}", "./-/healthy", "./-/ready"] == links[-4:]
 
     def test_where_metrics_take_its_place_no_page_links_it(self) -> None:

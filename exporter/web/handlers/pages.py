@@ -49,9 +49,6 @@ class Fleet(Protocol):
     def next_polls(self, keys: Sequence[NumberKey]) -> Mapping[NumberKey, float | None]:
         """When numbers are polled next, in Unix seconds; None while one is being polled, infinity for never."""
 
-    def advice(self, code: str) -> str:
-        """What to do about an error code, for people."""
-
 
 class Pages:
     """Serves the landing page, and pages about the numbers of `fleet`.  Call `start` before use."""
@@ -75,7 +72,7 @@ class Pages:
 
     async def serve_landing(self, request: web.BaseRequest, send: Send) -> web.Response:
         """The page at ``/``."""
-        return await self._serve(request, send, self._landing)
+        return await self._serve(request, send, functools.partial(landing_page, self._site))
 
     async def serve_numbers(self, request: web.BaseRequest, send: Send) -> web.Response:
         """The status page."""
@@ -101,13 +98,8 @@ class Pages:
         finally:
             self._under_way -= 1
 
-    def _landing(self) -> Page:
-        return landing_page(self._site.info, self._site.telemetry_path)
-
     def _numbers(self, query: Query) -> Page:
-        return numbers_page(
-            self._site, query, self._fleet.view(), self._fleet.next_polls, self._fleet.advice, self._unix()
-        )
+        return numbers_page(self._site, query, self._fleet.view(), self._fleet.next_polls, self._unix())
 
     def _number(self, account: str, space: str, label: str) -> Page:
         fleet = self._fleet
@@ -123,6 +115,5 @@ class Pages:
             snapshot.status(details.record),
             next((one for one in accounts if one.account == account), None),
             fleet.next_polls([key]).get(key),
-            fleet.advice,
             self._unix(),
         )

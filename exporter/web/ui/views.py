@@ -10,12 +10,13 @@ import base64
 import functools
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from exporter.cams.error_codes import advice
 from exporter.model import AccountStatus, PhoneNumber, Refused
 from exporter.state.store import Details, Snapshot
 from exporter.web import routes
@@ -27,12 +28,8 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "text/html; charset=utf-8"
 
-Advice = Callable[[str], str]
-"""Says how to fix an error, by its code."""
-
 _MAX_OPEN_ACCOUNTS = 6
 """With more accounts than this, their table is collapsed, unless an account or a space is refused."""
-
 
 _MAX_REFUSED_SPACES = 20
 """Maximum of refused spaces that the page names per account."""
@@ -84,9 +81,9 @@ class Site:
         return Page(html.encode("utf-8", "replace"), _security_headers(style), status)
 
 
-def landing_page(info: LandingInfo, telemetry_path: str) -> Page:
+def landing_page(site: Site) -> Page:
     """The page at ``/``."""
-    return Site(info, telemetry_path).page("landing.html", {})
+    return site.page("landing.html", {})
 
 
 def numbers_page(
@@ -94,7 +91,6 @@ def numbers_page(
     query: Query,
     view: tuple[Snapshot, Sequence[AccountStatus]],
     next_polls: listing.NextPolls,
-    advice: Advice,
     now_unix: float,
 ) -> Page:
     """The status page: accounts, and the numbers of `query`."""
@@ -108,7 +104,6 @@ def numbers_page(
         "counts": counts,
         "listing": found,
         "next_poll": found.next_polls.get,
-        "advice": advice,
         "accounts": accounts,
         "account_choices": _with_chosen([account.account for account in accounts], query.account),
         "status_choices": _with_chosen(counts.statuses, query.status),
@@ -126,7 +121,6 @@ def number_page(
     status: str,
     account: AccountStatus | None,
     next_poll: float | None,
-    advice: Advice,
     now_unix: float,
 ) -> Page:
     """The page of one number; `status` is the status to show."""
@@ -138,7 +132,6 @@ def number_page(
         "status": status,
         "account": account,
         "next_poll": next_poll,
-        "advice": advice,
     }
     return site.page("number.html", values, root="../")
 
@@ -187,7 +180,7 @@ def _environment() -> Environment:
         "span": formatting.span,
         "look": formatting.look,
     }
-    environment.globals |= {"address": number_address, "infinity": math.inf}
+    environment.globals |= {"address": number_address, "advice": advice, "infinity": math.inf}
     return environment
 
 
