@@ -1,4 +1,4 @@
-"""Responses with the headers that all of ours have, and how one is written out."""
+"""Responses with the common headers, and bodies that are written in pieces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Send = Callable[[web.Response], Awaitable[web.Response]]
 """Writes a response out; returns it once it is written."""
 
 PIECE_BYTES = 64 * 1024
-"""A longer body is written in pieces of this size, the next one when the client has read most of those before."""
+"""A longer body is written in pieces of this size, each one when the client has read most of those before."""
 
 _COMMON_HEADERS = {
     "Cache-Control": "no-store",
@@ -23,7 +23,7 @@ _COMMON_HEADERS = {
 
 
 class Pieces:
-    """A body that is written piece by piece: a copy of it for each client that does not read would take the memory."""
+    """A body that is written piece by piece, so that clients which do not read take no copy of it."""
 
     def __init__(self, body: bytes) -> None:
         self.body = body
@@ -34,7 +34,7 @@ class Pieces:
         return self
 
     async def __anext__(self) -> memoryview:
-        """The next piece; other tasks have their turn first, for a fast client never has to be waited for."""
+        """The next piece, after other tasks had their turn: a fast client would not let them."""
         await asyncio.sleep(0)
         piece = memoryview(self.body)[self.taken : self.taken + PIECE_BYTES]
         if not piece:
@@ -46,7 +46,7 @@ class Pieces:
 def answer(
     status: int, body: bytes | Pieces, content_type: str, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """A response with the common headers; `headers` come on top."""
+    """A response with the common headers and `headers`."""
     all_headers = {**_COMMON_HEADERS, "Content-Type": content_type, **(headers or {})}
     if isinstance(body, Pieces):
         all_headers["Content-Length"] = str(len(body.body))
@@ -59,5 +59,5 @@ def plain(status: int, text: str, headers: Mapping[str, str] | None = None) -> w
 
 
 def not_allowed(allowed: str) -> web.Response:
-    """The answer to a method that a path does not have."""
+    """The answer to a method that the path does not support."""
     return plain(405, "405 Method Not Allowed", {"Allow": allowed})

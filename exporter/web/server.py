@@ -1,7 +1,7 @@
-"""The web server: who asks for what, and how the answer gets out.
+"""The web server: which path is answered by what, and how an answer is sent.
 
-Runs in one event loop; whatever takes time is done on threads, so that a health probe never waits for a scrape.
-The probes answer anyone; everything else stands behind access control.
+Runs in one event loop.  Calls that take time run on threads, so a health probe never waits for a scrape.  The probes
+answer everyone; access control guards everything else.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ logger = logging.getLogger(__name__)
 
 _MALFORMED = logging.getLogger(f"{__name__}.malformed")
 _MALFORMED.addFilter(lambda record: "Error handling request" not in record.msg)
-"""Where aiohttp logs.  Not requests that it cannot parse: it would log a traceback for each, as often as one likes."""
+"""Where aiohttp logs.  Without the requests that it cannot parse: it would log a traceback for each."""
 
 IDLE_SECONDS = 120.0
 """A connection without a request for this long is closed; longer than the usual scrape interval of a minute."""
 
 STOP_SECONDS = 0.25
-"""What requests under way get to finish in when the server stops; spent twice at worst."""
+"""The time that requests have to finish when the server stops; it may pass twice."""
 
 _READ = "GET, HEAD"
 
@@ -51,21 +51,20 @@ _Handler = Callable[[web.BaseRequest, Send], Awaitable[web.Response]]
 
 
 class Health(Protocol):
-    """Whether the exporter is well; called in the event loop, so neither method may block."""
+    """Whether the exporter works.  Called in the event loop, so no method may block."""
 
     def unhealthy(self) -> tuple[str, ...]:
-        """What does not work, a line each; empty when all does."""
+        """What does not work, a line each; empty if everything works."""
 
     def not_ready(self) -> tuple[str, ...]:
-        """What is still missing, a line each; empty when nothing is."""
+        """What is still missing, a line each; empty if nothing is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What clients may take: seconds, and numbers of connections (0: as the file descriptors allow).
 
-    An answer must be read within `send_seconds`, and within `patience_seconds` when others want its place: a client
-    that does not read would keep it for ever.
+    A client must read its answer within `send_seconds`, or within `patience_seconds` if another client needs the place.
     """
 
     connections: int = 0
@@ -76,7 +75,7 @@ class Limits:
 
 
 class WebServer:
-    """Serves `exposer` at `telemetry_path`, and the rest, `fleet` for people, at the paths of `exporter.web.routes`.
+    """Serves `exposer` at `telemetry_path`, and probes and pages about `fleet` at the paths of `exporter.web.routes`.
 
     `addresses` are listen addresses (``HOST:PORT``); `max_requests` scrapes are served at once, any number if it is 0;
     each is served inside `scraping`.  `reload` serves ``POST /-/reload``, which is forbidden without it;
@@ -125,9 +124,9 @@ class WebServer:
         self._server: web.Server | None = None
 
     async def start(self) -> list[str]:
-        """Listen at every address and serve; the URLs really bound, in the order of the addresses.
+        """Listen at every address and serve.  Returns the URLs that are bound, in the order of the addresses.
 
-        OSError, with a text for the user, where one address cannot be had; then none is kept.
+        Raises OSError, with a text for the user, if one address cannot be bound; then none stays bound.
         """
         sockets = listen_all(self._addresses)
         self._server = web.Server(
@@ -156,7 +155,7 @@ class WebServer:
         return [url_of(bound, "https" if self._security.tls else "http") for bound in sockets]
 
     async def stop(self) -> None:
-        """Stop listening and close every connection, within twice `STOP_SECONDS`; a scrape that hangs is abandoned."""
+        """Stop listening and close every connection, within twice `STOP_SECONDS`.  A scrape that hangs is abandoned."""
         server, self._server = self._server, None
         if server is None or self._acceptor is None or self._watching is None:
             return
@@ -167,14 +166,14 @@ class WebServer:
             threads.stop()
 
     async def _dispatch(self, request: web.BaseRequest) -> web.StreamResponse:
-        await asyncio.sleep(0)  # among requests that are pipelined, others get their turn
+        await asyncio.sleep(0)  # between pipelined requests other clients have their turn
         connection = _connection_of(request)
         with connection.answering():
             try:
                 response = await self._answer(request)
             except ConnectionError:  # the client is gone, or was too slow
                 raise
-            except Exception:  # whatever it is: the client learns that it failed, the log why
+            except Exception:  # of any kind: the client is told that it failed, the log why
                 logger.exception("request failed", extra=fields(path=request.path))
                 response = plain(500, "500 Internal Server Error")
                 response.force_close()
@@ -204,7 +203,7 @@ class WebServer:
     async def _refusal(self, config: WebConfig | None, request: web.BaseRequest) -> web.Response | None:
         if config is None:
             return plain(500, "the web configuration is broken; the exporter's log says how")
-        with _connection_of(request).idle():  # strangers' passwords must not take every place while hashing
+        with _connection_of(request).idle():  # else wrong passwords could take every place while they are checked
             return await self._access_control.refusal(config, request)
 
     async def _route(self, request: web.BaseRequest, send: Send) -> web.Response:
@@ -216,7 +215,7 @@ class WebServer:
         return await handler(request, send)
 
     async def _send(self, request: web.BaseRequest, headers: Mapping[str, str], response: web.Response) -> web.Response:
-        """Write a response out; ConnectionError, and the connection cut, where the client is too slow to read it."""
+        """Send a response.  If the client is too slow, cuts the connection and raises ConnectionError."""
         response.headers.update(headers)
         if _is_last(request):
             response.force_close()
@@ -239,7 +238,7 @@ class WebServer:
         return await send(await self._probe(request, "ready", "not ready", self._health.not_ready()))
 
     async def _probe(self, request: web.BaseRequest, well: str, unwell: str, reasons: tuple[str, ...]) -> web.Response:
-        """The answer of a probe, which anyone gets; the reasons name accounts, and are for those who may see them."""
+        """The answer of a probe.  The reasons name accounts, so only a client with a password gets them."""
         if not reasons:
             return plain(200, well)
         if await self._may_see_all(request):
@@ -261,9 +260,7 @@ def _connection_of(request: web.BaseRequest) -> Connection:
 
 
 def _is_last(request: web.BaseRequest) -> bool:
-    """Whether the connection ends with this request: what follows its head is no request, and is not looked at."""
+    """Whether the connection ends with this request: what follows its head is a body, or another protocol."""
     headers = request.headers
-    has_body = (
-        headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers
-    )  # whatever aiohttp makes of it
+    has_body = headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in headers  # however aiohttp reads it
     return has_body or request.body_exists or "Upgrade" in headers

@@ -1,4 +1,4 @@
-"""One piece of work for all who ask for the same while it is under way.  Lives in one event loop."""
+"""Callers that ask for the same result at the same time share one task.  Lives in one event loop."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class _Work(Generic[_Result]):
 
 
 class Shared(Generic[_Key, _Result]):
-    """Work by what was asked for."""
+    """The tasks under way, by what was asked for."""
 
     def __init__(self) -> None:
         self._under_way: dict[_Key, _Work[_Result]] = {}
 
     async def run(self, key: _Key, begin: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
-        """What the work for `key` returns or raises; `begin` begins it where none is under way.
+        """What the task for `key` returns or raises; `begin` makes the task if there is none.
 
-        Work that all who waited for it have left is cancelled.
+        A task is cancelled when no caller waits for it any more.
         """
         work = self._under_way.get(key)
         if work is None:
@@ -41,7 +41,7 @@ class Shared(Generic[_Key, _Result]):
                 work.task.cancel()
 
     def results(self) -> Iterator[_Result]:
-        """What is done, and not yet in the hands of those who wait for it."""
+        """The results that no waiting caller has taken yet."""
         for work in self._under_way.values():
             if work.task.done() and not work.task.cancelled() and work.task.exception() is None:
                 yield work.task.result()

@@ -1,4 +1,4 @@
-"""A few threads for work that would block the event loop; what hangs does not keep the process from stopping."""
+"""Threads for calls that would block the event loop.  A call that hangs does not keep the process from stopping."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ _Job = Callable[[], None]
 
 
 class WorkerThreads:
-    """`threads` daemon threads that run calls; what is still running at exit is abandoned."""
+    """Runs calls on `threads` daemon threads.  A call that still runs at exit is abandoned."""
 
     def __init__(self, threads: int, name: str) -> None:
         self._names = [f"{name}-{number}" for number in range(1, threads + 1)]
         self._changed = threading.Condition()
-        self._jobs: OrderedDict[object, deque[_Job]] = OrderedDict()  # whose turn is next stands first
+        self._jobs: OrderedDict[object, deque[_Job]] = OrderedDict()  # the first one is next
         self._stopping = False
 
     def start(self) -> None:
-        """Start the threads; raises OSError, with a text for the user, where the machine has none left."""
+        """Start the threads.  Raises OSError, with a text for the user, if the machine has no thread left."""
         for name in self._names:
             start_daemon(self._work, name)
 
     def stop(self) -> None:
-        """End each thread once no call waits; waits for none."""
+        """End each thread when no call waits for it.  Does not wait for that."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
 
     async def run(self, call: Callable[[], _T], whose: object = None) -> _T:
-        """What `call` returns or raises; a caller that is cancelled before its turn costs nothing.
+        """What `call` returns or raises.  A call whose caller is cancelled before it begins is not made.
 
-        Calls run in the order given, but those in different names (`whose`) take turns.
+        Calls run in the order given, but calls for different values of `whose` take turns.
         """
         future: Future[_T] = Future()
         with self._changed:
@@ -52,7 +52,7 @@ class WorkerThreads:
             del job  # an idle thread must not hold the last scrape's bytes
 
     def _next(self) -> _Job | None:
-        """Waits for a job; None when there will be none."""
+        """Waits for a job; None after `stop`."""
         with self._changed:
             while not self._jobs:
                 if self._stopping:

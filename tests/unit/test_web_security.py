@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import resource
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from exporter.web.security.config import WebConfig
 from exporter.web.security.reloader import LOOK_SECONDS, SETTLE_SECONDS, WEAKER_SECONDS, WebSecurity
 from tests.support.clock import FakeClock
 from tests.support.pki import TLS_FILES, server_files
+from tests.support.webserver import LeapingLoop
 
 HASH = "$2b$04$CmdUBs.kZ9/6w6xoscTdV.XPX.ZJvOjNVo/fOtLtRWLda/f4fFxx2"
 ALICE, BOB = f"basic_auth_users: {{alice: {HASH}}}\n", f"basic_auth_users: {{bob: {HASH}}}\n"
@@ -279,6 +282,33 @@ def test_what_is_mended_is_in_force_again(path: Path, clock: FakeClock, caplog: 
     written(path, BOB)
     assert in_force(security, clock) == ["bob"]
     assert messages(caplog)[-1] == "web configuration read again"
+
+
+def test_a_machine_without_threads_looks_at_the_files_all_the_same(
+    path: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    security = WebSecurity(written(path, ALICE), clock.monotonic)
+    written(path, BOB)
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    loop = LeapingLoop()
+
+    async def play() -> None:
+        watching = asyncio.create_task(security.watch())
+        for _ in range(3):
+            for _ in range(3):  # turns of the loop
+                await asyncio.sleep(0)
+            clock.advance(SETTLE_SECONDS)
+            loop.ahead_seconds += LOOK_SECONDS
+        for _ in range(3):
+            await asyncio.sleep(0)
+        watching.cancel()
+
+    loop.run_until_complete(play())
+    loop.close()
+    assert sorted(security.current().users) == ["bob"]
 
 
 def test_if_the_working_folder_is_gone_no_request_is_accepted(

@@ -2,8 +2,8 @@
 
 Not aiohttp's sites or asyncio's server: their TLS settings are fixed when they start, they stop accepting for a second
 when file descriptors run out, and they have no limit.  Here each connection gets the TLS settings in force at that
-moment.  A new one beyond the limit takes the place of the one that has been idle longest, or else of one that does not
-read its answer; who waits for an answer is left alone.
+moment.  A new connection beyond the limit takes the place of the one that is idle longest, or else of a client that
+does not read its answer.  A client that waits for an answer keeps its connection.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from exporter.web.security.reloader import WebSecurity
 MIN_CONNECTIONS, MAX_CONNECTIONS = 16, 1024
 
 RETRY_SECONDS = 0.01
-"""Pause after a failed accept: a closed descriptor is free in the loop's next turn."""
+"""Pause after a failed accept: a closed descriptor is free in the next turn of the loop."""
 
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 

@@ -74,12 +74,12 @@ class Connection(asyncio.BufferedProtocol):
         self._others.refuse(self, reason, detail)
 
     def pause_writing(self) -> None:
-        """The client does not read as fast as it is written to."""
+        """The client reads too slowly."""
         if self._http is not None:
             self._http.pause_writing()
 
     def resume_writing(self) -> None:
-        """The client has caught up."""
+        """The client has read what was waiting."""
         if self._http is not None:
             self._http.resume_writing()
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 BACKLOG = 1024
-"""Connections the kernel completes before this process accepts them: those beyond it wait a second and longer."""
+"""Connections that the kernel completes before this process accepts them; later ones wait a second and longer."""
 
 _EXAMPLES = 'for example ":10106", "127.0.0.1:10106" or "[::1]:10106"'
 _HOST = re.compile(r"[A-Za-z0-9_.-]*", re.ASCII)
@@ -22,7 +22,7 @@ _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _MAX_PORT = 65535
 
 _ABSENT = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
-"""What the kernel says where an address family, or this address of it, does not exist on the machine."""
+"""The kernel's errors for an address family, or an address, that the machine does not have."""
 
 _CURES = {
     errno.EADDRINUSE: "the port is in use; stop the program that has it, or choose another port",

@@ -1,7 +1,7 @@
-"""Answers that their clients have not read yet.  Whoever reads slowest makes room when there is none.
+"""Answers that their clients have not read yet.  The slowest reader is cut off if another answer has no room.
 
-Sending ends when the client has read what does not fit into the buffers between: one that never reads would keep its
-place, and the memory of its answer, until the send deadline; forty of them would end all scraping for that long.
+A client that does not read keeps a place, and the memory of its answer, until the send deadline.  Without this module
+forty such clients would stop all scraping for that time.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     import asyncio
 
 PATIENCE_SECONDS = 1.0
-"""An answer that is being sent for less than this does not lose its place to another."""
+"""A client is not cut off for another client's place before its answer has been sent for this long."""
 
 TRIAL_SECONDS = 0.25
-"""Nor does it lose its memory to another before this: until then nobody can tell how fast it is read."""
+"""A client is not cut off for memory before its answer has been sent for this long: its speed is not known before."""
 
 MAX_BYTES = 64 * 1024 * 1024
-"""Of all answers that are being sent; beyond this there is one at most."""
+"""Of all answers that are being sent.  A single answer may be larger."""
 
 
 @dataclass(slots=True, eq=False)
@@ -36,7 +36,7 @@ class _Sending:
     source: str
 
     def pace(self, now: float) -> float:
-        """Bytes a second, since it began; 0 where nobody counts."""
+        """Bytes a second since it began; 0 if they are not counted."""
         return self.pieces.taken / max(now - self.since, 1e-3) if self.pieces is not None else 0.0
 
 
@@ -58,7 +58,7 @@ class SlowClients:
     def sending(
         self, transport: asyncio.Transport | None, pieces: Pieces | None = None, source: str = ""
     ) -> Iterator[None]:
-        """While the block lasts an answer is being sent to `source` on this connection (None: it is gone already)."""
+        """While the block lasts an answer is being sent to `source` on this connection (None: it is closed already)."""
         if transport is None:
             yield
             return
@@ -71,10 +71,10 @@ class SlowClients:
                 self._all.remove(one)
 
     def give_one_up(self, asker: str | None = None) -> bool:
-        """Cut the connection that reads slowest; False where none has had its time.
+        """Cut the connection that reads slowest; False if none has been sent for `patience_seconds`.
 
-        A source with more answers than another would have with one more, `asker`, does not get that time: else whoever
-        opens connections fast enough keeps all others out.
+        `asker` is the source that needs a place.  A source that has more answers than `asker` would then have loses one
+        at once, so that one source cannot keep out all others by opening connections fast.
         """
         if asker is not None:
             held = Counter(one.source for one in self._all)
@@ -84,10 +84,10 @@ class SlowClients:
         return self._cut_slowest(self._patience_seconds)
 
     def make_room(self, others: Iterable[bytes]) -> bool:
-        """Whether all unread answers, and `others`, which are sent next, leave room for one more.
+        """Whether there is memory for one more answer beside the unread ones and `others`, which are sent next.
 
-        The slowest clients are cut off for it; False where they must be watched longer to know which those are.  An
-        answer that several clients read is in memory once.
+        Cuts off the slowest clients to get there.  False if their speed is not known yet.  An answer that several
+        clients read is in memory once.
         """
         bodies = {id(body): len(body) for body in others}
         while self._is_full(bodies):

@@ -62,11 +62,11 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
             self._read()
 
     def pause_writing(self) -> None:
-        """The peer does not read as fast as it is written to."""
+        """The client reads too slowly."""
         self._connection.pause_writing()
 
     def resume_writing(self) -> None:
-        """The peer has caught up."""
+        """The client has read what was waiting."""
         self._connection.resume_writing()
 
     def _shake_hands(self) -> None:
@@ -95,7 +95,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
             while not self._tcp.is_closing():
                 if data := self._ssl.read(len(READ_BUFFER)):
                     self._connection.data_received(data)
-                else:  # the peer ends the connection
+                else:  # the client ends the connection
                     self.close()
         except ssl.SSLWantReadError:
             self._flush()
@@ -117,9 +117,9 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
         self._flush()
 
     def close(self) -> None:
-        """Send what is written and that this is the end; the peer's answer to that is not waited for."""
+        """Send what is written, then the end of TLS, and close.  The client's end of TLS is not waited for."""
         if not self._tcp.is_closing():
-            with suppress(ssl.SSLError):  # the peer's answer is not there
+            with suppress(ssl.SSLError):  # the client has not ended TLS yet
                 self._ssl.unwrap()
             self._flush()
             self._tcp.close()
