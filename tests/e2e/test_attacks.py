@@ -150,7 +150,7 @@ def pipelined_answers(connect: Connect, count: int) -> int:
     return answers
 
 
-def test_scrapes_go_on_memory_stays_level_and_who_stalls_is_cut_off(tmp_path: Path) -> None:
+def test_under_attack_scrapes_work_memory_is_bounded_and_stalled_clients_are_disconnected(tmp_path: Path) -> None:
     """Over HTTP and TLS at once; usual are +5 MiB of memory over HTTP and +25 MiB over TLS."""
     authority = trustme.CA()
     server_files(tmp_path, authority)

@@ -75,7 +75,7 @@ def test_a_throttled_account_pauses_as_long_as_the_answer_says_whichever_way_it_
         assert 0 < (value(exporter.scrape(), "cams_api_effective_qps", account="an-hour") or 0) <= 5
 
 
-def test_refused_accounts_are_probed_and_recover_without_a_restart_whatever_is_mended(tmp_path: Path) -> None:
+def test_refused_accounts_are_probed_and_recover_without_a_restart(tmp_path: Path) -> None:
     """Key, permission and subscription: `cams_account_up` 0, ready, a probe each 10 s, 1 after the first success."""
     world = World()
     sections = {name: fleet(world, 20, name=name, start=100 * i, qps=7) for i, name in enumerate(("key", "ram", "sub"))}
@@ -171,7 +171,7 @@ def test_a_key_rotated_while_the_old_one_still_works_costs_no_poll(tmp_path: Pat
         assert len([arrival for arrival in world.arrivals()[arrived:] if arrival.outcome != "OK"]) == 0
 
 
-def test_a_clock_that_is_an_hour_off_is_measured_said_and_made_up_for() -> None:
+def test_a_clock_that_is_an_hour_off_is_measured_logged_and_corrected() -> None:
     world = World()
     section = fleet(world, 5, qps=10)
     world.clock_skew_seconds = 3600.0

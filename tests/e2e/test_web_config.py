@@ -75,7 +75,7 @@ def both(web_config: Path, scheme: str) -> Iterator[dict[str, str]]:
         yield {"node_exporter": f"{scheme}://{theirs}/metrics", "cams_exporter": f"{exporter.url}/metrics"}
 
 
-def test_every_client_fares_alike_with_node_exporter_and_this_exporter(authority: trustme.CA, tmp_path: Path) -> None:
+def test_node_exporter_and_this_exporter_treat_every_client_equally(authority: trustme.CA, tmp_path: Path) -> None:
     """No certificate, one of another authority, the right one; no password, wrong ones, the right one; curl and
     Python."""
     require_binary("curl")
@@ -101,7 +101,7 @@ def test_every_client_fares_alike_with_node_exporter_and_this_exporter(authority
                 assert seen == expected, f"{client} at {server}"
 
 
-def test_what_is_broken_later_is_refused_alike_and_what_is_mended_is_served(
+def test_both_servers_refuse_a_file_that_breaks_later_and_serve_again_once_it_is_fixed(
     authority: trustme.CA, tmp_path: Path
 ) -> None:
     """Without a restart of either server, a rotated certificate and a new password take effect at once."""
@@ -182,7 +182,7 @@ HTTP_1 = "http_server_config: {http2: false}"
     ],
     ids=["empty sections", "null sections", "old version", "authorities of the system", "suites of TLS 1.3"],
 )
-def test_odd_files_are_taken_alike(
+def test_unusual_files_are_treated_equally(
     authority: trustme.CA, tmp_path: Path, scheme: str, text: str, without: int, own: int
 ) -> None:
     """Both accept or refuse a client without a certificate, and a client of an unknown authority, in the same way."""

@@ -27,7 +27,7 @@ def test_every_file_says_in_its_header_what_to_edit(file: Path) -> None:
     assert "edit" in header.lower()
 
 
-def test_the_copies_are_in_step(tmp_path: Path) -> None:
+def test_the_copies_equal_their_originals(tmp_path: Path) -> None:
     """A chart reads only its own files, so deploy/sync copies rules and dashboards.  If this fails, run deploy/sync."""
     for name in ("deploy", "prometheus/rules", "grafana/dashboards"):
         shutil.copytree(ROOT / name, tmp_path / name)

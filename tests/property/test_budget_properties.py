@@ -114,7 +114,7 @@ bursts = st.lists(
 
 
 @given(st.integers(1, 30), bursts)
-def test_whatever_throttles_at_the_edge_teach_no_sliding_second_holds_more_than_qps(
+def test_after_any_throttles_at_the_edge_no_sliding_second_has_more_than_qps(
     qps: int, script: list[tuple[int, float | None, int, float]]
 ) -> None:
     """The guard time only widens the spacing, is bounded, and is shown."""

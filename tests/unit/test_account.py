@@ -253,7 +253,7 @@ class TestRetries:
         assert at == pytest.approx(5400, abs=1)
 
     @pytest.mark.parametrize("kind", [Kind.NUMBER, Kind.PERMISSION])
-    def test_what_does_not_pass_by_itself_waits_for_the_next_interval_also_without_a_status(self, kind: Kind) -> None:
+    def test_a_permanent_error_waits_for_the_next_interval_even_without_a_status(self, kind: Kind) -> None:
         bench = Bench(polled=numbers(3), interval=3600.0)
         bench.client.script = lambda who, _: ApiError("Code", kind) if who in numbers(2) else always_verified(who, 0)
         assert len(bench.run(1800)) <= 3
@@ -403,7 +403,7 @@ class TestRefusal:
         assert bench.poller.status().up
         assert bench.client.sent[0][0] - began == pytest.approx(max(0.0, 10 - refused_for), abs=2)
 
-    def test_what_comes_late_by_a_client_that_was_replaced_neither_refuses_nor_restores(self) -> None:
+    def test_a_late_answer_of_a_replaced_client_does_not_refuse_or_restore_the_account(self) -> None:
         """It was signed with an old key; it is sent again at once with the new key."""
         bench = Bench(polled=numbers(30), interval=3600.0)
         replaced: list[FakeClient] = []
@@ -621,7 +621,7 @@ class TestWaitingAsAsked:
         others = len(sent) - len(instants)
         assert others == pytest.approx(4 * 10 * max(interval, 40) / interval, rel=0.2)
 
-    def test_without_a_wish_nobody_waits(self) -> None:
+    def test_without_a_requested_wait_there_is_none(self) -> None:
         bench = Bench(polled=numbers(20), script=failing(Kind.TRANSIENT, "ServiceUnavailable", 1))
         instants = [at for at, _ in bench.run(5)]
         assert instants[1] - instants[0] < 0.3

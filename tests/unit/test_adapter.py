@@ -206,7 +206,7 @@ def test_an_unexpected_answer_is_never_used_for_the_next_number() -> None:
         assert server.connections == 5
 
 
-def test_what_a_server_says_before_the_request_is_no_answer() -> None:
+def test_bytes_before_the_request_are_not_an_answer() -> None:
     """For example HTTP 408 from a server that stopped waiting."""
     spoken = threading.Event()
 

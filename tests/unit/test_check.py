@@ -187,7 +187,9 @@ def test_the_configuration_with_everything_has_every_key() -> None:
 
 
 @pytest.mark.parametrize("place", list(places(EVERYTHING)), ids=lambda place: ".".join(map(str, place)))
-def test_whatever_is_wrong_with_a_key_the_check_says_what_a_start_says(tmp_path: Path, place: tuple[Any, ...]) -> None:
+def test_for_any_fault_of_a_key_the_check_and_a_start_have_the_same_text(
+    tmp_path: Path, place: tuple[Any, ...]
+) -> None:
     """Every key, with every kind of wrong value and of file."""
     for name, content in (("key", "a-key-of-some-length"), ("empty", ""), ("blank", "\n"), ("csv", "LTAI5t,s3cr3t")):
         (tmp_path / name).write_text(content)

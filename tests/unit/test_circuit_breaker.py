@@ -77,7 +77,7 @@ class TestAccount:
         assert not breakers.account.is_open
 
     @pytest.mark.parametrize("between", [None, Kind.NUMBER, Kind.PERMISSION])
-    def test_whatever_shows_that_the_key_is_accepted_starts_the_count_anew(self, between: Kind | None) -> None:
+    def test_any_answer_that_shows_an_accepted_key_resets_the_count(self, between: Kind | None) -> None:
         breakers = watching(*keys(3))
         for _ in range(5):
             breakers.heard(key(), error(Kind.ACCOUNT), 100.0)
@@ -86,7 +86,7 @@ class TestAccount:
         assert not breakers.account.is_open
 
     @pytest.mark.parametrize("kind", [Kind.THROTTLE, Kind.TRANSIENT])
-    def test_other_trouble_between_does_not_start_the_count_anew(self, kind: Kind) -> None:
+    def test_other_errors_in_between_do_not_reset_the_count(self, kind: Kind) -> None:
         """A time-out says nothing about the key."""
         breakers = watching(*keys(3))
         for _ in range(3):

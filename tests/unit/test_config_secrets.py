@@ -64,7 +64,7 @@ def test_a_key_is_taken_as_it_is(key: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", NO_KEYS)
-def test_what_is_no_key_is_refused_alike_inline_and_in_a_file(text: str, tmp_path: Path) -> None:
+def test_an_invalid_key_is_refused_inline_and_in_a_file(text: str, tmp_path: Path) -> None:
     """The first request would fail with a wrong signature, which does not show the cause."""
     with pytest.raises(ValueError, match="^" + NO_KEYS[text].replace("'", ".")) as inline:
         parse_key(text)

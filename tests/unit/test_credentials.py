@@ -186,7 +186,7 @@ def test_the_old_credential_stays_while_fetching_fails(caplog: pytest.LogCapture
     assert caplog.records[0].fields["error"].startswith("no answer in time; check")  # type: ignore[attr-defined] # logs.fields
 
 
-def test_failures_back_off_and_build_anew() -> None:
+def test_after_failures_the_source_waits_longer_and_builds_its_provider_again() -> None:
     library, clock = Library(), FakeClock()
     library.error = ValueError("no")
     source = fetched(library, clock)
@@ -226,7 +226,7 @@ def test_changed_key_files_are_taken_up(tmp_path: Path) -> None:
     assert [values["access_key_secret"] for values in library.built] == ["old", "new"]
 
 
-def test_a_credential_that_is_another_one_is_a_change_and_the_same_again_is_none() -> None:
+def test_another_credential_counts_as_a_change_and_the_same_one_does_not() -> None:
     library, clock = Library(), FakeClock()
     source = fetched(library, clock)
     assert source.changes() == 0

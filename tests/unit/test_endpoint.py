@@ -294,7 +294,7 @@ def test_a_name_that_is_not_found_is_a_connection_error_that_says_so() -> None:
     assert error.message == "looking up the host name nowhere.example: Name or service not known"
 
 
-def test_what_is_no_name_is_a_connection_error() -> None:
+def test_an_invalid_host_name_is_a_connection_error() -> None:
     with client_of(f"http://{'a' * 70}.example") as client:
         error = error_of(client)
     assert error.code == "connection_error"

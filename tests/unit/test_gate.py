@@ -80,7 +80,7 @@ def test_no_poll_overtakes_one_that_comes_as_a_slot_becomes_free() -> None:
     assert [name for name, _ in crossing.passed] == ["a", "b", "late"]
 
 
-def test_one_that_may_not_go_any_more_is_turned_away_at_once_and_takes_no_slot() -> None:
+def test_a_revoked_poll_is_refused_at_once_and_takes_no_slot() -> None:
     """At any place in the queue, also in the middle of a pause of a minute."""
     crossing = Crossing()
     crossing.budget.throttled(crossing.start, crossing.start, 60.0)
@@ -118,7 +118,7 @@ def test_normal_sending_time_does_not_lower_the_rate() -> None:
     assert [at for _, at in crossing.passed] == pytest.approx([0, GAP, 2 * GAP])
 
 
-def test_who_is_turned_away_leaves_the_slot_to_the_next() -> None:
+def test_a_refused_poll_leaves_its_slot_to_the_next() -> None:
     crossing = Crossing()
     for name in "ab":
         crossing.come(name)

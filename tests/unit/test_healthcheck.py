@@ -123,7 +123,7 @@ def test_only_200_is_healthy(status: str) -> None:
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["TLS 1.2", "TLS 1.3"])
 @pytest.mark.parametrize("scheme", ["", "https://"])
-def test_a_tls_server_is_found_without_being_told_and_its_certificate_is_not_judged(
+def test_a_tls_server_is_detected_and_its_certificate_is_not_checked(
     authority: trustme.CA, scheme: str, version: ssl.TLSVersion
 ) -> None:
     """A certificate of an unknown authority or with another name is no reason to restart a working exporter."""

@@ -40,7 +40,7 @@ def test_white_space_at_the_end_is_not_part_of_a_secret(content: str, tmp_path: 
     assert keys.values()["access_key_secret"] == "s3cr3t"
 
 
-def test_what_a_file_lacks_is_said_with_its_name_and_without_what_it_holds(tmp_path: Path) -> None:
+def test_a_fault_of_a_file_has_its_name_but_not_its_content(tmp_path: Path) -> None:
     """`exporter.config.secrets` has the reasons."""
     path = tmp_path / "key"
     said = fault(KeyFiles(in_file(path, "s3cr3t\nsecond"), FakeClock(), "main"))
@@ -176,7 +176,7 @@ def test_all_files_change_together_or_not_at_all(tmp_path: Path) -> None:
 GONE = "the file named here cannot be read: no such file or directory; create it, or fix the path"
 
 
-def test_a_file_that_went_away_keeps_the_last_value_and_is_said_once(
+def test_a_removed_file_keeps_the_last_value_and_is_logged_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock, path = FakeClock(), tmp_path / "key"

@@ -117,7 +117,7 @@ class Pipe:
         self.lines.append(text)
 
 
-def test_who_logs_never_waits_and_what_was_dropped_is_counted_and_said() -> None:
+def test_logging_never_waits_and_dropped_lines_are_counted_and_logged() -> None:
     """A pipe that nobody reads: lines that fit into the queue come later, the others are only counted."""
     pipe = Pipe()
     log = Log(LogfmtFormatter(), pipe.write, max_lines=5)

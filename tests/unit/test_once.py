@@ -37,7 +37,7 @@ def test_anything_else_gets_nothing() -> None:
     assert pipe.getvalue() == ""
 
 
-def test_an_output_that_cannot_be_written_is_said_before_anything_is_asked(tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written_is_reported_before_the_first_request(tmp_path: Path) -> None:
     """Otherwise a whole pass would be wasted; and a device or a pipe must not become a file."""
     os.mkfifo(tmp_path / "pipe")
     for path, why in (
@@ -71,7 +71,7 @@ def test_writing_in_place_leaves_nothing_of_a_longer_file(tmp_path: Path) -> Non
     assert path.stat().st_ino == inode
 
 
-def test_a_full_file_system_is_said_before_anything_is_asked(tmp_path: Path) -> None:
+def test_a_full_file_system_is_reported_before_the_first_request(tmp_path: Path) -> None:
     """A limit on file sizes simulates a full disk: the old file stays complete."""
     (tmp_path / "cams.prom").write_text("old")
     script = (

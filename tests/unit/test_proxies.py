@@ -128,7 +128,7 @@ def test_plain_http_never_goes_through_a_proxy(host: str, monkeypatch: pytest.Mo
         ({"ALL_PROXY": "http://all:1", "NO_PROXY": "aliyuncs.com", "no_proxy": ""}, None),
     ],
 )
-def test_the_variables_go_one_before_the_other(
+def test_the_variables_have_an_order_of_precedence(
     environment: dict[str, str], host: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The variable for https takes precedence over the one for all, lower case over upper case; an empty one is

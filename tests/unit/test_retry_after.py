@@ -67,7 +67,7 @@ values = dates | st.integers().map(str) | st.text() | st.binary().map(lambda raw
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), values), st.floats(0, 4e9), st.booleans())
-def test_whatever_the_headers_say_the_wait_is_bounded(headers: dict[str, str], now: float, throttled: bool) -> None:
+def test_the_wait_is_bounded_for_any_headers(headers: dict[str, str], now: float, throttled: bool) -> None:
     seconds = retry_after(CaseInsensitiveDict(headers), now, throttled=throttled)
     assert seconds is None or 0.0 <= seconds <= 60.0
 

@@ -55,7 +55,7 @@ def test_a_credential_is_fetched_from_a_uri_and_kept() -> None:
 @pytest.mark.parametrize(
     "more", [{"AccessKeySecret": ""}, {"AccessKeyId": None}, {"SecurityToken": "a\nb"}, {"AccessKeySecret": 5}]
 )
-def test_what_is_no_credential_is_refused(more: dict[str, object]) -> None:
+def test_an_invalid_credential_is_refused(more: dict[str, object]) -> None:
     """A line break in a token would forge a header."""
     with RawServer(answering(issued(**more))) as server:
         fetch = connect_with(config(f"{server.url}/role"))({})

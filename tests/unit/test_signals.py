@@ -27,7 +27,7 @@ def status_of(start: Callable[[EarlySignals], object]) -> object:
 
 
 @ENDS
-def test_a_signal_to_end_ends_at_once_with_the_status_as_it_is_by_then(number: signal.Signals) -> None:
+def test_a_signal_ends_at_once_with_the_current_exit_status(number: signal.Signals) -> None:
     def start(signals: EarlySignals) -> None:
         signals.end_with(1)
         signals.end_with(0)

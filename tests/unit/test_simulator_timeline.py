@@ -23,7 +23,7 @@ def test_an_offset_begins_within_the_cycle() -> None:
     assert Cycle(DAY.phases, offset_seconds=12).at(0) == "noon"
 
 
-def test_anything_but_a_cycle_stands_as_it_is() -> None:
+def test_a_value_that_is_not_a_cycle_is_constant() -> None:
     values: list[str | Cycle[str]] = ["fixed", DAY]
     assert [now(value, 12) for value in values] == ["fixed", "noon"]
 

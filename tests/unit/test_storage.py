@@ -226,7 +226,7 @@ def test_a_store_of_another_schema_is_set_aside(tmp_path: Path, columns: str) ->
     assert restored(tmp_path, FakeClock())[1] == 1
 
 
-def test_a_store_cut_off_anywhere_is_read_as_it_was_or_set_aside(tmp_path: Path) -> None:
+def test_a_truncated_store_is_read_unchanged_or_renamed(tmp_path: Path) -> None:
     """No crash, no invented answer, and the next save works."""
     clock = FakeClock()
     statuses = [f"STATUS-{index:02}" * 12 for index in range(100)]
@@ -425,7 +425,7 @@ def test_a_store_that_is_damaged_at_run_time_is_written_again_from_memory_by_the
 
 @pytest.mark.parametrize("side", ["-journal", "-wal", "-shm"])
 @pytest.mark.parametrize("put", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to(path.with_name("victim"))])
-def test_what_is_no_file_in_the_place_of_a_journal_goes_with_the_store(
+def test_a_side_file_that_is_not_a_regular_file_is_renamed_with_the_store(
     tmp_path: Path, put: Callable[[Path], None], side: str
 ) -> None:
     """SQLite waits for ever for a pipe, and refuses a folder or a link at each save."""

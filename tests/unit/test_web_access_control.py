@@ -90,7 +90,7 @@ class TestPasswords:
         assert {answer[9:12] for answer in answers} == {b"401"}
 
     @pytest.mark.parametrize("path", ["/metrics", "/-/ready"])
-    def test_who_waits_for_a_password_to_be_checked_keeps_nobody_out(
+    def test_connections_that_wait_for_a_password_check_do_not_block_others(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
     ) -> None:
         """Otherwise clients with wrong passwords could occupy every connection while hashing."""

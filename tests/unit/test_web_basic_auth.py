@@ -301,7 +301,7 @@ def test_no_waiting_login_is_refused_and_addresses_take_turns(fake_hashing: Fake
     with_auth(ask)
 
 
-def test_who_leaves_before_its_turn_costs_nothing(fake_hashing: FakeHashing) -> None:
+def test_a_login_that_disconnects_before_its_turn_is_not_checked(fake_hashing: FakeHashing) -> None:
     for index in range(THREADS):
         fake_hashing.gates[b"%d" % index] = threading.Event()
 

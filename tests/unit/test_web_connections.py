@@ -122,7 +122,7 @@ class TestDeadlines:
             assert peer.recv(65536).startswith(b"HTTP/1.1 405 ")
             assert is_cut_off(server, peer)
 
-    def test_who_is_being_answered_is_not_cut_off_for_what_is_half_said_behind_it(self) -> None:
+    def test_a_partial_request_behind_a_running_one_does_not_close_the_connection(self) -> None:
         exposer = FakeExposer(gate=threading.Event())
         assert exposer.gate is not None
         with serving(exposer) as server, server.connect() as peer:
@@ -231,7 +231,7 @@ class TestFloods:
             b"Connection: upgrade\r\nUpgrade: tcp",
         ],
     )
-    def test_whoever_sends_more_than_a_head_gets_one_answer_and_is_cut_off(
+    def test_a_client_that_sends_more_than_a_head_gets_one_answer_and_is_disconnected(
         self, request_line: bytes, status: int, headers: bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
         """On every path, for every answer; a request inside the body is not executed."""
@@ -360,7 +360,7 @@ class TestRoom:
             assert is_closed(second)
             assert answered(first)
 
-    def test_who_is_being_answered_keeps_its_place_and_who_comes_then_is_turned_away(self) -> None:
+    def test_connections_with_a_running_request_stay_and_a_new_one_is_refused(self) -> None:
         exposer = FakeExposer(gate=threading.Event())
         assert exposer.gate is not None
         with serving(exposer, limits=Limits(connections=1)) as server, server.connect() as busy:
@@ -374,7 +374,7 @@ class TestRoom:
             assert is_answer(busy)
             assert server.get("/metrics").status == 200
 
-    def test_who_does_not_read_its_answer_makes_room_too(self) -> None:
+    def test_a_client_that_does_not_read_its_answer_can_be_closed_for_another(self) -> None:
         """If no connection is idle; its answer is freed too."""
         exposer = FakeExposer(body=b"x" * 32_000_000)
         limits = Limits(connections=2, patience_seconds=0.1, send_seconds=600)
@@ -415,7 +415,7 @@ class TestRoom:
             assert is_closed(silent[0])
             assert sum(is_open(peer) for peer in silent) <= 3
 
-    def test_peers_that_were_turned_away_take_no_room(self, tmp_path: Path) -> None:
+    def test_refused_peers_use_no_connection(self, tmp_path: Path) -> None:
         """However their handshake failed; otherwise they would displace idle connections between two scrapes."""
         authority = trustme.CA()
         server_files(tmp_path, authority)
@@ -511,7 +511,7 @@ class Unexpected(WebSecurity):
         return super().current()
 
 
-def test_whatever_goes_wrong_with_one_connection_the_next_one_is_accepted(caplog: pytest.LogCaptureFixture) -> None:
+def test_after_a_failed_connection_the_next_one_is_accepted(caplog: pytest.LogCaptureFixture) -> None:
     """Otherwise every later client would wait for ever, without a log line."""
     security = Unexpected(None)
 

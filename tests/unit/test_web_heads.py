@@ -89,7 +89,7 @@ def met(use: Callable[[Met], object]) -> None:
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 5, 1000])
-def test_heads_are_handed_on_whole_and_one_by_one_however_they_arrive(piece: int) -> None:
+def test_heads_reach_aiohttp_whole_and_one_by_one_for_any_segments(piece: int) -> None:
     def use(peer: Met) -> None:
         peer.send(b"\r\n\r\n" + GET + GET + POST, piece)
         assert peer.heads == [GET]
@@ -164,7 +164,7 @@ def test_after_a_refusal_nothing_more_is_read() -> None:
         b"HTTP/1.1 200 OK\r\n\r\n",
     ],
 )
-def test_what_is_no_request_is_refused(said: bytes) -> None:
+def test_an_invalid_request_is_refused(said: bytes) -> None:
     def use(peer: Met) -> None:
         peer.send(said)
         assert peer.transport.written.startswith(b"HTTP/1.1 400 Bad Request\r\n")

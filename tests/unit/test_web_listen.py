@@ -66,7 +66,7 @@ for host in ("127.0.0.1", "::1"):
         ("my_host.example-1.org:80", "my_host.example-1.org", 80),
     ],
 )
-def test_an_address_is_read_and_written_back_alike(text: str, host: str, port: int) -> None:
+def test_an_address_stays_the_same_when_read_and_written(text: str, host: str, port: int) -> None:
     assert parse_listen_address(text) == ListenAddress(host, port)
     assert str(parse_listen_address(text)) == text
 

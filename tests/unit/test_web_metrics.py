@@ -73,7 +73,7 @@ def test_scrapes_that_ask_for_the_same_share_one_rendering() -> None:
     run_scrapes(exposer, play)
 
 
-def test_what_asks_for_something_else_is_rendered_by_itself() -> None:
+def test_different_scrapes_are_rendered_separately() -> None:
     exposer = FakeExposer()
 
     async def play(scrape: Scrape) -> None:
@@ -131,7 +131,7 @@ def test_a_failure_reaches_all_that_share_it_and_no_later_one() -> None:
     run_scrapes(exposer, play)
 
 
-def test_while_there_is_no_room_nothing_more_is_rendered_and_then_all_in_turn() -> None:
+def test_while_memory_is_full_nothing_is_rendered_and_then_all_in_turn() -> None:
     """A waiting client holds no bytes: forty unread answers would fill the memory."""
     exposer = FakeExposer(body=b"x" * 100)
     clock = FakeClock()

@@ -46,6 +46,6 @@ def refusal(text: str) -> str:
 
 
 @given(st.text(max_size=20) | st.text("/.-ab", max_size=12))
-def test_any_text_is_taken_as_it_is_or_refused_with_a_cure(text: str) -> None:
+def test_any_text_is_accepted_unchanged_or_refused_with_a_fix(text: str) -> None:
     reason = refusal(text)
     assert not reason or "; write " in reason

@@ -43,7 +43,7 @@ def test_the_longest_unread_answer_is_dropped_first_but_not_before_its_minimum_t
             assert second.cut
 
 
-def test_what_has_been_read_is_not_given_up() -> None:
+def test_an_answer_that_was_read_is_not_dropped() -> None:
     clock = FakeClock()
     slow_clients = SlowClients(1.0, clock.monotonic)
     transport = FakeTransport()

@@ -279,7 +279,7 @@ def test_client_certificates_are_asked_for_as_configured(
     assert seen == clients
 
 
-def test_without_an_authority_of_its_own_the_systems_say_who_is_let_in(
+def test_without_an_own_authority_the_systems_authorities_decide(
     folder: Path, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(folder / "ca.crt"))

@@ -145,7 +145,7 @@ PLACES = st.sampled_from(
 
 
 @given(st.dictionaries(PLACES, VALUES, max_size=6))
-def test_whatever_stands_in_the_file_it_is_read_or_refused_with_line_and_cure(wrong: dict[str, str]) -> None:
+def test_any_file_is_read_or_refused_with_line_and_fix(wrong: dict[str, str]) -> None:
     """Never a traceback; a refusal says where the fault is and how to fix it."""
     lines = []
     for section, keys in groupby(sorted(wrong), key=lambda place: place.partition(".")[0]):
