@@ -13,12 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from prometheus_client import (
-    CollectorRegistry,
-    PlatformCollector,
-    ProcessCollector,
-    disable_created_metrics,
-)
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, disable_created_metrics
 
 from exporter import polling
 from exporter.cams.client import Client
@@ -91,14 +86,24 @@ class App:
         self._stopped = False
         self.reload_status = ReloadStatus(clock.unix())
         self._apply(config)
-        self._storage = self._restored(storage_path)
+        self._storage: Storage | None = None
+        if storage_path is not None:
+            self._storage = Storage(
+                storage_path,
+                self._state,
+                clock,
+                guards=self._guards,
+                learn=self._learn,
+                max_guard_seconds=MAX_GUARD_SECONDS,
+            )
+            self._storage.open()
         collector = CamsCollector(
             view=self.view,
             counters=self._counters,
             reload_status=self.reload_status,
             version=version,
             revision=revision,
-            storage_up=self._storage_up if self._storage is not None else None,
+            storage_up=self._storage.up if self._storage is not None else None,
             about_exporter=about_exporter,
         )
         process = CollectorRegistry(auto_describe=True)
@@ -165,11 +170,11 @@ class App:
 
     def unhealthy(self) -> tuple[str, ...]:
         """The loops without a heartbeat, in words; empty when all have one."""
-        loops = [
-            (f"the poller of account {name}", account.poller.seconds_without_heartbeat(), polling.DEAD_SECONDS)
+        return tuple(
+            f"the poller of account {name} has not moved for {silent:.0f} s"
             for name, account in list(self._accounts.items())
-        ]
-        return tuple(f"{name} has not moved for {silent:.0f} s" for name, silent, limit in loops if silent > limit)
+            if (silent := account.poller.seconds_without_heartbeat()) > polling.DEAD_SECONDS
+        )
 
     def not_ready(self) -> tuple[str, ...]:
         """The accounts with numbers that were not attempted yet, in words."""
@@ -190,23 +195,6 @@ class App:
     def stuck(self, seconds: float) -> tuple[str, ...]:
         """The accounts whose loop has only failed for that long."""
         return tuple(name for name, account in self._accounts.items() if account.poller.seconds_failing() >= seconds)
-
-    def _storage_up(self) -> bool:
-        return self._storage is not None and self._storage.up
-
-    def _restored(self, path: Path | None) -> Storage | None:
-        if path is None:
-            return None
-        kept = Storage(
-            path,
-            self._state,
-            self._clock,
-            guards=self._guards,
-            learn=self._learn,
-            max_guard_seconds=MAX_GUARD_SECONDS,
-        )
-        kept.open()
-        return kept
 
     def _guards(self) -> Mapping[str, float]:
         return {name: account.poller.status().guard_seconds for name, account in list(self._accounts.items())}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import re
 import sys
 import tempfile
 import time
@@ -115,11 +114,12 @@ def checked_output(path: Path, sample: bytes) -> Output:
         raise OSError(f"--once.output={path}: is not a regular file; name one, or leave the flag out for stdout")
     if not target.parent.is_dir():
         raise OSError(f"--once.output={path}: there is no folder {target.parent}; create it")
-    in_place = _is_mount_point(target)
+    # a read-only mount, perhaps of this file alone: opening it tells so
+    in_place = is_there and bool(os.statvfs(target).f_flag & os.ST_RDONLY)
     try:
         if not in_place:
             try:
-                _try_beside(target, sample)
+                _written_beside(target, sample).unlink()
             except OSError as error:
                 if not is_there or error.errno in _NO_ROOM:
                     raise
@@ -156,11 +156,6 @@ def write_in_place(path: Path, content: bytes) -> None:
         os.close(handle)
 
 
-def _try_beside(target: Path, sample: bytes) -> None:
-    """Check whether the folder of `target` takes a new file, and whether there is room for it."""
-    _written_beside(target, sample).unlink()
-
-
 def _written_beside(path: Path, content: bytes) -> Path:
     """A new file in the folder of `path`; no textfile collector reads files with its name."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".cams-exporter-")
@@ -173,19 +168,6 @@ def _written_beside(path: Path, content: bytes) -> Path:
         Path(name).unlink(missing_ok=True)
         raise
     return Path(name)
-
-
-def _is_mount_point(path: Path) -> bool:
-    """Whether the file is a mount, as containers mount a single file: it cannot be replaced."""
-    try:
-        mounts = Path("/proc/self/mountinfo").read_bytes().splitlines()
-    except OSError:
-        return False
-    return os.fsencode(path) in {_unescaped(mount.split(b" ")[4]) for mount in mounts}
-
-
-def _unescaped(name: bytes) -> bytes:
-    return re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), name)
 
 
 def _counts(app: App) -> tuple[int, int, int]:

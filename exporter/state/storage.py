@@ -130,7 +130,6 @@ class Storage:
         self._opening: Future[int] | None = None
         self._thread: threading.Thread | None = None
 
-    @property
     def up(self) -> bool:
         """Whether answers outlive a restart: the last save succeeded, and none takes too long."""
         began_at = self._began_at

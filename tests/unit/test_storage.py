@@ -62,11 +62,6 @@ def locked(store: Path) -> Iterator[None]:
         other.rollback()
 
 
-def is_up(storage: Storage) -> bool:
-    """A function, because a type checker assumes that a property does not change."""
-    return storage.up
-
-
 def shown(made: State) -> list[str]:
     snapshot = made.snapshot()
     return [snapshot.status(record) for record in snapshot.numbers]
@@ -292,17 +287,17 @@ def test_a_failure_to_write_is_logged_once_and_made_up_for_later(
     made.succeeded(number(0), Answer("VERIFIED", "1", "R"))
     storage = Storage(tmp_path, made, clock, busy_seconds=0.0)
     storage.restore()
-    assert is_up(storage)
+    assert storage.up()
     with caplog.at_level(logging.INFO):
         storage.save()
         made.succeeded(number(1), Answer("VERIFIED", "1", "R"))
         with locked(tmp_path / STORE):
             storage.save()
             storage.save()
-            assert not is_up(storage)
+            assert not storage.up()
         assert caplog.text.count("cannot be stored") == 1
         storage.save()
-        assert is_up(storage)
+        assert storage.up()
     assert "stored again" in caplog.text
     storage.stop()
     assert restored(tmp_path, clock)[1] == 2
@@ -413,7 +408,7 @@ def test_a_store_that_is_damaged_at_run_time_is_written_again_from_memory_by_the
     storage.save()
     harm(folder / STORE)
     storage.save()
-    assert is_up(storage)
+    assert storage.up()
     storage.stop()
     asides = [path for path in folder.iterdir() if ".unreadable-" in path.name]
     assert len(asides) == is_set_aside
@@ -437,7 +432,7 @@ def test_a_side_file_that_is_not_a_regular_file_is_renamed_with_the_store(
     put(tmp_path / f"{STORE}{side}")
     made.succeeded(number(1), Answer("VERIFIED", "id-1", "R"))
     begin(storage.save, "saving").result(HANGING_SECONDS)
-    assert is_up(storage)
+    assert storage.up()
     storage.stop()
     assert os.path.lexists(next(tmp_path.glob(f"*.unreadable-*{side}")))
     assert not (tmp_path / "victim").exists()
@@ -483,11 +478,11 @@ def test_a_store_that_is_locked_at_the_start_is_read_once_it_is_free_and_not_wri
     storage = Storage(tmp_path, made, clock, busy_seconds=0.0)
     with locked(tmp_path / STORE):
         assert storage.restore() == 0
-        assert not is_up(storage)
+        assert not storage.up()
         made.succeeded(number(0), Answer("VERIFIED", "1", "R"))
         storage.save()
     storage.save()
-    assert is_up(storage)
+    assert storage.up()
     assert shown(made) == ["VERIFIED", "EXPIRED"]
     storage.stop()
     assert shown(restored(tmp_path, clock, 2)[0]) == ["VERIFIED", "EXPIRED"]
@@ -503,11 +498,11 @@ def test_a_folder_that_another_exporter_took_over_is_left_to_it(tmp_path: Path) 
     shutil.rmtree(folder)
     other.restore()
     storage.save()
-    assert not is_up(storage)
+    assert not storage.up()
     assert not (folder / STORE).exists()
     other.stop()
     storage.save()
-    assert is_up(storage)
+    assert storage.up()
     storage.stop()
 
 
@@ -531,12 +526,12 @@ def test_a_save_that_does_not_end_counts_as_failed(tmp_path: Path) -> None:
     saving = threading.Thread(target=storage.save)
     saving.start()
     assert entered.wait(60)
-    assert is_up(storage)
+    assert storage.up()
     clock.advance(11)
-    assert not is_up(storage)
+    assert not storage.up()
     may_end.set()
     saving.join(60)
-    assert is_up(storage)
+    assert storage.up()
     storage.stop()
 
 

@@ -48,14 +48,9 @@ _PARTS = (
 class _NoScheduler:
     """Takes the place of APScheduler: its thread cannot be stopped, and our own thread asks every minute."""
 
-    def add_job(self, *_args: Any, **_kwargs: Any) -> None:
-        """Nothing is scheduled."""
-
-    def start(self) -> None:
-        """Nothing is started."""
-
-    def shutdown(self, **_kwargs: Any) -> None:
-        """Nothing is to be stopped."""
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        """Any method; it does nothing."""
+        return lambda *_args, **_options: None
 
 
 class _Adapter(HTTPAdapter):
