@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
@@ -48,30 +48,30 @@ def run_apart(call: Callable[[], _T], name: str) -> _T:
     return begin(call, name).result()
 
 
+class StillRunningError(Exception):
+    """A call has not ended in time, or the one before it has not ended yet."""
+
+
 class Bounded:
-    """Repeats one call, each time on a thread of its own, and waits for it for at most `seconds`.
+    """Makes one call at a time, each on a thread of its own, and waits for it only so long.
 
     For reading files, whose mount may hang.  While one call hangs, `run` begins no other and does not wait.  Only one
     caller at a time may use `run`.
     """
 
-    def __init__(self, call: Callable[[], None], name: str, seconds: float) -> None:
-        self._call = call
+    def __init__(self, name: str) -> None:
         self._name = name
-        self._seconds = seconds
-        self._running: Future[None] | None = None
+        self._running: Future[Any] | None = None
 
-    def run(self) -> bool:
-        """Whether the call has ended; raises what it raised."""
-        if self._running is None:
-            try:
-                self._running = begin(self._call, self._name)
-            except OSError:  # the machine has no thread left: make the call on this one
-                self._call()
-                return True
-            wait([self._running], self._seconds)
-        if not self._running.done():
-            return False
-        ended, self._running = self._running, None
-        ended.result()
-        return True
+    def run(self, call: Callable[[], _T], seconds: float) -> _T:
+        """Return or raise what `call` does; StillRunningError if it takes longer than `seconds`."""
+        if self._running is not None and not self._running.done():
+            raise StillRunningError
+        try:
+            running = begin(call, self._name)
+        except OSError:  # the machine has no thread left: make the call on this one
+            return call()
+        self._running = running
+        if wait([running], seconds).not_done:
+            raise StillRunningError
+        return running.result()

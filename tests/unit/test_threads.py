@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config.strict_yaml import look_in_time
-from exporter.threads import Bounded, run_apart
+from exporter.threads import Bounded, StillRunningError, run_apart
 from tests.support.patience import PATIENCE_SECONDS
 
 
@@ -30,31 +31,27 @@ class Look:
 
 def test_a_look_that_hangs_is_waited_for_once_and_no_other_is_begun_until_it_ends() -> None:
     look = Look()
-    bounded = Bounded(look, "look", 0.0)
-    assert not bounded.run()
+    bounded = Bounded("look")
+    for _ in range(10):
+        with pytest.raises(StillRunningError):
+            bounded.run(look, 0.0)
     assert look.began.acquire(timeout=PATIENCE_SECONDS)
-    assert [bounded.run() for _ in range(10)] == [False] * 10
     assert look.calls == 1
-    look.may_end.release()
-    while not bounded.run():
-        pass
-    assert look.calls == 1
-    look.may_end.release()
-    while not bounded.run():
-        pass
+    look.may_end.release(2)
+    while look.calls < 2:
+        with contextlib.suppress(StillRunningError):
+            bounded.run(look, PATIENCE_SECONDS)
     assert look.calls == 2
 
 
-def test_a_look_that_ends_in_time_is_done_when_run_returns_and_its_error_is_raised() -> None:
-    seen: list[threading.Thread] = []
-    assert Bounded(lambda: seen.append(threading.current_thread()), "look", PATIENCE_SECONDS).run()
-    assert seen[0] is not threading.current_thread()
+def test_a_look_that_ends_in_time_gives_its_result_or_its_error() -> None:
+    assert Bounded("look").run(threading.current_thread, PATIENCE_SECONDS) is not threading.current_thread()
 
     def fail() -> None:
         raise TimeoutError("of the file itself")
 
     with pytest.raises(TimeoutError, match="of the file itself"):
-        Bounded(fail, "look", PATIENCE_SECONDS).run()
+        Bounded("look").run(fail, PATIENCE_SECONDS)
 
 
 def test_what_a_call_returns_or_raises_comes_back() -> None:

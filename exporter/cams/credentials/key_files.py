@@ -16,7 +16,7 @@ from exporter.config import Secret, parse_key, read_key
 from exporter.errors import CredentialsError
 from exporter.logs import fields
 from exporter.model import Clock
-from exporter.threads import Bounded
+from exporter.threads import Bounded, StillRunningError
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,8 @@ class KeyFiles:
         self, secrets: Mapping[str, Secret], clock: Clock, owner: str, look_seconds: float = LOOK_SECONDS
     ) -> None:
         self._has_files = any(secret.file is not None for secret in secrets.values())
-        self._looking = Bounded(self._check, f"key-files-{owner}", look_seconds)
+        self._looking = Bounded(f"key-files-{owner}")
+        self._look_seconds = look_seconds
         self._secrets = secrets
         self._clock = clock
         self._owner = owner
@@ -74,7 +75,10 @@ class KeyFiles:
             self._check_at = now + CHECK_SECONDS
             if not self._has_files:
                 self._check()
-            elif not self._looking.run():
+                return
+            try:
+                self._looking.run(self._check, self._look_seconds)
+            except StillRunningError:
                 files = ", ".join(str(secret.file) for secret in self._secrets.values() if secret.file is not None)
                 self._say(f"{files}: no answer, the mount hangs")
 

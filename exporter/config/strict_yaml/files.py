@@ -10,27 +10,24 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from concurrent.futures import Future, wait
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from exporter.config.strict_yaml.document import show
-from exporter.threads import begin
+from exporter.threads import Bounded, StillRunningError
 
 T = TypeVar("T")
 
 LOOK_SECONDS = 10.0
 """How long one look at a file may take.  On a busy machine it takes seconds."""
 
-_hanging: dict[Path, Future[Any]] = {}
-"""Looks that did not end, by folder.  Before they do no other one begins there: each reload would leave a thread."""
+_looks: dict[Path, Bounded] = {}
+"""Looks at files, by folder.  Where one hangs, no other begins: else each reload would leave a thread."""
 
 UNSHOWN = "the file named here"
 """How messages call a file that is not shown."""
 
 _SUFFIXES = {".cer", ".crt", ".csv", ".json", ".jwt", ".key", ".pem", ".secret", ".token", ".txt", ".yaml", ".yml"}
-_NO_ANSWER = "cannot be read: its mount gives no answer; see whether it hangs"
-
 _CURES = {
     errno.ENOENT: "create it, or fix the path",
     errno.EACCES: "fix the permissions of the file and of the folders above it",
@@ -60,17 +57,10 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
 
 def look_in_time(path: Path, look: Callable[[], T], seconds: float = LOOK_SECONDS) -> T:
     """What `look`, which reads the file `path`, returns or raises; ValueError where it does not end in time."""
-    before = _hanging.get(path.parent)
-    if before is not None and not before.done():
-        raise ValueError(_NO_ANSWER)
     try:
-        looking = begin(look, "look-at-file")
-    except OSError:  # the machine has no thread left
-        return look()
-    if wait([looking], seconds).not_done:
-        _hanging[path.parent] = looking
-        raise ValueError(_NO_ANSWER)
-    return looking.result()
+        return _looks.setdefault(path.parent, Bounded("look-at-file")).run(look, seconds)
+    except StillRunningError:
+        raise ValueError("cannot be read: its mount gives no answer; see whether it hangs") from None
 
 
 def read_named(folder: Path, name: str, max_bytes: int) -> tuple[Path, bytes]:
