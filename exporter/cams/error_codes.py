@@ -35,18 +35,22 @@ class _Rule:
 
 
 _SLOW_DOWN = (
-    "The account is asked too often, by this exporter or by others that use the same account: it pauses and slows "
-    "down by itself. Lower qps if this does not cease."
+    "The account sends too many requests, from this exporter or from other callers. The exporter pauses and slows down "
+    "by itself. If this continues, lower qps."
 )
-_SERVICE = "Alibaba Cloud's fault; it is retried. Give the RequestId to Alibaba Cloud support if it lasts."
+_SERVICE = (
+    "A fault at Alibaba Cloud; the exporter retries. If it continues, send the RequestId to Alibaba Cloud support."
+)
 _PERMISSION = (
-    "Grant cams:GetPhoneNumberVerificationStatus to the RAM user or role. Where other spaces of the account answer, "
-    "see to it that this cust_space_id belongs to the account and that no policy denies it."
+    "Grant cams:GetPhoneNumberVerificationStatus to the RAM user or role. If other spaces of the account work, check "
+    "that this cust_space_id belongs to the account and that no policy denies it."
 )
-_KEY_PAIR = "The AccessKey secret does not belong to the AccessKey ID, or is mistyped."
-_CLOCK = "The clock of this machine is wrong; the exporter corrects its signatures, but fix the clock (NTP)."
-_STS = "The STS token expired or belongs to another key; fresh credentials are fetched. See that its source works."
-_MISSING = "The API got a request without a parameter it needs: check phone_number and cust_space_id."
+_KEY_PAIR = "The AccessKey secret does not belong to the AccessKey ID, or has a typing error."
+_CLOCK = (
+    "The clock of this machine is wrong. The exporter corrects the time in its signatures, but fix the clock (NTP)."
+)
+_STS = "The STS token expired or belongs to another key. The exporter fetches a new one. Check its source."
+_MISSING = "A required parameter is missing in the request: check phone_number and cust_space_id."
 
 _RULES = (
     _Rule("Product.Unsubscript", Kind.ACCOUNT, "Activate Chat App Message Service for the Alibaba Cloud account."),
@@ -56,9 +60,9 @@ _RULES = (
     _Rule("Authentication.NoAuth", Kind.PERMISSION, _PERMISSION),
     _Rule("InvalidAccessKeyId.*", Kind.ACCOUNT, "The AccessKey ID is unknown, disabled or deleted."),
     _Rule("SignatureDoesNotMatch", Kind.ACCOUNT, _KEY_PAIR),
-    _Rule("IncompleteSignature", Kind.ACCOUNT, "The signature was damaged on its way: look at proxies in between."),
+    _Rule("IncompleteSignature", Kind.ACCOUNT, "The signature was changed on its way: check proxies in between."),
     _Rule("InvalidTimeStamp.*", Kind.ACCOUNT, _CLOCK),
-    _Rule("SignatureNonceUsed", Kind.ACCOUNT, "A request arrived twice: look at proxies in between."),
+    _Rule("SignatureNonceUsed", Kind.ACCOUNT, "A request arrived twice: check proxies in between."),
     _Rule("InvalidSecurityToken.*", Kind.ACCOUNT, _STS),
     _Rule("System.LimitControl", Kind.THROTTLE, _SLOW_DOWN),
     _Rule("Throttling.*", Kind.THROTTLE, _SLOW_DOWN),
@@ -77,7 +81,7 @@ _RULES = (
     _Rule("InternalError", Kind.TRANSIENT, _SERVICE),
     _Rule("ServiceUnavailable", Kind.TRANSIENT, _SERVICE),
     _Rule("UnknownError", Kind.TRANSIENT, _SERVICE),
-    _Rule(TIMEOUT, Kind.TRANSIENT, "No complete answer within api.timeout: look at the network, then raise it."),
+    _Rule(TIMEOUT, Kind.TRANSIENT, "No complete answer within api.timeout: check the network, or raise api.timeout."),
     _Rule(
         CONNECTION_ERROR,
         Kind.TRANSIENT,
@@ -86,19 +90,19 @@ _RULES = (
     _Rule(
         TLS_ERROR,
         Kind.TRANSIENT,
-        "The endpoint's certificate is not trusted, or something in between breaks TLS open: set api.ca_file.",
+        "The endpoint's certificate is not trusted, or a proxy intercepts TLS: set api.ca_file.",
     ),
-    _Rule(INVALID_RESPONSE, Kind.TRANSIENT, "The answer was not the API's: look at proxies in between."),
-    _Rule(CREDENTIALS_ERROR, Kind.ACCOUNT, "No credential could be had: the log names the source and the reason."),
+    _Rule(INVALID_RESPONSE, Kind.TRANSIENT, "The answer did not come from the API: check proxies in between."),
+    _Rule(CREDENTIALS_ERROR, Kind.ACCOUNT, "No credential is available: the log shows the source and the reason."),
     _Rule(INTERNAL_ERROR, Kind.TRANSIENT, "A bug of this exporter: report it with the traceback in its log."),
     # No Code, so not the API speaking but something in front of it: says nothing about the number or the account.
     _Rule("http_429", Kind.THROTTLE, _SLOW_DOWN),
-    _Rule("http_*", Kind.TRANSIENT, "An HTTP error without an API code: a gateway or proxy in between answered."),
+    _Rule("http_*", Kind.TRANSIENT, "An HTTP error without an API code, from a gateway or proxy in between."),
 )
 
 _LONGEST_FIRST = sorted(_RULES, key=lambda rule: len(rule.pattern), reverse=True)
 
-_OTHER_ADVICE = "An error code this exporter does not know: look it up in Alibaba Cloud's API reference."
+_OTHER_ADVICE = "An unknown error code: look it up in Alibaba Cloud's API reference."
 
 DOCUMENTED_CODES = (
     "Product.Unsubscript",

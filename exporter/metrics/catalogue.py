@@ -49,7 +49,7 @@ _CACHED = "as of the last poll, not of the scrape"
 STATUS = Metric(
     "cams_phone_number_verification_status",
     "gauge",
-    "1 for the verification status the number has, 0 for the others; exactly one is 1. "
+    "1 for the current verification status of the number, 0 for the others; exactly one is 1. "
     f"UNKNOWN: no answer yet, or none within stale_after. {_CACHED.capitalize()}.",
     (*NUMBER_LABELS, "status"),
 )
@@ -62,26 +62,26 @@ INFO = Metric(
 LAST_POLL_SUCCESS = Metric(
     "cams_phone_number_last_poll_success",
     "gauge",
-    f"1 if the last poll of the number brought a status, else 0; absent before the first poll. {_CACHED.capitalize()}.",
+    f"1 if the last poll of the number succeeded, else 0; absent before the first poll. {_CACHED.capitalize()}.",
     NUMBER_LABELS,
 )
 LAST_SUCCESS = Metric(
     "cams_phone_number_last_success_timestamp_seconds",
     "gauge",
-    f"Unix time of the last poll that brought a status; absent before the first. {_CACHED.capitalize()}.",
+    f"Unix time of the last successful poll; absent before the first. {_CACHED.capitalize()}.",
     NUMBER_LABELS,
 )
 STATUS_CHANGE = Metric(
     "cams_phone_number_status_change_timestamp_seconds",
     "gauge",
-    "Unix time at which this exporter first saw the status that the API last gave; UNKNOWN is no change. "
+    "Unix time at which this exporter first saw the current status of the API; UNKNOWN is not a change. "
     f"{_CACHED.capitalize()}.",
     NUMBER_LABELS,
 )
 ACCOUNT_UP = Metric(
     "cams_account_up",
     "gauge",
-    "0 while the API refuses the account as a whole (key, subscription, clock), or each of its spaces, else 1. "
+    "0 while the API refuses the whole account (key, subscription, clock), or each of its spaces, else 1. "
     f"{_CACHED.capitalize()}.",
     ("account",),
 )
@@ -109,20 +109,20 @@ ACCOUNT_LAG = Metric(
 REQUESTS = Metric(
     "cams_api_requests_total",
     "counter",
-    "Requests attempted to the API, retries and connections that could not be made included.",
+    "Requests to the API, including retries and failed connections.",
     ("account", "operation"),
 )
 ERRORS = Metric(
     "cams_api_errors_total",
     "counter",
-    "Polls and retries that brought no status, by the API's error code verbatim, or one of the exporter's own in lower "
+    "Failed polls and retries, by the API's error code, unchanged, or one of the exporter's own in lower "
     "case (timeout, connection_error, tls_error, invalid_response, http_NNN, credentials_error, internal_error).",
     ("account", "operation", "code"),
 )
 DURATION = Metric(
     "cams_api_request_duration_seconds",
     "histogram",
-    "Time an API request took, from connecting to the last byte, failures included, waiting for the budget excluded.",
+    "Duration of API requests from connecting to the last byte, including failures, without the wait for the budget.",
     ("account", "operation"),
 )
 RETRIES = Metric(
@@ -135,16 +135,16 @@ BUDGET_QPS = Metric("cams_api_budget_qps", "gauge", "Configured requests per sec
 EFFECTIVE_QPS = Metric(
     "cams_api_effective_qps",
     "gauge",
-    "Requests per second that are left of the configured qps now, after throttles and for a path that jitters.",
+    "Requests per second that are left of the configured qps, after throttles and because of jitter on the path.",
     ("account",),
 )
 BUDGET_WAIT = Metric(
     "cams_api_budget_wait_seconds_total",
     "counter",
-    "Time that polls which were due spent waiting for the budget.",
+    "Time that due polls waited for the budget.",
     ("account",),
 )
-IN_FLIGHT = Metric("cams_api_requests_in_flight", "gauge", "API requests under way now.", ("account",))
+IN_FLIGHT = Metric("cams_api_requests_in_flight", "gauge", "API requests in flight now.", ("account",))
 BUILD_INFO = Metric(
     "cams_exporter_build_info",
     "gauge",
@@ -154,29 +154,29 @@ BUILD_INFO = Metric(
 RELOAD_SUCCESSFUL = Metric(
     "cams_exporter_config_last_reload_successful",
     "gauge",
-    "1 if the configuration was last loaded successfully, 0 if the last reload was refused: the old one is in force.",
+    "1 if the last load of the configuration succeeded, 0 if it was refused and the old one is in force.",
 )
 RELOAD_TIMESTAMP = Metric(
     "cams_exporter_config_last_reload_success_timestamp_seconds",
     "gauge",
-    "Unix time at which the configuration was last loaded successfully.",
+    "Unix time of the last successful load of the configuration.",
 )
 REFUSED_CONNECTIONS = Metric(
     "cams_exporter_refused_connections_total",
     "counter",
     "Connections that the web server refused (TLS handshake failed, web configuration broken, too many connections), "
-    "or cut so that another one had a place (evicted).",
+    "or closed for another one (evicted).",
     ("reason",),
 )
 STORAGE_UP = Metric(
     "cams_exporter_storage_up",
     "gauge",
-    "1 if answers outlive a restart: the last save to --storage.path went well; else 0. Absent without --storage.path.",
+    "1 if the last save to --storage.path succeeded: answers survive a restart. Else 0. Absent without --storage.path.",
 )
 TIME = Metric(
     "cams_exporter_time_seconds",
     "gauge",
-    "Unix time on this machine's clock at the scrape: what the other timestamps are to be compared with.",
+    "Unix time on this machine's clock at the scrape; compare the other timestamps with it.",
 )
 
 CATALOGUE: tuple[Metric, ...] = (
