@@ -8,6 +8,7 @@ Blocking; called off the event loop.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 from enum import Enum
@@ -22,6 +23,9 @@ from exporter.metrics.counters import Sample
 from exporter.metrics.gzip_parts import Part, content, member, part
 from exporter.metrics.number_lines import CHUNK_NUMBERS, FAMILIES, Chunk
 from exporter.state.store import Snapshot
+
+PROCESS_SECONDS = 2.0
+"""How old the values about the process may be.  At each of 25 reads in /proc a thread that polls may take its turn."""
 
 NO_NAMES: frozenset[str] = frozenset()
 
@@ -45,6 +49,7 @@ class Exposition:
         self.others = others
         self._chunks: list[Chunk] = []
         self._own: dict[tuple[Metric, Format], tuple[list[Sample], Part]] = {}
+        self._process: dict[Format, tuple[float, Part]] = {}  # since when it is kept, as Unix seconds
         self._lock = threading.Lock()
 
     def scrape(self, fmt: Format, *, gzip: bool = False, names: frozenset[str] = NO_NAMES) -> bytes:
@@ -57,7 +62,8 @@ class Exposition:
             view = self.collector.view()
             self._update(view[0])
             parts = [*self._number_parts(fmt, names), *self._own_parts(view, fmt, names)]
-        compressed = member([*parts, part(self._last(fmt, names))])
+            parts.append(self._last_part(view[0].unix, fmt, names))
+        compressed = member(parts)
         return compressed if gzip else content(compressed)
 
     def _update(self, snapshot: Snapshot) -> None:
@@ -90,8 +96,17 @@ class Exposition:
                 self._own[metric, fmt] = samples, lines
             yield lines
 
+    def _last_part(self, now_unix: float, fmt: Format, names: frozenset[str]) -> Part:
+        """The families about the process, and the end; all of them together are kept for `PROCESS_SECONDS`."""
+        kept_at, kept = self._process.get(fmt, (-math.inf, None))
+        if kept is not None and not names and 0 <= now_unix - kept_at < PROCESS_SECONDS:
+            return kept
+        made = part(self._last(fmt, names))
+        if not names:
+            self._process[fmt] = now_unix, made
+        return made
+
     def _last(self, fmt: Format, names: frozenset[str]) -> bytes:
-        """The families about the process, by prometheus_client, and the end."""
         others = self.others.restricted_registry(names) if names else self.others
         if fmt is Format.OPENMETRICS:
             text: bytes = openmetrics_exposition.generate_latest(others)  # type: ignore[no-untyped-call] # the library's

@@ -5,15 +5,17 @@ from __future__ import annotations
 import gzip
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prometheus_client import Gauge
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from exporter.app import App
 from exporter.config import load
 from exporter.errors import ApiError, Kind
-from exporter.metrics.exposition import Format
+from exporter.metrics.exposition import PROCESS_SECONDS, Format
 from exporter.metrics.number_lines import CHUNK_NUMBERS
 from exporter.model import AccountStatus, Answer
 from tests.support.clock import FakeClock
@@ -122,6 +124,31 @@ def test_the_exporters_families_about_the_process_are_found_by_their_names(tmp_p
         app.stop()
     assert family.startswith(f"# HELP {name} ".encode())
     assert family.count(f"\n{name}".encode()) == 1
+
+
+def test_values_about_the_process_are_kept_for_a_moment_unless_they_are_asked_for_by_name(exposed: Exposed) -> None:
+    """Also if the wall clock is set back meanwhile."""
+    calls: list[float] = []
+
+    def count() -> float:
+        calls.append(0.0)
+        return float(len(calls))
+
+    Gauge("process_reads", "x", registry=exposed.others).set_function(count)
+
+    def shown(**more: Any) -> bytes:
+        line = re.search(rb"(?m)^process_reads (.*)$", exposed.exposition.scrape(Format.TEXT, **more))
+        return line[1] if line else b""
+
+    first = shown()
+    assert shown() == first
+    assert shown(names=frozenset({"process_reads"})) != first
+    assert shown() == first
+    exposed.clock.advance(PROCESS_SECONDS)
+    second = shown()
+    assert second != first
+    exposed.clock.now_unix -= 3600.0
+    assert shown() != second
 
 
 def test_names_that_match_nothing_give_an_empty_exposition(exposed: Exposed) -> None:
