@@ -87,8 +87,7 @@ class FetchedSource:
         self._thread: threading.Thread | None = None
         self._closed = False
         self._anew = False  # the built client may keep a refused key: build a new one
-        self._is_due = False  # a key file changed
-        self._key_changes: int | None = None  # of the files, as last seen
+        self._key_changes: int | None = None  # of the files, at the last fetch
         self._changes = 0
         self._credential: Credential | None = None
         self._fault = "no credential was fetched yet"
@@ -116,15 +115,10 @@ class FetchedSource:
 
     def changes(self) -> int:
         """See KeySource; after a change of a key file the next fetch comes at once."""
-        key_changes = self._keys.changes()
-        with self._lock:
-            if key_changes != self._key_changes:
-                self._is_due = self._key_changes is not None
-                self._key_changes = key_changes
-            changes, is_due = self._changes, self._is_due
-        if is_due:
+        if self._keys.changes() != self._key_changes:
             self._wake.set()
-        return changes
+        with self._lock:
+            return self._changes
 
     def refresh(self) -> None:
         """See KeySource: build a client and fetch, unless that was done a moment ago."""
@@ -140,13 +134,13 @@ class FetchedSource:
 
     def step(self) -> float:
         """Fetch if that is due; returns the seconds until the next time."""
-        now = self._clock.monotonic()
+        now, key_changes = self._clock.monotonic(), self._keys.changes()
         with self._lock:
             anew = self._anew
             due_at = min(self._fetch_at, self._last_at + MIN_FETCH_SECONDS) if anew else self._fetch_at
-            if self._closed or (now < due_at and not self._is_due):
+            if self._closed or (now < due_at and key_changes == self._key_changes):
                 return due_at - now
-            self._anew = self._is_due = False
+            self._anew, self._key_changes = False, key_changes
         try:
             credential = self._fetched(anew)
         except Exception as error:  # noqa: BLE001 - the library raises anything: log it, keep the old one, retry
