@@ -61,17 +61,18 @@ class Bounded:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._running: Future[Any] | None = None
+        self._running: Future[Any] | None = None  # a call that did not end in time
 
     def run(self, call: Callable[[], _T], seconds: float) -> _T:
         """Return or raise what `call` does; StillRunningError if it takes longer than `seconds`."""
         if self._running is not None and not self._running.done():
             raise StillRunningError
+        self._running = None
         try:
             running = begin(call, self._name)
         except OSError:  # the machine has no thread left: make the call on this one
             return call()
-        self._running = running
         if wait([running], seconds).not_done:
+            self._running = running
             raise StillRunningError
         return running.result()
