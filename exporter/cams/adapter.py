@@ -1,7 +1,7 @@
-"""The transport adapter of the `requests.Session`: connections kept alive, and requests that wait for their slot.
+"""The transport adapter of a `requests.Session`: keeps connections alive, and sends each request inside a slot.
 
-The adapter of `requests` connects and sends in one step.  Here the caller's gate stands between the two: a request
-leaves at the moment of its slot, however long connecting took.  Follows no redirect, keeps no cookie, decodes nothing.
+The adapter that comes with `requests` connects and sends in one step.  This one waits at the caller's gate between the
+two, so that requests stay evenly spaced even if connecting is slow.  Keeps no cookies and decodes no body.
 """
 
 from __future__ import annotations
@@ -31,17 +31,20 @@ from exporter.cams.failures import FAILURES, api_error
 from exporter.model import Clock, Slot
 
 MAX_SLOTS = 2
-"""Slots that one request takes at most: a server that closes every connection at once must not eat the budget."""
+"""One request takes at most so many slots: a server that closes every connection must not use up the budget."""
 
 MAX_IDLE_SECONDS = 50.0
-"""A connection unused for longer may have been forgotten by something in between, which would cost a timeout."""
+"""A connection unused for longer is closed: a firewall may have forgotten it, and a request would time out."""
 
 RENEW_RETRY_SECONDS = 60.0
-"""How long a connection that could not be renewed stays in use before that is tried again."""
+"""A connection that could not be replaced stays in use for so long before the next try."""
 
 
 class GatedRequest(PreparedRequest):
-    """A request for `GatedAdapter`: `sign` is called, and the request leaves, inside a slot of `gate`."""
+    """A request for `GatedAdapter`, which enters a slot of `gate`, calls `sign`, and sends.
+
+    It gets method and headers from `template`; `attempt` is the time it has.
+    """
 
     def __init__(
         self,
@@ -59,7 +62,7 @@ class GatedRequest(PreparedRequest):
 
 
 class Session(requests.Session):
-    """A session that takes nothing from the environment and follows no redirect: the API sends none."""
+    """A session that reads nothing from the environment and follows no redirect."""
 
     def __init__(self, adapter: BaseAdapter) -> None:
         super().__init__()
@@ -68,17 +71,17 @@ class Session(requests.Session):
         self.mount("http://", adapter)
 
     def get_redirect_target(self, resp: Response) -> None:
-        """None, whatever the answer says."""
+        """None: the API never redirects."""
 
 
 class GatedAdapter(BaseAdapter):
     """Sends each `GatedRequest` inside a slot; thread-safe.
 
-    Keeps at most `max_idle` unused connections; the last used is the first used again.
+    Keeps at most `max_idle` unused connections.  The one used last is the first to be used again.
     """
 
     max_retries = Retry(0)
-    """None, as `HTTPAdapter` would say it: retries are the poller's."""
+    """As `HTTPAdapter` has it: no retries, they are the poller's."""
 
     def __init__(self, endpoint: Endpoint, clock: Clock, max_idle: int, lookup: Lookup = socket.getaddrinfo) -> None:
         super().__init__()
@@ -97,10 +100,11 @@ class GatedAdapter(BaseAdapter):
         return Attempt(self._clock, timeout_seconds, self._closed)
 
     def send(self, request: PreparedRequest, *_: Any, **__: Any) -> Response:
-        """Connect, wait for a slot, send in it, and read the whole answer.
+        """Connect, wait for a slot, send inside it, and read the whole answer.
 
-        Raises ApiError, and what the gate raises.  What `requests` passes besides (timeout, verify, proxies) is not
-        used: the attempt and the endpoint say it.
+        If the server closes the connection during the wait, a new connection waits for a slot of its own.  Raises
+        ApiError, and what the gate raises.  The other arguments (timeout, verify, proxies) are not used: the attempt
+        and the endpoint hold these settings.
         """
         assert isinstance(request, GatedRequest)  # noqa: S101 - the client sends no other
         attempt = request.attempt
@@ -108,20 +112,20 @@ class GatedAdapter(BaseAdapter):
             try:
                 connection = self._connection(attempt)
             except FAILURES as error:
-                if not slots:  # failing requests are paced too
+                if not slots:  # requests that fail are paced too
                     with attempt.slot(request.gate):
                         pass
                 raise api_error(error, attempt) from None
             try:
-                if self._is_sent(connection, request):
-                    return self._response(connection, request)
+                if self._send_in_slot(connection, request):
+                    return self._receive(connection, request)
             finally:
                 self._release(connection)
         attempt.doing = "waiting for a slot"
         raise api_error(ConnectionAbortedError("the server closes what it has to wait for"), attempt)
 
     def build_response(self, request: PreparedRequest, raw: HTTPResponse | BaseHTTPResponse) -> Response:
-        """The answer as `requests` has it, its body read: at most one byte more than `MAX_BODY_BYTES`."""
+        """`raw` as a Response.  Reads the body, at most one byte more than `MAX_BODY_BYTES`."""
         response = Response()
         response.status_code = raw.status
         response.reason = raw.reason or ""
@@ -133,12 +137,8 @@ class GatedAdapter(BaseAdapter):
 
     def retire(self) -> None:
         """Let requests under way end, and keep no connection after that."""
-        with self._lock:
-            self._max_idle = 0
-            idle = list(self._idle)
-            self._idle.clear()
-        for each in idle:
-            each.close()
+        self._max_idle = 0
+        self._close_surplus()
 
     def close(self) -> None:
         """Close everything; requests under way, and any later one, fail at once."""
@@ -150,7 +150,7 @@ class GatedAdapter(BaseAdapter):
             each.cut()
 
     def _connection(self, attempt: Attempt) -> Connection:
-        """A connection fit for a request, kept or new.  Raises one of FAILURES."""
+        """A connection ready for a request, kept or new.  Raises one of FAILURES."""
         kept = self._take(attempt)
         if kept is None:
             return self._connected(attempt)
@@ -172,11 +172,10 @@ class GatedAdapter(BaseAdapter):
         connection.connect()
         return connection
 
-    def _is_sent(self, connection: Connection, request: GatedRequest) -> bool:
-        """Whether the request left, inside a slot; False where the server closed the connection during the wait.
+    def _send_in_slot(self, connection: Connection, request: GatedRequest) -> bool:
+        """Wait for a slot and send; False if the server closed the connection during the wait.
 
-        Then the next connection waits for a slot of its own: sent as soon as that stands, the request would come too
-        close to the one after it.
+        A request sent after its slot, on a new connection, would be too close to the next request.
         """
         with request.attempt.slot(request.gate):
             if not connection.is_reusable():
@@ -191,7 +190,7 @@ class GatedAdapter(BaseAdapter):
                 connection.request(request.method or "", request.path_url, headers=request.headers)
         return True
 
-    def _response(self, connection: Connection, request: GatedRequest) -> Response:
+    def _receive(self, connection: Connection, request: GatedRequest) -> Response:
         with _reporting(connection, request.attempt, "waiting for the answer"), connection.getresponse() as raw:
             request.attempt.doing = "reading the answer"
             response = self.build_response(request, raw)
@@ -211,22 +210,26 @@ class GatedAdapter(BaseAdapter):
             connection.close()
 
     def _release(self, connection: Connection) -> None:
-        """Keep `connection` for a later request, or close it."""
-        now = connection.idle_since = self._clock.monotonic()
-        surplus: list[Connection] = []
+        """Keep `connection` for a later request if it is idle, else close it."""
+        if not connection.is_idle:
+            connection.close()
+            return
+        connection.idle_since = self._clock.monotonic()
         with self._lock:
-            (self._idle if connection.is_idle else surplus).append(connection)
-            while self._idle and (
-                len(self._idle) > self._max_idle or now - self._idle[0].idle_since > MAX_IDLE_SECONDS
-            ):
-                surplus.append(self._idle.popleft())
-        for each in surplus:
-            each.close()
+            self._idle.append(connection)
+        self._close_surplus()
+
+    def _close_surplus(self) -> None:
+        """Close the longest unused connections: those beyond `max_idle`, and those too old."""
+        oldest = self._clock.monotonic() - MAX_IDLE_SECONDS
+        with self._lock:
+            while self._idle and (len(self._idle) > self._max_idle or self._idle[0].idle_since < oldest):
+                self._idle.popleft().close()
 
 
 @contextlib.contextmanager
 def _reporting(connection: Connection, attempt: Attempt, doing: str) -> Iterator[None]:
-    """A failure in here closes `connection` and is raised as ApiError."""
+    """Raise a failure in here as ApiError, and close `connection`."""
     attempt.doing = doing
     try:
         yield

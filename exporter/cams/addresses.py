@@ -1,4 +1,4 @@
-"""The addresses of the host to connect to, those that failed lately last.  Connects to none."""
+"""The addresses of one host, in the order to try them.  Connects to none."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Lookup = Callable[..., list[Any]]
 """`socket.getaddrinfo`, or what stands for it in a test."""
 
 PASSED_OVER_SECONDS = 300.0
-"""An address that failed is tried after the others for so long."""
+"""For so long an address that failed is tried after the others."""
 
 
 class Addresses:
     """Finds the addresses of one host; thread-safe.
 
-    A look-up cannot be interrupted, so it runs on a thread of its own; all who wait share it.  Hence at most one thread
-    hangs, however long DNS does.
+    A look-up cannot be interrupted, so it runs on its own thread, and all callers share it.  If DNS hangs, one thread
+    hangs.
     """
 
     def __init__(self, host: str, port: int, clock: Clock, lookup: Lookup) -> None:
@@ -39,15 +39,15 @@ class Addresses:
     def find(self, attempt: Attempt) -> list[Any]:
         """The addresses as `socket.getaddrinfo` gives them, in the order to try them.  Raises OSError.
 
-        One that failed comes after the others for `PASSED_OVER_SECONDS`; of several, the one that did so longest ago
-        first.
+        An address that failed comes after the others for `PASSED_OVER_SECONDS`.  Of several, the one that failed
+        longest ago comes first.
         """
         attempt.doing = f"looking up the host name {self._host}"
         since, failed_at = self._clock.monotonic() - PASSED_OVER_SECONDS, self._failed_at
         return sorted(self._resolve(attempt), key=lambda found: max(since, failed_at.get(found[4], since)))
 
     def failed(self, address: Any) -> None:
-        """A connection to `address`, a part of what `find` gave, could not be made or did not serve."""
+        """A connection to `address`, from a result of `find`, could not be made or broke."""
         now = self._clock.monotonic()
         recent = {each: at for each, at in self._failed_at.items() if now - at < PASSED_OVER_SECONDS}
         self._failed_at = recent | {address: now}

@@ -1,8 +1,8 @@
 """Turn one HTTP response into an Answer or an ApiError.  Neither sends, retries nor waits.
 
-An answer is a status only if it is a 2xx with ``Code: "OK"`` and a non-blank string ``Data.CodeVerificationStatus``;
-everything else is an error.  Whatever text is kept is bounded, free of lone surrogates and of what must not be shown:
-the phone number where it has a label of its own, and the credential.
+An answer is a status only if it is a 2xx with ``Code: "OK"`` and a non-blank string ``Data.CodeVerificationStatus``.
+Everything else is an error.  All text that is kept has a bounded length and no lone surrogates.  It never contains the
+credential, and the phone number only if the configuration shows it.
 
 Source: Alibaba Cloud API reference, GetPhoneNumberVerificationStatus.
 """
@@ -27,13 +27,13 @@ MAX_MESSAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """Makes hostile text fit to be kept and shown: bounded, printable, without number and credential."""
+    """Makes hostile text safe to keep and show: bounded, printable, without number and credential."""
 
     number: PhoneNumber
     secrets: tuple[str, ...] = ()
 
     def verbatim(self, text: str, limit: int = MAX_TEXT) -> str:
-        """`text` as it came but for what must not be shown, at most `limit` characters."""
+        """`text` unchanged, except for what must not be shown; at most `limit` characters."""
         text = self.number.redacted(text.encode("utf-8", "replace").decode("utf-8"))
         for secret in self.secrets:
             if secret:
@@ -49,9 +49,9 @@ class Redaction:
 
 
 def read_answer(response: Response, redaction: Redaction, elapsed_seconds: float, now_unix: float) -> Answer:
-    """The status that `response` brings; raises ApiError and nothing else.
+    """The status in `response`; raises ApiError and nothing else.
 
-    `now_unix` is the server's time as far as we know it, for an answer that does not say it.
+    `now_unix` is our best guess of the server's time, for an answer without ``Date``.
     """
     facts = _Facts(response, redaction, elapsed_seconds, now_unix)
     if len(response.content) > MAX_BODY_BYTES:
@@ -88,7 +88,7 @@ def read_answer(response: Response, redaction: Redaction, elapsed_seconds: float
 
 
 class _Facts:
-    """What an error of this answer will say."""
+    """The facts for an error about this answer."""
 
     def __init__(self, response: Response, redaction: Redaction, elapsed_seconds: float, now_unix: float) -> None:
         self._response = response
@@ -98,12 +98,12 @@ class _Facts:
         self.request_id = redaction.line(response.headers.get("x-acs-request-id", ""), MAX_TEXT)
 
     def take_request_id(self, value: object) -> None:
-        """The body's RequestId goes before the header's."""
+        """The RequestId of the body goes before that of the header."""
         if isinstance(value, str) and value.strip():
             self.request_id = self._redaction.line(value, MAX_TEXT)
 
     def refuse(self, why: str) -> Never:
-        """Not the API speaking: our own code."""
+        """The answer is not the API's: an error with a code of our own."""
         status = self._response.status_code
         self.fail(error_codes.INVALID_RESPONSE if 200 <= status < 300 else error_codes.http_code(status), why)
 
@@ -132,7 +132,7 @@ def _not_json(literal: str) -> Never:
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """A key that stands twice makes the answer mean what the reader chooses: refused."""
+    """Refuse a key that occurs twice: its meaning would depend on the reader."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a key stands twice")

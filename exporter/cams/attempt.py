@@ -1,7 +1,7 @@
-"""One request under way: the time it has, what it is doing, and sockets that keep to it.
+"""The time that one request has, and sockets that keep to it.  Knows nothing of HTTP.
 
-*One* deadline bounds connecting and every read and write, so that a server which drips a byte a second cannot hold a
-worker.  One allowance bounds what a server may send.  Knows nothing of HTTP.
+One deadline bounds connecting and every read and write, so that a server that sends a byte a second cannot hold a
+worker.  One allowance bounds the bytes that a server may send.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any, TypeVar
 from exporter.model import Clock, Slot
 
 MAX_WIRE_BYTES = 8 << 20
-"""What one answer may cost on the wire, headers and framing included: 1 MiB in chunks of one byte is 6 MiB."""
+"""The allowance for one answer, headers and framing included: 1 MiB in chunks of one byte takes 6 MiB."""
 
 T = TypeVar("T")
 
 
 class Attempt:
-    """A deadline `timeout_seconds` from now that stands still during the wait for a slot.
+    """One request: a deadline `timeout_seconds` from now, without the wait for a slot.
 
-    `doing` is for people: it completes "timed out while …".  Once `closed` is set the attempt goes no further.
+    `doing` says what it does now, for error messages: "timed out while …".  It ends once `closed` is set.
     """
 
     def __init__(self, clock: Clock, timeout_seconds: float, closed: threading.Event) -> None:
@@ -36,11 +36,11 @@ class Attempt:
 
     @property
     def elapsed_seconds(self) -> float:
-        """How long the attempt has taken, the wait for a slot excluded."""
+        """How long the attempt has taken, without the wait for a slot."""
         return self._clock.monotonic() - self._started_at
 
     def remaining(self) -> float:
-        """Seconds left, more than 0; raises TimeoutError when none are, and OSError once `closed` is set."""
+        """Seconds left, more than 0.  Raises TimeoutError if none are left, and OSError once `closed` is set."""
         if self._closed.is_set():
             raise OSError("the client was closed")
         seconds = self._deadline_at - self._clock.monotonic()
@@ -60,7 +60,7 @@ class Attempt:
 
     @contextlib.contextmanager
     def limited(self, seconds: float) -> Iterator[None]:
-        """In here at most `seconds` of the time left may be used."""
+        """In here, at most `seconds` of the time left may be used."""
         deadline_at = self._deadline_at
         self._deadline_at = min(deadline_at, self._clock.monotonic() + seconds)
         try:
@@ -70,7 +70,7 @@ class Attempt:
 
 
 class BoundedSocket(socket.socket):
-    """A socket of which no call takes longer than the attempt has left."""
+    """A socket whose calls end when the attempt's time is up."""
 
     _attempt: Attempt | None = None
     _allowance = 0
@@ -81,11 +81,11 @@ class BoundedSocket(socket.socket):
         self._allowance = MAX_WIRE_BYTES
 
     def connect(self, address: Any) -> None:
-        """As the socket's own, within the time left."""
+        """As of any socket, within the time left."""
         self._within_time(super().connect, address)
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        """As the socket's own, within what is left of time and allowance."""
+        """As of any socket, within the time and the allowance left."""
         count = self._within_time(super().recv_into, *args, **kwargs)
         self._allowance -= count
         if self._allowance < 0:
@@ -93,27 +93,27 @@ class BoundedSocket(socket.socket):
         return count
 
     def sendall(self, *args: Any, **kwargs: Any) -> None:
-        """As the socket's own, within the time left."""
+        """As of any socket, within the time left."""
         self._within_time(super().sendall, *args, **kwargs)
 
     def is_reusable(self) -> bool:
-        """Whether the connection is open and nothing unasked has arrived: fit for a request."""
+        """Whether a request can be sent: the connection is open, and the server has sent nothing unasked."""
         try:
             self.settimeout(0)
             self.recv(1)
         except (BlockingIOError, ssl.SSLWantReadError):
-            return True  # also where TLS itself had something to read: session tickets after the handshake
-        except (OSError, ValueError):  # ValueError: closed on our side
+            return True  # TLS has read its session tickets by now
+        except (OSError, ValueError):  # ValueError: we closed it
             return False
-        return False  # end of file, or bytes that would be taken for the next answer
+        return False  # the end, or bytes that would be taken for the next answer
 
     def cut(self) -> None:
-        """Shut the TCP connection down under whoever is using it, without a TLS goodbye."""
+        """End the TCP connection while another thread uses it, without TLS's close_notify."""
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self, socket.SHUT_RDWR)
 
     def _within_time(self, call: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """What `call` returns; raises as `Attempt.remaining` does where the attempt ended meanwhile."""
+        """What `call` returns; raises as `Attempt.remaining` does if the attempt ended during the call."""
         assert self._attempt is not None, "not serving an attempt"  # noqa: S101 - a bug here would hang a worker
         self.settimeout(self._attempt.remaining())
         try:
@@ -124,8 +124,8 @@ class BoundedSocket(socket.socket):
 
 
 class BoundedTLSSocket(BoundedSocket, ssl.SSLSocket):
-    """What `ssl.SSLContext.wrap_socket` makes when this is the context's `sslsocket_class`."""
+    """A TLS socket of that kind: for `ssl.SSLContext.sslsocket_class`."""
 
     def do_handshake(self, block: bool = False) -> None:
-        """As the socket's own, within the time left."""
+        """As of any socket, within the time left."""
         self._within_time(super().do_handshake, block)

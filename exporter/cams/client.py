@@ -1,7 +1,7 @@
 """Ask the CAMS API about one number: one request -> Answer or ApiError.  Neither retries nor paces.
 
-The caller paces through the gate: the adapter enters a slot of it once a connection stands, and the request is signed
-and sent inside.  A request that fails before that takes a slot too.
+The caller paces through the gate: the adapter connects, enters a slot of the gate, and signs and sends the request
+inside.  A request that fails earlier takes a slot too.
 """
 
 from __future__ import annotations
@@ -105,19 +105,15 @@ class Client:
         """
         attempt = self._adapter.attempt(self._timeout_seconds)
         try:
-            signature = _Signature(self._credentials.get(), self.skew_seconds)
-        except CredentialsError as error:  # without one there is no point in connecting
+            signature = _Signature(self._credential(attempt), self.skew_seconds)
+        except ApiError:  # do not even connect
             with attempt.slot(gate):
                 pass
-            raise self._no_credential(error, attempt) from None
+            raise
 
         def sign(request: PreparedRequest) -> None:
             """Date and sign the request now: the wait for the slot may have been long."""
-            try:
-                signature.credential = self._credentials.get()
-            except CredentialsError as error:
-                raise self._no_credential(error, attempt) from None
-            signature.skew_seconds = self.skew_seconds
+            signature.credential, signature.skew_seconds = self._credential(attempt), self.skew_seconds
             Acs3Auth(signature.credential, self._clock, skew_seconds=signature.skew_seconds)(request)
 
         request = GatedRequest(self._template, self._url_for(number), attempt, gate, sign)
@@ -138,12 +134,20 @@ class Client:
         return self._credentials.changes()
 
     def retire(self) -> None:
-        """Let what is under way end and keep nothing open after it: another client takes over."""
+        """Let requests under way end and keep no connection after that: another client takes over."""
         self._adapter.retire()
 
     def close(self) -> None:
-        """Abandon what is under way: it fails at once."""
+        """Abandon requests under way: they fail at once."""
         self._session.close()
+
+    def _credential(self, attempt: Attempt) -> Credential:
+        """The credential to sign with now.  If there is none, raises ApiError and has one fetched in the background."""
+        try:
+            return self._credentials.get()
+        except CredentialsError as error:
+            self._credentials.refresh()
+            raise api_error(error, attempt) from None
 
     def _url_for(self, number: PhoneNumber) -> str:
         space, digits = (quote(text, safe="", errors="replace") for text in (number.cust_space_id, number.phone_number))
@@ -156,12 +160,8 @@ class Client:
         redaction = Redaction(number, (key.security_token, key.access_key_secret, key.access_key_id))
         return read_answer(response, redaction, elapsed_seconds, self._clock.unix() + signature.skew_seconds)
 
-    def _no_credential(self, error: CredentialsError, attempt: Attempt) -> ApiError:
-        self._credentials.refresh()
-        return api_error(error, attempt)
-
     def _is_cured(self, error: ApiError, account: str, signature: _Signature) -> bool:
-        """Whether a request signed now would differ in what the API refused: the time, or else the key.
+        """Whether a request signed now would have another time, or another key, than the one that the API refused.
 
         Has a fresh credential fetched in the background.
         """

@@ -1,4 +1,4 @@
-"""One connection to the endpoint, by `http.client`: TCP, the proxy's tunnel and TLS within the attempt's deadline."""
+"""One connection to the endpoint, by `http.client`: TCP, the tunnel through a proxy, and TLS, within the deadline."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from exporter.cams.response import FinalResponse
 from exporter.model import Clock
 
 RENEW_SECONDS = 300.0
-"""A connection's age, give or take a fifth, at which a new one takes its place: the name may lead elsewhere by now."""
+"""At this age, plus or minus a fifth, a connection is replaced: the host name may have another address by then."""
 
 
 class Connection(http.client.HTTPConnection):
-    """A connection that serves one attempt at a time, and is never opened a second time."""
+    """A connection that serves one attempt at a time.  It connects once; after `close` it is of no use."""
 
     response_class = FinalResponse
-    auto_open = 0  # or http.client would connect anew inside the slot
+    auto_open = 0  # http.client must not connect again inside the slot
     sock: BoundedSocket | None
 
     def __init__(self, endpoint: Endpoint, addresses: Addresses, clock: Clock, attempt: Attempt) -> None:
@@ -33,10 +33,10 @@ class Connection(http.client.HTTPConnection):
         self._attempt = attempt
         self._address: Any = None
         self.renew_at = clock.monotonic() + RENEW_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
-        """When a new connection should take its place (monotonic)."""
+        """When a new connection should replace this one (monotonic)."""
         self.idle_since = 0.0
         self.is_idle = False
-        """Whether it is open and no answer is still to come."""
+        """Whether it is connected, and no answer is expected."""
 
     def serve(self, attempt: Attempt) -> None:
         """Bind the connection to `attempt`."""
@@ -45,13 +45,13 @@ class Connection(http.client.HTTPConnection):
             self.sock.serve(attempt)
 
     def connect(self) -> None:
-        """Connect to one of the addresses.  Raises one of FAILURES: that of the address tried first."""
+        """Connect to the first address that works.  Raises one of FAILURES: that of the address tried first."""
         attempt = self._attempt
         addresses = self._addresses.find(attempt)
         whole, failures = attempt.remaining(), list[tuple[Exception, str]]()
         for index, found in enumerate(addresses, 1):
             rest = attempt.remaining()
-            is_last = index == len(addresses) or rest <= whole / 4  # the next ones have their turn in another attempt
+            is_last = index == len(addresses) or rest <= whole / 4  # the next attempt tries the others
             try:
                 with attempt.limited(rest if is_last else rest / 2):
                     return self._connect_to(found)
@@ -64,11 +64,11 @@ class Connection(http.client.HTTPConnection):
         raise first
 
     def is_reusable(self) -> bool:
-        """Whether a request can be sent."""
+        """Whether a request can be sent: see `BoundedSocket.is_reusable`."""
         return self.sock is not None and self.sock.is_reusable()
 
     def failed(self) -> None:
-        """Close, and let later connections try other addresses first."""
+        """Close, and have later connections try other addresses first."""
         self.close()
         self._addresses.failed(self._address)
 
@@ -78,7 +78,7 @@ class Connection(http.client.HTTPConnection):
         super().close()
 
     def cut(self) -> None:
-        """Wake whoever is blocked in this connection; from any thread."""
+        """Wake a thread that is blocked in this connection; from any thread."""
         sock = self.sock
         if sock is not None:
             sock.cut()

@@ -1,6 +1,6 @@
-"""Where requests go: host and port, proxy, certificate authorities.  Connects to nothing.
+"""Where requests go: host and port, proxy, certificate authorities.  Does not connect.
 
-Proxy and authorities are settled once, when the endpoint is made: an environment that changes later changes nothing.
+Proxy and authorities are read once, when the endpoint is made.  Later changes of the environment have no effect.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from exporter.cams.proxies import Proxy, proxy_for
 from exporter.errors import ConfigError
 
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
-"""Under such a name OpenSSL finds a certificate in a folder."""
+"""OpenSSL finds certificates in a folder by such names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where requests go; `netloc` is what the Host header says."""
+    """Where requests go; `netloc` is the value of the Host header."""
 
     host: str
     port: int
@@ -35,19 +35,20 @@ class Endpoint:
 
 
 def endpoint_of(url: str, ca_file: Path | None) -> Endpoint:
-    """The endpoint of ``https://host[:port]``; raises ConfigError where the CA file or the proxy is of no use.
+    """The endpoint of ``https://host[:port]``.  Raises ConfigError if the CA file or the proxy cannot be used.
 
-    `ca_file` goes before REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and SSL_CERT_FILE, those before the bundle of `requests`.
+    `ca_file` goes before REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and SSL_CERT_FILE, and these before the bundle of
+    `requests`.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if parts.scheme == "http":  # loopback, as the configuration sees to
+    if parts.scheme == "http":  # loopback only: the configuration refuses others
         return Endpoint(host, parts.port or 80, parts.netloc, None)
     return Endpoint(host, parts.port or 443, parts.netloc, _context_for(ca_file), proxy_for(url))
 
 
 def authorities_of_environment() -> tuple[str, str]:
-    """The bundle to trust where the configuration names none: what names it, and its path."""
+    """The bundle to trust if the configuration names none: who names it, and its path."""
     named = ((name, os.environ.get(name)) for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"))
     return next(((name, path) for name, path in named if path), ("requests", DEFAULT_CA_BUNDLE_PATH))
 
@@ -68,10 +69,10 @@ def _context_for(ca_file: Path | None) -> ssl.SSLContext:
 
 @functools.lru_cache(maxsize=4)
 def _tls_context(path: str, _version: tuple[int, int, int]) -> ssl.SSLContext:
-    """One context for all accounts: a bundle costs 20 ms and a megabyte to load.  A changed file is loaded anew."""
+    """One context for all accounts: to load a bundle takes 20 ms and a megabyte.  A changed file is loaded again."""
     is_folder = Path(path).is_dir()
     context = ssl.create_default_context(cafile=None if is_folder else path, capath=path if is_folder else None)
-    if not is_folder and not context.cert_store_stats()["x509"]:  # revocation lists alone
+    if not is_folder and not context.cert_store_stats()["x509"]:  # revocation lists only
         raise ssl.SSLError("no certificate")
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.sslsocket_class = BoundedTLSSocket

@@ -1,12 +1,13 @@
-"""What each error code means, whose trouble it is, and what to do about it.
+"""What each error code is about, and what to do about it: tables only.
 
-Pure tables; knows nothing of requests.  Source: Alibaba Cloud's API reference (GetPhoneNumber-
-VerificationStatus and the gateway's common errors), and this exporter's own codes, which are in lower case.
+Source: Alibaba Cloud's API reference (GetPhoneNumberVerificationStatus and the gateway's common errors), and the
+exporter's own codes, in lower case.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from exporter.errors import Kind
 
@@ -20,18 +21,14 @@ INTERNAL_ERROR = "internal_error"
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """A code, or a family of codes: `X.*` is X and whatever follows ``X.``; `X*` is whatever begins with X."""
+    """A code, or a family of codes: ``X.*`` is X and all that begins with ``X.``; ``X*`` is all that begins with X."""
 
     pattern: str
     kind: Kind
     advice: str
 
     def matches(self, code: str) -> bool:
-        if self.pattern.endswith(".*"):
-            return code == self.pattern[:-2] or code.startswith(self.pattern[:-1])
-        if self.pattern.endswith("*"):
-            return code.startswith(self.pattern[:-1])
-        return code == self.pattern
+        return fnmatchcase(code, self.pattern) or fnmatchcase(f"{code}.", self.pattern)
 
 
 _SLOW_DOWN = (
@@ -95,12 +92,10 @@ _RULES = (
     _Rule(INVALID_RESPONSE, Kind.TRANSIENT, "The answer did not come from the API: check proxies in between."),
     _Rule(CREDENTIALS_ERROR, Kind.ACCOUNT, "No credential is available: the log shows the source and the reason."),
     _Rule(INTERNAL_ERROR, Kind.TRANSIENT, "A bug of this exporter: report it with the traceback in its log."),
-    # No Code, so not the API speaking but something in front of it: says nothing about the number or the account.
+    # No Code: the answer comes from something in front of the API, and says nothing about the number or the account.
     _Rule("http_429", Kind.THROTTLE, _SLOW_DOWN),
     _Rule("http_*", Kind.TRANSIENT, "An HTTP error without an API code, from a gateway or proxy in between."),
 )
-
-_LONGEST_FIRST = sorted(_RULES, key=lambda rule: len(rule.pattern), reverse=True)
 
 _OTHER_ADVICE = "An unknown error code: look it up in Alibaba Cloud's API reference."
 
@@ -144,16 +139,16 @@ DOCUMENTED_CODES = (
     "http_503",
     "http_504",
 )
-"""The codes whose counters start at 0, so that the first error of each kind is an increase that an alert sees."""
+"""Counters of these codes start at 0, so that an alert sees the first error of each kind as an increase."""
 
 
 def http_code(status: int) -> str:
-    """Our code for an HTTP answer that carries none of the API's."""
+    """Our code for an HTTP answer without a code of the API."""
     return f"http_{status}"
 
 
 def kind_of(code: str, http_status: int | None) -> Kind:
-    """Whose trouble a code is; one that is in no table goes by the HTTP status."""
+    """What a code is about.  If no table has it, the HTTP status decides."""
     rule = _rule(code)
     if rule is not None:
         return rule.kind
@@ -165,7 +160,7 @@ def kind_of(code: str, http_status: int | None) -> Kind:
 
 
 def is_known(code: str) -> bool:
-    """Whether a table has the code, so that its kind is more than a guess."""
+    """Whether a table has the code; if not, its kind is a guess."""
     return _rule(code) is not None
 
 
@@ -176,4 +171,4 @@ def advice(code: str) -> str:
 
 
 def _rule(code: str) -> _Rule | None:
-    return next((rule for rule in _LONGEST_FIRST if rule.matches(code)), None)
+    return next((rule for rule in _RULES if rule.matches(code)), None)

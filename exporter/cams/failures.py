@@ -1,6 +1,6 @@
-"""What an exception of sockets, TLS, HTTP or credentials means, as an ApiError.
+"""Turn an exception of sockets, TLS, HTTP or credentials into an ApiError.
 
-The message says what was being done and why it failed; never a URL, which carries the phone number.
+The message says what failed and why.  It never contains a URL, which holds the phone number.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from exporter.cams import error_codes
 from exporter.cams.attempt import Attempt
 from exporter.errors import ApiError, CredentialsError
 
-FAILURES = (OSError, http.client.HTTPException, ValueError, CredentialsError)
-"""All that connecting, sending and reading may raise; ValueError is for nonsense in the framing of an answer."""
+FAILURES = (OSError, http.client.HTTPException, ValueError)
+"""All that connecting, sending and reading raise.  ValueError comes from malformed framing of an answer."""
 
 _CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 """TLS errors that only say that the connection ended."""
 
 
 def api_error(error: Exception, attempt: Attempt) -> ApiError:
-    """`error`, one of `FAILURES`, as what the poller understands."""
+    """`error`, one of `FAILURES` or a CredentialsError, as the poller understands it."""
     if isinstance(error, CredentialsError):
         code, message = error_codes.CREDENTIALS_ERROR, str(error)
     elif isinstance(error, TimeoutError):

@@ -1,8 +1,8 @@
-"""Which proxy a URL is reached through, as the environment says; read as curl and Go read it.
+"""Which proxy the environment names for a URL.  Reads it as curl and Go do.
 
-`HTTPS_PROXY`, else `ALL_PROXY`, names an HTTP proxy that tunnels; `NO_PROXY` lists what is reached without it; each
-name also in lower case, which goes first.  `HTTP_PROXY` is not used: over plain HTTP come temporary keys, of the
-metadata service or a credentials URI, and a proxy would read them.
+`HTTPS_PROXY`, else `ALL_PROXY`, names an HTTP proxy that opens tunnels.  `NO_PROXY` lists hosts that need no proxy.
+Each name may be in lower case, which goes first.  `HTTP_PROXY` is not used: the metadata service and a credentials URI
+send temporary keys over plain HTTP, and a proxy could read them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from exporter.errors import ConfigError
 
 METADATA_HOST = "100.100.100.200"
-"""Where an ECS instance finds its role's keys: an address of the instance's own network."""
+"""Where an ECS instance gets the keys of its role: an address in the instance's own network."""
 
 _VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 _ENTRY = re.compile(r"(?P<host>\[[^]]*\]|[^:]*)(?::(?P<port>[0-9]{1,5}))?")
@@ -28,7 +28,10 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """An HTTP proxy that tunnels.  `url` and `authorization`, the value of its header or empty, may hold a password."""
+    """An HTTP proxy that opens tunnels.
+
+    `authorization` is the value of the Proxy-Authorization header, or empty.  It and `url` may hold a password.
+    """
 
     host: str
     port: int
@@ -37,9 +40,9 @@ class Proxy:
 
 
 def proxy_for(url: str) -> Proxy | None:
-    """The proxy for `url`; None where it is reached directly.
+    """The proxy for `url`; None if it needs none.
 
-    Raises ConfigError, which names the variable and shows nothing of its value, where that is no proxy we can use.
+    Raises ConfigError if the proxy cannot be used.  It names the variable and does not show its value.
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
@@ -71,7 +74,7 @@ def _read(variable: str, value: str, host: str) -> Proxy:
 
 
 def _is_near(host: str) -> bool:
-    """Whether `host` is this machine, or answers this machine only: a proxy would reach another one."""
+    """Whether `host` is this machine, or answers this machine only: a proxy would reach another host."""
     address = _address(host)
     if address is None:
         return host == "localhost" or host.endswith(".localhost")
@@ -84,7 +87,7 @@ def _is_exempt(host: str, port: int) -> bool:
 
 
 def _covers(entry: str, host: str, port: int) -> bool:
-    """Whether `entry` of NO_PROXY means `host`: ``*``, an address, a network, or a domain with all that is below it."""
+    """Whether `entry` of NO_PROXY covers `host`: ``*``, an address, a network, or a domain with its subdomains."""
     if entry == "*":
         return True
     match = _ENTRY.fullmatch(entry)  # none for a bare IPv6 address or network
@@ -102,7 +105,7 @@ def _covers(entry: str, host: str, port: int) -> bool:
 
 
 def _address(host: str) -> _Address | None:
-    """`host` where it is an address and no name; an IPv4 address in IPv6's clothes is the IPv4 address."""
+    """`host` if it is an address, not a name.  An IPv4-mapped IPv6 address becomes the IPv4 address."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:

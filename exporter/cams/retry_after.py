@@ -1,4 +1,4 @@
-"""How long the answer of an error asks to wait, from its headers.  Waits for nothing.
+"""How long an error answer asks to wait, by its headers.  Does not wait.
 
 Source: RFC 9110, 10.2.3 (``Retry-After``); Alibaba Cloud's SDKs (``x-acs-retry-after``, ``x-ratelimit-*``).
 """
@@ -11,21 +11,21 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 MAX_RETRY_AFTER_SECONDS = 60.0
-"""No answer may silence an account for longer."""
+"""No answer can stop an account for longer.  This is the only place where the pause is capped."""
 
 _LATEST_UNIX = 253_402_300_799.0 - 366 * 86400
-"""Later dates can't be written with four digits once a skew is added."""
+"""Later dates could need five digits for the year once a skew is added."""
 
 _WHOLE = re.compile(r"\s*([0-9]{1,18})\s*", re.ASCII)
 _TIME_LEFT = re.compile(r"(?:^|,)\s*TimeLeft\s*:\s*([0-9]{1,18})\s*(?:,|$)", re.IGNORECASE)
 
 
 def retry_after(headers: Mapping[str, str], now_unix: float, *, throttled: bool) -> float | None:
-    """Seconds that an error's answer asks to wait, 0 to 60; None where it asks for nothing, or for nonsense.
+    """Seconds that an error answer asks to wait, 0 to 60; None if it does not ask, or if the value is malformed.
 
-    `headers` finds names in any case.  ``Retry-After`` is in seconds or a date, which counts from the answer's own
-    ``Date``, else from `now_unix`; ``x-acs-retry-after`` is in milliseconds; the longer of the two counts.  Where
-    neither stands and the error is a throttle, the longer ``TimeLeft`` of older gateways does, in milliseconds:
+    `headers` finds names in any case.  ``Retry-After`` is in seconds, or a date that counts from the answer's own
+    ``Date``, else from `now_unix`.  ``x-acs-retry-after`` is in milliseconds.  The longer of the two counts.  If there
+    is neither and the error is a throttle, the longer ``TimeLeft`` of older gateways counts, in milliseconds:
     ``Limit:1,Remain:0,TimeLeft:2000,Reset:1234``.
     """
     asked = [_milliseconds(_WHOLE.fullmatch(headers.get("x-acs-retry-after", ""))), _standard(headers, now_unix)]
@@ -37,7 +37,7 @@ def retry_after(headers: Mapping[str, str], now_unix: float, *, throttled: bool)
 
 
 def http_date(text: str) -> float | None:
-    """An HTTP date as seconds since the epoch; None where it is missing or nonsense."""
+    """An HTTP date as seconds since the epoch; None if it is missing or malformed."""
     try:
         parsed = parsedate_to_datetime(text)
         moment = (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()

@@ -1,6 +1,6 @@
 """Sign a request with ACS3-HMAC-SHA256, as a `requests` auth.  Sends nothing and keeps nothing.
 
-Source: Alibaba Cloud's "V3 request signature"; tests hold it to their published vector and the official SDK's signer.
+Source: Alibaba Cloud's "V3 request signature".  Tests compare it with their published vector and the SDK's signer.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _count = itertools.count()
 
 
 def new_nonce() -> str:
-    """A number used once, 32 hex digits: 64 bits of chance for the process, then a count.
+    """A number used once, 32 hex digits: 64 random bits of this process, then a counter.
 
-    Nothing hangs on its being hard to guess, and a system call for each would cost a hand-over between threads.
+    It must be unique, not hard to guess.
     """
     return f"{_PROCESS}{next(_count):016x}"
 
 
 class Acs3Auth(AuthBase):
-    """Dates, signs and authorises one prepared request; call it anew for each attempt.
+    """Dates and signs one prepared request; call it again for each attempt.
 
-    Signs the `host` and every ``x-acs-*`` header that the request carries.  `skew_seconds` is added to the clock, to
-    sign with the server's time where this machine's is wrong.
+    Signs `host` and every ``x-acs-*`` header of the request.  `skew_seconds` is added to the clock: the server's time
+    counts if this machine's is wrong.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ def _canonical_query(query: str) -> str:
 
 
 def _encoded(text: str) -> str:
-    """RFC 3986: everything but letters, digits and ``-_.~``; bytes that are no UTF-8 stay what they are."""
+    """As RFC 3986: all but letters, digits and ``-_.~`` is encoded.  Bytes that are not UTF-8 stay as they are."""
     return quote(text, safe="", errors="surrogateescape")
 
 
