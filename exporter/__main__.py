@@ -93,7 +93,7 @@ def _run_with(args: argparse.Namespace, signals: EarlySignals, load_config: Call
             logger.warning("configuration", extra=fields(warning=warning))
         for fault in config.key_faults:
             logger.error(
-                "key file of no use: an account that has no key yet is refused until it has one",
+                "key file cannot be used: an account without a key is refused until it has one",
                 extra=fields(error=fault),
             )
         return config

@@ -35,13 +35,13 @@ def flags() -> argparse.ArgumentParser:
         "--config.check",
         dest="config_check",
         nargs=0,
-        help="validate the configuration and what it names, print each account's budget plan and exit",
+        help="check the configuration and the files that it names, print each account's budget plan and exit",
     )
     add(
         "--config.syntax-only",
         dest="syntax_only",
         nargs=0,
-        help="with --config.check: look at the configuration alone, not at key, number and CA files",
+        help="with --config.check: read the configuration file only, no key, number and CA files",
     )
     add("--once", nargs=0, help="poll every number once, print the metrics to stdout and exit")
     add(
