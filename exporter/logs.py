@@ -44,7 +44,7 @@ def configure(
     level: str, fmt: LogFormat, write: Callable[[str], object] | None = None, max_lines: int = MAX_LINES
 ) -> Log:
     """Write every log record from `level` (a key of `LEVELS`) on, by default to stderr."""
-    log = Log(JsonFormatter() if fmt == "json" else LogfmtFormatter(), write or _to_stderr, max_lines)
+    log = Log(LineFormatter(fmt), write or _to_stderr, max_lines)
     root = logging.getLogger()
     root.handlers[:] = [log]
     root.setLevel(logging.WARNING)  # what libraries log below a warning does not concern the user
@@ -116,38 +116,34 @@ def _to_stderr(text: str) -> None:
     write_all(sys.stderr.fileno(), text.encode("utf-8", "backslashreplace"))
 
 
-class LogfmtFormatter(logging.Formatter):
-    """``ts=2026-01-02T03:04:05.678Z level=info msg="status changed" account=main status=EXPIRED``."""
+class LineFormatter(logging.Formatter):
+    """One record as one line, whatever its texts contain.
+
+    As logfmt: ``ts=2026-01-02T03:04:05.678Z level=info msg="status changed" account=main status=EXPIRED``.
+    As json: the same facts as one object.  Lone surrogates stay escaped, so the line is always valid UTF-8.
+    """
+
+    def __init__(self, fmt: LogFormat) -> None:
+        super().__init__()
+        self._is_json = fmt == "json"
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record as one line, whatever its texts hold."""
-        return " ".join(
-            f"{key}={_logfmt_value(value)}" for key, value in _facts(self, record).items() if value is not None
-        )
-
-
-class JsonFormatter(logging.Formatter):
-    """The same facts as one JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One record as one line; lone surrogates stay escaped, so the line is always valid UTF-8."""
-        return json.dumps(_facts(self, record), default=str)
-
-
-def _facts(formatter: logging.Formatter, record: logging.LogRecord) -> dict[str, object]:
-    moment = datetime.fromtimestamp(record.created, UTC)
-    facts: dict[str, object] = {
-        "ts": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "level": _LEVEL_NAMES.get(record.levelno, "error"),
-        "logger": record.name,
-        "msg": record.getMessage(),
-    }
-    given = getattr(record, _FIELDS, None)
-    if isinstance(given, Mapping):
-        facts |= {key: value for key, value in given.items() if key not in facts}
-    if record.exc_info and record.exc_info[0] is not None:
-        facts["exception"] = formatter.formatException(record.exc_info)
-    return facts
+        """The line of `record`."""
+        moment = datetime.fromtimestamp(record.created, UTC)
+        facts: dict[str, object] = {
+            "ts": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": _LEVEL_NAMES.get(record.levelno, "error"),
+            "logger": record.name,
+            "msg": record.getMessage(),
+        }
+        given = getattr(record, _FIELDS, None)
+        if isinstance(given, Mapping):
+            facts |= {key: value for key, value in given.items() if key not in facts}
+        if record.exc_info and record.exc_info[0] is not None:
+            facts["exception"] = self.formatException(record.exc_info)
+        if self._is_json:
+            return json.dumps(facts, default=str)
+        return " ".join(f"{key}={_logfmt_value(value)}" for key, value in facts.items() if value is not None)
 
 
 def _logfmt_value(value: object) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from exporter.config import AccountConfig, ApiConfig, Config, CredentialsConfig, Secret
 from exporter.config.settings import default_stale_after_seconds
 from exporter.model import PhoneNumber
-from exporter.simulator.scenarios import AccountPlan, NumberPlan, Scenario
+from exporter.simulator.scenarios import AccountPlan
 from exporter.simulator.scenarios import demo as demo_scenario
 from exporter.simulator.server import Simulator
 
@@ -20,18 +20,13 @@ def demo() -> Iterator[Config]:
     """A configuration whose endpoint is a simulator that runs until the context ends."""
     scenario = demo_scenario()
     with Simulator(scenario.world()) as simulator:
-        yield config_of(scenario, simulator.url)
-
-
-def config_of(scenario: Scenario, endpoint: str) -> Config:
-    """The configuration that polls `scenario`, served at `endpoint`."""
-    return Config(
-        path=None,
-        scrape_interval_seconds=float(scenario.scrape_interval_seconds),
-        phone_number_label="full",
-        api=ApiConfig(endpoint=endpoint),
-        accounts=tuple(_account(plan, scenario.scrape_interval_seconds) for plan in scenario.accounts),
-    )
+        yield Config(
+            path=None,
+            scrape_interval_seconds=float(scenario.scrape_interval_seconds),
+            phone_number_label="full",
+            api=ApiConfig(endpoint=simulator.url),
+            accounts=tuple(_account(plan, scenario.scrape_interval_seconds) for plan in scenario.accounts),
+        )
 
 
 def _account(plan: AccountPlan, interval_seconds: float) -> AccountConfig:
@@ -45,16 +40,15 @@ def _account(plan: AccountPlan, interval_seconds: float) -> AccountConfig:
         quota=QUOTA,
         stale_after_seconds=default_stale_after_seconds(interval_seconds),
         credentials=CredentialsConfig(type="access_key", secrets=secrets, options={}),
-        numbers=tuple(_number(plan.name, number) for number in plan.numbers),
-    )
-
-
-def _number(account: str, plan: NumberPlan) -> PhoneNumber:
-    return PhoneNumber(
-        account=account,
-        cust_space_id=plan.cust_space_id,
-        phone_number=plan.phone_number,
-        label=plan.phone_number,
-        name=plan.name,
-        labels=plan.labels,
+        numbers=tuple(
+            PhoneNumber(
+                account=plan.name,
+                cust_space_id=number.cust_space_id,
+                phone_number=number.phone_number,
+                label=number.phone_number,
+                name=number.name,
+                labels=number.labels,
+            )
+            for number in plan.numbers
+        ),
     )

@@ -85,8 +85,8 @@ class Folder:
             logger.warning("anyone could write to the folder and no longer can", extra=fields(path=self.path))
             return
         raise OSError(
-            f"--storage.path={self.path}: anyone may write to this folder (mode {mode:o}), hence change "
-            "what is stored; name a folder inside it, which is made for this user alone, or take the right from others"
+            f"--storage.path={self.path}: anyone may write to this folder (mode {mode:o}) and change the "
+            "stored answers; name a folder inside it, which is made for this user alone, or take the right from others"
         )
 
     def _locked(self) -> int | None:

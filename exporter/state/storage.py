@@ -68,22 +68,6 @@ Guards = Mapping[str, float]
 _MAX_VALUE_BYTES = 64 << 10
 """More than any row of this exporter has."""
 
-_PASSING = frozenset(
-    {
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_INTERRUPT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_PROTOCOL,
-    }
-)
-"""SQLite's codes for faults of the surroundings: the store itself may be sound."""
-
 _HELPLESS = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT}
 """Errors that mean that the folder cannot be used; other errors may go away."""
 
@@ -294,9 +278,9 @@ class Storage:
                     raise _Harmed(f"it is damaged: {found}")
                 yield store
         except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", None)  # an extended one: the plain one is its last byte
-            if code is not None and code & 0xFF in _PASSING:
-                raise
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)  # extended; its last byte is the plain code
+            if isinstance(error, sqlite3.OperationalError) and code & 0xFF != sqlite3.SQLITE_ERROR:
+                raise  # locked, full, read-only, ...: the store itself may be sound
             raise _Harmed(str(error)) from None
         except (PermissionError, IsADirectoryError, ValueError, TypeError, RecursionError) as error:
             raise _Harmed(str(error)) from None
@@ -325,7 +309,7 @@ class Storage:
                 Path(f"{self._path}{side}").replace(f"{moved_to}{side}")
         self._saved = self._stamp = None
         logger.warning(
-            "the store cannot be used: it is set aside and made anew from memory",
+            "the store cannot be used: it is set aside and written again from memory",
             extra=fields(moved_to=moved_to, error=harm),
         )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from exporter.logs import Log, LogfmtFormatter, LogFormat, configure, fields
+from exporter.logs import LineFormatter, Log, LogFormat, configure, fields
 from tests.support.patience import PATIENCE_SECONDS
 
 HOSTILE = 'a "quoted"\nsecond line\x00\x1b[31m\u2028 = \\ \ud800'
@@ -120,7 +120,7 @@ class Pipe:
 def test_logging_never_waits_and_dropped_lines_are_counted_and_logged() -> None:
     """A pipe that nobody reads: lines that fit into the queue come later, the others are only counted."""
     pipe = Pipe()
-    log = Log(LogfmtFormatter(), pipe.write, max_lines=5)
+    log = Log(LineFormatter("logfmt"), pipe.write, max_lines=5)
     ours = logging.getLogger("exporter.test")
     ours.addHandler(log)
     ours.warning("first")
@@ -139,7 +139,7 @@ def test_logging_never_waits_and_dropped_lines_are_counted_and_logged() -> None:
 
 def test_a_record_is_written_as_it_was_when_it_was_logged() -> None:
     pipe, facts = Pipe(), ["then"]
-    log = Log(LogfmtFormatter(), pipe.write, max_lines=5)
+    log = Log(LineFormatter("logfmt"), pipe.write, max_lines=5)
     log.handle(logging.makeLogRecord({"msg": "x", "fields": {"facts": facts}}))
     facts[0] = "now"
     pipe.is_read.set()
@@ -156,7 +156,7 @@ def test_lines_that_a_full_device_refused_are_counted_and_said_once_it_takes_som
             raise OSError(errno.ENOSPC, "no space left")
         taken.append(text)
 
-    log = Log(LogfmtFormatter(), write, max_lines=5)
+    log = Log(LineFormatter("logfmt"), write, max_lines=5)
     for _ in range(3):
         log.handle(logging.makeLogRecord({"msg": "lost"}))
         log.drain(PATIENCE_SECONDS)

@@ -132,5 +132,5 @@ def _value(name: str, secret: Secret) -> str:
 
 
 def is_sound(text: str) -> bool:
-    """Whether `text` may be a key or token: printable ASCII without spaces, hence fit for an HTTP header."""
+    """Whether `text` may be a key or token: printable ASCII without spaces, as an HTTP header needs."""
     return all("!" <= ch <= "~" for ch in text)
