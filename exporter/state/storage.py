@@ -25,7 +25,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, wait
 from pathlib import Path
 
-from exporter.cams.answers import MAX_TEXT, Redaction
+from exporter.cams.answers import Redaction
 from exporter.logs import fields
 from exporter.model import KNOWN_STATUSES, Clock, NumberKey, PhoneNumber
 from exporter.state.folder import Folder
@@ -339,7 +339,7 @@ def _row(key: NumberKey, record: NumberState) -> tuple[object, ...]:
         record.status,
         json.dumps(record.extra_statuses),
         record.phone_number_id,
-        record.request_id,
+        "",  # the column request_id, which no version reads
         record.success_unix,
         record.status_since_unix,
     )
@@ -366,7 +366,7 @@ def _stored_guards(store: sqlite3.Connection, accounts: Collection[str], max_sec
 
 
 def _remembered(values: tuple[object, ...], redaction: Redaction) -> Remembered:
-    status, extra, phone_number_id, request_id, success_unix, since_unix = values
+    status, extra, phone_number_id, _, success_unix, since_unix = values
     extra_statuses = json.loads(_text(extra))
     if not isinstance(extra_statuses, list):
         raise TypeError("a list of statuses was expected")
@@ -379,7 +379,6 @@ def _remembered(values: tuple[object, ...], redaction: Redaction) -> Remembered:
             -MAX_EXTRA_STATUSES:
         ],
         phone_number_id=redaction.verbatim(_text(phone_number_id)),
-        request_id=redaction.line(_text(request_id), MAX_TEXT),
         success_unix=_time(success_unix),
         status_since_unix=min(_time(since_unix), _time(success_unix)),
     )

@@ -55,7 +55,6 @@ class NumberState:
     success_at: float = -math.inf
     success_unix: float | None = None
     status_since_unix: float | None = None
-    request_id: str = ""
     last_error: LastError | None = None
     polls: str = field(default="", repr=False)
 
@@ -71,7 +70,6 @@ class Remembered:
     status: str
     extra_statuses: tuple[str, ...]
     phone_number_id: str
-    request_id: str
     success_unix: float
     status_since_unix: float
 
@@ -155,7 +153,6 @@ class State:
                     status=sys.intern(known.status),
                     extra_statuses=known.extra_statuses[-MAX_EXTRA_STATUSES:],
                     phone_number_id=known.phone_number_id,
-                    request_id=known.request_id,
                     success_at=now - max(0.0, age_seconds),
                     success_unix=min(known.success_unix, now_unix),
                     status_since_unix=min(known.status_since_unix, now_unix),
@@ -183,7 +180,6 @@ class State:
                 success_at=now,
                 success_unix=now_unix,
                 status_since_unix=record.status_since_unix if status == record.status else now_unix,
-                request_id=answer.request_id,
                 polls=with_poll(record.polls, poll),
             )
             return record

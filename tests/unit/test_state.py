@@ -60,7 +60,6 @@ def test_an_answer_is_the_status_and_its_time() -> None:
     assert record.success_unix == record.last_poll_unix == record.status_since_unix == clock.now_unix
     assert record.last_poll_success is True
     assert record.phone_number_id == "2224342624"
-    assert record.request_id == "R-1"
 
 
 def test_numbers_with_equal_messages_share_the_text() -> None:
