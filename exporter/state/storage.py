@@ -107,8 +107,7 @@ class Storage:
         self._saved: dict[NumberKey, float | None] | None = None  # None: it is not known what the store holds
         self._saved_guards: Guards = {}
         self._stamp: _Stamp = None
-        self._well = False
-        self._failing = False
+        self._well: bool | None = None  # whether the last restore or save succeeded; None before the first
         self._began_at: float | None = None  # of the work on the disk under way; None if there is none
         self._stopped = threading.Event()
         self._opening: Future[int] | None = None
@@ -117,7 +116,7 @@ class Storage:
     def up(self) -> bool:
         """Whether answers outlive a restart: the last save succeeded, and none takes too long."""
         began_at = self._began_at
-        return self._well and (began_at is None or self._clock.monotonic() - began_at < HANG_SECONDS)
+        return self._well is True and (began_at is None or self._clock.monotonic() - began_at < HANG_SECONDS)
 
     def open(self, seconds: float = OPEN_SECONDS) -> None:
         """Restore, waiting for at most `seconds`.
@@ -178,24 +177,20 @@ class Storage:
                 self._save()
         except (sqlite3.Error, OSError, _Harmed) as error:
             self._failed(error)
-            return
-        if self._failing:
-            logger.info("answers are stored again", extra=fields(path=self._path))
-        self._well, self._failing = True, False
+        except Exception:  # a loop that ends would lose all later answers: log it and go on
+            self._well = False
+            logger.exception("storing failed")
+        else:
+            if self._well is False:
+                logger.info("answers are stored again", extra=fields(path=self._path))
+            self._well = True
 
     def _run(self) -> None:
         if self._opening is not None:
             wait([self._opening])
         while not self._stopped.wait(SAVE_SECONDS):
-            self._save_surely()
-        self._save_surely()
-
-    def _save_surely(self) -> None:
-        try:
             self.save()
-        except Exception:  # a loop that ends would lose all later answers: log it and go on
-            self._well = False
-            logger.exception("storing failed")
+        self.save()
 
     @contextlib.contextmanager
     def _under_way(self) -> Iterator[None]:
@@ -206,9 +201,9 @@ class Storage:
             self._began_at = None
 
     def _failed(self, error: Exception) -> None:
-        if not self._failing:
+        if self._well is not False:
             logger.error("answers cannot be stored", extra=fields(path=self._path, error=error))
-        self._well, self._failing = False, True
+        self._well = False
 
     def _restore(self) -> int:
         """Restore if that was not done yet: the store must be read before it is first written."""
