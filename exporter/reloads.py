@@ -58,15 +58,13 @@ class Reloads:
             watch.daemon = True
             with contextlib.suppress(RuntimeError):  # the machine has no thread left, and the reload needs none
                 watch.start()
-            future.set_result(self._outcome())
+            try:
+                self._reload()
+            except Exception as error:  # noqa: BLE001 - `reload` has logged it
+                future.set_result(error)
+            else:
+                future.set_result(None)
             watch.cancel()
-
-    def _outcome(self) -> Exception | None:
-        try:
-            self._reload()
-        except Exception as error:  # noqa: BLE001 - `reload` has logged it
-            return error
-        return None
 
     def _say_slow(self) -> None:
         logger.warning(
