@@ -82,7 +82,7 @@ def test_after_a_wait_the_next_one_may_be_as_long_as_the_time_since_has_earned()
     played.scrape(1.0, MAX_WAIT_SECONDS)
     free_seconds = 0.1
     played.scrape(1.0 + MAX_WAIT_SECONDS + free_seconds, 1.0)
-    played.poll(1.4)
+    played.poll(1.36)
     assert played.run() == pytest.approx([1.0 + MAX_WAIT_SECONDS + free_seconds * (1 + EARNED_PER_SECOND)])
 
 
