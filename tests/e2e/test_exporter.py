@@ -63,7 +63,7 @@ def test_statuses_of_the_api_are_shown_and_changes_follow() -> None:
         assert changed is not None
         assert unchanged is not None
         assert changed > unchanged
-        assert "status changed" in exporter.log
+        until(lambda: "status changed" in exporter.log, "the change is logged")
 
 
 def test_a_first_pass_at_the_quota_asks_each_number_once_and_never_overspends() -> None:
