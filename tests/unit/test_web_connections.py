@@ -452,7 +452,8 @@ class FlakyListener(socket.socket):
 
     def accept(self) -> tuple[socket.socket, object]:
         if self.errors:
-            raise OSError(self.errors.pop(0), "as the test wants")
+            number = self.errors.pop(0)
+            raise OSError(number, "as the test wants") if number else RuntimeError("as the test wants")
         return super().accept()
 
 
@@ -498,6 +499,17 @@ def test_while_descriptors_run_out_the_longest_idle_make_room_and_the_log_says_s
 
     accepting(use)
     assert [record.getMessage() for record in caplog.records] == ["cannot accept a connection"]
+
+
+def test_an_accept_that_fails_as_nobody_expects_is_not_the_last_one(caplog: pytest.LogCaptureFixture) -> None:
+    def use(listener: FlakyListener) -> None:
+        listener.errors = [0, 0]
+        for _ in range(2):
+            with socket.create_connection(listener.getsockname(), PATIENCE_SECONDS) as new:
+                assert new.recv(5) == b"hello"
+
+    accepting(use)
+    assert [record.getMessage() for record in caplog.records] == ["a connection could not be served"]
 
 
 class Unexpected(WebSecurity):

@@ -81,23 +81,28 @@ class Acceptor:
         self.connections.cut_idle()
 
     async def _accept_all(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         while True:
             try:
-                client, address = await loop.sock_accept(listener)
-            except OSError as error:  # else the client has left already
-                if error.errno in _EXHAUSTED:
-                    open_now = len(self.connections)
-                    text = "cannot accept a connection"
-                    self._refusals.log(logging.WARNING, "exhausted", text, error=error, connections=open_now)
-                    self._evict()
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            try:
-                await self._take(client, str(address[0]))
+                await self._accept(listener)
             except Exception as error:  # noqa: BLE001 - whatever it is, the next connection must be accepted
-                client.close()
                 self._refusals.log(logging.ERROR, "failed", "a connection could not be served", error=repr(error))
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _accept(self, listener: socket.socket) -> None:
+        try:
+            client, address = await asyncio.get_running_loop().sock_accept(listener)
+        except OSError as error:  # else the client has left already
+            if error.errno in _EXHAUSTED:
+                text, open_now = "cannot accept a connection", len(self.connections)
+                self._refusals.log(logging.WARNING, "exhausted", text, error=error, connections=open_now)
+                self._evict()
+            await asyncio.sleep(RETRY_SECONDS)
+            return
+        try:
+            await self._take(client, str(address[0]))
+        except BaseException:
+            client.close()
+            raise
 
     async def _take(self, client: socket.socket, remote: str) -> None:
         """Serve a new connection, in the place of the longest idle one if need be."""
