@@ -7,20 +7,20 @@ two, so that requests stay evenly spaced even if connecting is slow.  Keeps no c
 from __future__ import annotations
 
 import contextlib
+import http.client
 import io
 import socket
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
-from http.client import HTTPResponse
 from typing import Any
 
 import requests
+import urllib3
 from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
-from urllib3 import BaseHTTPResponse, Retry
 
 from exporter.cams.addresses import Addresses, Lookup
 from exporter.cams.answers import MAX_BODY_BYTES
@@ -80,7 +80,7 @@ class GatedAdapter(BaseAdapter):
     Keeps at most `max_idle` unused connections.  The one used last is the first to be used again.
     """
 
-    max_retries = Retry(0)
+    max_retries = urllib3.Retry(0)
     """As `HTTPAdapter` has it: no retries, they are the poller's."""
 
     def __init__(self, endpoint: Endpoint, clock: Clock, max_idle: int, lookup: Lookup = socket.getaddrinfo) -> None:
@@ -124,7 +124,9 @@ class GatedAdapter(BaseAdapter):
         attempt.doing = "waiting for a slot"
         raise api_error(ConnectionAbortedError("the server closes what it has to wait for"), attempt)
 
-    def build_response(self, request: PreparedRequest, raw: HTTPResponse | BaseHTTPResponse) -> Response:
+    def build_response(
+        self, request: PreparedRequest, raw: http.client.HTTPResponse | urllib3.HTTPResponse
+    ) -> Response:
         """`raw` as a Response.  Reads the body, at most one byte more than `MAX_BODY_BYTES`."""
         response = Response()
         response.status_code = raw.status

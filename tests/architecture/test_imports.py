@@ -60,7 +60,6 @@ A part imports what stands below it: two parts on one floor do not know each oth
 ROOMS = {
     "requests": {"cams"},
     "urllib3": {"cams"},
-    "certifi": {"cams"},
     "alibabacloud_credentials": {"cams.credentials"},
     "Tea": {"cams.credentials"},
     "prometheus_client": {"app", "metrics"},
