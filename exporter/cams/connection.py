@@ -23,7 +23,6 @@ class Connection(http.client.HTTPConnection):
     """A connection that serves one attempt at a time.  It connects once; after `close` it is of no use."""
 
     response_class = FinalResponse
-    auto_open = 0  # http.client must not connect again inside the slot
     sock: BoundedSocket | None
 
     def __init__(self, endpoint: Endpoint, addresses: Addresses, clock: Clock, attempt: Attempt) -> None:

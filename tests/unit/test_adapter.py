@@ -268,6 +268,22 @@ def test_no_more_connections_are_kept_than_allowed() -> None:
         assert len(kept(client)) == 2
 
 
+def test_connections_that_are_not_used_any_more_are_closed() -> None:
+    """The last used is used again: the others grow old."""
+    clock = FakeClock()
+    together = threading.Barrier(2, timeout=PATIENCE_SECONDS)
+    with RawServer(answering(ok())) as server, client_of(server.url, clock=clock) as client:
+        threads = [threading.Thread(target=client.fetch, args=(number(), gated(together.wait))) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE_SECONDS)
+        for connections in (2, 2, 1):
+            client.fetch(number())
+            assert len(kept(client)) == connections
+            clock.advance(MAX_IDLE_SECONDS / 2 + 1)
+
+
 # renewal
 
 

@@ -103,6 +103,22 @@ def test_a_connection_closed_while_it_waited_is_replaced_and_waits_for_a_slot_of
     assert server.connections == 2
 
 
+def test_a_connection_closed_while_it_waited_that_cannot_be_replaced_costs_one_slot() -> None:
+    with RawServer(lambda peer: None) as server, socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        ports = [server.port, unused.getsockname()[1]]
+        lookup = lambda *_, **__: socket.getaddrinfo("127.0.0.1", ports.pop(0), type=socket.SOCK_STREAM)  # noqa: E731
+        with client_of("http://cams.example", lookup=lookup) as client:
+            calls = Gate()
+
+            def gate() -> None:
+                calls()
+                await_close(client)
+
+            assert error_of(client, gate=gate).message.endswith(": Connection refused")
+    assert len(calls.calls) == 1
+
+
 def test_a_server_that_closes_every_connection_costs_two_slots_at_most() -> None:
     with RawServer(lambda peer: None) as server, client_of(server.url) as client:
         calls = Gate()
