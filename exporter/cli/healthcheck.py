@@ -2,9 +2,10 @@
 
 For a container's HEALTHCHECK, and for probes that have no TLS client certificate of their own.
 
-URL is ``[http://|https://]HOST:PORT[/PATH]``.  Without a scheme HTTP is tried first, then HTTPS: the same check serves
-whatever ``--web.config.file`` says.  ``/-/healthy`` needs no password.  Certificates are not verified: the check asks
-its own machine and sends no secret, and an expired certificate is no reason to restart the exporter.
+URL is ``[http://|https://]HOST:PORT[/PATH]``.  Without a scheme HTTPS is tried first, then HTTP: the same check serves
+whatever ``--web.config.file`` says, and the exporter counts no refused connection.  ``/-/healthy`` needs no password.
+Certificates are not verified: the check asks its own machine and sends no secret, and an expired certificate is no
+reason to restart the exporter.
 
 A server that requires a client certificate refuses a check that has none, and may say nothing.  That it took part in
 the TLS handshake proves that its web loop runs, and no more: it counts as healthy and the check says so.  With
@@ -92,7 +93,7 @@ def parse(url: str) -> Target:
         raise ValueError("no host")
     if not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError("white space, a control character or a letter that is not ASCII")
-    schemes = (parts.scheme,) if parts.scheme else ("http", "https")
+    schemes = (parts.scheme,) if parts.scheme else ("https", "http")
     return Target(schemes, parts.hostname, parts.port, parts.path or "/-/healthy")
 
 
@@ -104,11 +105,14 @@ def check(target: Target, cert: str | None = None, timeout_seconds: float = TIME
     def ask() -> None:
         for scheme in target.schemes:
             try:
-                verdicts.append(_ask(target, scheme, cert, timeout_seconds))
+                verdict = _ask(target, scheme, cert, timeout_seconds)
             except (OSError, ValueError, http.client.HTTPException) as error:  # ssl.SSLError is an OSError
                 failures.append(f"{scheme}: {str(error) or type(error).__name__}")
             else:
-                return
+                if not failures or not verdict.reason.startswith("HTTP 400"):
+                    verdicts.append(verdict)
+                    return
+                failures.append(f"{scheme}: {verdict.reason}")  # a TLS server says so of HTTP: TLS failed before
 
     # on a thread: a server that sends a byte now and then would renew any timeout of the socket
     asking = threading.Thread(target=ask, daemon=True)

@@ -32,11 +32,14 @@ SHORT_SECONDS = 0.3
 
 
 def answering(answer: bytes, heard: list[bytes] | None = None) -> Handler:
-    """Reads one request, sends `answer`, closes."""
+    """Reads one request, sends `answer`, closes.  A server of plain HTTP closes at once when it is asked over TLS."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, OSError), contextlib.closing(writer):
-            request = await reader.readuntil(b"\r\n\r\n")
+            request = await reader.readexactly(1)
+            if request == b"\x16":
+                return
+            request += await reader.readuntil(b"\r\n\r\n")
             if heard is not None:
                 heard.append(request)
             writer.write(answer)
@@ -233,8 +236,8 @@ def test_an_ipv6_address_is_asked() -> None:
 @pytest.mark.parametrize(
     ("url", "schemes", "host", "port", "path"),
     [
-        (DEFAULT_URL, ("http", "https"), "127.0.0.1", 10106, "/-/healthy"),
-        ("localhost:1", ("http", "https"), "localhost", 1, "/-/healthy"),
+        (DEFAULT_URL, ("https", "http"), "127.0.0.1", 10106, "/-/healthy"),
+        ("localhost:1", ("https", "http"), "localhost", 1, "/-/healthy"),
         ("https://[::1]:1/-/ready", ("https",), "::1", 1, "/-/ready"),
         ("http://localhost", ("http",), "localhost", None, "/-/healthy"),
     ],
@@ -258,7 +261,7 @@ def test_the_exit_status_is_the_verdict(capfd: pytest.CaptureFixture[str]) -> No
         assert main([address]) == 0
         assert capfd.readouterr().out == "healthy: HTTP 200 healthy\n"
     assert main([address]) == 1
-    assert capfd.readouterr().out.startswith("unhealthy: http: ")
+    assert capfd.readouterr().out.startswith("unhealthy: https: ")
 
 
 def test_the_environment_names_address_and_certificate(
@@ -322,6 +325,23 @@ class TestTheExportersOwnServer:
         with self.serving(tmp_path, authority, text, "a loop stands still") as address:
             why = self.HIDDEN if self.USERS in text else "a loop stands still"
             assert check(parse(address)) == Verdict(False, f"HTTP 503 unhealthy {why}")
+
+    @pytest.mark.parametrize("text", ["", TLS])
+    def test_a_check_is_no_refused_connection(self, authority: trustme.CA, tmp_path: Path, text: str) -> None:
+        """It would be counted and logged every 30 seconds."""
+        server_files(tmp_path, authority)
+        (tmp_path / "web.yml").write_text(text)
+        with webserver.serving(security=WebSecurity(tmp_path / "web.yml")) as server:
+            assert check(parse(f"{server.host}:{server.port}")).healthy
+            assert server.refused == []
+
+    def test_if_tls_fails_the_reason_says_so(self, authority: trustme.CA, tmp_path: Path) -> None:
+        """Over plain HTTP such a server says only that it wants HTTPS."""
+        with self.serving(tmp_path, authority, self.MTLS) as address:
+            verdict = check(parse(address), client_pem(trustme.CA(), tmp_path))
+            assert not verdict.healthy
+            assert "https: " in verdict.reason
+            assert "HTTP 400 Client sent an HTTP request" in verdict.reason
 
     def test_a_required_client_certificate_does_not_make_the_check_fail(
         self, authority: trustme.CA, tmp_path: Path
