@@ -10,7 +10,6 @@ Source: Alibaba Cloud API reference, GetPhoneNumberVerificationStatus.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Never
 
 from requests import Response
@@ -25,19 +24,18 @@ MAX_TEXT = 128
 MAX_MESSAGE = 500
 
 
-@dataclass(frozen=True, slots=True)
 class Redaction:
-    """Makes hostile text safe to keep and show: bounded, printable, without number and credential."""
+    """Makes hostile text safe to keep and show: bounded, printable, without `secrets`, the number as its label."""
 
-    number: PhoneNumber
-    secrets: tuple[str, ...] = ()
+    def __init__(self, number: PhoneNumber, secrets: tuple[str, ...] = ()) -> None:
+        replaced = [(number.phone_number, number.label), *((secret, "***") for secret in secrets if secret)]
+        self._replaced = [(hidden, shown) for hidden, shown in replaced if hidden != shown]
 
     def verbatim(self, text: str, limit: int = MAX_TEXT) -> str:
         """`text` unchanged, except for what must not be shown; at most `limit` characters."""
-        text = self.number.redacted(text.encode("utf-8", "replace").decode("utf-8"))
-        for secret in self.secrets:
-            if secret:
-                text = text.replace(secret, "***")
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        for hidden, shown in self._replaced:
+            text = text.replace(hidden, shown)
         return text[:limit]
 
     def line(self, text: str, limit: int = MAX_MESSAGE) -> str:

@@ -45,26 +45,30 @@ class KeySource:
 
     def __init__(self, keys: KeyFiles) -> None:
         self._keys = keys
-        self._made: tuple[Values, Credential] | None = None
+        self._changes = 0
+        self._credential: Credential | None = None
 
     def get(self) -> Credential:
-        """The credential to sign with now, without waiting.  Raises CredentialsError, which names the source."""
-        values, made = self._keys.values(), self._made
-        if made is None or made[0] is not values:
-            made = self._made = values, Credential(**values)
-        return made[1]
+        """The credential to sign with, as of the last look at the files.  Raises CredentialsError, which names them."""
+        if self._credential is None:
+            self.changes()
+        return self._credential or Credential(**self._keys.values())  # which says what is wrong with them
 
     def changes(self) -> int:
         """How often the credential changed, the first one included; looks at key files, and does not wait."""
-        return self._keys.changes()
+        changes = self._keys.changes()
+        if changes != self._changes:
+            self._credential, self._changes = Credential(**self._keys.values()), changes
+        return changes
 
     def ready(self) -> bool:
         """False until the first look for a credential ended, well or badly; a file is read at once."""
         return True
 
     def refresh(self) -> None:
-        """Get a fresh credential soon, since the API refused this one: read the files at the next call."""
+        """Get a fresh credential soon, since the API refused this one: read the files now."""
         self._keys.check_soon()
+        self.changes()
 
     def close(self) -> None:
         """Fetch no more; the credential stays.  Here there is nothing to end."""
