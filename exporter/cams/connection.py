@@ -31,6 +31,7 @@ class Connection(http.client.HTTPConnection):
         self._addresses = addresses
         self._attempt = attempt
         self._address: Any = None
+        self._last_sock: BoundedSocket | None = None
         self.renew_at = clock.monotonic() + RENEW_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
         """When a new connection should replace this one (monotonic)."""
         self.idle_since = 0.0
@@ -77,8 +78,11 @@ class Connection(http.client.HTTPConnection):
         super().close()
 
     def cut(self) -> None:
-        """Wake a thread that is blocked in this connection; from any thread."""
-        sock = self.sock
+        """Wake a thread that is blocked in this connection; from any thread.
+
+        http.client forgets its socket before it reads the body of an answer that ends the connection.
+        """
+        sock = self._last_sock
         if sock is not None:
             sock.cut()
 
@@ -86,7 +90,7 @@ class Connection(http.client.HTTPConnection):
         family, kind, protocol, _, self._address = found
         peer = self._endpoint.proxy or self._endpoint
         self._attempt.doing = f"connecting to {peer.host}:{peer.port}"
-        self.sock = sock = BoundedSocket(family, kind, protocol)
+        self.sock = self._last_sock = sock = BoundedSocket(family, kind, protocol)
         sock.serve(self._attempt)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.connect(self._address)
@@ -97,7 +101,7 @@ class Connection(http.client.HTTPConnection):
             name = self.host.rstrip(".")
             secured = self._endpoint.context.wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
             assert isinstance(secured, BoundedSocket)  # noqa: S101 - what sslsocket_class promises
-            self.sock = secured
+            self.sock = self._last_sock = secured
             secured.serve(self._attempt)
             secured.do_handshake()
         self.is_idle = True

@@ -560,6 +560,31 @@ def test_close_wakes_those_who_wait_for_an_answer() -> None:
         assert codes == ["connection_error"] * 3
 
 
+@pytest.mark.parametrize(
+    "framing",
+    [b"Content-Length: 50", b"Content-Length: 50\r\nConnection: close", b"X: no length", b"Transfer-Encoding: chunked"],
+    ids=["length", "connection: close", "no length", "chunked"],
+)
+def test_close_wakes_those_who_read_an_answer(framing: bytes) -> None:
+    """Also where the connection ends with the answer: http.client then has no socket any more."""
+    errors: list[ApiError] = []
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n\r\n5\r\n")
+        peer.hang()
+
+    with RawServer(script) as server, client_of(server.url, timeout_seconds=PATIENCE_SECONDS) as client:
+        thread = threading.Thread(target=lambda: errors.append(error_of(client)))
+        thread.start()
+        while not any(each._attempt.doing == "reading the answer" for each in client._adapter._open):
+            threading.Event().wait(0.01)
+        client.close()
+        thread.join(PATIENCE_SECONDS)
+    (error,) = errors
+    assert error.code != "timeout"
+
+
 def test_a_closed_client_asks_no_more() -> None:
     with RawServer(answering(ok())) as server, client_of(server.url) as client:
         client.fetch(number())
