@@ -75,13 +75,14 @@ class Simulator:
             raise RuntimeError("the simulator is running")
         started: Future[str] = Future()
         thread = threading.Thread(target=self._run, args=(started,), name="cams-simulator", daemon=True)
+        self._thread = thread
         thread.start()
         try:
             self._url = started.result()
-        except BaseException:
+        except Exception:
+            self._thread = None
             thread.join()
-            raise
-        self._thread = thread
+            raise  # after a SystemExit, which a signal raises, the thread still serves: joining it would never end
         return self._url
 
     def stop(self) -> None:

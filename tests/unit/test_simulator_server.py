@@ -7,10 +7,12 @@ import gc
 import http.client
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import FrameType
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -263,6 +265,26 @@ def test_a_running_simulator_is_not_started_again(simulator: Simulator) -> None:
     with pytest.raises(RuntimeError, match="is running"):
         simulator.start()
     assert ask(simulator.url).status == 200
+
+
+def test_a_signal_during_the_start_ends_it() -> None:
+    """The handler of SIGTERM raises SystemExit, wherever the main thread is.  `--demo` ends then."""
+    simulator, ended = Simulator(care_world()), threading.Event()
+
+    def interrupt(frame: FrameType, event: str, _: object) -> None:
+        if event == "return" and frame.f_code is Future.result.__code__:
+            sys.setprofile(None)
+            raise SystemExit
+
+    def start() -> None:
+        sys.setprofile(interrupt)
+        with pytest.raises(SystemExit):
+            simulator.start()
+        ended.set()
+
+    threading.Thread(target=start, daemon=True).start()
+    assert ended.wait(PATIENCE_SECONDS)
+    simulator.stop()
 
 
 def test_a_stopped_simulator_can_start_again_on_its_port() -> None:
