@@ -15,7 +15,7 @@ from benchmarks import budget, growth, memory, paths, polling, scrape, steps
 from benchmarks.harness import Options, Progress, Report, facts, markdown
 
 PROFILE = Path(__file__).with_name("profile.md")
-"""The reasons for missed targets, written by hand, as a part of the results."""
+"""Where the CPU of a poll goes: written by hand, a part of the results."""
 
 BENCHMARKS = {
     "scrape": scrape,
