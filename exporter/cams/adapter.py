@@ -122,7 +122,9 @@ class GatedAdapter(BaseAdapter):
             finally:
                 self._release(connection)
         attempt.doing = "waiting for a slot"
-        raise api_error(ConnectionAbortedError("the server closes what it has to wait for"), attempt)
+        raise api_error(
+            ConnectionAbortedError("the server closed every connection before the request was sent"), attempt
+        )
 
     def build_response(
         self, request: PreparedRequest, raw: http.client.HTTPResponse | urllib3.HTTPResponse
@@ -187,7 +189,7 @@ class GatedAdapter(BaseAdapter):
             with _reporting(connection, request.attempt, "sending the request"):
                 text = "".join(request.headers.values())
                 if not (text.isascii() and text.isprintable()):
-                    raise OSError("a header holds a character that none may")
+                    raise OSError("a header contains a character that is not allowed")
                 connection.is_idle = False
                 connection.request(request.method or "", request.path_url, headers=request.headers)
         return True

@@ -289,7 +289,7 @@ def test_a_token_cannot_forge_a_header(token: str) -> None:
     with RawServer(answering(ok())) as server, client_of(server.url, credentials=credentials) as client:
         error = error_of(client)
         assert server.requests == []
-    assert error.message == "sending the request: a header holds a character that none may"
+    assert error.message == "sending the request: a header contains a character that is not allowed"
 
 
 def test_a_number_that_cannot_be_encoded_is_still_only_an_error_of_the_api() -> None:
