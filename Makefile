@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_ADDRESS ?= 127.0.0.1:10106
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# PIP_USE_PEP517: else Debian 12's pip warns that it builds source packages in an old way.
+PIP := PIP_USE_PEP517=1 $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 
