@@ -75,9 +75,6 @@ class Waiting:
     def credential_changes(self) -> int:
         return 1
 
-    def close(self) -> None:
-        pass
-
 
 @contextmanager
 def _ours(log: Log, latency: Latency) -> Iterator[None]:

@@ -50,7 +50,6 @@ OURS = "cams-exporter"
 REAL_JITTERS = (0.0, 0.05, 0.1, 0.2)
 REAL_LATENCY_SECONDS = (0.05, 0.4)
 OTHERS_SECONDS = 300.0
-BACK_SECONDS = 120.0
 
 
 class _Deaf:

@@ -130,7 +130,7 @@ class Client:
         return self._credentials.ready()
 
     def credential_changes(self) -> int:
-        """How often the credential became another one: what was refused before may be let in now."""
+        """How often the credential became another one: what was refused before may be accepted now."""
         return self._credentials.changes()
 
     def retire(self) -> None:

@@ -20,7 +20,7 @@ RENEW_SECONDS = 300.0
 
 
 class Connection(http.client.HTTPConnection):
-    """A connection that serves one attempt at a time.  It connects once; after `close` it is of no use."""
+    """A connection that serves one attempt at a time.  It connects once; after `close` it cannot be used again."""
 
     response_class = FinalResponse
     sock: BoundedSocket | None

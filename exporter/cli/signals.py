@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 
@@ -27,7 +27,7 @@ class EarlySignals:
         self.reload_asked = False
         self._end_asked = False
         self._exit_status: int | None = None
-        self._before: dict[signal.Signals, signal._HANDLER] = {}
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
         for number in ENDING:

@@ -60,9 +60,6 @@ class Fetcher(Protocol):
     def credential_changes(self) -> int:
         """How often the credential became another one; may look at key files, and does not wait for the network."""
 
-    def close(self) -> None:
-        """Abandon what is under way."""
-
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _Poll(Waiter):
@@ -177,12 +174,11 @@ class AccountPoller:
             self._budget.remember(now, max(guard_seconds, self._budget.guard_seconds(now)))
 
     def stop(self) -> None:
-        """Stop polling; requests under way are abandoned, not waited for."""
+        """Stop polling; does not wait for requests under way, which end when the client is closed."""
         with self._lock:
             self._stopped = True
             self._loop.stop()
             self._revoke()
-        self._client.close()
 
     def step(self) -> float:
         """Hand out the polls that may go; returns the instant at which to be called again."""

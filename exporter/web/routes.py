@@ -24,7 +24,7 @@ _SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+", re.ASCII)
 def parse_telemetry_path(text: str) -> str:
     """`text`, if metrics may be served there; else ValueError with the cure.
 
-    ``/`` is allowed: the landing page gives way.
+    ``/`` is allowed: metrics then take the place of the landing page.
     """
     if not text.startswith("/"):
         raise ValueError(f'"{text}" does not start with "/"; write it as "/metrics"')

@@ -115,7 +115,7 @@ class WebServer:
             routes.HEALTHY: (_READ, self._serve_healthy),
             routes.READY: (_READ, self._serve_ready),
             routes.RELOAD: ("POST", self._reload.serve),
-            telemetry_path: (_READ, self._scrapes.serve),  # last: at "/" the landing page gives way
+            telemetry_path: (_READ, self._scrapes.serve),  # last: at "/" it replaces the landing page
         }
         self._count_refusal = count_refusal
         self._threads = (self._access_control, self._scrapes, self._pages)

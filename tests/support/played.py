@@ -36,9 +36,6 @@ class Keyed:
     def credential_changes(self) -> int:
         return self.changes
 
-    def close(self) -> None:
-        pass
-
 
 @dataclass(eq=False)
 class Played(Keyed):

@@ -65,10 +65,6 @@ class RealPrometheus(RealServer, PrometheusApi):
         self.wait_until(asked, f"a result of {expression}")
         return found
 
-    def wait_for_targets(self) -> None:
-        """Wait until there are targets and the last scrape of each succeeded."""
-        self.wait_until(lambda: {one["health"] for one in self.targets()} == {"up"}, "every target is up")
-
     def _prepare(self, home: Path) -> None:
         (home / "prometheus.yml").write_text(json.dumps(self._config), encoding="utf-8")
 

@@ -26,8 +26,6 @@ SECRET = "secret-care"
 SPACE = "cams-test"
 PHONE = "447700900001"
 
-EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-
 _nonces = itertools.count()
 
 

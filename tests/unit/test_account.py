@@ -38,7 +38,6 @@ class FakeClient:
         self.sent: list[tuple[float, str]] = []
         self.is_ready = True
         self.changes = 1
-        self.closed = False
         self.slots = 1
         self.while_connecting: Callable[[], None] = lambda: None
         self.while_sending: Callable[[], None] = lambda: None
@@ -62,9 +61,6 @@ class FakeClient:
 
     def credential_changes(self) -> int:
         return self.changes
-
-    def close(self) -> None:
-        self.closed = True
 
 
 class InlineWorkers(Workers):
@@ -736,11 +732,10 @@ class TestLifecycle:
             assert len(bench.run(1)) == 3
             bench.replace_client()
 
-    def test_after_a_stop_nothing_is_sent_and_the_client_is_closed(self) -> None:
+    def test_after_a_stop_nothing_is_sent(self) -> None:
         bench = Bench()
         bench.poller.stop()
         assert bench.run(100) == []
-        assert bench.client.closed
 
     def test_a_poll_at_the_gate_is_abandoned_by_a_stop_and_nothing_is_recorded(self) -> None:
         bench = Bench(polled=numbers(2), qps=0.1)
