@@ -11,7 +11,6 @@ import os
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -25,7 +24,7 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 0.1
 BAR_WIDTH = 30
 
-_NOT_REPLACED = {errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS}
+_IN_PLACE = os.O_WRONLY | os.O_CLOEXEC
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 STUCK_SECONDS = 10.0
@@ -49,7 +48,7 @@ def run_once(app: App, path: Path | None) -> int:
 
 def _run(app: App, path: Path | None) -> int:
     # before any request; the metrics of now are about as long as the later ones
-    output = checked_output(path, app.exposition.scrape(Format.TEXT)) if path is not None else None
+    output = check_output(path, app.exposition.scrape(Format.TEXT)) if path is not None else None
     if not _polled(app):
         return 1
     polled, failed, total = _counts(app)
@@ -57,7 +56,7 @@ def _run(app: App, path: Path | None) -> int:
     if output is None:
         write_out(text)
     else:
-        output.write(text)
+        write_output(output, text)
     missing = total - (polled - failed)
     if missing:
         logger.error("some numbers gave no status", extra=fields(numbers=total, without_status=missing))
@@ -82,29 +81,8 @@ def _polled(app: App) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """A file to write.  `in_place`: it cannot be replaced by another file, and a reader may see half of it."""
-
-    path: Path
-    in_place: bool
-
-    def write(self, content: bytes) -> None:
-        """Write all of it; raises OSError."""
-        if not self.in_place:
-            try:
-                replace_file(self.path, content)
-            except OSError as error:
-                if error.errno not in _NOT_REPLACED:
-                    raise
-            else:
-                return
-        logger.info("the file cannot be replaced and is written in place", extra=fields(file=self.path))
-        write_in_place(self.path, content)
-
-
-def checked_output(path: Path, sample: bytes) -> Output:
-    """How to write to `path`, links followed; raises OSError, with a text for the user, if that is impossible.
+def check_output(path: Path, sample: bytes) -> Path:
+    """The file to write for `path`, links followed; raises OSError, with a text for the user, if that is impossible.
 
     `sample` is as long as the later content: it is tried whether that much can be written.
     """
@@ -114,24 +92,33 @@ def checked_output(path: Path, sample: bytes) -> Output:
         raise OSError(f"--once.output={path}: is not a regular file; name one, or leave the flag out for stdout")
     if not target.parent.is_dir():
         raise OSError(f"--once.output={path}: there is no folder {target.parent}; create it")
-    # a read-only mount, perhaps of this file alone: opening it tells so
-    in_place = is_there and bool(os.statvfs(target).f_flag & os.ST_RDONLY)
     try:
-        if not in_place:
-            try:
-                _written_beside(target, sample).unlink()
-            except OSError as error:
-                if not is_there or error.errno in _NO_ROOM:
-                    raise
-                in_place = True
-        if in_place:
-            os.close(os.open(target, os.O_WRONLY | os.O_CLOEXEC))
+        # a read-only mount, perhaps of this file alone: opening it tells so
+        if is_there and os.statvfs(target).f_flag & os.ST_RDONLY:
+            os.close(os.open(target, _IN_PLACE))
+        try:
+            _written_beside(target, sample).unlink()
+        except OSError as error:
+            if not is_there or error.errno in _NO_ROOM:
+                raise
+            os.close(os.open(target, _IN_PLACE))
     except OSError as error:
         why = (error.strerror or "unusable").lower()
         raise OSError(
             f"--once.output={path}: cannot be written: {why}; name another file, or see to this one"
         ) from None
-    return Output(target, in_place)
+    return target
+
+
+def write_output(path: Path, content: bytes) -> None:
+    """Replace the file at `path`.  If it cannot be replaced, write it in place: then a reader may see half of it."""
+    try:
+        replace_file(path, content)
+    except OSError as error:
+        if error.errno in _NO_ROOM or not path.exists():
+            raise
+        logger.info("the file cannot be replaced and is written in place", extra=fields(file=path))
+        write_in_place(path, content)
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -147,7 +134,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 def write_in_place(path: Path, content: bytes) -> None:
     """Overwrite the file at `path`."""
-    handle = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    handle = os.open(path, _IN_PLACE)
     try:
         write_all(handle, content)
         os.ftruncate(handle, len(content))

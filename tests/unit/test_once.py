@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.cli.once import Output, Progress, checked_output
+from exporter.cli.once import Progress, check_output, write_in_place
 
 
 class Terminal(io.StringIO):
@@ -46,27 +46,27 @@ def test_an_output_that_cannot_be_written_is_reported_before_the_first_request(t
         ("none/x.prom", "there is no folder"),
     ):
         with pytest.raises(OSError, match=f"^--once.output=.*{why}"):
-            checked_output(tmp_path / path, b"sample")
+            check_output(tmp_path / path, b"sample")
 
 
 def test_an_output_that_is_a_link_is_written_where_it_leads(tmp_path: Path) -> None:
     (tmp_path / "link.prom").symlink_to(tmp_path / "real.prom")
-    assert checked_output(tmp_path / "link.prom", b"sample") == Output(tmp_path / "real.prom", in_place=False)
+    assert check_output(tmp_path / "link.prom", b"sample") == tmp_path / "real.prom"
     assert not (tmp_path / "real.prom").exists()
     assert len(list(tmp_path.iterdir())) == 1  # no file of the check is left
 
 
-def test_a_file_in_a_folder_that_takes_no_other_is_written_in_place() -> None:
+def test_a_file_in_a_folder_that_takes_no_other_is_accepted() -> None:
     """The kernel's own folder accepts no file, not even from root."""
     comm = Path(f"/proc/{os.getpid()}/comm")
-    assert checked_output(comm, b"sample") == Output(comm, in_place=True)
+    assert check_output(comm, b"sample") == comm
 
 
 def test_writing_in_place_leaves_nothing_of_a_longer_file(tmp_path: Path) -> None:
     path = tmp_path / "cams.prom"
     path.write_bytes(b"a longer one")
     inode = path.stat().st_ino
-    Output(path, in_place=True).write(b"short")
+    write_in_place(path, b"short")
     assert path.read_bytes() == b"short"
     assert path.stat().st_ino == inode
 
@@ -75,8 +75,7 @@ def test_a_full_file_system_is_reported_before_the_first_request(tmp_path: Path)
     """A limit on file sizes simulates a full disk: the old file stays complete."""
     (tmp_path / "cams.prom").write_text("old")
     script = (
-        "from pathlib import Path; from exporter.cli.once import checked_output; "
-        "checked_output(Path({!r}), bytes(50_000))"
+        "from pathlib import Path; from exporter.cli.once import check_output; check_output(Path({!r}), bytes(50_000))"
     )
     command = ["prlimit", "--fsize=20000", sys.executable, "-c", script.format(str(tmp_path / "cams.prom"))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
