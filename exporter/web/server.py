@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -186,7 +186,7 @@ class WebServer:
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         config = self._config()
-        send = partial(self._send, request, config.headers if config is not None else {})
+        send = partial(self._send, request, config)
         if request.path not in {routes.HEALTHY, routes.READY}:
             refusal = await self._refusal(config, request)
             if refusal is not None:
@@ -214,10 +214,11 @@ class WebServer:
             return await send(not_allowed(methods))
         return await handler(request, send)
 
-    async def _send(self, request: web.BaseRequest, headers: Mapping[str, str], response: web.Response) -> web.Response:
+    async def _send(self, request: web.BaseRequest, config: WebConfig | None, response: web.Response) -> web.Response:
         """Send a response.  If the client is too slow, cuts the connection and raises ConnectionError."""
-        response.headers.update(headers)
-        if _is_last(request):
+        if config is not None:
+            response.headers.update(config.headers)
+        if _is_last(request) or (config is not None and _has_old_tls(config, request)):
             response.force_close()
         try:
             async with asyncio.timeout(self._limits.send_seconds):
@@ -257,6 +258,16 @@ def _connection_of(request: web.BaseRequest) -> Connection:
     if not isinstance(connection, Connection):
         raise ConnectionResetError("the client is gone")
     return connection
+
+
+def _has_old_tls(config: WebConfig, request: web.BaseRequest) -> bool:
+    """Whether the connection began with TLS settings that are no longer in force: the client must shake hands anew."""
+    transport = request.transport
+    return (
+        config.tls is not None
+        and transport is not None
+        and transport.get_extra_info("sslcontext") is not config.tls.context
+    )
 
 
 def _is_last(request: web.BaseRequest) -> bool:

@@ -153,6 +153,7 @@ def test_after_a_refusal_nothing_more_is_read() -> None:
         b" GET / HTTP/1.1\r\n",
         b"GET /\r\n\r\n",
         b"GET / HTTP/1.1\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\nHost: x\n\n",
         b"GET / HTTP/2.0\r\n\r\n",
         b"GET  / HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nX: a\r\n folded\r\n\r\n",

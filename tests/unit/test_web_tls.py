@@ -22,8 +22,10 @@ from exporter.metrics.catalogue import Refusal
 from exporter.web.connections.connection import HEAD_SECONDS, Connection
 from exporter.web.connections.refusals import SILENT_SECONDS
 from exporter.web.connections.tls_transport import TlsTransport
-from exporter.web.security.reloader import WebSecurity
+from exporter.web.security.reloader import LOOK_SECONDS, SETTLE_SECONDS, WebSecurity
 from exporter.web.server import Limits
+from tests.support.clock import FakeClock
+from tests.support.exporter import until
 from tests.support.pki import TLS_FILES, client_context, client_file, issue, server_files
 from tests.support.webserver import FakeExposer, Running, drain, serving
 
@@ -89,6 +91,35 @@ def test_a_scrape_over_tls_is_a_scrape(folder: Path, context: ssl.SSLContext) ->
         assert server.urls[0].startswith("https://")
         reply = server.over(context).get("/metrics")
         assert (reply.status, reply.body) == (200, b"up 1\n")
+
+
+def test_an_open_connection_ends_if_the_tls_settings_changed(folder: Path, context: ssl.SSLContext) -> None:
+    """Else a client without a certificate could go on for ever after certificates are required."""
+    path, clock = folder / "web.yml", FakeClock()
+    path.write_text(f"tls_server_config: {{{TLS_FILES}}}")
+    security = WebSecurity(path, clock.monotonic)
+    with serving(security=security) as server, server.over(context).connect() as peer:
+
+        def ask() -> bytes:
+            peer.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+            return peer.recv(65536)
+
+        assert b"Connection: close" not in ask()
+        path.write_text(
+            f"tls_server_config: {{{TLS_FILES}, client_ca_file: ca.crt, client_auth_type: RequireAndVerifyClientCert}}"
+        )
+
+        def look() -> bool:
+            clock.advance(SETTLE_SECONDS)
+            server.pass_seconds(LOOK_SECONDS)
+            tls = security.current().tls
+            return tls is not None and tls.requires_client
+
+        until(look, "certificates are required")
+        assert b"Connection: close" in ask()
+        drain(peer)
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            server.over(context).get("/-/healthy")
 
 
 def test_a_large_answer_arrives_whole(folder: Path, context: ssl.SSLContext) -> None:

@@ -136,7 +136,7 @@ class Connection(asyncio.BufferedProtocol):
         head, end, _ = bytes(self._received).partition(_END)
         if len(head) > MAX_HEAD_BYTES:
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-        elif head and (not head[:1].isupper() or (end and not _HEAD.fullmatch(head + end))):
+        elif head and (not head[:1].isupper() or b"\n\n" in head or (end and not _HEAD.fullmatch(head + end))):
             self._refuse(HTTPStatus.BAD_REQUEST)
         elif end:
             del self._received[: len(head + end)]
