@@ -234,7 +234,7 @@ class App:
         for name, account in self._accounts.items():
             try:
                 account.poller.start()
-            except RuntimeError as error:  # no thread left
+            except OSError as error:  # no thread left
                 logger.error("an account cannot be polled", extra=fields(account=name, error=error))  # noqa: TRY400 - says all
                 failed.append(name)
         return tuple(failed)

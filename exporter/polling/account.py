@@ -157,7 +157,7 @@ class AccountPoller:
         """Start polling, unless it has been started or stopped before.
 
         Accounts that start together begin at different instants, so that they do not all send at the same time.  Raises
-        RuntimeError where the machine has no thread left.
+        OSError, with a text for the user, if the machine has no thread left.
         """
         with self._lock:
             if self._loop.is_alive or self._stopped:  # a reload may have begun before the end

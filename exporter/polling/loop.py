@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from exporter.logs import fields
 from exporter.model import Clock, Wait
+from exporter.threads import start_daemon
 
 logger = logging.getLogger(__name__)
 
@@ -40,16 +41,16 @@ class Loop:
         self._stopped = False
         self._heartbeat_at = clock.monotonic()
         self._failing_since: float | None = None
-        self._thread = threading.Thread(target=self.run, name=name, daemon=True)
+        self._thread: threading.Thread | None = None
 
     @property
     def is_alive(self) -> bool:
         """Whether the thread runs."""
-        return self._thread.is_alive()
+        return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the thread; raises OSError, with a text for the user, if the machine has no thread left."""
+        self._thread = start_daemon(self.run, self._name)
 
     def stop(self) -> None:
         """End it after the step it may be in; waits for nothing.  The lock is held."""

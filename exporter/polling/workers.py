@@ -14,6 +14,8 @@ import queue
 import threading
 from collections.abc import Callable
 
+from exporter.threads import start_daemon
+
 Job = Callable[[], None]
 
 IDLE_SECONDS = 30.0
@@ -33,7 +35,7 @@ class Workers:
     def submit(self, job: Job) -> None:
         """Run `job` soon on a thread of its own; `job` handles its own errors.
 
-        Raises RuntimeError where the machine has no thread left; `job` is not run then.
+        Raises OSError if the machine has no thread left; `job` is not run then.
         """
         with self._lock:
             if self._stopped:
@@ -41,7 +43,7 @@ class Workers:
             if self._idle:
                 self._idle.pop().put(job)
                 return
-        threading.Thread(target=self._run, args=(job,), name=f"poll-{next(self._numbers)}", daemon=True).start()
+        start_daemon(lambda: self._run(job), f"poll-{next(self._numbers)}")
 
     def stop(self) -> None:
         """End the idle threads now and the busy ones after their job; waits for neither."""

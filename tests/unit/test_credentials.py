@@ -355,7 +355,7 @@ def test_a_thread_that_could_not_be_started_is_started_later(monkeypatch: pytest
     source = FetchedSource(connect, KeyFiles({}, clock, "main"), clock, "main", "default")
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", no_thread)
-        with pytest.raises(RuntimeError):
+        with pytest.raises(OSError, match="no thread can be started"):
             source.ready()
     source.ready()
     assert ended.wait(PATIENCE_SECONDS)

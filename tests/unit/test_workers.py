@@ -133,7 +133,7 @@ def test_a_thread_that_could_not_be_started_is_said_and_its_place_is_free(monkey
     workers = Workers()
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", no_thread)
-        with pytest.raises(RuntimeError):
+        with pytest.raises(OSError, match="no thread can be started"):
             workers.submit(lambda: None)
     ran = threading.Event()
     workers.submit(ran.set)

@@ -16,6 +16,7 @@ from exporter.config import CredentialsConfig
 from exporter.errors import CredentialsError
 from exporter.logs import fields
 from exporter.model import Clock, Credential
+from exporter.threads import start_daemon
 
 logger = logging.getLogger(__name__)
 
@@ -186,9 +187,8 @@ class FetchedSource:
 
     def _start(self) -> None:
         if self._thread is None and not self._closed:
-            thread = threading.Thread(target=self._run, name=f"credentials-{self._owner}", daemon=True)
-            thread.start()  # RuntimeError if the machine has no thread left: the next question tries again
-            self._thread = thread
+            # OSError if the machine has no thread left: the next question tries again
+            self._thread = start_daemon(self._run, f"credentials-{self._owner}")
 
     def _run(self) -> None:
         while not self._closed:
