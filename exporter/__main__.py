@@ -63,7 +63,7 @@ def _main(arguments: Sequence[str] | None, signals: EarlySignals) -> int:
             print(fault, file=sys.stderr)
         return MISUSED
     except OSError as error:
-        logger.error("cannot go on", extra=fields(error=error))  # noqa: TRY400 - the text says it all, a traceback nothing
+        logger.error("cannot go on", extra=fields(error=error))  # noqa: TRY400 - the text is enough, a traceback adds nothing
         return FAILED
     finally:
         log.drain()

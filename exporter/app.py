@@ -235,7 +235,7 @@ class App:
             try:
                 account.poller.start()
             except OSError as error:  # no thread left
-                logger.error("an account cannot be polled", extra=fields(account=name, error=error))  # noqa: TRY400 - says all
+                logger.error("an account cannot be polled", extra=fields(account=name, error=error))  # noqa: TRY400 - the text is enough
                 failed.append(name)
         return tuple(failed)
 

@@ -69,7 +69,7 @@ class Log(logging.Handler):
         self._has_thread = True
         try:
             start_daemon(self._run, "log")
-        except OSError:  # the machine has no thread left: slow is better than silent
+        except OSError:  # the machine has no thread left: lines are written, even if slowly
             self._has_thread = False
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -68,7 +68,7 @@ class Reloads:
 
     def _say_slow(self) -> None:
         logger.warning(
-            "the configuration is still being read, the old one stays in force; is its mount well?",
+            "the configuration is still being read, the old one stays in force; check its mount",
             extra=fields(seconds=self._slow_seconds),
         )
         self._slow()

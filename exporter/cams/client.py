@@ -126,7 +126,7 @@ class Client:
             raise
 
     def ready(self) -> bool:
-        """False until the first look for credentials ended, well or badly."""
+        """False until the first look for credentials ended, with or without success."""
         return self._credentials.ready()
 
     def credential_changes(self) -> int:

@@ -72,7 +72,7 @@ def _polled(app: App) -> bool:
     while not app.finished():
         if stuck := app.stuck(STUCK_SECONDS):
             progress.end()
-            logger.error("nothing is written: polling does not get on", extra=fields(accounts=", ".join(stuck)))
+            logger.error("nothing is written: polling makes no progress", extra=fields(accounts=", ".join(stuck)))
             return False
         progress.show(*_counts(app))
         time.sleep(LOOK_SECONDS)

@@ -29,7 +29,7 @@ Labeller = Callable[[str], str]
 """Makes of a number's digits what people see of it."""
 
 TARGET_LABELS = frozenset({"job", "instance"})
-"""Prometheus sets these itself.  It would rename ours to exported_job, where nobody looks."""
+"""Prometheus sets these itself.  It would rename ours to exported_job."""
 
 RESERVED_LABELS = frozenset(
     {

@@ -109,7 +109,7 @@ def certificates(section: Section, key: str) -> Path | None:
     if path is None or not section.document.reads_files:
         return path
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    with contextlib.suppress(OSError, ValueError):  # where it holds none: said below
+    with contextlib.suppress(OSError, ValueError):  # if it holds none, a fault below says so
         context.load_verify_locations(path)
     if not context.cert_store_stats()["x509"]:  # revocation lists are loaded without complaint
         section.fault(key, f"{show(str(path))} holds no certificate in PEM form; name one that does")

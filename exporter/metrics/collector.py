@@ -31,7 +31,7 @@ class ReloadStatus:
 
 
 class CamsCollector:
-    """Collects everything anew at each scrape, so that what left the configuration leaves no series.
+    """Collects everything again at each scrape, so that what left the configuration leaves no series.
 
     `storage_up` tells whether answers are stored; None where they are not to be.  `about_exporter=False` leaves out the
     families about the exporter itself: they have no label of the configuration, so that two files in one folder of a

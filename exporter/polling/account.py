@@ -55,7 +55,7 @@ class Fetcher(Protocol):
         """Ask once; sends inside a slot that `gate` gives.  Raises ApiError, and what entering the slot raises."""
 
     def ready(self) -> bool:
-        """False until a first look for credentials ended, well or badly."""
+        """False until a first look for credentials ended, with or without success."""
 
     def credential_changes(self) -> int:
         """How often the credential became another one; may look at key files, and does not wait for the network."""
@@ -196,7 +196,7 @@ class AccountPoller:
         while poll is not None:
             try:
                 self._workers.submit(functools.partial(self._work, poll))
-            except BaseException:  # no thread or memory to be had: the number is still due
+            except BaseException:  # no thread or memory is left: the number is still due
                 self._ended(poll, None)
                 raise
             with self._lock:

@@ -36,7 +36,7 @@ class Waiter:
     released_at: float | None = None
     """When it took its last slot."""
     waited_seconds: float = 0.0
-    """How long it waited for its slots, all in all."""
+    """How long it waited for its slots in total."""
 
 
 class Gate:

@@ -115,7 +115,7 @@ GIB = 1 << 20
     [
         (0, 1, ["--once"], "no thread can be started for configuration"),
         (2, 2, ["--once"], "an account cannot be polled"),
-        (2, 1, ["--once"], "polling does not get on"),
+        (2, 1, ["--once"], "polling makes no progress"),
         (2, 1, ["--web.listen-address=127.0.0.1:0"], "no thread can be started for"),
     ],
     ids=["configuration", "poller", "worker", "server"],

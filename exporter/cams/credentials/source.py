@@ -63,7 +63,7 @@ class KeySource:
         return changes
 
     def ready(self) -> bool:
-        """False until the first look for a credential ended, well or badly; a file is read at once."""
+        """False until the first look for a credential ended, with or without success; a file is read at once."""
         return True
 
     def refresh(self) -> None:

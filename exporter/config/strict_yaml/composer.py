@@ -51,7 +51,7 @@ class Composer:
     def __init__(self, document: Document, text: str) -> None:
         super().__init__(text)  # type: ignore[call-arg] # the loader's
         self._document = document
-        self._open: list[tuple[Any, Any]] = []  # the containers above the one at hand, each with the step down from it
+        self._open: list[tuple[Any, Any]] = []  # the containers above the current one, each with the step down from it
 
     def compose(self) -> None:
         """Fill the document; raises ConfigError where a limit is passed, yaml.YAMLError where the text is no YAML."""
@@ -80,7 +80,7 @@ class Composer:
         return _KINDS.get(super().resolve(kind, value, implicit))  # type: ignore[misc] # the loader's
 
     def _take(self, node: Any) -> None:
-        """Move the finished children of the container at hand from its node to its data."""
+        """Move the finished children of the current container from its node to its data."""
         is_mapping = isinstance(node, yaml.MappingNode)
         line = node.start_mark.line + 1
         if not hasattr(node, "data"):
@@ -160,7 +160,7 @@ class Composer:
             self._document.fault(self._path(step), message, line=line)
 
     def _path(self, last: str | int | None = None) -> KeyPath:
-        """The path of the container at hand, or one step further; for a key, that of its mapping."""
+        """The path of the current container, or one step further; for a key, that of its mapping."""
         steps = (*(step for _, step in self._open), last)
         texts = (step.value if isinstance(step, yaml.ScalarNode) and not step.tag else step for step in steps)
         return tuple(step for step in texts if isinstance(step, str | int))

@@ -143,7 +143,7 @@ def _check(known: str | None, password: bytes, wrong_cost: int) -> bool:
 
 
 def _matches(password: bytes, hashed: str) -> bool:
-    import bcrypt  # noqa: PLC0415 - only who has users pays for it
+    import bcrypt  # noqa: PLC0415 - needed only if there are users
 
     try:
         return bcrypt.checkpw(password, hashed.encode())

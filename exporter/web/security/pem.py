@@ -16,7 +16,7 @@ MAX_PEM_BYTES = 4 * 1024 * 1024
 
 
 def material(section: Section, key: str, *, required: bool = False) -> tuple[str, bytes] | None:
-    """Which of `key` and `key`_file is given, and the bytes that it stands for; None where there are none to be had."""
+    """Which of `key` and `key`_file is given, and the bytes that it stands for; None if there are none."""
     name = section.given(key)
     content: bytes | None = None
     if name in section and section.value(name) != "":

@@ -78,7 +78,7 @@ class WebSecurity:
             await asyncio.sleep(LOOK_SECONDS)
             try:
                 look = asyncio.wrap_future(begin(self.look, "web-configuration"))
-            except OSError:  # the machine has no thread left: better here than not at all
+            except OSError:  # the machine has no thread left: look on this one
                 self.look()
                 continue
             done, _ = await asyncio.wait([look], timeout=HANG_SECONDS)
@@ -94,7 +94,7 @@ class WebSecurity:
             self._read_again(self._path, now)
 
     def _is_as_seen(self, now: float) -> bool:
-        """Whether the files are as they were seen last; if not, they are seen anew."""
+        """Whether the files are as they were seen last; if not, they are seen again."""
         stamps = self._stamp_all()
         if stamps != self._seen:
             self._seen, self._seen_at = stamps, now
@@ -113,7 +113,7 @@ class WebSecurity:
             _check_kept(path, self._config, config)
         except ConfigError as error:
             fault = error
-        except Exception as error:  # noqa: BLE001 - whatever it is, such as a working folder that is gone: look on
+        except Exception as error:  # noqa: BLE001 - whatever it is, such as a working folder that is gone: keep looking
             fault = ConfigError([f"{path}: {error if isinstance(error, OSError) else type(error).__name__}"])
         if not self._is_as_seen(now):
             return  # they changed meanwhile, or are others: they must settle too

@@ -113,7 +113,7 @@ def _set_ciphers(section: Section, context: ssl.SSLContext) -> None:
             section.warn("cipher_suites", what)
             context.minimum_version = ssl.TLSVersion.TLSv1_3
         return
-    with suppress(ssl.SSLError):  # where it has none of them: said below
+    with suppress(ssl.SSLError):  # if it has none of them, a fault below says so
         context.set_ciphers(":".join(tls12))
     missing = set(tls12) - {str(suite["name"]) for suite in context.get_ciphers()}
     if missing:
