@@ -145,7 +145,10 @@ class GatedAdapter(BaseAdapter):
         self._close_surplus()
 
     def close(self) -> None:
-        """Close everything; requests under way, and any later one, fail at once."""
+        """Close everything; requests under way, and any later one, fail at once.
+
+        A request that waits for DNS, or for its slot, fails after that wait.
+        """
         self.retire()
         self._closed.set()
         with self._lock:
