@@ -17,7 +17,7 @@ from exporter.cams.adapter import MAX_IDLE_SECONDS, MAX_SLOTS
 from exporter.cams.answers import MAX_BODY_BYTES
 from exporter.cams.client import Client
 from exporter.cams.connection import RENEW_SECONDS, Connection
-from exporter.cams.response import MAX_INTERIM
+from exporter.cams.response import MAX_HEAD_BYTES
 from exporter.errors import ApiError
 from tests.support.clients import await_bytes, client_of, error_of, gated, kept, under_way
 from tests.support.clock import FakeClock
@@ -137,7 +137,7 @@ PROCESSING = b"HTTP/1.1 102 Processing\r\nContent-Length: 5\r\nConnection: close
         PROCESSING,
         b"HTTP/1.1 199 Whatever\r\n\r\n",
         b"HTTP/1.1 100 Continue\r\n\r\n" + PROCESSING + EARLY_HINTS,
-        EARLY_HINTS * MAX_INTERIM,
+        EARLY_HINTS * 16,
     ],
     ids=["103", "102", "199", "one of each", "many"],
 )
@@ -415,7 +415,17 @@ BROKEN: dict[str, tuple[Script, str, str]] = {
     "speaks http/2": (sends(b"HTTP/2 200\r\n\r\n"), "invalid_response", "not HTTP"),
     "a status line without end": (sends(b"H" * 70_000), "invalid_response", "not HTTP"),
     "a header without end": (sends(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000), "invalid_response", "not HTTP"),
-    "interim answers without end": (sends(EARLY_HINTS * (MAX_INTERIM + 1) + ok()), "invalid_response", "not HTTP"),
+    "interim answers without end": (
+        sends(EARLY_HINTS * (MAX_HEAD_BYTES // len(EARLY_HINTS)) + ok()),
+        "invalid_response",
+        "not HTTP",
+    ),
+    "100s without end": (sends(b"HTTP/1.1 100 Continue\r\n\r\n" * 700 + ok()), "invalid_response", "not HTTP"),
+    "a long head": (
+        sends(ok(X="y" * (MAX_HEAD_BYTES // 2), Z="y" * (MAX_HEAD_BYTES // 2))),
+        "invalid_response",
+        "not HTTP",
+    ),
     "too many headers": (sends(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200), "invalid_response", "not HTTP"),
     "a negative chunk": (
         sends(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n"),

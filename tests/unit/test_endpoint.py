@@ -635,7 +635,7 @@ def test_a_proxy_that_drips_is_bounded_by_the_deadline(monkeypatch: pytest.Monke
         b"HTTP/1.1 200 " + b"O" * 70_000,
         b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000,
         b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200,
-        b"HTTP/1.1 102 Processing\r\n\r\n" * 100 + b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 102 Processing\r\n\r\n" * 1000 + b"HTTP/1.1 200 OK\r\n\r\n",
         b"SSH-2.0-OpenSSH_9.2\r\n",
     ],
     ids=["status line", "header", "headers", "interim answers", "no HTTP"],
