@@ -9,10 +9,12 @@ full are dropped and counted.  The count is logged when the reader reads again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import queue
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Literal
@@ -63,7 +65,7 @@ class Log(logging.Handler):
         super().__init__()
         self.setFormatter(formatter)
         self._write = write
-        self._lines: queue.Queue[str] = queue.Queue(max_lines)
+        self._lines: queue.Queue[str | threading.Event] = queue.Queue(max_lines)
         self._dropped = 0  # changed under the handler's lock
         self._failed = self._said = 0  # changed by the thread
         self._has_thread = True
@@ -88,20 +90,26 @@ class Log(logging.Handler):
             self._dropped += 1
 
     def drain(self, seconds: float = FLUSH_SECONDS) -> None:
-        """Wait until all queued lines are written, for at most `seconds`."""
-        with self._lines.all_tasks_done:
-            self._lines.all_tasks_done.wait_for(lambda: not self._lines.unfinished_tasks, seconds)
+        """Wait until all queued lines are written, for at most `seconds` (twice that if the queue is full)."""
+        if self._has_thread:
+            drained = threading.Event()
+            with contextlib.suppress(queue.Full):
+                self._lines.put(drained, timeout=seconds)
+                drained.wait(seconds)
 
     def _run(self) -> None:
         while True:
-            self._failed += not self._put(self._lines.get())
+            item = self._lines.get()
+            if isinstance(item, str):
+                self._failed += not self._put(item)
             missing = self._dropped + self._failed - self._said
             if missing and self._lines.empty():
                 text, facts = "log lines were dropped, the reader was slow", fields(lines=missing)
                 note = logger.makeRecord(logger.name, logging.WARNING, "", 0, text, (), None, extra=facts)
                 if self._put(self.format(note)):
                     self._said += missing
-            self._lines.task_done()
+            if isinstance(item, threading.Event):  # all lines before it are written
+                item.set()
 
     def _put(self, line: str) -> bool:
         try:
