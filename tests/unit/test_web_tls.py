@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import ipaddress
 import logging
@@ -9,7 +10,7 @@ import socket
 import ssl
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from exporter.errors import ConfigError
 from exporter.metrics.catalogue import Refusal
-from exporter.web.connections.connection import HEAD_SECONDS, Connection
-from exporter.web.connections.refusals import SILENT_SECONDS
+from exporter.web.connections.connection import HEAD_SECONDS, MAX_UNREAD_BYTES, Connection
+from exporter.web.connections.open_connections import OpenConnections
+from exporter.web.connections.refusals import SILENT_SECONDS, Refusals
 from exporter.web.connections.tls_transport import TlsTransport
 from exporter.web.security.reloader import LOOK_SECONDS, SETTLE_SECONDS, WebSecurity
 from exporter.web.server import Limits
@@ -438,3 +440,60 @@ def test_handshakes_that_failed_leave_nothing_behind(folder: Path, context: ssl.
             assert alive(Connection) < 10
     finally:
         gc.enable()
+
+
+class Unread(asyncio.Transport):
+    """A TCP connection whose client reads nothing any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = bytearray()
+        self.waiting = 0
+        self.cut = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    def get_write_buffer_size(self) -> int:
+        return self.waiting
+
+    def is_closing(self) -> bool:
+        return self.cut
+
+    def abort(self) -> None:
+        self.cut = True
+
+
+def test_a_client_that_sends_and_reads_nothing_is_cut_off(folder: Path, context: ssl.SSLContext) -> None:
+    """TLS answers each key update; such answers took memory without bound."""
+    path = folder / "web.yml"
+    path.write_text(f"tls_server_config: {{{TLS_FILES}}}")
+    tls = WebSecurity(path).current().tls
+    assert tls is not None
+    said, heard = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(heard, said, server_hostname="localhost")
+
+    async def run() -> None:
+        tcp = Unread()
+        server = TlsTransport(tls, Connection(asyncio.Protocol, OpenConnections(Refusals(str))))
+        server.connection_made(tcp)
+
+        def deliver() -> None:
+            data = said.read()
+            server.get_buffer(-1)[: len(data)] = data
+            server.buffer_updated(len(data))
+            heard.write(bytes(tcp.written))
+            tcp.written.clear()
+
+        for _ in range(2):
+            with suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+            deliver()
+        for waiting, cut in ((MAX_UNREAD_BYTES, False), (MAX_UNREAD_BYTES + 1, True)):
+            tcp.waiting = waiting
+            client.write(b"G")
+            deliver()
+            assert tcp.cut is cut
+        server.connection_lost(None)
+
+    asyncio.run(run())

@@ -25,6 +25,9 @@ later head this long after its first byte."""
 MAX_HEAD_BYTES = 64 * 1024
 """Of one request line with all its headers, and of what waits behind a request; Prometheus sends about 500."""
 
+MAX_UNREAD_BYTES = 4 * 1024 * 1024
+"""TLS itself answers some messages, such as key updates: a client that sends them and reads nothing is cut off here."""
+
 LINGER_SECONDS = 1.0
 """How long a connection that is to be closed stays open after the answer: closing it while the client still sends is a
 reset, which may destroy an answer that it has not read yet."""

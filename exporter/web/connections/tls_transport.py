@@ -12,12 +12,9 @@ from contextlib import suppress
 from typing import Any, cast
 
 from exporter.metrics.catalogue import Refusal
-from exporter.web.connections.connection import READ_BUFFER, Connection, error_answer
+from exporter.web.connections.connection import MAX_UNREAD_BYTES, READ_BUFFER, Connection, error_answer
 from exporter.web.connections.refusals import reason_of
 from exporter.web.security.tls import TlsServer
-
-_HANDSHAKE = b"\x16"
-"""The first byte of a TLS connection."""
 
 _NOT_HTTPS = error_answer(400, "Client sent an HTTP request to an HTTPS server.")
 """As Go answers."""
@@ -49,7 +46,7 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
     def buffer_updated(self, nbytes: int) -> None:
         """So many bytes came."""
         received = READ_BUFFER[:nbytes]
-        if not self._begun and received[:1] != _HANDSHAKE:
+        if not self._begun and received[0] != 0x16:  # how TLS begins
             if bytes(received[:1]).isupper():
                 self._tcp.write(_NOT_HTTPS)
             self._end(Refusal.NOT_TLS, "the client does not speak TLS")
@@ -99,6 +96,8 @@ class TlsTransport(asyncio.BufferedProtocol, asyncio.Transport):
                     self.close()
         except ssl.SSLWantReadError:
             self._flush()
+            if self._tcp.get_write_buffer_size() > MAX_UNREAD_BYTES:
+                self.abort()
         except ssl.SSLError:
             self.abort()
 
