@@ -325,7 +325,7 @@ def test_a_refused_time_is_corrected_by_the_servers(caplog: pytest.LogCaptureFix
     assert said.fields == {"account": "main", "clock_behind_seconds": 3600}  # type: ignore[attr-defined] # logs.fields
 
 
-def test_a_clock_that_was_mended_is_believed_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_clock_that_was_fixed_is_believed_again(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock(now_unix=1698315752.0)
     true = 1698315752.0 + 3600
     caplog.set_level(logging.INFO)

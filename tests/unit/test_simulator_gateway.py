@@ -168,7 +168,7 @@ def test_an_inactive_key_is_refused(world: World) -> None:
         (Refusal.PERMISSION_DENIED, 400, "Ram.PermissionDeny"),
     ],
 )
-def test_an_account_is_refused_as_a_whole_until_that_is_mended(
+def test_an_account_is_refused_as_a_whole_until_that_is_fixed(
     world: World, refusal: Refusal, status: int, code: str
 ) -> None:
     world.accounts["care"].refusal = refusal

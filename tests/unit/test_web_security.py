@@ -274,7 +274,7 @@ def test_an_empty_file_takes_nothing_away(path: Path, clock: FakeClock, text: st
     assert "nothing is left of what it protected with" in broken(security, clock)
 
 
-def test_what_is_mended_is_in_force_again(path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_fixed_is_in_force_again(path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     security = WebSecurity(written(path, ALICE), clock.monotonic)
     path.unlink()
