@@ -8,6 +8,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.cams.retry_after import MAX_RETRY_AFTER_SECONDS
 from exporter.polling.budget import MAX_GUARD_SECONDS, Budget
 
 qps_values = st.floats(0.05, 100)
@@ -15,7 +16,7 @@ steps = st.lists(
     st.tuples(
         st.one_of(st.just(0.0), st.floats(0, 3)),  # how late the poll is released after its slot
         st.sampled_from(["ok"] * 8 + ["throttle"]),
-        st.one_of(st.none(), st.floats(-10, 1e6)),
+        st.one_of(st.none(), st.floats(0, MAX_RETRY_AFTER_SECONDS)),
     ),
     min_size=2,
     max_size=200,
@@ -87,7 +88,7 @@ def test_every_wait_ends(qps: float, script: list[tuple[float, str, float | None
     """After any throttle, the next slot is at most a pause and one slow gap away."""
     budget = Budget(qps, qps)
     end = releases(budget, script)[-1]
-    assert budget.ready_at(end) <= end + 60 + (1 + MAX_GUARD_SECONDS) / (min(0.1, qps) * 0.97)
+    assert budget.ready_at(end) <= end + MAX_RETRY_AFTER_SECONDS + (1 + MAX_GUARD_SECONDS) / (min(0.1, qps) * 0.97)
 
 
 @given(qps_values, st.floats(), steps)
