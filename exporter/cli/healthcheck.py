@@ -91,7 +91,7 @@ def _ask(url: str, cert: str | None, timeout_seconds: float) -> tuple[bool, str]
             answer = connection.getresponse()
             text = " ".join(answer.read(64 << 10).decode("utf-8", "replace").split())
         except OSError as error:
-            has_tls = has_tls or (isinstance(error, ssl.SSLError) and "ALERT" in error.reason)
+            has_tls = has_tls or (isinstance(error, ssl.SSLError) and "ALERT" in str(error))
             if not has_tls or cert is not None or isinstance(error, TimeoutError):
                 raise
             return True, "the web loop speaks TLS, but tells more only to a client certificate; see --cert"
