@@ -20,7 +20,7 @@ from exporter.cams.client import Client
 from exporter.cams.credentials.source import CredentialSource, credential_source
 from exporter.cams.endpoint import Endpoint, endpoint_of
 from exporter.cams.error_codes import DOCUMENTED_CODES
-from exporter.config import AccountConfig, ApiConfig, Config, CredentialsConfig
+from exporter.config import AccountConfig, ApiConfig, Config, CredentialsConfig, FollowedFiles
 from exporter.logs import fields
 from exporter.metrics.catalogue import Refusal
 from exporter.metrics.collector import CamsCollector, ReloadStatus
@@ -85,6 +85,8 @@ class App:
         self._started = False
         self._stopped = False
         self.reload_status = ReloadStatus(clock.unix())
+        self._config = replace(config, accounts=())
+        self._number_files = FollowedFiles(config)
         self._apply(config)
         self._storage: Storage | None = None
         if storage_path is not None:
@@ -104,6 +106,7 @@ class App:
             version=version,
             revision=revision,
             storage_up=self._storage.up if self._storage is not None else None,
+            number_files_up=self._number_files_up,
             about_exporter=about_exporter,
         )
         process = CollectorRegistry(auto_describe=True)
@@ -143,6 +146,13 @@ class App:
                 raise
             self.reload_status.successful = True
             self.reload_status.success_unix = self._clock.unix()
+
+    def look_at_number_files(self) -> None:
+        """Put in force what the number files hold now.  Does nothing to accounts whose numbers stay the same."""
+        with self._reloading:
+            config = self._number_files.look(self._config)
+            if config is not self._config:
+                self._put_in_force(config, self._accounts)
 
     def reload_hangs(self) -> None:
         """Count a reload that takes too long as failed until it ends."""
@@ -203,20 +213,30 @@ class App:
         for name, account in list(self._accounts.items()):
             account.poller.learn_path(guards.get(name, 0.0))
 
+    def _number_files_up(self) -> Mapping[str, bool]:
+        return self._number_files.up()
+
     def _apply(self, config: Config) -> None:
         """Build the new parts, which may fail; then put them in force, which may not."""
-        kept = (replace(account, numbers=self._state.kept(account.numbers)) for account in config.accounts)
-        config = replace(config, accounts=tuple(kept))
-        accounts = {account.name: self._built(account, config) for account in config.accounts}
+        self._put_in_force(config, {account.name: self._built(account, config) for account in config.accounts})
+        self._number_files = FollowedFiles(config)
+
+    def _put_in_force(self, config: Config, accounts: dict[str, _Account]) -> None:
+        before = set(map(id, self._config.accounts))
+        changed = {account.name for account in config.accounts if id(account) not in before}
+        config = replace(
+            config, accounts=tuple(self._with_kept(a) if a.name in changed else a for a in config.accounts)
+        )
         with self._lock:
-            old, self._accounts = self._accounts, accounts
+            old, self._accounts, self._config = self._accounts, accounts, config
             self._state.configure(
                 (number for account in config.accounts for number in account.numbers),
                 {account.name: account.stale_after_seconds for account in config.accounts},
             )
             for account in config.accounts:
                 self._counters.register(account.name)
-                self._configure(accounts[account.name], account, config)
+                if account.name in changed:
+                    self._configure(accounts[account.name], account, config)
             for name in old.keys() - accounts.keys():
                 self._counters.forget(name)
         for name, gone in old.items():
@@ -225,6 +245,10 @@ class App:
         if self._started and not self._stopped:
             self._start_pollers()
             _freeze_gc()
+
+    def _with_kept(self, account: AccountConfig) -> AccountConfig:
+        """`account` with the numbers that are in memory already, not with a second copy of each."""
+        return replace(account, numbers=self._state.kept(account.numbers))
 
     def _start_pollers(self) -> tuple[str, ...]:
         """Start the pollers that do not run yet; log and return those that cannot start (see `unhealthy`)."""

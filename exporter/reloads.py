@@ -1,4 +1,7 @@
-"""Reloads run one after the other on one thread; requests that come during a reload become one reload."""
+"""Reloads run one after the other on one thread; requests that come during a reload become one reload.
+
+Between them the same thread looks at number files, so that the two never meet.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +20,31 @@ logger = logging.getLogger(__name__)
 SLOW_SECONDS = 30.0
 """A reload that takes longer is logged: the file may be on a mount that hangs."""
 
+LOOK_SECONDS = 10.0
+"""Between two looks.  A changed file counts after two equal looks, so within 20 s."""
+
 
 class Reloads:
-    """Runs `reload` on request; calls `slow` if it takes longer than `slow_seconds`.  Thread-safe.
+    """Runs `reload` on request, and `look` every `look_seconds`; thread-safe.
+
+    Calls `slow` if a reload takes longer than `slow_seconds`.
 
     The thread is a daemon: a file on a mount that hangs does not keep the process from ending.
     """
 
     def __init__(
-        self, reload: Callable[[], None], slow: Callable[[], None], slow_seconds: float = SLOW_SECONDS
+        self,
+        reload: Callable[[], None],
+        slow: Callable[[], None],
+        look: Callable[[], None],
+        *,
+        slow_seconds: float = SLOW_SECONDS,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._reload = reload
         self._slow = slow
+        self._look = look
+        self._look_seconds = look_seconds
         self._slow_seconds = slow_seconds
         self._lock = threading.Lock()
         self._waiting: Future[Exception | None] | None = None
@@ -51,7 +67,14 @@ class Reloads:
         self._asked.put(None)
 
     def _run(self) -> None:
-        while (future := self._asked.get()) is not None:
+        while True:
+            try:
+                future = self._asked.get(timeout=self._look_seconds)
+            except queue.Empty:
+                self._look_safely()
+                continue
+            if future is None:
+                return
             with self._lock:
                 self._waiting = None
             watch = threading.Timer(self._slow_seconds, self._say_slow)
@@ -65,6 +88,12 @@ class Reloads:
             else:
                 future.set_result(None)
             watch.cancel()
+
+    def _look_safely(self) -> None:
+        try:
+            self._look()
+        except Exception:
+            logger.exception("number files could not be looked at; the next look follows")
 
     def _say_slow(self) -> None:
         logger.warning(

@@ -43,7 +43,7 @@ def check(reading: Reading, web_config_file: Path | None, *, syntax_only: bool) 
     if faults:
         raise ConfigError(faults)
     if syntax_only:
-        said.append("not looked at: key, hash key, token, CA and certificate files, and the environment")
+        said.append("not looked at: key, hash key, token, number, CA and certificate files, and the environment")
     return "\n\n".join(said)
 
 

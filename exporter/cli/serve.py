@@ -42,7 +42,7 @@ async def _serve(
 ) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
-    reloads = Reloads(functools.partial(_reload, app, load_config), app.reload_hangs)
+    reloads = Reloads(functools.partial(_reload, app, load_config), app.reload_hangs, app.look_at_number_files)
     reloads.start()
     for number in ENDING:
         loop.add_signal_handler(number, stopped.set)

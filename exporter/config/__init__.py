@@ -4,9 +4,11 @@
 
     load(path) -> Config                `loader`: top level, api, accounts; `settings`: the result
     read(path) -> Reading               the same for --config.check
-                                        `credential_types`, `numbers`, `hash_key`: their keys; `readers`: values;
+                                        `credential_types`, `account_numbers`, `numbers`, `hash_key`: their keys;
+                                        `readers`: values;
                                         `shared_quotas`: warnings
     parse_key, read_key                 `secrets`: keys and tokens, inline and in files
+    FollowedFiles.look(config)          `number_files`: lists of numbers in files, also while the exporter runs
     plan(config) -> str                 what --config.check prints
     parse_duration, format_duration     30s, 1m30s, 1h
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 from exporter.config.durations import format_duration, parse_duration
 from exporter.config.loader import Reading, load, read
+from exporter.config.number_files.follow import FollowedFiles
 from exporter.config.plan import plan
 from exporter.config.secrets import parse_key, read_key
 from exporter.config.settings import AccountConfig, ApiConfig, Config, CredentialsConfig, Secret
@@ -26,6 +29,7 @@ __all__ = [
     "ApiConfig",
     "Config",
     "CredentialsConfig",
+    "FollowedFiles",
     "Reading",
     "Secret",
     "format_duration",

@@ -11,10 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from exporter.config.account_numbers import AccountNumbers
 from exporter.config.credential_types import DEFAULT_CREDENTIALS, read_credentials
 from exporter.config.durations import MINUTE, YEAR, format_duration
 from exporter.config.hash_key import HASH_KEY, HASH_KEY_FILE, read_hash_key
-from exporter.config.numbers import NUMBER_KEYS, Labeller, NumberReader, hashed, masked, parse_text, redact
+from exporter.config.numbers import Labeller, hashed, masked, parse_text, redact
 from exporter.config.plan import approximately
 from exporter.config.readers import certificates, duration, parse_endpoint
 from exporter.config.settings import (
@@ -32,7 +33,7 @@ from exporter.config.shared_quotas import warn_of_shared_quotas
 from exporter.config.strict_yaml import KeyPath, Section, one_of, show
 from exporter.config.strict_yaml import load as load_yaml
 from exporter.errors import ConfigError
-from exporter.model import PhoneNumber, pace_qps
+from exporter.model import pace_qps
 
 CONFIG_KEYS = (
     "scrape_interval",
@@ -44,7 +45,7 @@ CONFIG_KEYS = (
     "accounts",
 )
 API_KEYS = ("endpoint", "timeout", "ca_file")
-ACCOUNT_KEYS = ("name", "qps", "quota", "credentials", "numbers")
+ACCOUNT_KEYS = ("name", "qps", "quota", "credentials", "number_files", "label_columns", "numbers")
 
 FULL, MASKED, HASHED = LABELS = ("full", "masked", "hashed")
 """The values of `phone_number_label`."""
@@ -82,11 +83,16 @@ def read(path: Path, *, files: bool = True) -> Reading:
     document.takes_variables, document.reads_files = False, files
     root = Section.root(document, CONFIG_KEYS)
     mode = root.text("phone_number_label", one_of(LABELS), FULL) if root else None
-    config = _Loader(root, mode).config(path) if root else None
+    loader = _Loader(root, mode) if root else None
+    config = loader.config(path) if loader else None
+    faults: list[str] = []
     try:
         key_faults = document.check(str if mode == FULL else redact)
     except ConfigError as error:
-        return Reading(config, error)
+        faults += error.faults
+    faults += loader.file_faults if loader else ()
+    if faults:
+        return Reading(config, ConfigError(faults))
     if config is not None:
         config = replace(config, warnings=tuple(document.warnings()), key_faults=tuple(key_faults))
     return Reading(config, None)
@@ -103,6 +109,8 @@ class _Loader:
         self._stale_after = duration(root, "stale_after", least, YEAR)
         self._labeller = self._read_labeller()
         self._names: dict[str, KeyPath] = {}
+        self.file_faults: list[str] = []
+        """The faults of number files."""
 
     def config(self, path: Path) -> Config:
         """What the file says; must not be used where the document has a fault."""
@@ -114,7 +122,7 @@ class _Loader:
             )
         api = _read_api(self._root)
         sections = self._root.sections("accounts", ACCOUNT_KEYS, required='write a list of "- name: ..."')
-        accounts = [(section, self._read_account(section)) for section in sections]
+        accounts = [(section, self._read_account(section, path)) for section in sections]
         warn_of_shared_quotas(accounts)
         return Config(
             path,
@@ -122,6 +130,7 @@ class _Loader:
             self._mode or FULL,
             api,
             tuple(account for _, account in accounts),
+            stale_after_seconds=self._stale_after,
         )
 
     def _read_labeller(self) -> Labeller:
@@ -130,19 +139,22 @@ class _Loader:
             return masked
         return hashed(key) if key else str
 
-    def _read_account(self, section: Section) -> AccountConfig:
+    def _read_account(self, section: Section, path: Path) -> AccountConfig:
         name = self._read_name(section)
         qps, quota = _read_rates(section)
         credentials = read_credentials(section)
-        numbers = self._read_numbers(section, name)
-        pass_seconds = len(numbers) / pace_qps(qps, quota)
+        read = AccountNumbers(section, name, path, self._labeller, str if self._mode == FULL else redact)
+        self.file_faults += read.file_faults
+        pass_seconds = len(read.numbers) / pace_qps(qps, quota)
         account = AccountConfig(
             name,
             qps,
             quota,
             self._stale_after_seconds(name, pass_seconds),
             credentials or DEFAULT_CREDENTIALS,
-            numbers,
+            tuple(read.numbers),
+            tuple(read.lists),
+            read.files,
         )
         self._warn_of_slow_pass(section, account)
         return account
@@ -157,12 +169,6 @@ class _Loader:
             what = f"{show(name)} is already the name of the account in line {{first}}; write another"
             section.fault("name", what, first=(*first, "name"))
         return sys.intern(name)
-
-    def _read_numbers(self, section: Section, account: str) -> tuple[PhoneNumber, ...]:
-        reader = NumberReader(account, self._labeller)
-        cure = "write the account's numbers, or remove the account: it would do nothing"
-        numbers = map(reader.read, section.sections("numbers", NUMBER_KEYS, required=cure))
-        return tuple(number for number in numbers if number is not None)
 
     def _stale_after_seconds(self, account: str, pass_seconds: float) -> float:
         poll_seconds = max(self._interval or 0.0, pass_seconds)
@@ -183,7 +189,7 @@ class _Loader:
         interval = self._interval or 0.0
         if not account.fits(interval):
             section.warn(
-                "numbers",
+                "numbers" if "numbers" in section else "number_files",
                 f"asking them all takes {approximately(account.pass_seconds)}, longer than scrape_interval "
                 f"({format_duration(interval)}): each is polled that seldom; "
                 "raise qps if the quota allows, or lengthen scrape_interval",

@@ -10,8 +10,9 @@ import hmac
 import re
 import sys
 from collections.abc import Callable
+from typing import NamedTuple
 
-from exporter.config.strict_yaml import KeyPath, Section, show
+from exporter.config.strict_yaml import Section, show
 from exporter.model import PhoneNumber
 
 NUMBER_KEYS = ("phone_number", "cust_space_id", "name", "labels")
@@ -125,27 +126,22 @@ def _label_value(text: str) -> str:
 
 
 class NumberReader:
-    """Reads the numbers of one account and refuses two that are the same or look the same."""
+    """Reads the numbers of one account."""
 
     def __init__(self, account: str, labeller: Labeller) -> None:
         self._account = sys.intern(account)
         self._labeller = labeller
-        self._seen: dict[str, dict[str, tuple[str, KeyPath]]] = {}
         self._label_sets: dict[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]] = {}
 
     def read(self, section: Section) -> PhoneNumber | None:
-        """The number, or None where it is refused."""
+        """The number, or None where it or its space is refused."""
         digits = section.text("phone_number", parse_phone_number, required="write its digits in quotes")
         space = section.text("cust_space_id", parse_space_id, required="write the number's space or instance ID")
         name = section.text("name", parse_text, "")
         labels = self._labels(section)
         if digits is None or space is None:
             return None
-        label = self._labeller(digits)
-        space = sys.intern(space)
-        if not self._is_new(section, digits, space, label) or name is None:
-            return None
-        return PhoneNumber(self._account, space, digits, label, name, labels)
+        return PhoneNumber(self._account, sys.intern(space), digits, self._labeller(digits), name or "", labels)
 
     def _labels(self, section: Section) -> tuple[tuple[str, str], ...]:
         given = section.section("labels", None)
@@ -153,7 +149,7 @@ class NumberReader:
             return ()
         read: list[tuple[str, str]] = []
         for name in given:
-            if fault := _label_name_fault(name):
+            if fault := label_name_fault(name):
                 given.fault(name, fault)
             value = given.text(name, _label_value)
             if value is not None:
@@ -161,22 +157,37 @@ class NumberReader:
         labels = tuple(sorted(read))
         return self._label_sets.setdefault(labels, labels)
 
-    def _is_new(self, section: Section, digits: str, space: str, label: str) -> bool:
-        """Whether no other number of the space has this label; a fault if one has."""
-        of_space = self._seen.setdefault(space, {})
-        first_digits, first = of_space.setdefault(label, (digits, section.path))
-        if first is section.path:
-            return True
-        if first_digits == digits:
-            what = f"{digits} is already given for this space, in line {{first}}; remove one"
-        else:
-            cure = "phone_number_label: hashed" if self._labeller is masked else "another hash key"
-            what = f"its label is also that of the number in line {{first}}; write {cure}"
-        section.fault("phone_number", what, first=(*first, "phone_number"))
-        return False
+
+class Clash(NamedTuple):
+    """Why a number is refused; ``{first}`` in the message stands for the place of the first one."""
+
+    message: str
+    first: str
 
 
-def _label_name_fault(name: str) -> str:
+class Places:
+    """Where each number of an account stands; finds two that are the same or look the same."""
+
+    def __init__(self, labeller: Labeller) -> None:
+        self._labeller = labeller
+        self._places: dict[str, dict[str, tuple[str, str, int]]] = {}
+
+    def add(self, number: PhoneNumber, file: str, line: int) -> Clash | None:
+        """Note where the number stands; a clash if it is the second with its label in its space."""
+        of_space = self._places.setdefault(number.cust_space_id, {})
+        place = (number.phone_number, file, line)
+        first = of_space.setdefault(number.label, place)
+        if first is place:
+            return None
+        digits, first_file, first_line = first
+        where = f"line {first_line}" if first_file == file else f"{first_file}:{first_line}"
+        if digits == number.phone_number:
+            return Clash(f"{digits} is already given for this space, in {{first}}; remove one", where)
+        cure = "phone_number_label: hashed" if self._labeller is masked else "another hash key"
+        return Clash(f"its label is also that of the number in {{first}}; write {cure}", where)
+
+
+def label_name_fault(name: str) -> str:
     """Why Prometheus or the exporter would refuse a label of this name; empty if neither does."""
     if not _LABEL_NAME.fullmatch(name):
         return "is not a label name; write letters, digits and _, not beginning with a digit"

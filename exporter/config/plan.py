@@ -1,4 +1,4 @@
-"""What `--config.check` prints: each account's budget plan, then the warnings.  It does not print."""
+"""What `--config.check` prints: each account's budget plan, the number files, then the warnings.  It does not print."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from exporter.config.durations import format_duration
 from exporter.config.settings import AccountConfig, Config
 from exporter.config.strict_yaml import show
 
+_FILE_HEADER = ("number file", "account", "numbers")
 _HEADER = ("account", "numbers", "qps", "quota", "pace", "one pass", "each number", "stale after")
 
 
@@ -20,6 +21,10 @@ def plan(config: Config) -> str:
     every = f"asked every {format_duration(interval)} at {config.api.endpoint}"
     summary = f"{config.path or 'configuration'}: valid: {accounts}, {numbers}, {every}"
     lines = [summary, "", *_table(rows)]
+    if files := [
+        (of.file, _shown(account), str(len(of.lines))) for account in config.accounts for of in account.lists[1:]
+    ]:
+        lines += ["", *_table([_FILE_HEADER, *files])]
     if config.warnings:
         lines += ["", *(f"warning: {warning}" for warning in config.warnings)]
     return "\n".join(lines)
@@ -35,7 +40,7 @@ def _row(account: AccountConfig, interval_seconds: float) -> tuple[str, ...]:
     fits = account.fits(interval_seconds)
     every = approximately(account.poll_seconds(interval_seconds))
     return (
-        show(account.name)[1:-1],
+        _shown(account),
         str(len(account.numbers)),
         f"{account.qps:g}",
         f"{account.quota:g}",
@@ -44,6 +49,10 @@ def _row(account: AccountConfig, interval_seconds: float) -> tuple[str, ...]:
         f"every {every}" if fits else f"every {every}, does not fit {format_duration(interval_seconds)}",
         format_duration(account.stale_after_seconds),
     )
+
+
+def _shown(account: AccountConfig) -> str:
+    return show(account.name)[1:-1]
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:

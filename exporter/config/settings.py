@@ -5,8 +5,9 @@ It reads nothing: `loader` makes these from a file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from exporter.model import PhoneNumber, pace_qps
@@ -53,8 +54,36 @@ class ApiConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class NumberFiles:
+    """The number files of an account: globs, and the columns of CSV files that become labels.
+
+    Relative globs start from `folder`, which is absolute; messages and metrics show `shown_folder` in its place.
+    `labeller` makes of a number what people see of it, `redact` of a message what may be shown.
+    """
+
+    globs: tuple[str, ...]
+    label_columns: tuple[str, ...]
+    folder: Path
+    shown_folder: str
+    labeller: Callable[[str], str] = field(repr=False)
+    redact: Callable[[str], str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NumberList:
+    """Where numbers come from: a file, the digest of its content, and the line of each number."""
+
+    file: str
+    digest: bytes = field(repr=False)
+    lines: array[int] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class AccountConfig:
-    """One Alibaba Cloud account: its budget in requests per second, its credentials, its numbers."""
+    """One Alibaba Cloud account: its budget in requests per second, its credentials, its numbers.
+
+    `lists` say where the numbers come from, in their order: first the configuration itself, then the number files.
+    """
 
     name: str
     qps: float
@@ -62,6 +91,12 @@ class AccountConfig:
     stale_after_seconds: float
     credentials: CredentialsConfig
     numbers: tuple[PhoneNumber, ...] = field(repr=False)
+    lists: tuple[NumberList, ...] = ()
+    number_files: NumberFiles | None = None
+
+    def places(self) -> Iterator[tuple[str, int]]:
+        """The file and the line of each of `numbers`."""
+        return ((of.file, line) for of in self.lists for line in of.lines)
 
     @property
     def pace_qps(self) -> float:
@@ -86,6 +121,7 @@ class AccountConfig:
 class Config:
     """A valid configuration, read from `path`.  `warnings` name what is allowed but probably a mistake.
 
+    `stale_after_seconds` is what is written; None: by default.
     `key_faults` are the faults of key files.  Such files come and go while the exporter runs: an account without a key
     is refused, the others are polled.
     """
@@ -97,6 +133,16 @@ class Config:
     accounts: tuple[AccountConfig, ...]
     warnings: tuple[str, ...] = ()
     key_faults: tuple[str, ...] = ()
+    stale_after_seconds: float | None = None
+
+    def with_numbers(
+        self, account: AccountConfig, numbers: tuple[PhoneNumber, ...], lists: tuple[NumberList, ...]
+    ) -> AccountConfig:
+        """`account` with other numbers, and the time for which a status counts that goes with them."""
+        changed = replace(account, numbers=numbers, lists=lists)
+        poll_seconds = changed.poll_seconds(self.scrape_interval_seconds)
+        stale_after = self.stale_after_seconds or default_stale_after_seconds(poll_seconds)
+        return replace(changed, stale_after_seconds=stale_after)
 
 
 def default_stale_after_seconds(poll_seconds: float) -> float:

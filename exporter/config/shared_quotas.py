@@ -9,7 +9,7 @@ from functools import partial
 
 from exporter.config.secrets import read_key
 from exporter.config.settings import AccountConfig, CredentialsConfig
-from exporter.config.strict_yaml import KeyPath, Section, look_in_time, show
+from exporter.config.strict_yaml import Section, look_in_time, show
 from exporter.model import QUOTA_SHARE
 
 
@@ -21,7 +21,7 @@ def warn_of_shared_quotas(accounts: Sequence[tuple[Section, AccountConfig]]) -> 
         groups.setdefault(key, []).append((section, account))
     for group in groups.values():
         spent, quota = 0.0, math.inf
-        owners: dict[str, tuple[str, KeyPath]] = {}
+        owners: dict[str, tuple[str, str, int]] = {}
         for section, account in group:
             shared = quota < math.inf
             spent, quota = spent + account.qps, min(quota, account.quota)
@@ -37,20 +37,21 @@ def warn_of_shared_quotas(accounts: Sequence[tuple[Section, AccountConfig]]) -> 
 
 
 def _warn_of_numbers_asked_twice(
-    section: Section, account: AccountConfig, owners: dict[str, tuple[str, KeyPath]]
+    section: Section, account: AccountConfig, owners: dict[str, tuple[str, str, int]]
 ) -> None:
-    """`owners` maps a number to the first account that has it, and its path; the numbers of `account` are added."""
+    """`owners` maps a number to the first account that has it, and its place; the numbers of `account` are added."""
     twice = [number.phone_number for number in account.numbers if number.phone_number in owners]
     if twice:
-        owner, first = owners[twice[0]]
+        owner, file, line = owners[twice[0]]
+        where = f"line {line}" if file == section.document.name else f"{file}:{line}"
         some = "one of them is" if len(twice) == 1 else f"{len(twice)} of them are"
         section.warn(
-            "numbers",
-            f"{some} asked by account {show(owner)} too (line {section.document.line_of(first)}), twice from the "
+            "numbers" if "numbers" in section else "number_files",
+            f"{some} asked by account {show(owner)} too ({where}), twice from the "
             "budget of one Alibaba Cloud account; remove one of the two",
         )
-    for index, number in enumerate(account.numbers):
-        owners.setdefault(number.phone_number, (account.name, (*section.path, "numbers", index)))
+    for number, (file, line) in zip(account.numbers, account.places(), strict=True):
+        owners.setdefault(number.phone_number, (account.name, file, line))
 
 
 def _identity(config: CredentialsConfig, *, reads_files: bool) -> Hashable:

@@ -173,6 +173,13 @@ STORAGE_UP = Metric(
     "gauge",
     "1 if the last save to --storage.path succeeded: answers survive a restart. Else 0. Absent without --storage.path.",
 )
+NUMBER_FILE_UP = Metric(
+    "cams_exporter_number_file_up",
+    "gauge",
+    "1 if the numbers that the file now holds are in force; 0 if it is faulty, unreadable or gone: its last good list "
+    "is in force.",
+    ("file",),
+)
 TIME = Metric(
     "cams_exporter_time_seconds",
     "gauge",
@@ -203,6 +210,7 @@ CATALOGUE: tuple[Metric, ...] = (
     RELOAD_TIMESTAMP,
     REFUSED_CONNECTIONS,
     STORAGE_UP,
+    NUMBER_FILE_UP,
     TIME,
 )
 """Every metric of ours, in the order of the exposition; `process_*` and `python_info` are prometheus_client's own."""

@@ -6,7 +6,7 @@ Those about numbers are many, and `exposition` formats them itself.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from exporter.metrics import catalogue
@@ -33,9 +33,10 @@ class ReloadStatus:
 class CamsCollector:
     """Collects everything again at each scrape, so that what left the configuration leaves no series.
 
-    `storage_up` tells whether answers are stored; None where they are not to be.  `about_exporter=False` leaves out the
-    families about the exporter itself: they have no label of the configuration, so that two files in one folder of a
-    textfile collector would collide.
+    `storage_up` tells whether answers are stored; None where they are not to be.  `number_files_up` tells for each
+    number file whether what it holds is in force.  `about_exporter=False` leaves out the families about the exporter
+    itself: they have no label of the configuration, so that two files in one folder of a textfile collector would
+    collide.
     """
 
     def __init__(
@@ -47,10 +48,12 @@ class CamsCollector:
         version: str,
         revision: str,
         storage_up: Callable[[], bool] | None = None,
+        number_files_up: Callable[[], Mapping[str, bool]] = dict,
         about_exporter: bool = True,
     ) -> None:
         self.view = view
         self._storage_up = storage_up
+        self._number_files_up = number_files_up
         self._metrics = tuple(
             m for m in catalogue.CATALOGUE if about_exporter or not m.name.startswith(_ABOUT_EXPORTER)
         )
@@ -77,6 +80,9 @@ class CamsCollector:
         }
         if self._storage_up is not None:
             values[catalogue.STORAGE_UP] = float(self._storage_up())
+        if files := self._number_files_up():
+            name = catalogue.NUMBER_FILE_UP.name
+            found[catalogue.NUMBER_FILE_UP] = [(_series(name, file), float(is_up)) for file, is_up in files.items()]
         found |= {metric: [(_series(metric.name), value)] for metric, value in values.items()}
         return ((metric, found[metric]) for metric in self._metrics if metric in found)
 

@@ -176,7 +176,7 @@ def serving(
     loop = LeapingLoop()
     thread = threading.Thread(target=loop.run_forever, name="web-server-under-test", daemon=True)
     thread.start()
-    reloads = Reloads(reload, lambda: None) if reload is not None else None
+    reloads = Reloads(reload, lambda: None, lambda: None) if reload is not None else None
     if reloads is not None:
         reloads.start()
     refused: list[Refusal] = []

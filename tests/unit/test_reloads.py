@@ -9,6 +9,10 @@ from exporter.reloads import Reloads
 from tests.support.patience import PATIENCE_SECONDS
 
 
+def nothing() -> None:
+    """No look, and no word of a slow reload."""
+
+
 class FakeReload:
     """A reload that ends when the test allows it; `error` is what it raises."""
 
@@ -29,7 +33,7 @@ class FakeReload:
 def test_those_asked_for_while_one_is_under_way_become_one_that_begins_after_it() -> None:
     """The file may have changed after the first one read it, so exactly one more is needed."""
     reload = FakeReload()
-    reloads = Reloads(reload, lambda: None)
+    reloads = Reloads(reload, nothing, nothing)
     reloads.start()
     first = reloads.ask()
     assert reload.began.acquire(timeout=PATIENCE_SECONDS)
@@ -45,7 +49,7 @@ def test_those_asked_for_while_one_is_under_way_become_one_that_begins_after_it(
 
 def test_what_went_wrong_is_the_result_and_the_next_one_is_done_all_the_same() -> None:
     reload = FakeReload()
-    reloads = Reloads(reload, lambda: None)
+    reloads = Reloads(reload, nothing, nothing)
     reloads.start()
     reload.error = ConfigError(["config.yml:1: wrong"])
     reload.may_end.release(2)
@@ -58,7 +62,7 @@ def test_what_went_wrong_is_the_result_and_the_next_one_is_done_all_the_same() -
 def test_one_that_takes_long_is_said_to() -> None:
     """The file may be on a mount that hangs: the log must say why nothing happens."""
     reload, said = FakeReload(), threading.Event()
-    reloads = Reloads(reload, said.set, slow_seconds=0.0)
+    reloads = Reloads(reload, said.set, nothing, slow_seconds=0.0)
     reloads.start()
     outcome = reloads.ask()
     assert said.wait(PATIENCE_SECONDS)
@@ -66,3 +70,26 @@ def test_one_that_takes_long_is_said_to() -> None:
     reload.may_end.release()
     assert outcome.result(PATIENCE_SECONDS) is None
     reloads.stop()
+
+
+def test_looks_go_on_between_reloads_and_after_one_that_failed() -> None:
+    """On the thread of the reloads, so that none of them meets a reload."""
+    looks = threading.Semaphore(0)
+    threads: set[int] = set()
+
+    def look() -> None:
+        threads.add(threading.get_ident())
+        looks.release()
+        raise OSError("no file descriptor left")
+
+    def reload() -> None:
+        threads.add(threading.get_ident())
+
+    reloads = Reloads(reload, nothing, look, look_seconds=0.001)
+    reloads.start()
+    for _ in range(3):
+        assert looks.acquire(timeout=PATIENCE_SECONDS)
+    assert reloads.ask().result(PATIENCE_SECONDS) is None
+    assert looks.acquire(timeout=PATIENCE_SECONDS)
+    reloads.stop()
+    assert len(threads) == 1

@@ -16,21 +16,30 @@ of them can show a number as it was written.
 
 from __future__ import annotations
 
-from exporter.config.strict_yaml.document import Document, KeyPath, is_word, show
-from exporter.config.strict_yaml.files import UNSHOWN, called, look_in_time, read_named
-from exporter.config.strict_yaml.parse import load
-from exporter.config.strict_yaml.section import Section, one_of
+from exporter.config.strict_yaml.document import Document, KeyPath, Mapping, Sequence, is_word, show
+from exporter.config.strict_yaml.files import UNSHOWN, called, look_in_time, read_named, read_regular
+from exporter.config.strict_yaml.parse import MAX_BYTES, decode, load, parse, too_large
+from exporter.config.strict_yaml.section import Section, entries, nearest, one_of
 
 __all__ = [
+    "MAX_BYTES",
     "UNSHOWN",
     "Document",
     "KeyPath",
+    "Mapping",
     "Section",
+    "Sequence",
     "called",
+    "decode",
+    "entries",
     "is_word",
     "load",
     "look_in_time",
+    "nearest",
     "one_of",
+    "parse",
     "read_named",
+    "read_regular",
     "show",
+    "too_large",
 ]

@@ -84,7 +84,7 @@ class _Fault(NamedTuple):
     line: int
     path: KeyPath
     message: Message
-    first: KeyPath
+    first: KeyPath | str
     fatal: bool = True
 
 
@@ -118,17 +118,24 @@ class Document:
             line, node = node.lines[position], node[step]
         return line
 
-    def fault(self, path: KeyPath, message: Message, *, line: int = 0, first: KeyPath = (), fatal: bool = True) -> None:
+    def fault(
+        self, path: KeyPath, message: Message, *, line: int = 0, first: KeyPath | str = (), fatal: bool = True
+    ) -> None:
         """Note that the value at `path` is wrong; `line` is its line where `path` is that of another value.
 
-        `message` has the form ``what is wrong; what to write``.  ``{first}`` in it becomes the line of the value at
-        `first`, if that is given.  With a fault that is not `fatal` the rest of the file can be used.
+        `message` has the form ``what is wrong; what to write``.  ``{first}`` in it becomes `first`, or the line of
+        the value at that path, if it is given.  With a fault that is not `fatal` the rest of the file can be used.
         """
         self._faults.append(_Fault(line or self.line_of(path), path, message, first, fatal))
 
     def warn(self, path: KeyPath, message: str) -> None:
         """Note that the value at `path` is allowed but probably a mistake."""
         self._warnings.append(_Fault(self.line_of(path), path, message, ()))
+
+    @property
+    def is_faulty(self) -> bool:
+        """Whether a fault was noted."""
+        return bool(self._faults)
 
     def check(self, redact: Callable[[str], str] = str) -> list[str]:
         """The faults, in the order of the file; raises ConfigError with all of them if one is fatal.
@@ -153,7 +160,9 @@ class Document:
     def _worded(self, fault: _Fault, redact: Callable[[str], str]) -> str:
         message = fault.message if isinstance(fault.message, str) else fault.message()
         text = render_path(fault.path, redact) + redact(message)
-        return text.replace("{first}", str(self.line_of(fault.first))) if fault.first else text
+        if not fault.first:
+            return text
+        return text.replace("{first}", fault.first if isinstance(fault.first, str) else str(self.line_of(fault.first)))
 
 
 def render_path(path: KeyPath, redact: Callable[[str], str] = str) -> str:

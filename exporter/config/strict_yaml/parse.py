@@ -52,7 +52,7 @@ def load(path: Path, max_bytes: int = MAX_BYTES) -> Document:
     All other faults stay in the document: `Document.check` raises them.
     """
     document = Document(str(path), Path(os.path.abspath(path)).parent)  # noqa: PTH100 - links stay as they are named
-    parse(document, _decode(document.name, _read(path, max_bytes)))
+    parse(document, decode(document.name, _read(path, max_bytes)))
     return document
 
 
@@ -72,12 +72,18 @@ def _read(path: Path, max_bytes: int) -> bytes:
     except ValueError as error:
         raise ConfigError([f"{path}: {error}".replace("\0", "\\0")]) from None
     if len(content) > max_bytes:
-        limit = f"{max_bytes // 1024**2} MiB" if max_bytes >= 1024**2 else f"{max_bytes} bytes"
-        raise ConfigError([f"{path}: is larger than {limit}; check that it is the right file, or split it"])
+        raise ConfigError([f"{path}: {too_large(max_bytes)}"])
     return content
 
 
-def _decode(name: str, content: bytes) -> str:
+def too_large(max_bytes: int) -> str:
+    """Why a file of more than `max_bytes` is refused."""
+    limit = f"{max_bytes // 1024**2} MiB" if max_bytes >= 1024**2 else f"{max_bytes} bytes"
+    return f"is larger than {limit}; check that it is the right file, or split it"
+
+
+def decode(name: str, content: bytes) -> str:
+    """The text of the file `name`, which may begin with a BOM; raises ConfigError where it is no UTF-8 text."""
     if content.startswith(_WIDE_MARKS):
         raise ConfigError([f"{name}: is UTF-16 or UTF-32 text; save it as UTF-8"])
     try:

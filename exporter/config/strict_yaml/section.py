@@ -78,7 +78,7 @@ class Section:
             what = f"holds an unknown key, not shown since it may be a secret; the keys here are {', '.join(keys)}"
             self.fault_of_hidden(key, what)
 
-    def fault(self, key: str, message: str, first: KeyPath = (), *, fatal: bool = True) -> None:
+    def fault(self, key: str, message: str, first: KeyPath | str = (), *, fatal: bool = True) -> None:
         """Note that the value of `key` is wrong: ``what is wrong; what to write``."""
         self.document.fault((*self.path, key), message, first=first, fatal=fatal)
 
@@ -235,20 +235,10 @@ class Section:
 
     def sections(self, key: str, keys: Collection[str], *, required: str) -> Iterator[Section]:
         """The mappings of the list at `key`, which must hold one or more; anything else is a fault."""
-        value = self._data.get(key)
-        if key not in self._data:
-            self._absent(key, None, required)
-        elif not isinstance(value, Sequence):
-            self.fault(key, f"{_is(value)}; {_LIST_CURE}")
-        elif not value:
-            self.fault(key, f"is empty; {required}")
+        if key in self._data:
+            yield from entries(self.document, (*self.path, key), self._data[key], keys, required)
         else:
-            for index, item in enumerate(value):
-                path = (*self.path, key, index)
-                if isinstance(item, Mapping):
-                    yield Section(self.document, path, item, keys)
-                else:
-                    self.document.fault(path, f"{_is(item)}; {_MAPPING_CURE.partition(',')[0]}")
+            self._absent(key, None, required)
 
     def _file(self, key: str, max_bytes: int, required: str = "") -> tuple[Path, bytes] | None:
         """The path and the beginning of the file named at `key`; without bytes where files are not looked at."""
@@ -265,6 +255,21 @@ class Section:
         if required:
             self.fault(key, f"is missing; {required}")
         return default
+
+
+def entries(document: Document, path: KeyPath, value: Any, keys: Collection[str], cure: str) -> Iterator[Section]:
+    """The mappings of the list `value`, which stands at `path`; it must hold one or more."""
+    subject = "" if path else "the file "
+    if not isinstance(value, Sequence):
+        document.fault(path, f"{subject}{_is(value)}; {_LIST_CURE}")
+    elif not value:
+        document.fault(path, f"{subject}is empty; {cure}")
+    else:
+        for index, item in enumerate(value):
+            if isinstance(item, Mapping):
+                yield Section(document, (*path, index), item, keys)
+            else:
+                document.fault((*path, index), f"{_is(item)}; {_MAPPING_CURE.partition(',')[0]}")
 
 
 def one_of(choices: Collection[str], unknown: str = "") -> Callable[[str], str]:

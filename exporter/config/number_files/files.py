@@ -1,0 +1,67 @@
+"""Which files the globs of an account name, and what they hold.  Bounded: a huge file is refused, not read."""
+
+from __future__ import annotations
+
+import glob
+import os
+from functools import partial
+from pathlib import Path
+
+from exporter.config.settings import NumberFiles
+from exporter.config.strict_yaml import MAX_BYTES, look_in_time, read_regular, show, too_large
+
+SUFFIXES = (".yml", ".yaml", ".json", ".csv")
+CSV = ".csv"
+
+MAX_FILES = 1000
+"""The most files that one glob may name: each has a series."""
+
+MAX_GLOB_BYTES = 4 * MAX_BYTES
+"""The most bytes of all files that one glob names."""
+
+Content = bytes | str
+"""What a file holds; or a text that says why it cannot be read."""
+
+
+def parse_glob(text: str) -> str:
+    """A glob that names only files of a known kind; raises ValueError."""
+    if not text:
+        raise ValueError("is empty; name a file, or several with *")
+    if "\0" in text:
+        raise ValueError("holds a NUL character; remove it")
+    if not text.lower().endswith(SUFFIXES):
+        raise ValueError(f"{show(text)} ends in none of {', '.join(SUFFIXES)}; name files of these kinds, as in *.yml")
+    return text
+
+
+def contents(files: NumberFiles, pattern: str) -> dict[str, Content]:
+    """What each file that the glob `pattern` names holds, by the name to show.
+
+    Hidden files are left out, unless the glob begins with a dot.  Raises ValueError where the mount hangs.
+    """
+    return look_in_time(files.folder / pattern, partial(_contents, files, pattern))
+
+
+def _contents(files: NumberFiles, pattern: str) -> dict[str, Content]:
+    found: dict[str, Content] = {}
+    room = MAX_GLOB_BYTES
+    for place, name in enumerate(sorted(glob.glob(pattern, root_dir=files.folder))):  # noqa: PTH207 - has no root_dir
+        shown = os.path.join(files.shown_folder, name)  # noqa: PTH118 - keeps "./" and the like as they are written
+        if place >= MAX_FILES:
+            found[shown] = f"is one of more than {MAX_FILES} files that {show(pattern)} names; join some of them"
+            continue
+        found[shown] = content = _content(files.folder / name, min(room, MAX_BYTES))
+        room -= len(content) if isinstance(content, bytes) else 0
+    return found
+
+
+def _content(path: Path, room: int) -> Content:
+    try:
+        content = read_regular(path, room + 1)
+    except ValueError as error:
+        return str(error)
+    if len(content) <= room:
+        return content
+    if room == MAX_BYTES:
+        return too_large(MAX_BYTES)
+    return f"does not fit: files that one glob names may hold {MAX_GLOB_BYTES >> 20} MiB in all; use fewer numbers"
