@@ -52,6 +52,8 @@ FOREIGN_METRICS = {
     "node_time_seconds": set(),
 }
 """Prometheus's, prometheus_client's and node_exporter's, beside the catalogue."""
+NUMBERS = "8613800001234,cams-kei0001,support-line\n"
+"""A CSV file without a header row."""
 CONFIGURED_LABELS = {"name", "team", "env"}
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -104,7 +106,7 @@ def test_commands_run_and_print_what_is_shown(block: Block, tmp_path: Path) -> N
     for name in ("prometheus", "deploy", "grafana", "config.example.yml"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "config.yml").write_text(with_secrets(readme_config(), tmp_path), encoding="utf-8")
-    (tmp_path / "numbers.csv").write_text("8613800001234,cams-kei0001,support-line\n", encoding="utf-8")
+    (tmp_path / "numbers.csv").write_text(NUMBERS, encoding="utf-8")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     ran = commands(block)
     assert ran
@@ -137,7 +139,24 @@ def test_yaml_is_accepted_by_what_reads_it(block: Block, tmp_path: Path) -> None
 
 
 def read_config(file: Path) -> None:
-    assert load(file).warnings == ()
+    """With the number file that it may name."""
+    (file.parent / "numbers.csv").write_text(f"phone_number,cust_space_id,name\n{NUMBERS}", encoding="utf-8")
+    config = load(file)
+    assert config.warnings == ()
+    assert all(account.numbers for account in config.accounts)
+
+
+def read_number_files(file: Path) -> None:
+    """The keys of an account, with the CSV file that the README shows below them."""
+    (shown,) = (block.text for block in BLOCKS if block.text.startswith("phone_number,"))
+    (file.parent / "fleet.csv").write_text(shown, encoding="utf-8")
+    (file.parent / "numbers").mkdir()
+    (file.parent / "numbers" / "a.yml").write_text('- {phone_number: "12345", cust_space_id: s}\n', encoding="utf-8")
+    account = {"name": "main", **yaml.safe_load(file.read_text(encoding="utf-8"))}
+    file.write_text(json.dumps({"accounts": [account]}), encoding="utf-8")
+    config = load(file)
+    assert config.warnings == ()
+    assert [number.labels for number in config.accounts[0].numbers] == [(("team", "sales"),), ()]
 
 
 def read_web_config(file: Path) -> None:
@@ -178,6 +197,7 @@ def read_rules(file: Path) -> None:
 
 READERS: dict[str, Callable[[Path], None]] = {
     "accounts": read_config,
+    "number_files": read_number_files,
     "tls_server_config": read_web_config,
     "scrape_configs": read_scrape_configs,
     "alert": read_rules,

@@ -18,8 +18,9 @@ ALERT_NAMES = {alert.name for alert in rulebook.alerts()}
 PAGES = sorted(path for path in RUNBOOKS.glob("*.md") if path.name != "README.md")
 SECTIONS = ["Meaning", "Impact", "First look", "Causes", "Remedy", "Escalation"]
 CONSOLE = "*Channel Management > Manage > WABA Management > Phone Number Management*"
-ABOUT_THE_API = [page for page in PAGES if not page.stem.startswith("CamsExporter")]
-ABOUT_A_STATUS = [page for page in PAGES if page.stem.startswith("CamsNumber")]
+ABOUT_THE_EXPORTER = ("CamsExporter", "CamsNumberFile")
+ABOUT_THE_API = [page for page in PAGES if not page.stem.startswith(ABOUT_THE_EXPORTER)]
+ABOUT_A_STATUS = [page for page in PAGES if page.stem.startswith("CamsNumber") and page in ABOUT_THE_API]
 
 
 def section(page: Path, title: str) -> str:

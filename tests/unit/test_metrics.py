@@ -7,7 +7,7 @@ import re
 from prometheus_client import Histogram, disable_created_metrics
 
 from exporter.config.numbers import RESERVED_LABELS
-from exporter.metrics.catalogue import CATALOGUE, DURATION, REFUSED_CONNECTIONS, Refusal
+from exporter.metrics.catalogue import CATALOGUE, DURATION, NUMBER_FILE_UP, REFUSED_CONNECTIONS, Refusal
 from exporter.metrics.counters import LATENCY_BUCKETS, MAX_CODES, Counters
 from exporter.model import OPERATION
 
@@ -40,7 +40,7 @@ def error_codes(made: Counters, account: str = "main") -> dict[str, float]:
 
 def test_every_metric_is_declared_once_with_a_help_and_valid_names() -> None:
     names = [metric.name for metric in CATALOGUE]
-    assert len(set(names)) == len(names) == 24
+    assert len(set(names)) == len(names) == 25
     for metric in CATALOGUE:
         assert re.fullmatch(r"cams_[a-z_]+", metric.name)
         assert metric.help.endswith(".")
@@ -55,7 +55,8 @@ def test_the_help_of_every_cached_value_says_that_it_is_as_of_the_last_poll() ->
 
 def test_labels_of_the_configuration_may_not_take_a_name_of_ours() -> None:
     """Except labels of later metrics about the exporter: a configuration may use them."""
-    names = {label for metric in CATALOGUE if metric != REFUSED_CONNECTIONS for label in metric.labels}
+    later = (REFUSED_CONNECTIONS, NUMBER_FILE_UP)
+    names = {label for metric in CATALOGUE if metric not in later for label in metric.labels}
     assert names | {"le"} == RESERVED_LABELS
 
 
