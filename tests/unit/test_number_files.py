@@ -123,6 +123,7 @@ def test_a_number_of_two_lists_is_said_with_both_places(tmp_path: Path) -> None:
     ]
 
 
+NO_NUMBERS = "write the account's numbers or number_files, or remove the account: it would do nothing"
 NAMES = "phone_number,cust_space_id"
 
 
@@ -196,7 +197,15 @@ def test_a_glob_that_names_too_many_files_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "fault"),
     [
-        ("{name: main}", "numbers: is missing; write the account's numbers or number_files, or remove the account"),
+        (
+            "{name: main}",
+            f"numbers: is missing; {NO_NUMBERS}",
+        ),
+        ("{name: main, number_files: [x.yml], numbers: []}", "numbers: is empty; remove the line"),
+        (
+            "{name: main, numbers: []}",
+            f"numbers: is empty; {NO_NUMBERS}",
+        ),
         ("{name: main, number_files: []}", "number_files: is empty; name a file, or remove the line"),
         (
             "{name: main, number_files: x.csv}",

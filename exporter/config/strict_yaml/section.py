@@ -236,7 +236,7 @@ class Section:
     def sections(self, key: str, keys: Collection[str], *, required: str) -> Iterator[Section]:
         """The mappings of the list at `key`, which must hold one or more; anything else is a fault."""
         if key in self._data:
-            yield from entries(self.document, (*self.path, key), self._data[key], keys, required)
+            yield from entries(self.document, (*self.path, key), self._data[key], keys, required or "remove the line")
         else:
             self._absent(key, None, required)
 
