@@ -45,8 +45,9 @@ class AccountNumbers:
             if column in columns[:index]:
                 section.document.fault((*section.path, "label_columns", index), "is named twice; remove one")
         globs = section.texts("number_files", parse_glob) or ()
-        if section.value("number_files") == []:
-            section.fault("number_files", "is empty; name a file, or remove the line")
+        for key, what in (("number_files", "a file"), ("label_columns", "a column")):
+            if key in section and section.value(key) in (None, []):
+                section.fault(key, f"is empty; name {what}, or remove the line")
         if columns and "number_files" not in section:
             section.fault("label_columns", "has no effect without number_files; remove it")
         elif columns and globs and not any(pattern.lower().endswith(CSV) for pattern in globs):

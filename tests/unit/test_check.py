@@ -161,7 +161,8 @@ EVERYTHING: dict[str, Any] = {
         {
             "name": "five",
             "credentials": {"type": "credentials_uri", "credentials_uri": "http://127.0.0.1:1/"},
-            "numbers": [{"phone_number": "86138005", "cust_space_id": "c"}],
+            "number_files": ["list.csv"],
+            "label_columns": ["team"],
         },
     ],
 }
@@ -193,6 +194,7 @@ def test_for_any_fault_of_a_key_the_check_and_a_start_have_the_same_text(
     """Every key, with every kind of wrong value and of file."""
     for name, content in (("key", "a-key-of-some-length"), ("empty", ""), ("blank", "\n"), ("csv", "LTAI5t,s3cr3t")):
         (tmp_path / name).write_text(content)
+    (tmp_path / "list.csv").write_text("phone_number,cust_space_id,team\n86138005,c,care\n")
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     path = tmp_path / "config.yml"
     path.write_text(json.dumps(EVERYTHING))
@@ -209,7 +211,8 @@ def test_for_any_fault_of_a_key_the_check_and_a_start_have_the_same_text(
         is_key = len(said) == len(why) and all(KEY_FILE in fault for fault in said)  # each place has its own words
         is_for_later = "oidc_token_file_path" in place  # the library reads it at each call
         assert said == why or is_key or is_for_later, value
-        assert all(fault.startswith(f"{path}:1: ") and "; " in fault for fault in said), said
+        files = (f"{path}:1: ", f"{tmp_path}/list.csv:1: ")
+        assert all(fault.startswith(files) and "; " in fault for fault in said), said
         refused += bool(said)
     assert refused >= len(WRONG) / 3 or place[-1] in {"labels", "team", "name"}
 

@@ -53,6 +53,7 @@ class Scraped:
             version="1.2.3",
             revision="abc",
             storage_up=lambda: True,
+            number_files_up=lambda: {"a.csv": True, "b.csv": False},
         )
         self.families = families(collector)
 
@@ -199,6 +200,10 @@ def test_families_come_in_the_order_of_the_catalogue_each_once_with_its_help_typ
             assert set(sample.labels) - {"le"} == set(metric.labels)
 
 
+def test_each_number_file_is_shown_by_its_name() -> None:
+    assert Scraped(state_of("VERIFIED")).values("cams_exporter_number_file_up") == {("a.csv",): 1, ("b.csv",): 0}
+
+
 def test_storage_is_shown_where_there_is_one_and_what_is_about_the_exporter_can_be_left_out() -> None:
     """Two files of two configurations in one textfile folder must not collide."""
 
@@ -211,6 +216,7 @@ def test_storage_is_shown_where_there_is_one_and_what_is_about_the_exporter_can_
             version="1",
             revision="a",
             storage_up=storage_up,
+            number_files_up=lambda: {"a.csv": True},
             about_exporter=about_exporter,
         )
         return {family.name: [sample.value for sample in family.samples] for family in families(collector)}

@@ -6,11 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exporter.cli.check import check
 from exporter.config import Config, load, plan, read
 from exporter.config.loader import CONFIG_KEYS
 from exporter.config.number_files import files as number_files
+from exporter.config.number_files.lists import FileList
+from exporter.config.numbers import NumberReader, Places
+from exporter.config.settings import NumberFiles
 from exporter.errors import ConfigError
 from exporter.model import PhoneNumber
 from tests.support.configs import ACCOUNT, NUMBER, written
@@ -207,6 +212,11 @@ def test_a_glob_that_names_too_many_files_is_refused(tmp_path: Path) -> None:
             f"numbers: is empty; {NO_NUMBERS}",
         ),
         ("{name: main, number_files: []}", "number_files: is empty; name a file, or remove the line"),
+        ("{name: main, number_files: }", "number_files: is empty; name a file, or remove the line"),
+        (
+            "{name: main, number_files: [x.csv], label_columns: []}",
+            "label_columns: is empty; name a column, or remove the line",
+        ),
         (
             "{name: main, number_files: x.csv}",
             'number_files: is not a list; write a list: entries that each begin with "- "',
@@ -288,3 +298,36 @@ def test_numbers_that_two_accounts_of_one_quota_have_are_warned_about_with_their
     )
     (warning,) = load(path).warnings
     assert f'one of them is asked by account "a" too ({tmp_path}/fleet.csv:2)' in warning
+
+
+@given(
+    st.sampled_from([".csv", ".yml", ".json"]),
+    st.binary(max_size=200)
+    | st.text(max_size=200).map(str.encode)
+    | st.text(alphabet=',"\n\r;x\\ud8c', max_size=60).map(lambda text: f"{NAMES}\n{text}".encode())
+    | st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists).map(json.dumps).map(str.encode),
+)
+def test_any_content_is_a_list_of_numbers_or_refused_with_its_name(suffix: str, content: bytes) -> None:
+    files = NumberFiles(("*",), (), Path("/"), "", str, str)
+    name = f"fleet{suffix}"
+    try:
+        found = FileList(name, content, files, NumberReader("main", str))
+        found.compare(Places(str))
+        found.check()
+    except ConfigError as error:
+        faults = error.faults
+    else:
+        faults = ()
+        assert len(found.numbers) == len(found.list.lines) > 0
+    assert all(fault.startswith((f"{name}:", "... and")) for fault in faults)
+
+
+@given(st.text())
+def test_json_escapes_are_read_as_json_has_them(text: str) -> None:
+    """Python and JavaScript write two escapes for a character beyond U+FFFF."""
+    text = "".join(char for char in text if char.isprintable())[:256] or "x"
+    entry = {"phone_number": "8613800001234", "cust_space_id": "s", "labels": {"team": text}}
+    files = NumberFiles(("*",), (), Path("/"), "", str, str)
+    found = FileList("a.json", json.dumps([entry]).encode(), files, NumberReader("main", str))
+    found.check()
+    assert found.numbers[0].labels == (("team", text),)

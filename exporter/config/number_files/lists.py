@@ -16,7 +16,7 @@ from exporter.errors import ConfigError
 from exporter.model import PhoneNumber
 
 _CURE = 'write a list of "- phone_number: ..." entries'
-_ESCAPE = re.compile(r"\\(?:u([dD][89abAB]..)\\u([dD][c-fC-F]..)|.)", re.DOTALL)
+_ESCAPE = re.compile(r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|.)", re.DOTALL)
 
 
 class FileList:
@@ -78,7 +78,4 @@ def _joined(escape: re.Match[str]) -> str:
     high, low = escape.groups()
     if high is None:
         return escape[0]
-    try:
-        return f"\\U{0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00:08x}"
-    except ValueError:
-        return escape[0]
+    return f"\\U{0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00:08x}"
