@@ -152,6 +152,15 @@ def test_a_new_file_is_taken_in_and_one_that_was_never_good_is_shown_while_it_is
         one.look()
 
 
+def test_a_name_of_any_bytes_is_shown_in_metrics_and_logs(one: Followed, caplog: pytest.LogCaptureFixture) -> None:
+    name = os.fsencode(one.folder) + b"/caf\xe9\n.csv"
+    Path(os.fsdecode(name)).write_text("odd")
+    one.look()
+    assert one.up == {"a.csv": 1, "caf\\udce9\\n.csv": 0}
+    assert "\n" not in errors(caplog)[0]
+    caplog.text.encode()
+
+
 def test_an_account_that_began_without_a_file_takes_the_first_one(tmp_path: Path) -> None:
     followed = Followed(tmp_path, "numbers/*.csv")
     assert followed.look() == []

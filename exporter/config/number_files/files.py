@@ -46,13 +46,18 @@ def _contents(files: NumberFiles, pattern: str) -> dict[str, Content]:
     found: dict[str, Content] = {}
     room = MAX_GLOB_BYTES
     for place, name in enumerate(sorted(glob.glob(pattern, root_dir=files.folder))):  # noqa: PTH207 - has no root_dir
-        shown = os.path.join(files.shown_folder, name)  # noqa: PTH118 - keeps "./" and the like as they are written
+        shown = _printable(os.path.join(files.shown_folder, name))  # noqa: PTH118 - keeps "./" as it is written
         if place >= MAX_FILES:
             found[shown] = f"is one of more than {MAX_FILES} files that {show(pattern)} names; join some of them"
             continue
         found[shown] = content = _content(files.folder / name, min(room, MAX_BYTES))
         room -= len(content) if isinstance(content, bytes) else 0
     return found
+
+
+def _printable(name: str) -> str:
+    """A file's name for metrics and logs: on Linux it may hold any bytes."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in name)
 
 
 def _content(path: Path, room: int) -> Content:

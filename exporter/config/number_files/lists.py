@@ -28,7 +28,7 @@ class FileList:
     def __init__(self, name: str, content: Content, files: NumberFiles, reader: NumberReader) -> None:
         if isinstance(content, str):
             raise ConfigError([f"{name}: {content}"])
-        self._document = Document(name, Path())
+        self._document = Document(name, Path())  # in which a ${ is text like any other
         self._redact = files.redact
         self.numbers: list[PhoneNumber] = []
         self._indices = array("I")
