@@ -9,6 +9,7 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
@@ -25,7 +26,7 @@ LOOK_SECONDS = 10.0
 
 
 class Reloads:
-    """Runs `reload` on request, and `look` every `look_seconds`; thread-safe.
+    """Runs `reload` on request, and `look` every `look_seconds` however often reloads are asked for; thread-safe.
 
     Calls `slow` if a reload takes longer than `slow_seconds`.
 
@@ -67,11 +68,14 @@ class Reloads:
         self._asked.put(None)
 
     def _run(self) -> None:
+        next_look = time.monotonic() + self._look_seconds
         while True:
-            try:
-                future = self._asked.get(timeout=self._look_seconds)
-            except queue.Empty:
+            if time.monotonic() >= next_look:
                 self._look_safely()
+                next_look = time.monotonic() + self._look_seconds
+            try:
+                future = self._asked.get(timeout=max(0.0, next_look - time.monotonic()))
+            except queue.Empty:
                 continue
             if future is None:
                 return

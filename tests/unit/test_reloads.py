@@ -72,6 +72,21 @@ def test_one_that_takes_long_is_said_to() -> None:
     reloads.stop()
 
 
+def test_looks_go_on_while_reloads_are_asked_for_all_the_time() -> None:
+    """As by a sidecar that tries a refused configuration again and again."""
+    looked = threading.Event()
+
+    def reload() -> None:
+        if not looked.is_set():
+            reloads.ask()
+
+    reloads = Reloads(reload, nothing, looked.set, look_seconds=0.001)
+    reloads.start()
+    reloads.ask()
+    assert looked.wait(PATIENCE_SECONDS)
+    reloads.stop()
+
+
 def test_looks_go_on_between_reloads_and_after_one_that_failed() -> None:
     """On the thread of the reloads, so that none of them meets a reload."""
     looks = threading.Semaphore(0)
