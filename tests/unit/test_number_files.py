@@ -193,10 +193,19 @@ def test_a_glob_that_names_more_than_may_be_kept_in_memory_is_refused(tmp_path: 
 
 def test_a_glob_that_names_too_many_files_is_refused(tmp_path: Path) -> None:
     for index in range(number_files.MAX_FILES + 1):
-        (tmp_path / f"{index:04}.csv").write_text(f"{NAMES}\n86138{index:08},cams-1\n")
+        (tmp_path / f"{index:04}.csv").touch()
     assert refused(tmp_path, account(number_files=["*.csv"])) == [
-        '1000.csv: is one of more than 1000 files that "*.csv" names; join some of them'
+        'config.yml:1: accounts[0].number_files[0]: "*.csv" names 1001 files, and 1000 are the most; join some of them'
     ]
+
+
+@pytest.mark.parametrize("glob", ["numbers/*.csv", "numbers/a.csv", "numbers/[a]/*.csv"])
+def test_a_folder_that_cannot_be_read_is_no_folder_without_files(tmp_path: Path, glob: str) -> None:
+    """A reload would take all its numbers away."""
+    (tmp_path / "numbers").symlink_to("numbers")
+    why = "too many levels of symbolic links; fix the symbolic links, which lead in a circle"
+    (fault,) = refused(tmp_path, account(number_files=[glob]))
+    assert fault == f'config.yml:1: accounts[0].number_files[0]: "{glob}" cannot be read: {why}'
 
 
 @pytest.mark.parametrize(
@@ -226,6 +235,10 @@ def test_a_glob_that_names_too_many_files_is_refused(tmp_path: Path) -> None:
         (
             "{name: main, number_files: [a.txt]}",
             'number_files[0]: "a.txt" ends in none of .yml, .yaml, .json, .csv; name files of these kinds, as in *.yml',
+        ),
+        (
+            '{name: main, number_files: ["numbers/**/*.yml"]}',
+            'number_files[0]: "numbers/**/*.yml" holds **, which is not supported; write a glob for each level',
         ),
         (
             ACCOUNT.replace("{name: main", "{name: main, label_columns: [team]"),

@@ -12,7 +12,8 @@ import pytest
 
 from exporter.app import App
 from exporter.config import Config, FollowedFiles, load
-from exporter.config.number_files.follow import GONE
+from exporter.config.number_files.files import MAX_FILES
+from exporter.config.number_files.follow import GONE, MAX_CHANGES, UNSETTLED
 from exporter.metrics.exposition import Format
 from exporter.model import NumberKey, PhoneNumber
 from tests.support.clock import FakeClock
@@ -167,6 +168,59 @@ def test_an_account_that_began_without_a_file_takes_the_first_one(tmp_path: Path
     (tmp_path / "numbers").mkdir()
     (tmp_path / "numbers" / "a.csv").write_text(rows(1))
     assert followed.look() == ["1"]
+
+
+def test_a_file_that_never_settles_is_said_to_be_faulty(one: Followed, caplog: pytest.LogCaptureFixture) -> None:
+    """It would never count; a column that is not used may be what changes."""
+    for second in range(MAX_CHANGES):
+        assert one.up == {"a.csv": 1}
+        (one.folder / "a.csv").write_text(rows(1, 2, 3).replace("n1", f"at {second}"))
+        one.look(1)
+    (one.folder / "a.csv").write_text(rows(1, 2, 3))
+    assert one.look(1) == ["1", "2"]
+    assert one.up == {"a.csv": 0}
+    assert errors(caplog) == [f"{one.folder}/a.csv: {UNSETTLED}"]
+    assert one.look(1) == ["1", "2", "3"]
+    assert one.up == {"a.csv": 1}
+
+
+def test_a_file_that_settles_as_it_was_is_good_again(one: Followed) -> None:
+    content, config = (one.folder / "a.csv").read_text(), one.config
+    for second in range(MAX_CHANGES):
+        (one.folder / "a.csv").write_text(rows(second))
+        one.look(1)
+    assert one.up == {"a.csv": 0}
+    (one.folder / "a.csv").write_text(content)
+    one.look()
+    assert one.up == {"a.csv": 1}
+    assert one.config is config
+
+
+def test_a_glob_that_names_too_many_files_is_one_fault_and_keeps_the_lists_that_are_in_force(
+    one: Followed, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not one series and one line of the log for each file."""
+    for index in range(MAX_FILES):
+        (one.folder / f"z{index}.csv").touch()
+    assert one.look() == ["1", "2"]
+    assert one.up == {"*.csv": 0, "a.csv": 0}
+    assert len(errors(caplog)) == 2
+    for index in range(MAX_FILES):
+        (one.folder / f"z{index}.csv").unlink()
+    one.look()
+    assert one.up == {"a.csv": 1}
+
+
+def test_a_folder_that_can_no_longer_be_read_is_said_even_if_it_had_no_file(tmp_path: Path) -> None:
+    (tmp_path / "numbers").mkdir()
+    followed = Followed(tmp_path, "numbers/*.csv")
+    (tmp_path / "numbers").rmdir()
+    (tmp_path / "numbers").symlink_to("numbers")
+    followed.look()
+    assert followed.up == {"numbers/*.csv": 0}
+    (tmp_path / "numbers").unlink()
+    followed.look()
+    assert followed.up == {}
 
 
 def test_a_swap_of_a_configmap_is_seen(tmp_path: Path) -> None:

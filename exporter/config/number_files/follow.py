@@ -1,6 +1,7 @@
 """Follow number files while the exporter runs: what they hold now, by content, whatever their times say.
 
-- What a file holds counts when two looks in a row found it equal: before, it may be half written.
+- What a file holds counts when two looks in a row found it equal: before, it may be half written.  A file that differs
+  at every look for two minutes is faulty.
 - Of a file that is faulty, unreadable or gone, the last good list stays in force.  The log says so once.
 - A new file that a glob names is taken in.  A good file whose list lacks a number takes the number away.
 - Files are judged together: a number may move from one file to another.
@@ -14,7 +15,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import islice
 
-from exporter.config.number_files.files import Content, contents
+from exporter.config.number_files.files import Content, contents, shown
 from exporter.config.number_files.lists import FileList, digest
 from exporter.config.numbers import NumberReader, Places
 from exporter.config.settings import AccountConfig, Config, NumberFiles
@@ -24,6 +25,10 @@ from exporter.logs import fields
 logger = logging.getLogger(__name__)
 
 GONE = "is gone or cannot be found; restore it, or reload the configuration to take its numbers away"
+UNSETTLED = "was different at every look for two minutes; change it less often, at most every 30 s"
+
+MAX_CHANGES = 12
+"""A file that differs in so many looks in a row is a fault: it would never count, and nobody would know."""
 
 
 class FollowedFiles:
@@ -58,7 +63,7 @@ class _Account:
     """The number files of one account.
 
     `up` is replaced as a whole.  `_seen` has the digest of each file at the last look, `_judged` the one that was
-    equal in two looks and then judged.
+    equal in two looks and then judged.  `_changes` counts the looks in a row that found a file different.
     """
 
     def __init__(self, account: AccountConfig, files: NumberFiles) -> None:
@@ -66,6 +71,7 @@ class _Account:
         self._name = account.name
         self._seen = {of.file: of.digest for of in account.lists[1:]}
         self._judged = dict(self._seen)
+        self._changes: Mapping[str, int] = {}
         self._faults: dict[str, tuple[str, ...]] = {}
         self.up: Mapping[str, bool] = dict.fromkeys(self._seen, True)
 
@@ -74,8 +80,13 @@ class _Account:
         in_force = {of.file: of.digest for of in account.lists[1:]}
         found = self._contents(in_force)
         digests = {name: digest(content) for name, content in found.items()}
-        settled = {name for name, now in digests.items() if self._seen.get(name) == now}
-        self._seen = digests
+        changed = {name for name, now in digests.items() if self._seen.get(name) != now}
+        self._seen = dict(digests)
+        self._changes = {name: self._changes.get(name, 0) + 1 for name in changed}
+        restless = {name for name, count in self._changes.items() if count >= MAX_CHANGES}
+        found |= dict.fromkeys(restless, UNSETTLED)
+        digests |= dict.fromkeys(restless, digest(UNSETTLED))
+        settled = digests.keys() - changed | restless
         news = {name: digests[name] for name in settled if self._judged.get(name) != digests[name]}
         if not news:
             return account
@@ -84,8 +95,9 @@ class _Account:
             settled.discard(name)
             self._faults.pop(name, None)
             del self._judged[name]
-        changed = {name: found[name] for name in sorted(settled) if in_force.get(name) != digests[name]}
-        good, faults = self._read(changed)
+        good, faults = self._read(
+            {name: found[name] for name in sorted(settled) if in_force.get(name) != digests[name]}
+        )
         accepted = self._accepted(account, good, faults)
         self._note(in_force.keys(), settled, accepted, faults)
         if not accepted:
@@ -99,14 +111,17 @@ class _Account:
         return merged
 
     def _contents(self, in_force: Collection[str]) -> dict[str, Content]:
-        """What each file holds that is there now, is in force, or was faulty at the last look."""
+        """What each file holds that is there now, is in force, or was faulty at the last look.
+
+        A glob whose files cannot be found has an entry of its own: it may name files that nobody knows yet.
+        """
         found: dict[str, Content] = {}
         missing = GONE
         for pattern in self._files.globs:
             try:
                 found |= contents(self._files, pattern)
             except ValueError as error:
-                missing = str(error)
+                found[shown(self._files, pattern)] = missing = str(error)
         return dict.fromkeys((*in_force, *self._faults), missing) | found
 
     def _read(self, found: Mapping[str, Content]) -> tuple[dict[str, FileList], dict[str, tuple[str, ...]]]:
@@ -159,13 +174,16 @@ class _Account:
                 numbers = "its last good list stays in force" if name in in_force else "it adds none"
                 logger.error(
                     "number file refused",
-                    extra=fields(file=name, numbers=numbers, error=said[0], more_faults=len(said) - 1),
+                    extra=fields(
+                        account=self._name, file=name, numbers=numbers, error=said[0], more_faults=len(said) - 1
+                    ),
                 )
         for name in sorted(settled - faults.keys()):
             if name in accepted:
-                logger.info("number file taken over", extra=fields(file=name, numbers=len(accepted[name].numbers)))
+                count = len(accepted[name].numbers)
+                logger.info("number file taken over", extra=fields(account=self._name, file=name, numbers=count))
             elif name in self._faults:
-                logger.info("number file is good again", extra=fields(file=name))
+                logger.info("number file is good again", extra=fields(account=self._name, file=name))
         self._faults = {name: said for name, said in self._faults.items() if name not in settled}
         self._faults |= faults
         self.up = {name: name not in self._faults for name in sorted({*in_force, *accepted, *self._faults})}

@@ -17,7 +17,7 @@ of them can show a number as it was written.
 from __future__ import annotations
 
 from exporter.config.strict_yaml.document import Document, KeyPath, Mapping, Sequence, is_word, show
-from exporter.config.strict_yaml.files import UNSHOWN, called, look_in_time, read_named, read_regular
+from exporter.config.strict_yaml.files import UNSHOWN, called, look_in_time, read_named, read_regular, unreadable
 from exporter.config.strict_yaml.parse import MAX_BYTES, decode, load, parse, too_large
 from exporter.config.strict_yaml.section import Section, entries, nearest, one_of
 
@@ -42,4 +42,5 @@ __all__ = [
     "read_regular",
     "show",
     "too_large",
+    "unreadable",
 ]

@@ -47,12 +47,16 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
         finally:
             os.close(descriptor)
     except OSError as error:
-        code = error.errno or 0
-        cure = _CURES.get(code, "name a readable file")
-        raise ValueError(f"cannot be read: {os.strerror(code).lower()}; {cure}") from None
+        raise unreadable(error) from None
     except ValueError:
         raise ValueError("cannot be read: its name holds a NUL character; fix the path") from None
     raise ValueError("is not a regular file; name a file")
+
+
+def unreadable(error: OSError) -> ValueError:
+    """Why a file cannot be read, and what to do."""
+    code = error.errno or 0
+    return ValueError(f"cannot be read: {os.strerror(code).lower()}; {_CURES.get(code, 'name a readable file')}")
 
 
 def look_in_time(path: Path, look: Callable[[], T], seconds: float = LOOK_SECONDS) -> T:
