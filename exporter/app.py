@@ -218,7 +218,9 @@ class App:
 
     def _apply(self, config: Config) -> None:
         """Build the new parts, which may fail; then put them in force, which may not."""
-        self._put_in_force(config, {account.name: self._built(account, config) for account in config.accounts})
+        accounts = {account.name: self._built(account, config) for account in config.accounts}
+        _log_files_that_left(self._config, config)
+        self._put_in_force(config, accounts)
         self._number_files = FollowedFiles(config)
 
     def _put_in_force(self, config: Config, accounts: dict[str, _Account]) -> None:
@@ -324,6 +326,18 @@ class App:
         elif new.client is not old.client:
             old.client.retire()
             old.source.close()
+
+
+def _log_files_that_left(old: Config, new: Config) -> None:
+    """Log the number files that accounts had and no longer have: one may be gone by accident."""
+    files = {account.name: {of.file for of in account.lists} for account in new.accounts}
+    for account in old.accounts:
+        for of in account.lists[1:]:
+            if account.name in files and of.file not in files[account.name]:
+                logger.warning(
+                    "number file left, its list is no longer in force",
+                    extra=fields(account=account.name, file=of.file, numbers=len(of.lines)),
+                )
 
 
 def _freeze_gc() -> None:

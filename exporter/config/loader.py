@@ -90,7 +90,7 @@ def read(path: Path, *, files: bool = True) -> Reading:
         key_faults = document.check(str if mode == FULL else redact)
     except ConfigError as error:
         faults += error.faults
-    faults += loader.file_faults if loader else ()
+    faults += dict.fromkeys(loader.file_faults) if loader else ()  # two accounts may name one file
     if faults:
         return Reading(config, ConfigError(faults))
     if config is not None:

@@ -166,6 +166,12 @@ def test_a_label_column_that_the_header_lacks_is_refused(tmp_path: Path) -> None
     ]
 
 
+def test_the_fault_of_a_file_of_two_accounts_is_said_once(tmp_path: Path) -> None:
+    (tmp_path / "fleet.csv").write_text("odd,cust_space_id\n")
+    text = "accounts: [{name: a, number_files: [fleet.csv]}, {name: b, number_files: [fleet.csv]}]"
+    assert refused(tmp_path, text) == ['fleet.csv:1: has no column "phone_number"; add it to the header']
+
+
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.yaml").mkdir()
     (tmp_path / "dangling.csv").symlink_to("nowhere.csv")

@@ -377,7 +377,7 @@ class TestApp:
         assert app.details(NumberKey("filed", "cams-1", "8613800000001")) is None
 
     def test_the_metric_follows_and_a_reload_takes_the_numbers_of_a_file_that_is_gone_away(
-        self, app: App, tmp_path: Path
+        self, app: App, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         up = f'cams_exporter_number_file_up{{file="{tmp_path}/a.csv"}}'
         assert self.metrics(app) == [f"{up} 1.0"]
@@ -390,6 +390,9 @@ class TestApp:
         app.reload(lambda: load(tmp_path / "config.yml"))
         assert self.metrics(app) == [f"{up.replace('a.csv', 'b.csv')} 1.0"]
         assert self.counts(app) == {"filed": 1, "plain": 1}
+        assert caplog.records[-1].getMessage() == "number file left, its list is no longer in force"
+        left = {"account": "filed", "file": f"{tmp_path}/a.csv", "numbers": 2}
+        assert caplog.records[-1].__dict__["fields"] == left
 
     def test_after_a_reload_the_files_of_the_new_configuration_are_followed(self, app: App, tmp_path: Path) -> None:
         (tmp_path / "c.yml").write_text('- {phone_number: "8613800000007", cust_space_id: s}\n')
