@@ -3,6 +3,6 @@
 ::
 
     contents(files, glob)         `files`: what the files that a glob names hold
-    read_list(...) -> FileList    `lists`: one file's numbers, or its faults; `csv_rows` for CSV
+    FileList(name, content, ...)  `lists`: one file's numbers, or its faults; `csv_rows` for CSV
     FollowedFiles.look(config)    `follow`: the configuration with the lists that the files hold now
 """
