@@ -6,9 +6,12 @@ import gc
 import json
 import logging
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exporter.app import App
 from exporter.config import Config, FollowedFiles, load
@@ -299,6 +302,49 @@ class TestTwo:
         (two.folder / "b.csv").write_text(rows(2))
         assert two.look() == ["9", "1", "2", "3"]
         assert two.up == {"a.csv": 0, "b.csv": 0}
+
+
+NAMES = ("a.csv", "b.csv", "c.csv")
+CONTENTS = (
+    st.none()
+    | st.just("odd")
+    | st.lists(st.integers(1, 5), min_size=1, max_size=3, unique=True).map(lambda numbers: rows(*numbers))
+)
+
+
+@given(st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys(NAMES, CONTENTS)), min_size=1, max_size=6))
+def test_whatever_files_do_a_list_is_whole_and_up_is_true(steps: list[dict[str, str | None]]) -> None:
+    """Each list in force is what its file holds, or what it was before; the metric says which."""
+    with tempfile.TemporaryDirectory() as folder:
+        followed = Followed(Path(folder), numbers=[{"phone_number": "8613800000009", "cust_space_id": "cams-1"}])
+        held: dict[str, str] = {}
+        for step in steps:
+            for name, content in step.items():
+                (Path(folder) / name).unlink(missing_ok=True)
+                held.pop(name, None)
+                if content is not None:
+                    (Path(folder) / name).write_text(content)
+                    held[name] = content
+            before = in_force(followed)
+            followed.look()
+            after = in_force(followed)
+            assert len(followed.numbers) == len(set(followed.numbers))
+            for name in NAMES:
+                if name in after and after[name] == held.get(name):
+                    assert followed.up[name] == 1
+                else:
+                    assert after.get(name) == before.get(name)
+                    assert followed.up.get(name, 0) == 0
+                    assert (name in followed.up) == (name in held or name in before)
+
+
+def in_force(followed: Followed) -> dict[str, str]:
+    """The list of each file that is in force, as the file would hold it."""
+    lists: dict[str, list[int]] = {}
+    (main,) = followed.config.accounts
+    for number, (file, _) in zip(followed.numbers, main.places(), strict=True):
+        lists.setdefault(Path(file).name, []).append(int(number))
+    return {name: rows(*numbers) for name, numbers in lists.items()}
 
 
 def test_masked_labels_that_collide_are_refused_and_numbers_stay_hidden(
