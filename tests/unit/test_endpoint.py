@@ -552,24 +552,26 @@ def test_a_proxy_of_several_addresses_is_reached_at_the_one_that_works(
 # proxies
 
 
-def tunnel(peer: Peer) -> None:
-    """A proxy that is the endpoint as well."""
-    peer.read_request()
-    peer.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
-    peer.secure(tls_context("cams.example"))
-    answering(ok())(peer)
+def tunnel_after(agrees: bytes) -> Script:
+    """A proxy that sends `agrees` to CONNECT, and is the endpoint as well."""
+
+    def script(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(agrees)
+        peer.secure(tls_context("cams.example"))
+        answering(ok())(peer)
+
+    return script
+
+
+tunnel = tunnel_after(b"HTTP/1.1 200 Connection established\r\n\r\n")
 
 
 def test_a_proxy_may_speak_http_1_0_and_say_more_before_it_agrees(
     ca_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def script(peer: Peer) -> None:
-        peer.read_request()
-        peer.send(b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.0 200 Connection established\r\nVia: 1.0 p\r\n\r\n")
-        peer.secure(tls_context("cams.example"))
-        answering(ok())(peer)
-
-    with RawServer(script) as proxy:
+    agrees = b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.0 200 Connection established\r\nVia: 1.0 p\r\n\r\n"
+    with RawServer(tunnel_after(agrees)) as proxy:
         monkeypatch.setenv("ALL_PROXY", f"127.0.0.1:{proxy.port}")
         with client_of("https://cams.example", ca_file=ca_file) as client:
             assert client.fetch(number()).status == client.fetch(number()).status == "VERIFIED"
@@ -659,13 +661,8 @@ def test_a_proxy_whose_answer_does_not_end_is_an_error_that_names_it(
 def test_a_length_in_the_proxys_answer_is_not_that_of_a_body(ca_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """RFC 9110, 9.3.6: behind the head begins the tunnel."""
 
-    def script(peer: Peer) -> None:
-        peer.read_request()
-        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
-        peer.secure(tls_context("cams.example"))
-        answering(ok())(peer)
-
-    with RawServer(script) as proxy:
+    agrees = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    with RawServer(tunnel_after(agrees)) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"127.0.0.1:{proxy.port}")
         with client_of("https://cams.example", ca_file=ca_file) as client:
             assert client.fetch(number()).status == client.fetch(number()).status == "VERIFIED"
