@@ -126,6 +126,18 @@ class BoundedSocket(socket.socket):
 class BoundedTLSSocket(BoundedSocket, ssl.SSLSocket):
     """A TLS socket of that kind: for `ssl.SSLContext.sslsocket_class`."""
 
+    def recv(self, *args: Any, **kwargs: Any) -> bytes:
+        """As of any socket; closes it on an error that `wrap_socket` leaves open.
+
+        `wrap_socket` reads from a connection that the server has reset, and forgets the new socket if that fails.
+        """
+        try:
+            return super().recv(*args, **kwargs)
+        except OSError:
+            if self._attempt is None:
+                self.close()
+            raise
+
     def do_handshake(self, block: bool = False) -> None:
         """As of any socket, within the time left."""
         self._within_time(super().do_handshake, block)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import select
 import socket
+import ssl
+import struct
 import threading
+import warnings
 from collections.abc import Iterator
 
 import pytest
 
-from exporter.cams.attempt import Attempt, BoundedSocket
+from exporter.cams.attempt import Attempt, BoundedSocket, BoundedTLSSocket
 from exporter.model import Clock
 from tests.support.clock import FakeClock
 from tests.support.patience import PATIENCE_SECONDS
@@ -71,3 +76,27 @@ def test_a_closed_socket_is_fit_for_nothing() -> None:
     sock.close()
     assert not sock.is_reusable()
     sock.cut()  # harms nothing
+
+
+def test_a_socket_that_cannot_be_secured_is_closed() -> None:
+    """The server reset the connection before TLS began; a socket left open would be a ResourceWarning."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sslsocket_class = BoundedTLSSocket
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sock = BoundedSocket()
+        sock.serve(attempt_of(10.0))
+        sock.connect(listener.getsockname())
+        peer, _ = listener.accept()
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()  # with a reset
+        poll = select.poll()
+        poll.register(sock, 0)
+        assert poll.poll(PATIENCE_SECONDS * 1000)  # the reset is here
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with pytest.raises(ConnectionResetError) as raised:
+                context.wrap_socket(sock, server_hostname="cams.example", do_handshake_on_connect=False)
+            raised.value.__traceback__ = None
+            del raised
+            gc.collect()
+        assert [f"{warning.message}" for warning in caught] == []
