@@ -15,7 +15,7 @@ from pathlib import Path
 
 from exporter import streams
 from exporter.simulator import configfile
-from exporter.simulator.scenarios import SCENARIOS
+from exporter.simulator.scenarios import SCENARIOS, Scenario, discovery
 from exporter.simulator.server import Simulator
 
 MAX_JITTER_SECONDS = 10.0
@@ -26,7 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     streams.prepare()
     parser = _parser()
     flags = parser.parse_args(arguments)
-    scenario = SCENARIOS[flags.scenario](flags.seed)
+    try:
+        scenario = _scenario(flags)
+    except ValueError as error:
+        parser.error(str(error))
     host, port = flags.listen
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -49,6 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _scenario(flags: argparse.Namespace) -> Scenario:
+    """The scenario of the flags.  Raises ValueError for a flag or a value that it does not accept."""
+    sizes = {name: getattr(flags, name) for name in ("numbers", "spaces") if getattr(flags, name) is not None}
+    if not sizes:
+        return SCENARIOS[flags.scenario](flags.seed)
+    if flags.scenario != "discovery":
+        raise ValueError("--numbers and --spaces go with --scenario discovery alone")
+    return discovery(flags.seed, **sizes)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="exporter.simulator", description="A CAMS endpoint on loopback.")
     add = parser.add_argument
@@ -61,6 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--scenario", choices=sorted(SCENARIOS), default="demo", help="the world to serve (default: demo)")
     add("--seed", type=int, default=0, metavar="N", help="seed of all random values (default: 0)")
+    add("--numbers", type=int, metavar="N", help="size of the discovered account (default: 14)")
+    add("--spaces", type=int, metavar="N", help="spaces of the discovered account (default: 2)")
     add("--speed", type=_speed, default=1.0, metavar="X", help="factor of its time (default: 1)")
     add(
         "--jitter",

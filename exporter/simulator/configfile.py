@@ -47,6 +47,10 @@ def _account_lines(account: AccountPlan) -> Iterator[str]:
     yield "      type: access_key"
     yield f"      access_key_id: {json.dumps(account.access_key_id)}"
     yield f"      access_key_secret: {json.dumps(account.access_key_secret)}"
+    if account.discovery:
+        yield f"    discover: {{spaces: all, refresh_interval: {account.discovery.refresh_interval_seconds}s}}"
+        yield f"    health: {{interval: {account.discovery.health_interval_seconds}s}}"
+        return
     yield "    numbers:"
     for number in account.numbers:
         yield f"      - phone_number: {json.dumps(number.phone_number)}"

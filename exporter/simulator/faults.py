@@ -22,6 +22,9 @@ HOSTILE_TEXT = 'a"b\\c\r\nd{e="f"} 1\n# HELP x y\n<script>alert(1)</script>\x00\
 
 _CHUNK = b"a" * 65536
 
+_GRANTED = ("Data", "PhoneNumbers", "Success", "TotalCount")
+"""Fields of a successful answer; an error answer does not have them."""
+
 Play = Callable[[Wire, Reply], Awaitable[Reply | None]]
 """Takes the correct reply; returns another one to send, or None to end the connection."""
 
@@ -45,8 +48,8 @@ def _body(name: str, body: bytes, status: int = 200, content_type: str = "applic
     return _instead(name, lambda _reply: Reply(status, name, body, {"Content-Type": content_type}))
 
 
-def _edited(name: str, edit: Callable[[dict[str, Any]], object]) -> Fault:
-    """The correct document with a change in it."""
+def edited(name: str, edit: Callable[[dict[str, Any]], object]) -> Fault:
+    """The correct document, changed by `edit`."""
 
     def alter(reply: Reply) -> Reply:
         document = json.loads(reply.body)
@@ -194,7 +197,7 @@ def error(status: int, code: str, message: str = "Simulated.") -> Fault:
     """An error in the documented shape, with any Code and HTTP status."""
 
     def alter(reply: Reply) -> Reply:
-        document = {key: value for key, value in json.loads(reply.body).items() if key != "Data"}
+        document = {key: value for key, value in json.loads(reply.body).items() if key not in _GRANTED}
         headers = {name: value for name, value in reply.headers.items() if name.lower() != "content-type"}
         return json_reply(status, code, {**document, "Code": code, "Message": message}, headers)
 
@@ -234,13 +237,13 @@ def wrong_types() -> Fault:
 
 def null_data() -> Fault:
     """Code OK with a Data of null."""
-    return _edited("null_data", lambda document: document.update(Data=None))
+    return edited("null_data", lambda document: document.update(Data=None))
 
 
 def status(value: Any) -> Fault:
     """A verification status of that value: unknown, hostile (`HOSTILE_TEXT`), long, empty, or not a string."""
     data = {"PhoneNumber": "1", "Id": "1", "CodeVerificationStatus": value}
-    return _edited("status", lambda document: document.update(Code="OK", Data=data))
+    return edited("status", lambda document: document.update(Code="OK", Data=data))
 
 
 def message(text: str = HOSTILE_TEXT, code: str = "InvalidParameter.PhoneNumber") -> Fault:

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 # No part of the SDK has types.
-from alibabacloud_cams20200606.client import Client  # type: ignore[import-untyped]
 from alibabacloud_cams20200606.models import (  # type: ignore[import-untyped]
     GetPhoneNumberVerificationStatusRequest,
 )
@@ -18,13 +17,13 @@ from alibabacloud_tea_openapi.exceptions import (  # type: ignore[import-untyped
     ThrottlingException,
 )
 from alibabacloud_tea_openapi.utils_models import (  # type: ignore[import-untyped]
-    Config,
     OpenApiRequest,
     Params,
 )
 from darabonba.runtime import RuntimeOptions  # type: ignore[import-untyped]
 
 from exporter.simulator import Key, Refusal, Simulator, Throttle, faults
+from tests.support.sdk import sdk
 from tests.support.simulated import KEY, PHONE, SECRET, SPACE, care_world
 
 # The SDK dates its requests with datetime.utcnow(), deprecated from Python 3.12 on.
@@ -35,12 +34,6 @@ pytestmark = pytest.mark.filterwarnings(r"ignore:datetime\.datetime\.utcnow\(\) 
 def simulator() -> Iterator[Simulator]:
     with Simulator(care_world()) as running:
         yield running
-
-
-def sdk(simulator: Simulator, secret: str = SECRET, **more: str) -> Any:
-    """A client of the SDK; Any, since the SDK has no types."""
-    endpoint = simulator.url.removeprefix("http://")
-    return Client(Config(access_key_id=KEY, access_key_secret=secret, endpoint=endpoint, protocol="http", **more))
 
 
 def status_of(client: Any, phone_number: str = PHONE, space: str = SPACE) -> Any:

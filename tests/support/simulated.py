@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode, urlsplit
 
-from exporter.simulator import Request, World
+from exporter.simulator import HEALTH, INSTANCES, PHONE_NUMBERS, STATUS, Request, World
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +43,7 @@ class Call:
 
     query: Mapping[str, str] = field(default_factory=lambda: {"CustSpaceId": SPACE, "PhoneNumber": PHONE})
     form: Mapping[str, str] = field(default_factory=dict)
+    action: str = STATUS
     key: str = KEY
     secret: str = SECRET
     token: str = ""
@@ -67,7 +68,7 @@ class Call:
         now = datetime.now(UTC) if self.unix is None else datetime.fromtimestamp(self.unix, UTC)
         values: dict[str, str | None] = {
             "host": self.host,
-            "x-acs-action": "GetPhoneNumberVerificationStatus",
+            "x-acs-action": self.action,
             "x-acs-version": "2020-06-06",
             "x-acs-date": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "x-acs-signature-nonce": self.nonce or f"nonce-{next(_nonces)}",
@@ -99,6 +100,21 @@ class Call:
     def request(self) -> Request:
         """The request for the simulator's gateway."""
         return Request(self.method, self.target, self.headers(), self.body)
+
+
+def list_instances(**query: str) -> Call:
+    """A call of ListInstance."""
+    return Call(query, action=INSTANCES)
+
+
+def list_numbers(space: str = SPACE, **query: str) -> Call:
+    """A call of QueryChatappPhoneNumbers."""
+    return Call({"CustSpaceId": space, **query}, action=PHONE_NUMBERS)
+
+
+def ask_health(phone_number: str = PHONE, space: str = SPACE, node_type: str = "PHONE") -> Call:
+    """A call of GetWhatsappHealthStatus."""
+    return Call({"CustSpaceId": space, "NodeType": node_type, "PhoneNumber": phone_number}, action=HEALTH)
 
 
 @dataclass(frozen=True)

@@ -207,6 +207,14 @@ def test_throttling_in_the_older_manner(world: World, header: Any) -> None:
     assert "x-acs-retry-after" not in reply.headers
 
 
+@pytest.mark.parametrize(("pause_ms", "seconds"), [(1500, "2"), (2000, "2"), (1, "1")])
+def test_throttling_as_a_proxy_does_it(world: World, pause_ms: int, seconds: str) -> None:
+    world.accounts["care"].rate_limit = 0
+    world.accounts["care"].throttle = Throttle(429, header="retry-after", pause_ms=pause_ms)
+    reply = ask(world)
+    assert (reply.status, reply.headers["retry-after"]) == (429, seconds)
+
+
 def test_throttling_without_a_hint(world: World) -> None:
     world.accounts["care"].rate_limit = 0
     world.accounts["care"].throttle = Throttle(header="none")

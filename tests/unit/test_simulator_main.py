@@ -77,6 +77,15 @@ def test_time_passes_faster() -> None:
         assert connection.send("GET", "/_simulator/state").document["elapsed_seconds"] > 10
 
 
+def test_a_fleet_to_discover_has_the_size_asked_for() -> None:
+    with (
+        served("--scenario", "discovery", "--numbers", "60", "--spaces", "7") as (_, url),
+        Connection(url) as connection,
+    ):
+        retail, support = connection.send("GET", "/_simulator/state").document["accounts"]
+    assert (len(retail["numbers"]), len(support["numbers"]), len(support["spaces"])) == (16, 60, 7)
+
+
 def test_jitter_delays_requests_before_they_are_counted() -> None:
     """The first request of seed 0 has the delay of that seed."""
     world = SCENARIOS["steady"](0).world()
@@ -123,6 +132,11 @@ def test_a_taken_port_fails_with_a_line() -> None:
         (["--jitter", "nan"], "is no number of seconds from 0 to 10"),
         (["--jitter", "much"], "is no number of seconds from 0 to 10"),
         (["--scenario", "none"], "invalid choice"),
+        (["--numbers", "20"], "--numbers and --spaces go with --scenario discovery alone"),
+        (["--scenario", "steady", "--spaces", "2"], "--numbers and --spaces go with --scenario discovery alone"),
+        (["--scenario", "discovery", "--numbers", "4"], "5 to 50000 numbers and at least one space"),
+        (["--scenario", "discovery", "--spaces", "0"], "5 to 50000 numbers and at least one space"),
+        (["--scenario", "discovery", "--numbers", "many"], "invalid int value"),
     ],
 )
 def test_wrong_flags_are_refused(flags: list[str], complaint: str) -> None:
@@ -139,6 +153,11 @@ def test_a_written_config_says_what_the_scenario_says(name: str) -> None:
     assert config["scrape_interval"] == f"{scenario.scrape_interval_seconds}s"
     for plan, account in zip(scenario.accounts, config["accounts"], strict=True):
         assert (account["name"], account["qps"]) == (plan.name, plan.qps)
+        if plan.discovery:
+            assert account["discover"] == {"spaces": "all", "refresh_interval": "15s"}
+            assert account["health"] == {"interval": "15s"}
+            assert "numbers" not in account
+            continue
         written = [
             (number["cust_space_id"], number["phone_number"], number["name"], number.get("labels", {}))
             for number in account["numbers"]

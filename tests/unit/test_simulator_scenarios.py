@@ -15,7 +15,7 @@ from tests.support.clock import FakeClock
 from tests.support.simulated import Call
 
 MINUTES = 20
-FICTITIOUS = re.compile(r"120255501\d\d|447700900\d\d\d|336399801\d\d")
+FICTITIOUS = re.compile(r"1[2-9]\d\d55501\d\d|447700900\d\d\d|336399801\d\d")
 
 
 def outcome(world: World, account: AccountPlan, number: NumberPlan) -> str:

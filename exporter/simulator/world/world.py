@@ -1,4 +1,4 @@
-"""The state of the simulated service: accounts, keys, numbers, and the log of arrivals.
+"""The state of the simulated service: accounts, keys, spaces, numbers, and the log of arrivals.
 
 Tests and the control surface change it from other threads while requests are answered.  A single attribute can be set
 without a lock.  To change several at once, hold `World.lock`.  Does not decide answers (see `gateway`), and opens no
@@ -11,87 +11,15 @@ import random
 import threading
 import uuid
 from collections import Counter, deque
-from dataclasses import dataclass, field
-from typing import Literal
 
 from exporter.simulator.clock import Clock, SystemClock
 from exporter.simulator.faults import Fault
-from exporter.simulator.messages import Refusal
-from exporter.simulator.timeline import Cycle, now
-from exporter.simulator.window import SlidingSecond, busiest_second
-
-Span = tuple[float, float]
-"""Latency in seconds, uniform between the two values; equal values give a fixed latency."""
+from exporter.simulator.timeline import Changing
+from exporter.simulator.world.accounts import Account, Key, Space
+from exporter.simulator.world.arrivals import Arrival, ArrivalLog, in_a_second, surely_in_a_second
+from exporter.simulator.world.numbers import Number, Span, Traits
 
 NONCES_KEPT = 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """An access key of an account; with a `security_token` it is temporary."""
-
-    access_key_secret: str = field(repr=False)
-    security_token: str = field(default="", repr=False)
-    active: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Throttle:
-    """How requests over the limit are refused.
-
-    `pause_ms` is the wait in the header; None: the time until the sliding second has a free place.
-    """
-
-    status: int = 400
-    refusal: Refusal = Refusal.THROTTLED
-    header: Literal["x-acs-retry-after", "x-ratelimit-user-api", "x-ratelimit-user", "none"] = "x-acs-retry-after"
-    pause_ms: int | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Number:
-    """A phone number.  Its `fault` and `latency_seconds` take precedence over the account's and the world's."""
-
-    cust_space_id: str
-    phone_number: str
-    status: str | Cycle[str]
-    id: str
-    fault: Fault | Cycle[Fault | None] | None = None
-    latency_seconds: Span | None = None
-
-
-@dataclass(slots=True, eq=False)
-class Account:
-    """An Alibaba Cloud account with the keys of all its RAM users, which share one limit.
-
-    `rate_limit` is requests per sliding second; 0 refuses all.  `refusal` refuses the whole account:
-    ``Refusal.UNSUBSCRIBED``, ``FORBIDDEN``, ``PERMISSION_DENIED``.
-    """
-
-    name: str
-    rate_limit: int | Cycle[int] = 10
-    throttle: Throttle = field(default_factory=Throttle)
-    refusal: Refusal | Cycle[Refusal | None] | None = None
-    fault: Fault | Cycle[Fault | None] | None = None
-    numbers: dict[tuple[str, str], Number] = field(default_factory=dict)
-    window: SlidingSecond = field(default_factory=SlidingSecond, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One request: `at` is its monotonic time, `unix` its wall time, both on the world's clock, without skew.
-
-    `account` is empty if the key was unknown; `outcome` is the `Code` answered, or the name of the fault played.  If
-    the machine may have stalled before the request was read, `since` is before `at`: the request came in between.
-    """
-
-    at: float
-    unix: float
-    account: str
-    cust_space_id: str
-    phone_number: str
-    outcome: str
-    since: float
 
 
 class World:
@@ -124,8 +52,8 @@ class World:
         self._random = random.Random(seed)  # noqa: S311 - repeatable by design, no secret
         self._keys: dict[str, tuple[Account, Key]] = {}
         self._nonces: dict[tuple[str, str], None] = {}
-        self._injected: deque[tuple[Fault, str | None]] = deque()
-        self._arrivals: deque[Arrival] = deque(maxlen=arrivals_kept)
+        self._injected: deque[tuple[Fault, str | None, str | None]] = deque()
+        self._log = ArrivalLog(arrivals_kept)
 
     @property
     def elapsed_seconds(self) -> float:
@@ -146,13 +74,14 @@ class World:
         access_key_secret: str,
         *,
         security_token: str = "",
-        rate_limit: int | Cycle[int] = 10,
+        rate_limit: Changing[int] = 10,
     ) -> Account:
-        """A new account with one key."""
+        """A new account with one key; `rate_limit` is that of the status call."""
         with self.lock:
             if name in self.accounts:
                 raise ValueError(f"account {name!r} exists")
-            account = self.accounts[name] = Account(name, rate_limit=rate_limit)
+            account = self.accounts[name] = Account(name)
+            account.rate_limit = rate_limit
             self.set_key(name, access_key_id, Key(access_key_secret, security_token))
             return account
 
@@ -166,22 +95,52 @@ class World:
         with self.lock:
             del self._keys[access_key_id]
 
+    def add_space(self, account: str, cust_space_id: str) -> Space:
+        """The space of that ID; a new one if the account has none.  ListInstance shows the ID in both ID fields."""
+        with self.lock:
+            new = Space(cust_space_id, cust_space_id, cust_space_id, f"instance {cust_space_id}")
+            return self.accounts[account].spaces.setdefault(cust_space_id, new)
+
     def add_number(
         self,
         account: str,
         cust_space_id: str,
         phone_number: str,
-        status: str | Cycle[str] = "VERIFIED",
+        status: Changing[str] = "VERIFIED",
         *,
-        fault: Fault | Cycle[Fault | None] | None = None,
+        fault: Changing[Fault | None] = None,
         latency_seconds: Span | None = None,
+        traits: Traits | None = None,
     ) -> Number:
-        """A new number of an account; its ID is made from the seed."""
+        """A new number of an account; its ID is made from the seed.  If its space is new, the space is added."""
         with self.lock:
             number_id = str(self._random.randrange(10**14, 10**15))
             number = Number(cust_space_id, phone_number, status, number_id, fault, latency_seconds)
+            if traits:
+                number.set_traits(traits)
+            self.add_space(account, cust_space_id)
             self.accounts[account].numbers[cust_space_id, phone_number] = number
             return number
+
+    def move_number(self, number: Number, account: str, cust_space_id: str) -> None:
+        """Move the number to that account and space.  If the space is new, it is added.
+
+        Raises ValueError if the account has the same number in that space.
+        """
+        with self.lock:
+            if (cust_space_id, number.phone_number) in self.accounts[account].numbers:
+                raise ValueError("the account has that number in that space")
+            self.add_space(account, cust_space_id)
+            self.remove_number(number)
+            number.cust_space_id = cust_space_id
+            self.accounts[account].numbers[cust_space_id, number.phone_number] = number
+
+    def remove_number(self, number: Number) -> None:
+        """Remove the number from its account."""
+        key = (number.cust_space_id, number.phone_number)
+        with self.lock:
+            (home,) = (account for account in self.accounts.values() if account.numbers.get(key) is number)
+            del home.numbers[key]
 
     def find_numbers(self, phone_number: str) -> tuple[Number, ...]:
         """All numbers with that phone number, in any account and space."""
@@ -189,30 +148,32 @@ class World:
             every = (number for account in self.accounts.values() for number in account.numbers.values())
             return tuple(number for number in every if number.phone_number == phone_number)
 
-    def inject(self, fault: Fault, times: int = 1, *, account: str | None = None) -> None:
-        """Play `fault` to the next `times` requests, of one account or of any."""
+    def inject(self, fault: Fault, times: int = 1, *, account: str | None = None, operation: str | None = None) -> None:
+        """Play `fault` to the next `times` requests, of one account or of any, of one operation or of any."""
         with self.lock:
-            self._injected.extend([(fault, account)] * times)
+            self._injected.extend([(fault, account, operation)] * times)
 
     # For tests: look at
 
-    def arrivals(self, account: str | None = None) -> tuple[Arrival, ...]:
-        """The log, oldest first, of one account or of all."""
+    def arrivals(self, account: str | None = None, operation: str | None = None) -> tuple[Arrival, ...]:
+        """The log, oldest first, of one account or of all, of one operation or of all."""
         with self.lock:
-            return tuple(arrival for arrival in self._arrivals if account in (None, arrival.account))
+            return self._log.select(account, operation)
 
-    def outcomes(self, account: str | None = None) -> Counter[str]:
+    def outcomes(self, account: str | None = None, operation: str | None = None) -> Counter[str]:
         """The count of each outcome in the log."""
-        return Counter(arrival.outcome for arrival in self.arrivals(account))
+        return Counter(arrival.outcome for arrival in self.arrivals(account, operation))
 
-    def busiest_second(self, account: str) -> int:
-        """The maximum of requests of an account in any sliding second of the log, refused ones included."""
-        return busiest_second([arrival.at for arrival in self.arrivals(account)])
+    def busiest_second(self, account: str, operation: str | None = None) -> int:
+        """The maximum of requests of an account in any sliding second of the log, refused ones included.
 
-    def surely_in_a_second(self, account: str) -> int:
+        Counts all operations together, or one.
+        """
+        return in_a_second(self.arrivals(account, operation))
+
+    def surely_in_a_second(self, account: str, operation: str | None = None) -> int:
         """Like `busiest_second`, without requests that were perhaps read together because this machine stalled."""
-        arrivals = self.arrivals(account)
-        return busiest_second([arrival.at for arrival in arrivals], [arrival.since for arrival in arrivals])
+        return surely_in_a_second(self.arrivals(account, operation))
 
     # For the gateway, which holds the lock
 
@@ -229,19 +190,16 @@ class World:
             del self._nonces[next(iter(self._nonces))]
         return True
 
-    def take_fault(self, account: Account, number: Number | None) -> Fault | None:
-        """The fault for this request: an injected one (used up), else the number's, else the account's."""
-        for place, (fault, whose) in enumerate(self._injected):
-            if whose in (None, account.name):
+    def take_injected(self, account: str, operation: str) -> Fault | None:
+        """The injected fault for this request, which is used up."""
+        for place, (fault, whose, of) in enumerate(self._injected):
+            if whose in (None, account) and of in (None, operation):
                 del self._injected[place]
                 return fault
-        elapsed = self.elapsed_seconds
-        own = now(number.fault, elapsed) if number else None
-        return own or now(account.fault, elapsed)
+        return None
 
-    def draw_latency(self, number: Number | None) -> float:
-        """The latency of this answer, in seconds."""
-        span = number.latency_seconds if number else None
+    def draw_latency(self, span: Span | None = None) -> float:
+        """The latency of this answer, in seconds; without a `span` from that of the world."""
         return self._random.uniform(*(span or self.latency_seconds))
 
     def draw_jitter(self) -> float:
@@ -255,4 +213,4 @@ class World:
 
     def record(self, arrival: Arrival) -> None:
         """Append to the log."""
-        self._arrivals.append(arrival)
+        self._log.append(arrival)
