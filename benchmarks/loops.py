@@ -58,6 +58,7 @@ def _client(url: str, ca_file: str) -> Call:
             pass
 
     client = Client(
+        account="account-000",
         endpoint=endpoint_of(url, Path(ca_file)),
         timeout_seconds=10.0,
         credentials=Static(),

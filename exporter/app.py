@@ -274,6 +274,7 @@ class App:
             return running
         source = credential_source(account.credentials, self._clock, account.name)
         client = Client(
+            account=account.name,
             endpoint=endpoint,
             timeout_seconds=config.api.timeout_seconds,
             credentials=source,

@@ -61,11 +61,12 @@ class ApiError(ExporterError):
 
     `code` is the API's code, unchanged, or one of our own in lower case (``timeout``, ``connection_error``,
     ``tls_error``, ``invalid_response``, ``http_502``, ``credentials_error``, ``internal_error``).  `http_status` is
-    None if no answer came.  `retry_after_seconds` is the pause that the answer demands, 0 to 60.  `server_unix` is the
-    answer's ``Date`` (seconds, UTC), for measuring clock skew.  `elapsed_seconds` is the time the request took, without
-    any wait for the budget.  `sent` is False if nothing was attempted (no credential).  A failed connection was an
-    attempt, and used its slot.  `cured` is True if the key or the time that the API refused has changed since: the next
-    request will differ.  `guessed` is True if the code is unknown: then `kind` is only a guess from the HTTP status.
+    None if no answer came.  `retry_after_seconds` is the pause that the answer demands, 0 to 60.  `server_unix` is
+    the answer's ``Date`` (seconds, UTC), for measuring clock skew.  `elapsed_seconds` is the time the request took,
+    without any wait for the budget.  `sent` is False if nothing was attempted (no credential).  A failed connection was
+    an attempt, and used its slot.  `cured` is True if what the API refused has changed since (the key, the time, the
+    spelling of a parameter): the next request will differ.  `guessed` is True if the code is unknown: then `kind` is
+    only a guess from the HTTP status.  `operation` is the API operation that failed, or empty.
     `message` is the API's text, cut to a bounded length, with the label in place of the phone number.  It may be
     hostile, so never use it as a metric label.
     """
@@ -84,6 +85,7 @@ class ApiError(ExporterError):
         sent: bool = True,
         cured: bool = False,
         guessed: bool = False,
+        operation: str = "",
     ) -> None:
         self.code = code
         self.kind = kind
@@ -96,4 +98,5 @@ class ApiError(ExporterError):
         self.sent = sent
         self.cured = cured
         self.guessed = guessed
+        self.operation = operation
         super().__init__(f"{code} (HTTP {http_status}, RequestId {request_id or 'none'}): {message}")

@@ -14,13 +14,16 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 OPERATION = "GetPhoneNumberVerificationStatus"
-"""The API operation that polls call; the value of the label `operation`."""
+"""The API operation that polls call; a value of the label `operation`."""
 
 VERIFIED = "VERIFIED"
 NOT_VERIFIED = "NOT_VERIFIED"
 EXPIRED = "EXPIRED"
 UNKNOWN = "UNKNOWN"
 """Ours, not the API's: no answer yet, or none within `stale_after`."""
+
+CONNECTED = "CONNECTED"
+"""The one connection status in which a number sends and receives."""
 
 KNOWN_STATUSES = (VERIFIED, NOT_VERIFIED, EXPIRED, UNKNOWN)
 """The status labels of every number."""
@@ -82,6 +85,58 @@ class Answer:
     status: str
     phone_number_id: str
     request_id: str
+    elapsed_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """An instance in the API's list, with the space of its numbers.
+
+    `channel` (for example WHATSAPP) and `state` are in the API's spelling.  A text is empty if the API did not say it.
+    """
+
+    cust_space_id: str
+    instance_id: str = ""
+    name: str = ""
+    channel: str = ""
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedNumber:
+    """What the list of a space says about one of its numbers.  A text is empty if the API did not say it.
+
+    `phone_number` is digits with country code.  A status may have a value that is not documented.  `messaging_limit` is
+    the number of customers a day that the number may write to; None if the tier does not say one.
+    """
+
+    phone_number: str = field(repr=False)
+    connection_status: str = ""
+    quality_rating: str = ""
+    messaging_limit_tier: str = ""
+    messaging_limit: float | None = None
+    name_status: str = ""
+    code_verification_status: str = ""
+    verified_name: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HealthError:
+    """A reason why a number cannot send.  `entity` is PHONE_NUMBER, WABA, BUSINESS or another; `code` is Meta's."""
+
+    entity: str
+    code: str
+    description: str = ""
+    solution: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether a number can send.  `verdict` is AVAILABLE, LIMITED, BLOCKED, or a value that is not documented."""
+
+    verdict: str
+    errors: tuple[HealthError, ...] = ()
+    request_id: str = ""
     elapsed_seconds: float = 0.0
 
 

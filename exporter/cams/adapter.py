@@ -23,7 +23,6 @@ from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
 from exporter.cams.addresses import Addresses, Lookup
-from exporter.cams.answers import MAX_BODY_BYTES
 from exporter.cams.attempt import Attempt
 from exporter.cams.connection import Connection
 from exporter.cams.endpoint import Endpoint
@@ -95,9 +94,9 @@ class GatedAdapter(BaseAdapter):
         self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._closed = threading.Event()
 
-    def attempt(self, timeout_seconds: float) -> Attempt:
+    def attempt(self, timeout_seconds: float, max_body_bytes: int) -> Attempt:
         """The attempt that all steps of one request share; `close` ends it."""
-        return Attempt(self._clock, timeout_seconds, self._closed)
+        return Attempt(self._clock, timeout_seconds, self._closed, max_body_bytes)
 
     def send(self, request: PreparedRequest, *_: Any, **__: Any) -> Response:
         """Connect, wait for a slot, send inside it, and read the whole answer.
@@ -126,15 +125,13 @@ class GatedAdapter(BaseAdapter):
             ConnectionAbortedError("the server closed every connection before the request was sent"), attempt
         )
 
-    def build_response(
-        self, request: PreparedRequest, raw: http.client.HTTPResponse | urllib3.HTTPResponse
-    ) -> Response:
-        """`raw` as a Response.  Reads the body, at most one byte more than `MAX_BODY_BYTES`."""
+    def build_response(self, request: GatedRequest, raw: http.client.HTTPResponse | urllib3.HTTPResponse) -> Response:
+        """`raw` as a Response.  Reads the body, at most one byte more than the attempt allows."""
         response = Response()
         response.status_code = raw.status
         response.reason = raw.reason or ""
         response.headers = CaseInsensitiveDict(raw.headers.items())
-        response.raw = io.BytesIO(raw.read(MAX_BODY_BYTES + 1))
+        response.raw = io.BytesIO(raw.read(request.attempt.max_body_bytes + 1))
         response.request = request
         response.url = request.url or ""
         return response

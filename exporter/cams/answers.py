@@ -1,15 +1,17 @@
-"""Turn one HTTP response into an Answer or an ApiError.  Neither sends, retries nor waits.
+"""Read the part of an answer that is the same for all operations: a Payload or an ApiError.  Neither retries nor waits.
 
-An answer is a status only if it is a 2xx with ``Code: "OK"`` and a non-blank string ``Data.CodeVerificationStatus``.
-Everything else is an error.  All text that is kept has a bounded length and no lone surrogates.  It never contains the
-credential, and the phone number only if the configuration shows it.
+An answer is a success only if it is a 2xx with ``Code: "OK"``.  Everything else is an error.  Each operation reads its
+own fields from the payload.  All text that is kept has a bounded length and no lone surrogates.  It never contains the
+credential, and phone numbers only if the configuration shows them.
 
-Source: Alibaba Cloud API reference, GetPhoneNumberVerificationStatus.
+Source: Alibaba Cloud API reference, the operations of CAMS.
 """
 
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable, Mapping
 from typing import Never
 
 from requests import Response
@@ -17,26 +19,35 @@ from requests import Response
 from exporter.cams import error_codes
 from exporter.cams.retry_after import http_date, retry_after
 from exporter.errors import ApiError, Kind
-from exporter.model import Answer, PhoneNumber
+from exporter.model import PhoneNumber
 
-MAX_BODY_BYTES = 1 << 20
 MAX_TEXT = 128
 MAX_MESSAGE = 500
 
 
 class Redaction:
-    """Makes hostile text safe to keep and show: bounded, printable, without `secrets`, the number as its label."""
+    """Makes hostile text safe to keep and show: bounded, printable, without `secrets`, the number as its label.
 
-    def __init__(self, number: PhoneNumber, secrets: tuple[str, ...] = ()) -> None:
-        replaced = [(number.phone_number, number.label), *((secret, "***") for secret in secrets if secret)]
+    `hide` takes other phone numbers out of a text.
+    """
+
+    def __init__(
+        self,
+        number: PhoneNumber | None,
+        secrets: tuple[str, ...] = (),
+        hide: Callable[[str], str] | None = None,
+    ) -> None:
+        replaced = [] if number is None else [(number.phone_number, number.label)]
+        replaced += [(secret, "***") for secret in secrets if secret]
         self._replaced = [(hidden, shown) for hidden, shown in replaced if hidden != shown]
+        self._hide = hide
 
     def verbatim(self, text: str, limit: int = MAX_TEXT) -> str:
         """`text` unchanged, except for what must not be shown; at most `limit` characters."""
         text = text.encode("utf-8", "replace").decode("utf-8")
         for hidden, shown in self._replaced:
             text = text.replace(hidden, shown)
-        return text[:limit]
+        return (text if self._hide is None else self._hide(text))[:limit]
 
     def line(self, text: str, limit: int = MAX_MESSAGE) -> str:
         """`text` as one printable line."""
@@ -46,78 +57,95 @@ class Redaction:
         return " ".join(text.split())[:limit]
 
 
-def read_answer(response: Response, redaction: Redaction, elapsed_seconds: float, now_unix: float) -> Answer:
-    """The status in `response`; raises ApiError and nothing else.
-
-    `now_unix` is our best guess of the server's time, for an answer without ``Date``.
-    """
-    facts = _Facts(response, redaction, elapsed_seconds, now_unix)
-    if len(response.content) > MAX_BODY_BYTES:
-        facts.refuse("the answer is longer than 1 MiB")
-    try:
-        payload = _parse(response.content)
-    except (ValueError, RecursionError):
-        facts.refuse("the answer is not JSON")
-    if not isinstance(payload, dict):
-        facts.refuse("the answer is not a JSON object")
-    facts.take_request_id(payload.get("RequestId"))
-    raw_code, message = payload.get("Code"), payload.get("Message")
-    if raw_code != "OK":  # compared as it came: " OK\n" is none
-        code = redaction.line(raw_code, MAX_TEXT) if isinstance(raw_code, str) else ""
-        if code in {"", "OK"}:
-            facts.refuse("the answer has no Code" if not code else "the Code is not quite OK")
-        facts.fail(code, message if isinstance(message, str) else "")
-    if not 200 <= response.status_code < 300:
-        facts.refuse("an HTTP error that says OK")
-    data = payload.get("Data")
-    if not isinstance(data, dict):
-        facts.refuse("the answer has no Data")
-    status, number_id = data.get("CodeVerificationStatus"), data.get("Id")
-    if not isinstance(status, str) or not status.strip():
-        facts.refuse("the answer has no CodeVerificationStatus")
-    if isinstance(number_id, int) and not isinstance(number_id, bool):
-        number_id = str(number_id)
-    return Answer(
-        status=redaction.verbatim(status),
-        phone_number_id=redaction.verbatim(number_id) if isinstance(number_id, str) else "",
-        request_id=facts.request_id,
-        elapsed_seconds=elapsed_seconds,
-    )
-
-
-class _Facts:
-    """The facts for an error about this answer."""
+class Payload:
+    """The fields of a successful answer, for its operation to read.  A field may have any type."""
 
     def __init__(self, response: Response, redaction: Redaction, elapsed_seconds: float, now_unix: float) -> None:
         self._response = response
-        self._redaction = redaction
-        self._elapsed_seconds = elapsed_seconds
         self._now_unix = now_unix
+        self.redaction = redaction
+        self.elapsed_seconds = elapsed_seconds
         self.request_id = redaction.line(response.headers.get("x-acs-request-id", ""), MAX_TEXT)
+        self.fields: Mapping[str, object] = {}
 
-    def take_request_id(self, value: object) -> None:
-        """The RequestId of the body goes before that of the header."""
-        if isinstance(value, str) and value.strip():
-            self.request_id = self._redaction.line(value, MAX_TEXT)
+    def expect_success(self) -> None:
+        """Refuse an answer with ``Success: false``, although its Code is OK."""
+        if self.fields.get("Success") is False:
+            self.refuse("the Code is OK and Success is false")
+
+    def objects(self, name: str) -> list[Mapping[str, object]]:
+        """The field `name`.  Refuses the answer if that is not a list of objects."""
+        found = self.fields.get(name)
+        if not isinstance(found, list):
+            self.refuse(f"the answer has no list {name}")
+        if not all(isinstance(each, dict) for each in found):
+            self.refuse(f"an entry of {name} is not an object")
+        return found
+
+    def verbatim(self, value: object) -> str:
+        """A text or a whole number by `Redaction.verbatim`; empty for any other value."""
+        return self.redaction.verbatim(as_text(value))
+
+    def text(self, value: object, limit: int = MAX_TEXT) -> str:
+        """A text or a whole number by `Redaction.line`; empty for any other value."""
+        return sys.intern(self.redaction.line(as_text(value), limit))  # ten thousand numbers share a few values
 
     def refuse(self, why: str) -> Never:
-        """The answer is not the API's: an error with a code of our own."""
+        """Raise an ApiError with a code of our own: the answer is not as documented."""
         status = self._response.status_code
         self.fail(error_codes.INVALID_RESPONSE if 200 <= status < 300 else error_codes.http_code(status), why)
 
     def fail(self, code: str, message: str) -> Never:
+        """Raise an ApiError with the code of the answer."""
         kind, headers = error_codes.kind_of(code, self._response.status_code), self._response.headers
         raise ApiError(
             code,
             kind,
-            message=self._redaction.line(message),
+            message=self.redaction.line(message),
             http_status=self._response.status_code,
             request_id=self.request_id,
             retry_after_seconds=retry_after(headers, self._now_unix, throttled=kind is Kind.THROTTLE),
             server_unix=http_date(headers.get("date", "")),
-            elapsed_seconds=self._elapsed_seconds,
+            elapsed_seconds=self.elapsed_seconds,
             guessed=not error_codes.is_known(code),
         )
+
+
+def read_payload(
+    response: Response, redaction: Redaction, max_body_bytes: int, elapsed_seconds: float, now_unix: float
+) -> Payload:
+    """The payload of `response`; raises ApiError and nothing else.
+
+    `now_unix` is our best guess of the server's time, for an answer without ``Date``.
+    """
+    payload = Payload(response, redaction, elapsed_seconds, now_unix)
+    if len(response.content) > max_body_bytes:
+        payload.refuse(f"the answer is longer than {max_body_bytes >> 20} MiB")
+    try:
+        fields = _parse(response.content)
+    except (ValueError, RecursionError):
+        payload.refuse("the answer is not JSON")
+    if not isinstance(fields, dict):
+        payload.refuse("the answer is not a JSON object")
+    request_id, raw_code, message = fields.get("RequestId"), fields.get("Code"), fields.get("Message")
+    if isinstance(request_id, str) and request_id.strip():  # it goes before that of the header
+        payload.request_id = redaction.line(request_id, MAX_TEXT)
+    if raw_code != "OK":  # compared as it came: " OK\n" is none
+        code = redaction.line(raw_code, MAX_TEXT) if isinstance(raw_code, str) else ""
+        if code in {"", "OK"}:
+            payload.refuse("the answer has no Code" if not code else "the Code is not quite OK")
+        payload.fail(code, message if isinstance(message, str) else "")
+    if not 200 <= response.status_code < 300:
+        payload.refuse("an HTTP error that says OK")
+    payload.fields = fields
+    return payload
+
+
+def as_text(value: object) -> str:
+    """A text as it came, a whole number as its digits; empty for any other value."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) else ""
 
 
 def _parse(body: bytes) -> object:

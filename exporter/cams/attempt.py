@@ -15,8 +15,12 @@ from typing import Any, TypeVar
 
 from exporter.model import Clock, Slot
 
-MAX_WIRE_BYTES = 8 << 20
-"""The allowance for one answer, headers and framing included: 1 MiB in chunks of one byte takes 6 MiB."""
+MAX_BODY_BYTES = 1 << 20
+"""The largest body of an answer, unless its operation needs a larger one."""
+
+MAX_FRAMING_BYTES = 7 << 20
+"""The allowance for headers and framing of one answer, besides its body.  1 MiB in chunks of one byte needs 5 MiB of
+it; 16 MiB fit in chunks of 12 bytes."""
 
 T = TypeVar("T")
 
@@ -24,14 +28,18 @@ T = TypeVar("T")
 class Attempt:
     """One request: a deadline `timeout_seconds` from now, without the wait for a slot.
 
-    `doing` says what it does now, for error messages: "timed out while …".  It ends once `closed` is set.
+    The body of its answer has at most `max_body_bytes`.  `doing` says what it does now, for error messages: "timed out
+    while …".  It ends once `closed` is set.
     """
 
-    def __init__(self, clock: Clock, timeout_seconds: float, closed: threading.Event) -> None:
+    def __init__(
+        self, clock: Clock, timeout_seconds: float, closed: threading.Event, max_body_bytes: int = MAX_BODY_BYTES
+    ) -> None:
         self._clock = clock
         self._started_at = clock.monotonic()
         self._deadline_at = self._started_at + timeout_seconds
         self._closed = closed
+        self.max_body_bytes = max_body_bytes
         self.doing = "starting"
 
     @property
@@ -78,7 +86,7 @@ class BoundedSocket(socket.socket):
     def serve(self, attempt: Attempt) -> None:
         """Bind to `attempt`, with a fresh allowance of bytes to receive."""
         self._attempt = attempt
-        self._allowance = MAX_WIRE_BYTES
+        self._allowance = attempt.max_body_bytes + MAX_FRAMING_BYTES
 
     def connect(self, address: Any) -> None:
         """As of any socket, within the time left."""

@@ -1,4 +1,4 @@
-"""Ask the CAMS API about one number: one request -> Answer or ApiError.  Neither retries nor paces.
+"""Call an operation of the CAMS API: one request -> its value, or ApiError.  Neither retries nor paces.
 
 The caller paces through the gate: the adapter connects, enters a slot of the gate, and signs and sends the request
 inside.  A request that fails earlier takes a slot too.
@@ -11,7 +11,7 @@ import logging
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 from requests import PreparedRequest, Request, Response
@@ -19,16 +19,20 @@ from requests import PreparedRequest, Request, Response
 from exporter import __version__
 from exporter.cams.adapter import GatedAdapter, GatedRequest, Session
 from exporter.cams.addresses import Lookup
-from exporter.cams.answers import Redaction, read_answer
+from exporter.cams.answers import Redaction, read_payload
 from exporter.cams.attempt import Attempt
 from exporter.cams.endpoint import Endpoint
 from exporter.cams.failures import api_error
+from exporter.cams.operations import GetPhoneNumberVerificationStatus, GetWhatsappHealthStatus, Operation
+from exporter.cams.operations.health import NodeType
 from exporter.cams.signing import Acs3Auth
 from exporter.errors import ApiError, CredentialsError, Kind
 from exporter.logs import fields
-from exporter.model import OPERATION, Answer, Clock, Credential, PhoneNumber, Slot
+from exporter.model import Answer, Clock, Credential, Health, PhoneNumber, Slot
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 API_VERSION = "2020-06-06"
 
@@ -40,7 +44,6 @@ _HEADERS = {
     "accept-encoding": "identity",
     "content-length": "0",
     "user-agent": f"cams-exporter/{__version__}",
-    "x-acs-action": OPERATION,
     "x-acs-version": API_VERSION,
 }
 
@@ -70,7 +73,7 @@ class _Signature:
 
 
 class Client:
-    """Asks one endpoint on behalf of one account; thread-safe.
+    """Calls one endpoint on behalf of one account, `account` in the log; thread-safe.
 
     `skew_seconds` is added to the clock when signing; the client sets it itself when the API refuses its time.
     `before_reading` is called when an answer has come; the time it takes does not count as the API's.
@@ -79,6 +82,7 @@ class Client:
     def __init__(
         self,
         *,
+        account: str,
         endpoint: Endpoint,
         timeout_seconds: float,
         credentials: Credentials,
@@ -88,6 +92,8 @@ class Client:
         before_reading: Callable[[], object] = lambda: None,
     ) -> None:
         self.skew_seconds = 0.0
+        self._account = account
+        self._node_type = NodeType()
         self._timeout_seconds = timeout_seconds
         self._credentials = credentials
         self._clock = clock
@@ -98,12 +104,37 @@ class Client:
         self._template = Request("POST", self._url, headers={**_HEADERS, "host": endpoint.netloc}).prepare()
 
     def fetch(self, number: PhoneNumber, gate: Callable[[], Slot] = contextlib.nullcontext) -> Answer:
-        """Ask once; blocks at most `timeout_seconds` in all, the wait for `gate` not counted.
+        """Ask once for the status of a number; blocks and raises as `call` does."""
+        return self.call(GetPhoneNumberVerificationStatus(number), gate)
 
-        Raises ApiError and nothing else but what `gate` raises.  After an error of the account a fresh credential is
-        fetched in the background.
+    def check_health(self, number: PhoneNumber, gate: Callable[[], Slot] = contextlib.nullcontext) -> Health:
+        """Ask once whether a number can send; blocks and raises as `call` does.
+
+        If the API refuses the spelling of the node type, the error is `cured`: the next request has the other spelling.
         """
-        attempt = self._adapter.attempt(self._timeout_seconds)
+        sent = self._node_type.spelling
+        try:
+            health = self.call(GetWhatsappHealthStatus(number, sent), gate)
+        except ApiError as error:
+            error.cured |= self._node_type.refused(sent, error)
+            raise
+        self._node_type.accepted(sent)
+        return health
+
+    def call(self, operation: Operation[T], gate: Callable[[], Slot] = contextlib.nullcontext) -> T:
+        """Send one request; blocks at most `timeout_seconds` in all, the wait for `gate` not counted.
+
+        Raises ApiError, which names the operation, and nothing else but what `gate` raises.  After an error of the
+        account a fresh credential is fetched in the background.
+        """
+        try:
+            return self._called(operation, gate)
+        except ApiError as error:
+            error.operation = operation.name
+            raise
+
+    def _called(self, operation: Operation[T], gate: Callable[[], Slot]) -> T:
+        attempt = self._adapter.attempt(self._timeout_seconds, operation.max_body_bytes)
         try:
             signature = _Signature(self._credential(attempt), self.skew_seconds)
         except ApiError:  # do not even connect
@@ -116,13 +147,14 @@ class Client:
             signature.credential, signature.skew_seconds = self._credential(attempt), self.skew_seconds
             Acs3Auth(signature.credential, self._clock, skew_seconds=signature.skew_seconds)(request)
 
-        request = GatedRequest(self._template, self._url_for(number), attempt, gate, sign)
+        request = GatedRequest(self._template, self._url_for(operation), attempt, gate, sign)
+        request.headers["x-acs-action"] = operation.name
         response = self._session.send(request)
         try:
-            return self._answer(response, number, signature, attempt)
+            return self._read(response, operation, signature, attempt)
         except ApiError as error:
             if error.kind is Kind.ACCOUNT:
-                error.cured = self._is_cured(error, number.account, signature)
+                error.cured = self._is_cured(error, signature)
             raise
 
     def ready(self) -> bool:
@@ -149,18 +181,21 @@ class Client:
             self._credentials.refresh()
             raise api_error(error, attempt) from None
 
-    def _url_for(self, number: PhoneNumber) -> str:
-        space, digits = (quote(text, safe="", errors="replace") for text in (number.cust_space_id, number.phone_number))
-        return f"{self._url}?CustSpaceId={space}&PhoneNumber={digits}"
+    def _url_for(self, operation: Operation[T]) -> str:
+        values = [(name, str(value_of(operation))) for name, value_of in operation.parameters]
+        query = [f"{name}={quote(value, safe='', errors='replace')}" for name, value in values]
+        return f"{self._url}?{'&'.join(query)}"
 
-    def _answer(self, response: Response, number: PhoneNumber, signature: _Signature, attempt: Attempt) -> Answer:
+    def _read(self, response: Response, operation: Operation[T], signature: _Signature, attempt: Attempt) -> T:
         elapsed_seconds = attempt.elapsed_seconds  # what comes now is not the API's time
         self._before_reading()
         key = signature.credential
-        redaction = Redaction(number, (key.security_token, key.access_key_secret, key.access_key_id))
-        return read_answer(response, redaction, elapsed_seconds, self._clock.unix() + signature.skew_seconds)
+        secrets = (key.security_token, key.access_key_secret, key.access_key_id)
+        redaction = Redaction(operation.number, secrets, operation.hide)
+        now_unix = self._clock.unix() + signature.skew_seconds
+        return operation.read(read_payload(response, redaction, operation.max_body_bytes, elapsed_seconds, now_unix))
 
-    def _is_cured(self, error: ApiError, account: str, signature: _Signature) -> bool:
+    def _is_cured(self, error: ApiError, signature: _Signature) -> bool:
         """Whether a request signed now would have another time, or another key, than the one that the API refused.
 
         Has a fresh credential fetched in the background.
@@ -168,20 +203,20 @@ class Client:
         self._credentials.refresh()
         if error.code.startswith("InvalidTimeStamp"):
             if error.server_unix is not None:
-                self._correct_clock(account, error.server_unix)
+                self._correct_clock(error.server_unix)
             return abs(self.skew_seconds - signature.skew_seconds) > SKEW_NEWS_SECONDS
         try:
             return self._credentials.get() != signature.credential
         except CredentialsError:
             return False
 
-    def _correct_clock(self, account: str, server_unix: float) -> None:
+    def _correct_clock(self, server_unix: float) -> None:
         """Sign with the server's time from now on."""
         skew = server_unix - self._clock.unix()
         if abs(skew - self.skew_seconds) <= SKEW_NEWS_SECONDS:
             return
         self.skew_seconds = skew
-        facts = fields(account=account, clock_behind_seconds=round(skew))
+        facts = fields(account=self._account, clock_behind_seconds=round(skew))
         if abs(skew) > SKEW_NEWS_SECONDS:
             logger.warning("the API refused this machine's time: signing with the API's, fix the clock", extra=facts)
         else:

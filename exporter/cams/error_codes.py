@@ -1,7 +1,7 @@
 """What each error code is about, and what to do about it: tables only.
 
-Source: Alibaba Cloud's API reference (GetPhoneNumberVerificationStatus and the gateway's common errors), and the
-exporter's own codes, in lower case.
+Source: Alibaba Cloud's API reference (the operations of CAMS and the gateway's common errors), and the exporter's own
+codes, in lower case.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from exporter.errors import Kind
+from exporter.model import OPERATION
 
 TIMEOUT = "timeout"
 CONNECTION_ERROR = "connection_error"
@@ -39,7 +40,7 @@ _SERVICE = (
     "A fault at Alibaba Cloud; the exporter retries. If it continues, send the RequestId to Alibaba Cloud support."
 )
 _PERMISSION = (
-    "Grant cams:GetPhoneNumberVerificationStatus to the RAM user or role. If other spaces of the account work, check "
+    "Grant cams:{operation} to the RAM user or role. If other spaces of the account work, check "
     "that this cust_space_id belongs to the account and that no policy denies it."
 )
 _KEY_PAIR = "The AccessKey secret does not belong to the AccessKey ID, or has a typing error."
@@ -164,10 +165,10 @@ def is_known(code: str) -> bool:
     return _rule(code) is not None
 
 
-def advice(code: str) -> str:
-    """What to do about a code, for people: one or two sentences."""
+def advice(code: str, operation: str = OPERATION) -> str:
+    """What to do about a code that a request of `operation` brought, for people: one or two sentences."""
     rule = _rule(code)
-    return _OTHER_ADVICE if rule is None else rule.advice
+    return _OTHER_ADVICE if rule is None else rule.advice.replace("{operation}", operation)
 
 
 def _rule(code: str) -> _Rule | None:

@@ -96,6 +96,15 @@ def parse_phone_number(text: str) -> str:
     raise ValueError(f"{shown} is not a phone number; write its country code and number in digits")
 
 
+def digits_of(text: str) -> str:
+    """The digits of a phone number in any usual spelling, with +, spaces or dashes.
+
+    Empty if `text` is not a whole phone number, for example if it is masked.
+    """
+    digits = _SEPARATORS.sub("", text.replace("+", ""))
+    return digits if _NUMBER.fullmatch(digits) else ""
+
+
 def parse_text(text: str, max_characters: int = MAX_TEXT) -> str:
     """A name or an ID: not empty, not too long, without control characters; raises ValueError."""
     if not text:

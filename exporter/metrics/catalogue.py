@@ -115,7 +115,7 @@ REQUESTS = Metric(
 ERRORS = Metric(
     "cams_api_errors_total",
     "counter",
-    "Failed polls and retries, by the API's error code, unchanged, or one of the exporter's own in lower "
+    "Failed requests, by the API's error code, unchanged, or one of the exporter's own in lower "
     "case (timeout, connection_error, tls_error, invalid_response, http_NNN, credentials_error, internal_error).",
     ("account", "operation", "code"),
 )
@@ -128,7 +128,7 @@ DURATION = Metric(
 RETRIES = Metric(
     "cams_api_retries_total",
     "counter",
-    "Requests that repeated a poll after a transient failure.",
+    "Requests that repeated another one after a transient failure.",
     ("account", "operation"),
 )
 BUDGET_QPS = Metric("cams_api_budget_qps", "gauge", "Configured requests per second (qps).", ("account",))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import math
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from exporter.metrics.catalogue import (
     BUDGET_WAIT,
@@ -42,10 +42,10 @@ class _Count:
 
 
 class _Durations:
-    """One account's histogram."""
+    """The histogram of one operation of an account."""
 
-    def __init__(self, account: str) -> None:
-        labels = tuple(zip(DURATION.labels, (account, OPERATION), strict=True))
+    def __init__(self, account: str, operation: str) -> None:
+        labels = tuple(zip(DURATION.labels, (account, operation), strict=True))
         bounds = (*LATENCY_BUCKETS, math.inf)
         self._buckets = [Series(f"{DURATION.name}_bucket", (*labels, ("le", format_value(le)))) for le in bounds]
         self._count = Series(f"{DURATION.name}_count", labels)
@@ -66,27 +66,27 @@ class _Durations:
         yield self._sum, self._seconds
 
 
-class AccountCounters:
-    """What is counted for one account; thread-safe, by the lock of all accounts' counters."""
+class OperationCounters:
+    """The counters of one operation of an account; thread-safe, by the lock of all counters."""
 
-    def __init__(self, account: str, codes: Iterable[str], lock: threading.Lock) -> None:
-        self._name = account
-        self._lock = lock
-        self.requests = _Count(REQUESTS, account, OPERATION)
-        self.errors = {code: self._error(code) for code in codes}
-        self.durations = _Durations(account)
-        self.retries = _Count(RETRIES, account, OPERATION)
-        self.waits = _Count(BUDGET_WAIT, account)
+    def __init__(self, account: AccountCounters, operation: str) -> None:
+        self._account = account
+        self._operation = operation
+        self.requests = _Count(REQUESTS, account.name, operation)
+        self.errors = {code: self._error(code) for code in account.documented_codes}
+        self.durations = _Durations(account.name, operation)
+        self.retries = _Count(RETRIES, account.name, operation)
 
     def attempt(
         self, waited_seconds: float, elapsed_seconds: float | None, code: str | None = None, *, is_retry: bool = False
     ) -> None:
         """Count one attempt: how long it waited for the budget, how long the request took, the error it brought.
 
-        `elapsed_seconds` is None where no request was sent.  `is_retry` marks an attempt that repeats a poll.
+        `waited_seconds` is that of a poll that was due; 0 for any other request.  `elapsed_seconds` is None where no
+        request was sent.  `is_retry` marks an attempt that repeats another one.
         """
-        with self._lock:
-            self.waits.value += waited_seconds
+        with self._account.lock:
+            self._account.waits.value += waited_seconds
             if code is not None:
                 self._counted(code).value += 1
             if elapsed_seconds is not None:
@@ -95,23 +95,51 @@ class AccountCounters:
                 self.durations.observe(elapsed_seconds)
 
     def _counted(self, code: str) -> _Count:
-        """The count of `code`; from `MAX_CODES` distinct ones on that of `other`."""
-        if code not in self.errors and len(self.errors) >= MAX_CODES - 1:  # the last place belongs to `other` itself
-            code = OTHER_CODE
-        if code not in self.errors:
-            self.errors[code] = self._error(code)
-        return self.errors[code]
+        count = self.errors.get(code)
+        if count is None:
+            code = self._account.bounded(code)
+            count = self.errors.get(code) or self.errors.setdefault(code, self._error(code))
+        return count
 
     def _error(self, code: str) -> _Count:
-        return _Count(ERRORS, self._name, OPERATION, code)
+        return _Count(ERRORS, self._account.name, self._operation, code)
+
+
+class AccountCounters:
+    """What is counted for one account, by operation; `lock` guards all of it."""
+
+    def __init__(self, name: str, documented_codes: Sequence[str], lock: threading.Lock) -> None:
+        self.name = name
+        self.documented_codes = documented_codes
+        self.lock = lock
+        self.waits = _Count(BUDGET_WAIT, name)
+        self.operations: dict[str, OperationCounters] = {}
+        """Those in use, which are shown."""
+        self._codes = set(documented_codes)
+
+    def use(self, operations: Iterable[str]) -> None:
+        """Show these operations and no others.  The lock is held."""
+        self.operations = {operation: self.of(operation) for operation in operations}
+
+    def of(self, operation: str) -> OperationCounters:
+        """The counters of an operation.  If it is not in use, they are not shown.  The lock is held."""
+        return self.operations.get(operation) or OperationCounters(self, operation)
+
+    def bounded(self, code: str) -> str:
+        """`code`; from `MAX_CODES` distinct ones of the account on, `other`.  The lock is held."""
+        if code not in self._codes and len(self._codes) >= MAX_CODES - 1:  # the last place belongs to `other` itself
+            return OTHER_CODE
+        self._codes.add(code)
+        return code
 
 
 class Counters:
     """What the exporter counts about its own requests, and the connections it refuses; thread-safe.
 
-    Counts are kept per account and outlive a reload.  An account is shown from `register` until `forget`: what a
-    request still in flight reports after that leaves no series behind.  Not `prometheus_client.Counter`: with a hundred
-    accounts its five thousand would cost a scrape more than ten thousand numbers do.
+    Counts are kept per account and operation, and outlive a reload.  An account is shown from `register` until
+    `forget`: what a request still in flight reports after that leaves no series behind.  Not
+    `prometheus_client.Counter`: with a hundred accounts its five thousand would cost a scrape more than ten thousand
+    numbers do.
     """
 
     def __init__(self, documented_codes: Iterable[str]) -> None:
@@ -120,21 +148,25 @@ class Counters:
         self._accounts: dict[str, AccountCounters] = {}
         self._refused = {reason: _Count(REFUSED_CONNECTIONS, reason) for reason in Refusal}
 
-    def register(self, account: str) -> None:
-        """Start every series of `account` at 0, so that the first error is an increase Prometheus can see."""
+    def register(self, account: str, operations: Iterable[str] = (OPERATION,)) -> None:
+        """Start every series of `account` at 0, so that the first error is an increase Prometheus can see.
+
+        `operations` are those that it uses from now on.  Others of it leave no series behind.
+        """
         with self._lock:
             if account not in self._accounts:
                 self._accounts[account] = self._made(account)
+            self._accounts[account].use(operations)
 
     def forget(self, account: str) -> None:
         """Drop every series of an account that left the configuration."""
         with self._lock:
             self._accounts.pop(account, None)
 
-    def of(self, account: str) -> AccountCounters:
-        """The counters of one account; those of an account that is not registered are shown nowhere."""
+    def of(self, account: str, operation: str = OPERATION) -> OperationCounters:
+        """The counters of an account's operation; those of an account that is not registered are shown nowhere."""
         with self._lock:
-            return self._accounts.get(account) or self._made(account)
+            return (self._accounts.get(account) or self._made(account)).of(operation)
 
     def _made(self, account: str) -> AccountCounters:
         return AccountCounters(account, self._documented_codes, self._lock)
@@ -148,15 +180,16 @@ class Counters:
         """Every count as it stands, by metric."""
         with self._lock:
             accounts = list(self._accounts.values())
-            errors = [count for account in accounts for count in account.errors.values()]
+            operations = [operation for account in accounts for operation in account.operations.values()]
+            errors = [count for operation in operations for count in operation.errors.values()]
         for metric, counts in (
-            (REQUESTS, [account.requests for account in accounts]),
+            (REQUESTS, [operation.requests for operation in operations]),
             (ERRORS, errors),
-            (RETRIES, [account.retries for account in accounts]),
+            (RETRIES, [operation.retries for operation in operations]),
             (BUDGET_WAIT, [account.waits for account in accounts]),
             (REFUSED_CONNECTIONS, list(self._refused.values())),
         ):
             yield metric, [(count.series, count.value) for count in counts]
         with self._lock:  # so that no histogram is caught between its buckets and its sum
-            durations = [sample for account in accounts for sample in account.durations.samples()]
+            durations = [sample for operation in operations for sample in operation.durations.samples()]
         yield DURATION, durations

@@ -7,7 +7,7 @@ import logging
 
 from exporter.errors import ApiError
 from exporter.logs import fields
-from exporter.metrics.counters import AccountCounters, Counters
+from exporter.metrics.counters import Counters, OperationCounters
 from exporter.model import Answer, PhoneNumber, Refused
 from exporter.state.store import State
 
@@ -23,8 +23,8 @@ class Recorder:
         self._counters = counters
 
     @functools.cached_property
-    def _counted(self) -> AccountCounters:
-        """The account's own counters; the account is registered before its first poll ends."""
+    def _counted(self) -> OperationCounters:
+        """The counters of the account's polls; the account is registered before its first poll ends."""
         return self._counters.of(self._account)
 
     def ended(

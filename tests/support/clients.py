@@ -58,6 +58,7 @@ def client_of(
     """A client that is closed at the end of the block."""
     more = {} if lookup is None else {"lookup": lookup}
     client = Client(
+        account="main",
         endpoint=endpoint_of(url, ca_file),
         timeout_seconds=timeout_seconds,
         credentials=credentials or FixedCredentials(),

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from exporter.cams.adapter import MAX_IDLE_SECONDS, MAX_SLOTS
-from exporter.cams.answers import MAX_BODY_BYTES
+from exporter.cams.attempt import MAX_BODY_BYTES
 from exporter.cams.client import Client
 from exporter.cams.connection import RENEW_SECONDS, Connection
 from exporter.cams.response import MAX_HEAD_BYTES

@@ -11,7 +11,7 @@ import pytest
 from requests import PreparedRequest
 from responses import POST, RequestsMock
 
-from exporter.cams.answers import MAX_BODY_BYTES
+from exporter.cams.attempt import MAX_BODY_BYTES
 from exporter.errors import ApiError, Kind
 from exporter.model import Answer, Credential, PhoneNumber
 from tests.support.clients import FixedCredentials, client_of

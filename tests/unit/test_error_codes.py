@@ -7,6 +7,7 @@ import re
 import pytest
 
 from exporter.cams.error_codes import DOCUMENTED_CODES, INTERNAL_ERROR, advice, http_code, kind_of
+from exporter.cams.operations import GetWhatsappHealthStatus, ListInstance, QueryChatappPhoneNumbers
 from exporter.errors import Kind
 from exporter.metrics.counters import MAX_CODES
 
@@ -106,3 +107,10 @@ def test_every_code_of_the_table_that_is_no_family_is_documented() -> None:
         "http_429",
     }
     assert literal <= set(DOCUMENTED_CODES)
+
+
+def test_the_advice_for_a_permission_names_the_action_of_the_operation() -> None:
+    assert "Grant cams:GetPhoneNumberVerificationStatus to" in advice("Ram.PermissionDeny")
+    for operation in (ListInstance, QueryChatappPhoneNumbers, GetWhatsappHealthStatus):
+        assert f"Grant cams:{operation.name} to" in advice("Ram.PermissionDeny", operation.name)
+    assert not any("{" in advice(code) for code in DOCUMENTED_CODES)

@@ -147,3 +147,81 @@ def test_a_forgotten_account_leaves_no_series_and_late_answers_bring_none_back()
     assert {name for name, labels in samples(made) if "account" not in dict(labels)} == {REFUSED_CONNECTIONS.name}
     made.register("main")
     assert error_codes(made)["timeout"] == 0
+
+
+LISTING, HEALTH = "QueryChatappPhoneNumbers", "GetWhatsappHealthStatus"
+
+
+def operations(made: Counters, name: str) -> set[str]:
+    return {dict(labels)["operation"] for found, labels in samples(made) if found == name}
+
+
+def test_every_operation_in_use_starts_at_zero_and_no_other() -> None:
+    made = counters()
+    for used in ({OPERATION}, {OPERATION, LISTING, HEALTH}, {OPERATION, HEALTH}):
+        made.register("main", used)
+        for name in ("requests_total", "retries_total", "errors_total", "request_duration_seconds_count"):
+            assert operations(made, f"cams_api_{name}") == used
+    for operation in used:
+        for code in ("timeout", "Throttling.User"):
+            labels = {"account": "main", "operation": operation, "code": code}
+            assert value(made, "cams_api_errors_total", **labels) == 0
+
+
+def test_an_operation_is_counted_by_itself() -> None:
+    made = counters()
+    made.register("main", [OPERATION, LISTING])
+    made.of("main").attempt(0.0, 0.1)
+    made.of("main", LISTING).attempt(0.0, 0.5, "timeout", is_retry=True)
+    assert {
+        (name, operation): value(made, f"cams_api_{name}", account="main", operation=operation)
+        for name in ("requests_total", "retries_total", "request_duration_seconds_sum")
+        for operation in (OPERATION, LISTING)
+    } == {
+        ("requests_total", OPERATION): 1,
+        ("requests_total", LISTING): 1,
+        ("retries_total", OPERATION): 0,
+        ("retries_total", LISTING): 1,
+        ("request_duration_seconds_sum", OPERATION): 0.1,
+        ("request_duration_seconds_sum", LISTING): 0.5,
+    }
+    errors = {"account": "main", "code": "timeout"}
+    assert value(made, "cams_api_errors_total", operation=LISTING, **errors) == 1
+    assert value(made, "cams_api_errors_total", operation=OPERATION, **errors) == 0
+
+
+def test_counts_of_an_operation_that_stays_in_use_survive_a_reload() -> None:
+    made = counters()
+    held = made.of("main")
+    for used in ([OPERATION, HEALTH], [OPERATION], [OPERATION, LISTING]):
+        held.attempt(0.0, 0.1)
+        made.register("main", used)
+    assert value(made, "cams_api_requests_total", account="main", operation=OPERATION) == 3
+
+
+def test_an_operation_that_is_not_in_use_is_shown_nowhere() -> None:
+    """A late answer of one that a reload took out of use leaves no series behind."""
+    made = counters()
+    made.register("main", [OPERATION, HEALTH])
+    late = made.of("main", HEALTH)
+    made.register("main", [OPERATION])
+    late.attempt(0.0, 0.1, "timeout")
+    made.of("main", LISTING).attempt(0.0, 0.1)
+    assert operations(made, "cams_api_requests_total") == {OPERATION}
+    made.register("main", [OPERATION, HEALTH])
+    assert value(made, "cams_api_requests_total", account="main", operation=HEALTH) == 0
+
+
+def test_codes_are_bounded_in_all_operations_of_an_account_together() -> None:
+    """A server that makes up codes gets no more of them by answering another operation."""
+    made = counters()
+    made.register("main", [OPERATION, LISTING])
+    for index in range(100):
+        made.of("main", LISTING if index % 2 else OPERATION).attempt(0.0, 0.1, f"Odd.{index}")
+    found = {dict(labels)["code"] for name, labels in samples(made) if name == "cams_api_errors_total"}
+    assert len(found) == MAX_CODES
+    made.of("main", LISTING).attempt(0.0, 0.1, "Odd.0")
+    labels = {"account": "main", "operation": LISTING}
+    assert value(made, "cams_api_errors_total", code="Odd.0", **labels) == 1
+    others = 50 - (MAX_CODES - 1 - 2) // 2
+    assert value(made, "cams_api_errors_total", code="other", **labels) == others

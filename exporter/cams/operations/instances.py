@@ -1,0 +1,139 @@
+"""ListInstance: the instances of an account, in pages.  Each instance has a space of numbers.
+
+Source: Alibaba Cloud API reference and the models of its SDK.  Two facts are not documented: the largest page, and
+which ID is the space's.  Here it is `CustSpaceId`, or `InstanceId` if there is no `CustSpaceId`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Never
+
+from exporter.cams.answers import Payload, as_text
+from exporter.cams.error_codes import INVALID_RESPONSE, kind_of
+from exporter.cams.operations.operation import Operation
+from exporter.config.numbers import parse_space_id
+from exporter.errors import ApiError, Kind
+from exporter.model import Space
+
+PAGE_SIZE = 100
+SMALL_PAGE_SIZE = 10
+"""In use after the API refused `PAGE_SIZE`."""
+
+MAX_PAGES = 1_000
+"""A list with more pages is an error."""
+
+OTHER_CHANNELS = frozenset({"instagram", "messenger", "viber"})
+"""Channels without WhatsApp numbers, in lower case.  An unknown channel may have some."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstancePage:
+    """One page.  `total_count` is the number of entries on all pages; None if the API does not say it."""
+
+    spaces: tuple[Space, ...]
+    total_count: int | None
+    request_id: str
+    elapsed_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ListInstance(Operation[InstancePage]):
+    """Asks for one page; the first is page 1.  A page is refused if one of its entries has no usable ID."""
+
+    name = "ListInstance"
+    parameters = (
+        ("PageIndex", attrgetter("page_index")),
+        ("PageSize", attrgetter("page_size")),
+    )
+    max_qps = 10.0
+    number = None
+    hide = None  # a page has no phone numbers, and its IDs must not change
+    page_index: int
+    page_size: int = PAGE_SIZE
+
+    def read(self, payload: Payload) -> InstancePage:
+        """The page.  Only an account without instances may lack the list."""
+        payload.expect_success()
+        total = payload.fields.get("TotalCount")
+        total_text = as_text(total)
+        if total is not None and not (total_text.isascii() and total_text.isdigit() and len(total_text) < 10):
+            payload.refuse("TotalCount is not a count")
+        entries = [] if total_text == "0" and payload.fields.get("Data") is None else payload.objects("Data")
+        return InstancePage(
+            spaces=tuple(_space(payload, entry) for entry in entries),
+            total_count=None if total is None else int(total_text),
+            request_id=payload.request_id,
+            elapsed_seconds=payload.elapsed_seconds,
+        )
+
+
+def _space(payload: Payload, entry: Mapping[str, object]) -> Space:
+    instance_id = as_text(entry.get("InstanceId"))
+    try:
+        space_id = parse_space_id(as_text(entry.get("CustSpaceId")) or instance_id)
+    except ValueError:
+        payload.refuse("an instance has no ID by which its numbers can be asked for")
+    return Space(
+        cust_space_id=space_id,
+        instance_id=payload.text(instance_id),
+        name=payload.text(entry.get("InstanceName")),
+        channel=payload.text(entry.get("ChannelType")),
+        state=payload.text(entry.get("State")),
+    )
+
+
+class SpaceListing:
+    """Lists all spaces of one account, or raises.  Keeps the page size that the API accepts.  Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._page_size = PAGE_SIZE
+
+    def read(self, ask: Callable[[ListInstance], InstancePage]) -> tuple[Space, ...]:
+        """The spaces that may have WhatsApp numbers, each once.  `ask` makes one request.
+
+        The last page is the one that completes `TotalCount`, or an empty one.  Raises what `ask` raises.  Raises an
+        ApiError of its own if the pages are not one whole list: fewer entries than `TotalCount`, a page without new
+        entries, a `TotalCount` that changes, too many pages.
+        """
+        page, asked = self._first_page(ask), 1
+        total = page.total_count
+        entries: dict[Space, None] = {}
+        while page.spaces:
+            before = len(entries)
+            entries |= dict.fromkeys(page.spaces)
+            if len(entries) == before:
+                _refuse(page, f"page {asked} has only entries of earlier pages")
+            if len(entries) == total:
+                break
+            if asked == MAX_PAGES:
+                _refuse(page, f"the listing has more than {MAX_PAGES} pages")
+            asked += 1
+            page = ask(ListInstance(asked, self._page_size))
+            if page.total_count != total:
+                _refuse(page, f"TotalCount was {total} and is {page.total_count} on page {asked}")
+        if total is not None and len(entries) < total:
+            _refuse(page, f"the pages have {len(entries)} entries, TotalCount is {total}")
+        wanted = [space for space in entries if space.channel.lower() not in OTHER_CHANNELS]
+        return tuple({space.cust_space_id: space for space in wanted}.values())
+
+    def _first_page(self, ask: Callable[[ListInstance], InstancePage]) -> InstancePage:
+        try:
+            return ask(ListInstance(1, self._page_size))
+        except ApiError as error:
+            if error.kind is not Kind.NUMBER or self._page_size == SMALL_PAGE_SIZE:
+                raise
+        self._page_size = SMALL_PAGE_SIZE  # nothing else can be wrong with that request
+        return ask(ListInstance(1, self._page_size))
+
+
+def _refuse(page: InstancePage, why: str) -> Never:
+    raise ApiError(
+        INVALID_RESPONSE,
+        kind_of(INVALID_RESPONSE, None),
+        message=why,
+        request_id=page.request_id,
+        operation=ListInstance.name,
+    )

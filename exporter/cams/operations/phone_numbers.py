@@ -1,0 +1,87 @@
+"""QueryChatappPhoneNumbers: all numbers of one space and their statuses.  It has no pages and no total.
+
+Source: Alibaba Cloud API reference and the models of its SDK; Meta, "Messaging limits", for the tiers.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+
+from exporter.cams.answers import Payload, as_text
+from exporter.cams.operations.operation import Operation
+from exporter.config.numbers import digits_of
+from exporter.model import CONNECTED, ListedNumber
+
+MAX_LISTING_BYTES = 16 << 20
+"""10,000 numbers of 1,670 bytes each.  An entry with two callback URLs of 200 characters has about 800 bytes; with
+calling hours for each day and three holidays, about 1,600."""
+
+_TIER = re.compile(r"(?:TIER_)?([0-9]{1,9})([KM]?)", re.IGNORECASE)
+_UNITS = {"": 1, "K": 1_000, "M": 1_000_000}
+
+
+@dataclass(frozen=True, slots=True)
+class NumberListing:
+    """The numbers of one space, each once, in the order of the answer."""
+
+    numbers: tuple[ListedNumber, ...]
+    request_id: str
+    elapsed_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueryChatappPhoneNumbers(Operation[NumberListing]):
+    """Asks for the numbers of a space.
+
+    The list is refused if one of its entries has no phone number or a masked one: to skip it would leave a number out
+    silently.  `hide` is for texts that may contain phone numbers.
+    """
+
+    name = "QueryChatappPhoneNumbers"
+    parameters = (("CustSpaceId", attrgetter("cust_space_id")),)
+    max_qps = 10.0
+    max_body_bytes = MAX_LISTING_BYTES
+    number = None
+    cust_space_id: str
+    hide: Callable[[str], str] | None = None
+
+    def read(self, payload: Payload) -> NumberListing:
+        """The numbers.  If one occurs twice, its first CONNECTED entry counts, or else its first entry."""
+        payload.expect_success()
+        found: dict[str, ListedNumber] = {}
+        for entry in payload.objects("PhoneNumbers"):
+            listed = _listed(payload, entry)
+            known = found.get(listed.phone_number)
+            if known is None or (known.connection_status != CONNECTED and listed.connection_status == CONNECTED):
+                found[listed.phone_number] = listed
+        return NumberListing(tuple(found.values()), payload.request_id, payload.elapsed_seconds)
+
+
+def messaging_limit(tier: str) -> float | None:
+    """Customers a day in a tier: 1000 for TIER_1K or TIER_1000, infinity for TIER_UNLIMITED, else None."""
+    if tier.upper().removeprefix("TIER_") == "UNLIMITED":
+        return math.inf
+    number = _TIER.fullmatch(tier)
+    return None if number is None else float(number[1]) * _UNITS[number[2].upper()]
+
+
+def _listed(payload: Payload, entry: Mapping[str, object]) -> ListedNumber:
+    text = as_text(entry.get("PhoneNumber"))
+    digits = digits_of(text)
+    if not digits:
+        payload.refuse("the listing masks phone numbers" if "*" in text else "an entry has no phone number")
+    tier = payload.text(entry.get("MessagingLimitTier"))
+    return ListedNumber(
+        phone_number=digits,
+        connection_status=payload.text(entry.get("Status")),
+        quality_rating=payload.text(entry.get("QualityRating")),
+        messaging_limit_tier=tier,
+        messaging_limit=messaging_limit(tier),
+        name_status=payload.text(entry.get("NameStatus")),
+        code_verification_status=payload.text(entry.get("CodeVerificationStatus")),
+        verified_name=payload.text(entry.get("VerifiedName")),
+    )
