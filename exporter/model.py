@@ -6,6 +6,7 @@ Imports nothing of the package.
 from __future__ import annotations
 
 import functools
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -51,7 +52,7 @@ class NumberKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PhoneNumber:
-    """One configured number.
+    """One number that is polled: configured, or found by discovery.
 
     `phone_number` is sent to the API: digits with country code.  `label` is shown to people: full, masked or hashed, as
     configured.  Metrics, logs and pages show `label` only, so the repr leaves out `phone_number`.
@@ -63,6 +64,8 @@ class PhoneNumber:
     label: str
     name: str = ""
     labels: tuple[tuple[str, str], ...] = ()
+    found: bool = False
+    """Whether only a listing of the API names it: the configuration and number files do not."""
     key: NumberKey = field(init=False, repr=False, compare=False)
     """The number's identity; made once, because many objects keep it."""
 
@@ -121,6 +124,20 @@ class ListedNumber:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """What the listings of its space say about a number.  Instants are monotonic seconds.
+
+    `looked_at` is when the space was last listed as a whole, `listed` whether that listing held the number.  `entry` is
+    what the last listing that held it said, at `seen_at`; None and minus infinity if none ever did.
+    """
+
+    listed: bool
+    looked_at: float
+    seen_at: float = -math.inf
+    entry: ListedNumber | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HealthError:
     """A reason why a number cannot send.  `entity` is PHONE_NUMBER, WABA, BUSINESS or another; `code` is Meta's."""
 
@@ -159,6 +176,40 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class OperationStatus:
+    """How one operation of an account goes.
+
+    `up` is False while its last answer was a refusal, or if it was asked and never succeeded.  `refused` is that
+    refusal, or else the last error if it never succeeded; None while it is up.
+    """
+
+    operation: str
+    up: bool = True
+    refused: Refused | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceStatus:
+    """How the listings of one space go: how many numbers the last one held, and when that was (Unix seconds).
+
+    `attempted` is whether a first listing has ended, with or without success.  `error` is why the last one failed.
+    """
+
+    discovered: int = 0
+    success_unix: float | None = None
+    attempted: bool = False
+    error: Refused | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveryStatus:
+    """What discovery found for one account: by space, and how many numbers are beyond `max_numbers`."""
+
+    spaces: Mapping[str, SpaceStatus]
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class AccountStatus:
     """The state of polling an account, at one instant.
 
@@ -178,6 +229,12 @@ class AccountStatus:
     spaces: Sequence[str] = ()
     refused_spaces: Mapping[str, Refused] = field(default_factory=dict)
     guard_seconds: float = 0.0
+    operations: Sequence[OperationStatus] = ()
+    """One for each operation in use; the status poll is the first."""
+    health_seconds: float | None = None
+    """The time that really passes between two health checks of a number; None without `health`."""
+    discovery: DiscoveryStatus | None = None
+    """None without `discover`."""
 
     @property
     def up(self) -> bool:

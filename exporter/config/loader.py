@@ -131,6 +131,7 @@ class _Loader:
             api,
             tuple(account for _, account in accounts),
             stale_after_seconds=self._stale_after,
+            labeller=self._labeller,
         )
 
     def _read_labeller(self) -> Labeller:

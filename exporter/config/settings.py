@@ -18,6 +18,10 @@ DEFAULT_QUOTA = 10.0
 DEFAULT_ENDPOINT = "https://cams.ap-southeast-1.aliyuncs.com"
 DEFAULT_TIMEOUT_SECONDS = 10.0
 DEFAULT_STALE_AFTER_SECONDS = 15 * 60.0
+DEFAULT_REFRESH_INTERVAL_SECONDS = 5 * 60.0
+DEFAULT_MAX_NUMBERS = 10_000
+DEFAULT_FORGET_AFTER_SECONDS = 24 * 3600.0
+DEFAULT_HEALTH_INTERVAL_SECONDS = 5 * 60.0
 STALE_AFTER_POLLS = 3
 """By default a status stays valid for this many polls of its number, whatever the interval."""
 
@@ -51,6 +55,28 @@ class ApiConfig:
     endpoint: str = DEFAULT_ENDPOINT
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoverConfig:
+    """Which numbers of an account are found by asking the API.
+
+    `spaces` are the spaces to list; None: all that the API lists.  `exclude` are digits of numbers never to poll.  At
+    most `max_numbers` are polled.  A number that is no longer listed leaves after `forget_after_seconds`.
+    """
+
+    spaces: tuple[str, ...] | None = None
+    refresh_interval_seconds: float = DEFAULT_REFRESH_INTERVAL_SECONDS
+    exclude: frozenset[str] = field(default=frozenset(), repr=False)
+    max_numbers: int = DEFAULT_MAX_NUMBERS
+    forget_after_seconds: float = DEFAULT_FORGET_AFTER_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class HealthConfig:
+    """How often each number of an account is asked whether it can send."""
+
+    interval_seconds: float = DEFAULT_HEALTH_INTERVAL_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +119,8 @@ class AccountConfig:
     numbers: tuple[PhoneNumber, ...] = field(repr=False)
     lists: tuple[NumberList, ...] = ()
     number_files: NumberFiles | None = None
+    discover: DiscoverConfig | None = None
+    health: HealthConfig | None = None
 
     def places(self) -> Iterator[tuple[str, int]]:
         """The file and the line of each of `numbers`."""
@@ -134,6 +162,8 @@ class Config:
     warnings: tuple[str, ...] = ()
     key_faults: tuple[str, ...] = ()
     stale_after_seconds: float | None = None
+    labeller: Callable[[str], str] = field(default=str, repr=False, compare=False)
+    """Makes of a number's digits what people see of it, as `phone_number_label` says."""
 
     def with_numbers(
         self, account: AccountConfig, numbers: tuple[PhoneNumber, ...], lists: tuple[NumberList, ...]

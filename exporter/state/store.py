@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from exporter.errors import ApiError
-from exporter.model import KNOWN_STATUSES, UNKNOWN, Answer, Clock, NumberKey, PhoneNumber
+from exporter.model import KNOWN_STATUSES, UNKNOWN, Answer, Clock, Health, ListedNumber, Listing, NumberKey, PhoneNumber
 from exporter.state.history import Poll, polls_in, with_poll
 
 CLOCK_STEP_SECONDS = 1.0
@@ -40,6 +40,22 @@ class LastError:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthState:
+    """The last answer about a number's health.  `success_at` is in monotonic seconds, each `…_unix` is wall time.
+
+    `since_unix` is when the verdict was first seen.  `shown` are verdicts beyond the documented ones that this number
+    has shown.  `last_error` is why the last check failed; None if it succeeded.  `answer` is None before a success.
+    """
+
+    answer: Health | None = None
+    success_at: float = -math.inf
+    success_unix: float | None = None
+    since_unix: float | None = None
+    shown: tuple[str, ...] = ()
+    last_error: LastError | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NumberState:
     """What is known of one number.  `success_at` is in monotonic seconds, each `…_unix` is wall time.
 
@@ -57,6 +73,8 @@ class NumberState:
     status_since_unix: float | None = None
     last_error: LastError | None = None
     polls: str = field(default="", repr=False)
+    listing: Listing | None = None
+    health: HealthState | None = None
 
     def current_status(self, fresh_since: float) -> str:
         """The status to show: UNKNOWN unless the last success came at or after the instant `fresh_since`."""
@@ -86,16 +104,45 @@ class Details:
 class Snapshot:
     """All numbers at one instant, `unix`.
 
-    `fresh_since` maps an account to the monotonic instant before which a success is stale.
+    `fresh_since` maps an account to the monotonic instant before which a success is stale.  `listing_fresh_since` and
+    `health_fresh_since` are the same for what listings say and for health checks.  `health_refused` are the accounts
+    that may not ask about health.
     """
 
     numbers: tuple[NumberState, ...]
     fresh_since: Mapping[str, float]
     unix: float
+    listing_fresh_since: Mapping[str, float] = field(default_factory=dict)
+    health_fresh_since: Mapping[str, float] = field(default_factory=dict)
+    health_refused: frozenset[str] = frozenset()
 
     def status(self, record: NumberState) -> str:
         """The status to show for `record`."""
         return record.current_status(self.fresh_since[record.number.account])
+
+    def listed(self, record: NumberState) -> bool | None:
+        """Whether the last listing of its space held the number; None if that is not known, or too old."""
+        listing = record.listing
+        if listing is None or listing.looked_at < self.listing_fresh_since.get(record.number.account, math.inf):
+            return None
+        return listing.listed
+
+    def entry(self, record: NumberState) -> ListedNumber | None:
+        """What the last listing that held the number said; None if none did, or if it is too old."""
+        listing = record.listing
+        if listing is None or listing.seen_at < self.listing_fresh_since.get(record.number.account, math.inf):
+            return None
+        return listing.entry
+
+    def verdict(self, record: NumberState) -> str:
+        """Whether it can send; UNKNOWN if the last answer is too old, empty if there is none or it may not be asked."""
+        health = record.health
+        account = record.number.account
+        if health is None or health.answer is None or account not in self.health_fresh_since:
+            return ""
+        if health.success_at >= self.health_fresh_since[account]:
+            return health.answer.verdict
+        return "" if account in self.health_refused else UNKNOWN
 
 
 class State:
