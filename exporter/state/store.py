@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from exporter.errors import ApiError
+from exporter.errors import ApiError, Kind
 from exporter.model import KNOWN_STATUSES, UNKNOWN, Answer, Clock, Health, ListedNumber, Listing, NumberKey, PhoneNumber
 from exporter.state.history import Poll, polls_in, with_poll
 
@@ -26,6 +26,9 @@ MAX_STEP_BACK_SECONDS = 300.0
 
 MAX_EXTRA_STATUSES = 16
 """Statuses kept per number beyond the four known ones, so that a hostile server cannot create series without end."""
+
+_OF_THE_ACCOUNT = frozenset({Kind.THROTTLE, Kind.ACCOUNT})
+"""Errors that say nothing of the number that was asked about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class HealthState:
 class NumberState:
     """What is known of one number.  `success_at` is in monotonic seconds, each `…_unix` is wall time.
 
+    `own_error` is the last error that is no throttle and no refusal of the account: it tells what this number lacks.
     `polls` are the last polls as text, their times monotonic; `State.details` reads them.
     """
 
@@ -72,6 +76,7 @@ class NumberState:
     success_unix: float | None = None
     status_since_unix: float | None = None
     last_error: LastError | None = None
+    own_error: LastError | None = None
     polls: str = field(default="", repr=False)
     listing: Listing | None = None
     health: HealthState | None = None
@@ -94,10 +99,14 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """One number's record with its last polls, newest first."""
+    """One number's record with its last polls, newest first.
+
+    `unix_minus_monotonic` makes a wall time of the instants of `record.listing`.
+    """
 
     record: NumberState
     polls: tuple[Poll, ...]
+    unix_minus_monotonic: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,11 +254,13 @@ class State:
             # with the label of now: the request may have left before a reload
             message = record.number.redacted(error.message)
             poll = Poll(now, False, code, error.elapsed_seconds, request_id, http_status)
+            last_error = LastError(code, message, http_status, request_id, now_unix)
             self._records[number.key] = replace(
                 record,
                 last_poll_success=False,
                 last_poll_unix=now_unix,
-                last_error=LastError(code, message, http_status, request_id, now_unix),
+                last_error=last_error,
+                own_error=record.own_error if error.kind in _OF_THE_ACCOUNT else last_error,
                 polls=with_poll(record.polls, poll),
             )
             return (
@@ -276,7 +287,9 @@ class State:
         with self._lock:
             now, now_unix = self._now()
             record = self._records.get(key)
-        return None if record is None else Details(record, polls_in(record.polls, now_unix - now))
+        if record is None:
+            return None
+        return Details(record, polls_in(record.polls, now_unix - now), now_unix - now)
 
     def snapshot(self) -> Snapshot:
         """All records as they are now, in the order of the configuration."""
@@ -304,10 +317,11 @@ class State:
 
 def _renamed(record: NumberState, number: PhoneNumber) -> NumberState:
     """`record` for `number`, which may have a new label: the old one must not be shown any more."""
-    error = record.last_error
-    if error is not None:
-        error = replace(error, message=number.redacted(error.message))
-    return replace(record, number=number, last_error=error)
+
+    def redacted(error: LastError | None) -> LastError | None:
+        return None if error is None else replace(error, message=number.redacted(error.message))
+
+    return replace(record, number=number, last_error=redacted(record.last_error), own_error=redacted(record.own_error))
 
 
 def _moved(record: NumberState, seconds: float) -> NumberState:
@@ -316,13 +330,16 @@ def _moved(record: NumberState, seconds: float) -> NumberState:
     def moved(unix: float | None) -> float | None:
         return None if unix is None else unix + seconds
 
-    error = record.last_error
+    def moved_error(error: LastError | None) -> LastError | None:
+        return None if error is None else replace(error, unix=error.unix + seconds)
+
     return replace(
         record,
         last_poll_unix=moved(record.last_poll_unix),
         success_unix=moved(record.success_unix),
         status_since_unix=moved(record.status_since_unix),
-        last_error=None if error is None else replace(error, unix=error.unix + seconds),
+        last_error=moved_error(record.last_error),
+        own_error=moved_error(record.own_error),
     )
 
 

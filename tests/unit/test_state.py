@@ -158,10 +158,12 @@ def test_times_move_along_when_the_wall_clock_is_stepped(step_seconds: float) ->
     assert first.last_poll_unix == snapshot.unix - 10
     assert first.last_error is not None
     assert first.last_error.unix == snapshot.unix - 10
+    assert first.own_error == first.last_error
     assert second.success_unix == snapshot.unix
     details = made.details(number(0).key)
     assert details is not None
     assert [poll.unix for poll in details.polls] == [snapshot.unix - 10, snapshot.unix - 30]
+    assert clock.now + details.unix_minus_monotonic == snapshot.unix
     other = made.details(number(1).key)
     assert other is not None
     assert [poll.unix for poll in other.polls] == [snapshot.unix]
@@ -290,11 +292,33 @@ def test_a_number_that_is_masked_now_is_masked_in_earlier_messages_too() -> None
     made.configure([masked], {"main": STALE_AFTER})
     late = ApiError("InvalidParameter", Kind.NUMBER, message=f"asked before the reload: {full.phone_number}")
     for _ in range(2):
-        error = only(made).last_error
-        assert error is not None
-        assert full.phone_number not in error.message
-        assert "861*****00" in error.message
+        for error in (only(made).last_error, only(made).own_error):
+            assert error is not None
+            assert full.phone_number not in error.message
+            assert "861*****00" in error.message
         made.failed(full, late)
+
+
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [
+        (Kind.NUMBER, True),
+        (Kind.PERMISSION, True),
+        (Kind.TRANSIENT, True),
+        (Kind.THROTTLE, False),
+        (Kind.ACCOUNT, False),
+    ],
+)
+def test_the_accounts_errors_do_not_hide_what_the_number_lacks(kind: Kind, own: bool) -> None:
+    """A throttle, or a key that is refused, is the last error, but says nothing of this number."""
+    made = state(FakeClock(), number())
+    made.failed(number(), ApiError("InvalidParameter.PhoneNumber", Kind.NUMBER, message="no such number"))
+    made.failed(number(), ApiError("Other", kind))
+    record = only(made)
+    assert record.last_error is not None
+    assert record.own_error is not None
+    assert record.last_error.code == "Other"
+    assert record.own_error.code == ("Other" if own else "InvalidParameter.PhoneNumber")
 
 
 class TestHistory:
