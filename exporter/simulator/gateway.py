@@ -156,9 +156,9 @@ class _Case:
 
     def _answer(self, operation: Operation, call: Call) -> Reply:
         elapsed = call.elapsed_seconds
-        refusal = now(call.account.refusal, elapsed) or now(call.rules.refusal, elapsed)
-        if refusal is not None:
-            raise RefusedError(refusal)
+        for refusing in (call.account, call.rules, call.space):
+            if refusing is not None and (refusal := now(refusing.refusal, elapsed)) is not None:
+                raise RefusedError(refusal)
         return success(self.request_id, operation.answer(call), {"Date": date_header(self.world)})
 
     def _fault(self, operation: Operation, call: Call) -> Fault | None:

@@ -91,6 +91,7 @@ def test_the_state_shows_accounts_and_numbers_as_they_are_now(world: World) -> N
         "channel_type": "WHATSAPP",
         "state": "published",
         "submit_time": "2023-12-12 00:00:00",
+        "refusal": None,
         "fault": None,
     }
     assert shown_number["health"]["can_send"] == "BLOCKED"
@@ -205,7 +206,9 @@ def test_every_field_of_a_number_and_a_space_can_be_set() -> None:
     assert {*NUMBER_CHANGES, "health", "fault", "health_fault"} == changes.NUMBER.keys()
     numbers = {field.name for field in fields(Number)} - {"cust_space_id", "phone_number", "id", "latency_seconds"}
     assert numbers == changes.NUMBER.keys()
-    assert {*SPACE_CHANGES, "fault"} == changes.SPACE.keys() == {field.name for field in fields(Space)} - {"id"}
+    assert (
+        {*SPACE_CHANGES, "refusal", "fault"} == changes.SPACE.keys() == {field.name for field in fields(Space)} - {"id"}
+    )
 
 
 def test_a_value_for_now_and_others_for_later(world: World) -> None:

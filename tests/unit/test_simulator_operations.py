@@ -371,6 +371,19 @@ class TestEachOperation:
         clock.advance(10)
         assert code(world, EACH[operation]) == "OK"
 
+    @pytest.mark.parametrize("operation", EACH)
+    def test_an_account_may_lack_the_permission_for_a_space(
+        self, world: World, clock: FakeClock, operation: str
+    ) -> None:
+        """Each operation that names the space is refused, of another space none."""
+        world.add_space("care", SPACE).refusal = Steps(Refusal.FORBIDDEN, ((10.0, None),))
+        world.add_number("care", "cams-second", PHONE)
+        call = EACH[operation]
+        assert code(world, call) == ("OK" if operation == INSTANCES else "Forbidden.RAM")
+        assert code(world, replace(call, query={**call.query, "CustSpaceId": "cams-second"})) == "OK"
+        clock.advance(10)
+        assert code(world, call) == "OK"
+
     @pytest.mark.parametrize("call", EACH.values(), ids=EACH)
     def test_an_account_that_is_refused_is_refused_each(self, world: World, call: Call) -> None:
         world.accounts["care"].refusal = Refusal.UNSUBSCRIBED

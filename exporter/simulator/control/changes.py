@@ -42,6 +42,7 @@ SPACE: Mapping[str, Read] = {
     "channel_type": fields.optional_text,
     "state": fields.optional_text,
     "submit_time": fields.optional_text,
+    "refusal": fields.refusal,
     "fault": fields.fault,
 }
 

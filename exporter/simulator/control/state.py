@@ -63,6 +63,7 @@ def of_space(space: Space, elapsed_seconds: float) -> dict[str, Any]:
         "channel_type": now(space.channel_type, elapsed_seconds),
         "state": now(space.state, elapsed_seconds),
         "submit_time": now(space.submit_time, elapsed_seconds),
+        "refusal": _code(space.refusal, elapsed_seconds),
         "fault": _name(space.fault, elapsed_seconds),
     }
 

@@ -68,8 +68,8 @@ class Space:
     """A space of numbers.  Calls name it by its `id`.
 
     If `exists` is false, no operation knows the space or its numbers.  If `listed` is false, only ListInstance omits
-    it.  `cust_space_id` and `instance_id` are its IDs in ListInstance, which omits fields that are None.  `fault` is
-    the fault of listings of its numbers.
+    it.  `cust_space_id` and `instance_id` are its IDs in ListInstance, which omits fields that are None.  `refusal`
+    refuses every call that names the space, `fault` is the fault of listings of its numbers.
     """
 
     id: str
@@ -81,6 +81,7 @@ class Space:
     channel_type: Changing[str | None] = "WHATSAPP"
     state: Changing[str | None] = "published"
     submit_time: Changing[str | None] = "2023-12-12 00:00:00"
+    refusal: Changing[Refusal | None] = None
     fault: Changing[Fault | None] = None
 
 
