@@ -4,11 +4,13 @@
 
     load(path) -> Config                `loader`: top level, api, accounts; `settings`: the result
     read(path) -> Reading               the same for --config.check
-                                        `credential_types`, `account_numbers`, `numbers`, `hash_key`: their keys;
+                                        `credential_types`, `account_numbers`, `numbers`, `discovery`, `hash_key`:
+                                        their keys;
                                         `readers`: values;
                                         `shared_quotas`: warnings
     parse_key, read_key                 `secrets`: keys and tokens, inline and in files
     FollowedFiles.look(config)          `number_files`: lists of numbers in files, also while the exporter runs
+    Config.times(account) -> Times      `times`: how long polls, listings and health checks really take
     plan(config) -> str                 what --config.check prints
     parse_duration, format_duration     30s, 1m30s, 1h
 
@@ -23,6 +25,7 @@ from exporter.config.number_files.follow import FollowedFiles
 from exporter.config.plan import plan
 from exporter.config.secrets import parse_key, read_key
 from exporter.config.settings import AccountConfig, ApiConfig, Config, CredentialsConfig, Secret
+from exporter.config.times import Times
 
 __all__ = [
     "AccountConfig",
@@ -32,6 +35,7 @@ __all__ = [
     "FollowedFiles",
     "Reading",
     "Secret",
+    "Times",
     "format_duration",
     "load",
     "parse_duration",

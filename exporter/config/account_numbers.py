@@ -14,7 +14,7 @@ from exporter.config.strict_yaml import Section, show
 from exporter.errors import ConfigError
 from exporter.model import PhoneNumber
 
-NO_NUMBERS = "write the account's numbers or number_files, or remove the account: it would do nothing"
+NO_NUMBERS = "write the account's numbers, number_files or discover, or remove the account: it would do nothing"
 
 
 class AccountNumbers:
@@ -60,7 +60,7 @@ class AccountNumbers:
     def _read_typed(self) -> None:
         section = self._section
         typed = NumberList(section.document.name, b"", array("I"))
-        cure = "" if "number_files" in section else NO_NUMBERS
+        cure = "" if "number_files" in section or "discover" in section else NO_NUMBERS
         for entry in section.sections("numbers", NUMBER_KEYS, required=cure):
             number = self._reader.read(entry)
             if number is None:

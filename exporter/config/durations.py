@@ -13,6 +13,7 @@ from exporter.config.strict_yaml import show
 MINUTE: float = 60.0
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+WEEK = 7 * DAY
 YEAR = 365 * DAY
 
 _UNIT_MS = {

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from exporter.config.account_numbers import AccountNumbers
 from exporter.config.credential_types import DEFAULT_CREDENTIALS, read_credentials
+from exporter.config.discovery import read_discover, read_health, warn_of_numbers
 from exporter.config.durations import MINUTE, YEAR, format_duration
 from exporter.config.hash_key import HASH_KEY, HASH_KEY_FILE, read_hash_key
 from exporter.config.numbers import Labeller, hashed, masked, parse_text, redact
@@ -27,13 +28,12 @@ from exporter.config.settings import (
     AccountConfig,
     ApiConfig,
     Config,
-    default_stale_after_seconds,
 )
 from exporter.config.shared_quotas import warn_of_shared_quotas
 from exporter.config.strict_yaml import KeyPath, Section, one_of, show
 from exporter.config.strict_yaml import load as load_yaml
+from exporter.config.times import Times
 from exporter.errors import ConfigError
-from exporter.model import pace_qps
 
 CONFIG_KEYS = (
     "scrape_interval",
@@ -45,7 +45,7 @@ CONFIG_KEYS = (
     "accounts",
 )
 API_KEYS = ("endpoint", "timeout", "ca_file")
-ACCOUNT_KEYS = ("name", "qps", "quota", "credentials", "number_files", "label_columns", "numbers")
+ACCOUNT_KEYS = ("name", "qps", "quota", "credentials", "discover", "health", "number_files", "label_columns", "numbers")
 
 FULL, MASKED, HASHED = LABELS = ("full", "masked", "hashed")
 """The values of `phone_number_label`."""
@@ -109,6 +109,7 @@ class _Loader:
         self._stale_after = duration(root, "stale_after", least, YEAR)
         self._labeller = self._read_labeller()
         self._names: dict[str, KeyPath] = {}
+        self._discovers: KeyPath = ()
         self.file_faults: list[str] = []
         """The faults of number files."""
 
@@ -124,6 +125,12 @@ class _Loader:
         sections = self._root.sections("accounts", ACCOUNT_KEYS, required='write a list of "- name: ..."')
         accounts = [(section, self._read_account(section, path)) for section in sections]
         warn_of_shared_quotas(accounts)
+        if self._discovers and self._mode == MASKED:
+            self._root.fault(
+                "phone_number_label",
+                "masked cannot be used with discover (line {first}): numbers may look the same; write hashed or full",
+                self._discovers,
+            )
         return Config(
             path,
             self._interval or DEFAULT_SCRAPE_INTERVAL_SECONDS,
@@ -146,19 +153,24 @@ class _Loader:
         credentials = read_credentials(section)
         read = AccountNumbers(section, name, path, self._labeller, str if self._mode == FULL else redact)
         self.file_faults += read.file_faults
-        pass_seconds = len(read.numbers) / pace_qps(qps, quota)
         account = AccountConfig(
             name,
             qps,
             quota,
-            self._stale_after_seconds(name, pass_seconds),
+            0.0,
             credentials or DEFAULT_CREDENTIALS,
             tuple(read.numbers),
             tuple(read.lists),
             read.files,
+            read_discover(section),
+            read_health(section),
         )
+        if account.discover is not None and not self._discovers:
+            self._discovers = (*section.path, "discover")
+        times = account.times(self._interval or DEFAULT_SCRAPE_INTERVAL_SECONDS)
         self._warn_of_slow_pass(section, account)
-        return account
+        warn_of_numbers(section, account)
+        return replace(account, stale_after_seconds=self._stale_after_seconds(name, times))
 
     def _read_name(self, section: Section) -> str:
         read = partial(parse_text, max_characters=MAX_ACCOUNT_NAME)
@@ -171,9 +183,9 @@ class _Loader:
             section.fault("name", what, first=(*first, "name"))
         return sys.intern(name)
 
-    def _stale_after_seconds(self, account: str, pass_seconds: float) -> float:
-        poll_seconds = max(self._interval or 0.0, pass_seconds)
-        default = default_stale_after_seconds(poll_seconds)
+    def _stale_after_seconds(self, account: str, times: Times) -> float:
+        """`times` are those of an account without `stale_after`."""
+        default, poll_seconds = times.stale_after_seconds, times.poll_seconds
         if self._stale_after is None:
             return default
         if self._stale_after < default:

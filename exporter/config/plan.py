@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from exporter.config.durations import format_duration
 from exporter.config.settings import AccountConfig, Config
 from exporter.config.strict_yaml import show
+from exporter.config.times import Times
 
 _FILE_HEADER = ("number file", "account", "numbers")
 _HEADER = ("account", "numbers", "qps", "quota", "pace", "one pass", "each number", "stale after")
@@ -15,7 +16,7 @@ _HEADER = ("account", "numbers", "qps", "quota", "pace", "one pass", "each numbe
 def plan(config: Config) -> str:
     """The plan, as text of several lines, without a line break at the end."""
     interval = config.scrape_interval_seconds
-    rows = [_HEADER, *(_row(account, interval) for account in config.accounts)]
+    rows = [_HEADER, *(_row(account, config.times(account), interval) for account in config.accounts)]
     accounts = _counted(len(config.accounts), "account")
     numbers = _counted(sum(len(account.numbers) for account in config.accounts), "number")
     every = f"asked every {format_duration(interval)} at {config.api.endpoint}"
@@ -36,16 +37,16 @@ def approximately(seconds: float) -> str:
     return format_duration(round(seconds, digits))
 
 
-def _row(account: AccountConfig, interval_seconds: float) -> tuple[str, ...]:
-    fits = account.fits(interval_seconds)
-    every = approximately(account.poll_seconds(interval_seconds))
+def _row(account: AccountConfig, times: Times, interval_seconds: float) -> tuple[str, ...]:
+    fits = times.poll_seconds <= interval_seconds
+    every = approximately(times.poll_seconds)
     return (
         _shown(account),
         str(len(account.numbers)),
         f"{account.qps:g}",
         f"{account.quota:g}",
         f"{account.pace_qps:.4g}/s",
-        approximately(account.pass_seconds),
+        approximately(times.pass_seconds),
         f"every {every}" if fits else f"every {every}, does not fit {format_duration(interval_seconds)}",
         format_duration(account.stale_after_seconds),
     )

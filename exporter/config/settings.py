@@ -5,11 +5,13 @@ It reads nothing: `loader` makes these from a file.
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from exporter.config.times import HEALTH_QPS, LISTING_QPS, Regular, Times, shares
 from exporter.model import PhoneNumber, pace_qps
 
 DEFAULT_SCRAPE_INTERVAL_SECONDS = 60.0
@@ -23,7 +25,11 @@ DEFAULT_MAX_NUMBERS = 10_000
 DEFAULT_FORGET_AFTER_SECONDS = 24 * 3600.0
 DEFAULT_HEALTH_INTERVAL_SECONDS = 5 * 60.0
 STALE_AFTER_POLLS = 3
-"""By default a status stays valid for this many polls of its number, whatever the interval."""
+"""By default a status stays valid for this many polls of its number, whatever the interval.  What a health check says
+stays valid for as many checks, what a listing says for as many listings."""
+
+MIN_LISTING_VALID_SECONDS = 6 * 3600.0
+"""What a listing says stays valid at least this long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +67,9 @@ class ApiConfig:
 class DiscoverConfig:
     """Which numbers of an account are found by asking the API.
 
-    `spaces` are the spaces to list; None: all that the API lists.  `exclude` are digits of numbers never to poll.  At
-    most `max_numbers` are polled.  A number that is no longer listed leaves after `forget_after_seconds`.
+    `spaces` are the spaces to list; None: all that the API lists.  `exclude` are digits of numbers that are not polled
+    because they were found: a number that the configuration or a number file names is polled all the same.  At most
+    `max_numbers` found numbers are polled.  A number that is no longer listed leaves after `forget_after_seconds`.
     """
 
     spaces: tuple[str, ...] | None = None
@@ -140,9 +147,49 @@ class AccountConfig:
         """Whether every number can be polled once per interval."""
         return self.pass_seconds <= interval_seconds
 
-    def poll_seconds(self, interval_seconds: float) -> float:
-        """The time between two polls of a number: the interval, or a pass where that is longer."""
-        return max(interval_seconds, self.pass_seconds)
+    def times(
+        self,
+        interval_seconds: float,
+        stale_after_seconds: float | None = None,
+        numbers: int | None = None,
+        spaces: int | None = None,
+    ) -> Times:
+        """The times with `numbers` numbers, of which discovery lists `spaces` spaces.
+
+        By default as many as `numbers`, and the spaces that are known without a listing.  `stale_after_seconds` is what
+        is written.  With `spaces: all` one more request lists up to 100 spaces; requests for more are not counted.
+        """
+        count = len(self.numbers) if numbers is None else numbers
+        listed = len(self.known_spaces) if spaces is None else spaces
+        discover, health = self.discover, self.health
+        refresh = discover.refresh_interval_seconds if discover else 1.0
+        polls = Regular(count, interval_seconds, math.inf)
+        listing = Regular(listed + (discover.spaces is None) if discover else 0, refresh, LISTING_QPS)
+        checks = Regular(count if health else 0, health.interval_seconds if health else 1.0, HEALTH_QPS)
+        got = shares(self.pace_qps, polls, listing, checks)
+        poll_seconds = polls.seconds(got.polls)
+        stale_after = stale_after_seconds or default_stale_after_seconds(poll_seconds)
+        refresh_seconds = listing.seconds(got.listing) if discover else None
+        health_seconds = checks.seconds(got.health) if health else None
+        return Times(
+            count,
+            listed,
+            got,
+            count / self.pace_qps,
+            poll_seconds,
+            stale_after,
+            refresh_seconds,
+            refresh_seconds and max(MIN_LISTING_VALID_SECONDS, stale_after, STALE_AFTER_POLLS * refresh_seconds),
+            health_seconds,
+            health_seconds and max(stale_after, STALE_AFTER_POLLS * health_seconds),
+        )
+
+    @property
+    def known_spaces(self) -> frozenset[str]:
+        """The spaces that discovery lists, as far as they are known without a listing.  Empty without `discover`."""
+        if self.discover is None:
+            return frozenset()
+        return frozenset(self.discover.spaces or {number.cust_space_id for number in self.numbers})
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +217,11 @@ class Config:
     ) -> AccountConfig:
         """`account` with other numbers, and the time for which a status counts that goes with them."""
         changed = replace(account, numbers=numbers, lists=lists)
-        poll_seconds = changed.poll_seconds(self.scrape_interval_seconds)
-        stale_after = self.stale_after_seconds or default_stale_after_seconds(poll_seconds)
-        return replace(changed, stale_after_seconds=stale_after)
+        return replace(changed, stale_after_seconds=self.times(changed).stale_after_seconds)
+
+    def times(self, account: AccountConfig, numbers: int | None = None, spaces: int | None = None) -> Times:
+        """`AccountConfig.times` of one of `accounts`."""
+        return account.times(self.scrape_interval_seconds, self.stale_after_seconds, numbers, spaces)
 
 
 def default_stale_after_seconds(poll_seconds: float) -> float:

@@ -17,6 +17,7 @@ from exporter.cams.credentials.key_files import KeyFiles
 from exporter.cli.check import check
 from exporter.config import load, read
 from exporter.config.credential_types import CREDENTIALS_KEYS
+from exporter.config.discovery import DISCOVER_KEYS, HEALTH_KEYS
 from exporter.config.loader import ACCOUNT_KEYS, API_KEYS, CONFIG_KEYS
 from exporter.config.numbers import NUMBER_KEYS
 from exporter.errors import ConfigError, CredentialsError
@@ -164,6 +165,17 @@ EVERYTHING: dict[str, Any] = {
             "number_files": ["list.csv"],
             "label_columns": ["team"],
         },
+        {
+            "name": "six",
+            "discover": {
+                "spaces": ["c"],
+                "refresh_interval": "5m",
+                "exclude": ["+86138006"],
+                "max_numbers": 100,
+                "forget_after": "1d",
+            },
+            "health": {"interval": "5m"},
+        },
     ],
 }
 """All keys (except those that exclude these), with valid values."""
@@ -184,7 +196,8 @@ def places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 def test_the_configuration_with_everything_has_every_key() -> None:
     steps = {step for path in places(EVERYTHING) for step in path}
     others = {"phone_number_hash_key", "access_key_id", "access_key_secret_file", "access_key_secret", "security_token"}
-    assert {*CONFIG_KEYS, *API_KEYS, *ACCOUNT_KEYS, *NUMBER_KEYS, *CREDENTIALS_KEYS} - steps <= others
+    keys = {*CONFIG_KEYS, *API_KEYS, *ACCOUNT_KEYS, *NUMBER_KEYS, *CREDENTIALS_KEYS, *DISCOVER_KEYS, *HEALTH_KEYS}
+    assert keys - steps <= others
 
 
 @pytest.mark.parametrize("place", list(places(EVERYTHING)), ids=lambda place: ".".join(map(str, place)))

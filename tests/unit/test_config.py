@@ -108,8 +108,8 @@ def test_an_account_knows_its_pace_and_pass(tmp_path: Path) -> None:
     assert account.pass_seconds == pytest.approx(10)
     assert account.fits(10.1)
     assert not account.fits(9.9)
-    assert account.poll_seconds(60) == 60
-    assert account.poll_seconds(5) == pytest.approx(10)
+    assert account.times(60).poll_seconds == 60
+    assert account.times(5).poll_seconds == pytest.approx(10)
 
 
 def test_a_short_stale_after_is_warned_about(tmp_path: Path) -> None:

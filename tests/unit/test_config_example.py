@@ -10,9 +10,10 @@ import pytest
 
 from exporter.config import Config, load, read
 from exporter.config.credential_types import CREDENTIALS_KEYS, TYPES
+from exporter.config.discovery import DISCOVER_KEYS, HEALTH_KEYS
 from exporter.config.loader import ACCOUNT_KEYS, API_KEYS, CONFIG_KEYS, LABELS
 from exporter.config.numbers import NUMBER_KEYS
-from exporter.config.settings import DEFAULT_ENDPOINT
+from exporter.config.settings import DEFAULT_ENDPOINT, DiscoverConfig, HealthConfig
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yml"
 
@@ -43,7 +44,10 @@ def test_what_the_example_sets_at_the_top_are_the_defaults(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    "key", dict.fromkeys((*CONFIG_KEYS, *API_KEYS, *ACCOUNT_KEYS, *NUMBER_KEYS, *CREDENTIALS_KEYS))
+    "key",
+    dict.fromkeys(
+        (*CONFIG_KEYS, *API_KEYS, *ACCOUNT_KEYS, *NUMBER_KEYS, *CREDENTIALS_KEYS, *DISCOVER_KEYS, *HEALTH_KEYS)
+    ),
 )
 def test_every_key_is_in_the_example(key: str) -> None:
     assert re.search(rf"^[ #]*(?:- )?{key}:", EXAMPLE.read_text(), re.MULTILINE)
@@ -52,6 +56,19 @@ def test_every_key_is_in_the_example(key: str) -> None:
 @pytest.mark.parametrize("word", [*TYPES, *LABELS])
 def test_every_choice_is_in_the_example(word: str) -> None:
     assert re.search(rf"^[ #]*(?:type: )?{word}\b", EXAMPLE.read_text(), re.MULTILINE)
+
+
+def test_the_commented_discovery_and_health_are_the_defaults(tmp_path: Path) -> None:
+    """Except the number that is excluded, which is an example."""
+    text = EXAMPLE.read_text()
+    blocks = re.findall(r"(?m)^    # (?:discover|health):\n(?:    #   .*\n)+", text)
+    assert len(blocks) == 2
+    uncommented = "".join(re.sub("(?m)^    # ", "    ", block) for block in blocks)
+    (tmp_path / "config.yml").write_text(f"accounts:\n  - name: main\n{uncommented}")
+    config = load(tmp_path / "config.yml")
+    assert config.accounts[0].discover == DiscoverConfig(exclude=frozenset({"8613800009999"}))
+    assert config.accounts[0].health == HealthConfig()
+    assert config.warnings == ()
 
 
 def test_the_commented_credentials_are_valid(tmp_path: Path) -> None:

@@ -12,16 +12,18 @@ from hypothesis import strategies as st
 
 from exporter.config import Config, load, plan
 from exporter.config.credential_types import CREDENTIALS_KEYS, TYPES
+from exporter.config.discovery import DISCOVER_KEYS, HEALTH_KEYS
 from exporter.config.loader import ACCOUNT_KEYS, API_KEYS, CONFIG_KEYS
 from exporter.config.numbers import NUMBER_KEYS
 from exporter.errors import ConfigError
 
-KEYS = [*CONFIG_KEYS, *API_KEYS, *ACCOUNT_KEYS, *NUMBER_KEYS, *CREDENTIALS_KEYS]
+KEYS = [*CONFIG_KEYS, *API_KEYS, *ACCOUNT_KEYS, *NUMBER_KEYS, *CREDENTIALS_KEYS, *DISCOVER_KEYS, *HEALTH_KEYS]
 WORDS = [
     *TYPES,
     "masked",
     "hashed",
     "full",
+    "all",
     "5m",
     "1y",
     "8613800001234",
@@ -54,9 +56,22 @@ numbers = st.fixed_dictionaries(
     {"phone_number": st.sampled_from(WORDS) | anything, "cust_space_id": st.sampled_from(WORDS) | anything},
     optional={"name": anything, "labels": st.dictionaries(st.text(max_size=3), scalars, max_size=3)},
 )
-accounts = st.fixed_dictionaries(
-    {"name": st.sampled_from(WORDS) | anything, "numbers": st.lists(numbers, max_size=4) | anything},
+discover = st.fixed_dictionaries(
+    {},
     optional={
+        "spaces": st.sampled_from(WORDS) | st.lists(st.sampled_from(WORDS) | scalars, max_size=3),
+        "exclude": st.lists(st.sampled_from(WORDS) | scalars, max_size=3) | scalars,
+        "max_numbers": scalars,
+        "refresh_interval": scalars,
+        "forget_after": scalars,
+    },
+)
+accounts = st.fixed_dictionaries(
+    {"name": st.sampled_from(WORDS) | anything},
+    optional={
+        "numbers": st.lists(numbers, max_size=4) | anything,
+        "discover": discover | anything,
+        "health": st.dictionaries(st.sampled_from(HEALTH_KEYS), scalars, max_size=1) | anything,
         "qps": scalars,
         "quota": scalars,
         "credentials": st.dictionaries(st.sampled_from(CREDENTIALS_KEYS), scalars, max_size=6) | anything,
@@ -89,7 +104,7 @@ def outcome(content: bytes) -> Config | ConfigError:
 def check(result: Config | ConfigError) -> None:
     if isinstance(result, Config):
         assert all(line.isprintable() for line in plan(result).split("\n"))
-        assert all(account.numbers for account in result.accounts)
+        assert all(account.numbers or account.discover is not None for account in result.accounts)
         return
     assert result.faults
     for fault in result.faults:
@@ -121,11 +136,12 @@ def test_any_data(data: Any) -> None:
     check(outcome(yaml.dump(data, allow_unicode=True).encode("utf-8", "surrogatepass")))
 
 
-@given(nearly)
-def test_a_masked_configuration_shows_no_number(data: dict[str, Any]) -> None:
+@given(nearly, st.sampled_from(["masked", "hashed"]))
+def test_a_configuration_that_hides_numbers_shows_none(data: dict[str, Any], label: str) -> None:
     """Messages about a file are logged, also if its numbers must be masked or hashed."""
-    result = outcome(yaml.dump({**data, "phone_number_label": "masked"}).encode("utf-8", "surrogatepass"))
-    if isinstance(result, ConfigError):
-        said = "\n".join(result.faults)
-        assert "8613800001234" not in said
-        assert "6591234567" not in said
+    if label == "hashed":
+        data = {**data, "phone_number_hash_key": "a-key-of-some-length"}
+    result = outcome(yaml.dump({**data, "phone_number_label": label}).encode("utf-8", "surrogatepass"))
+    said = "\n".join(result.faults if isinstance(result, ConfigError) else result.warnings)
+    assert "8613800001234" not in said
+    assert "6591234567" not in said

@@ -7,7 +7,7 @@ import re
 from prometheus_client import Histogram, disable_created_metrics
 
 from exporter.config.numbers import RESERVED_LABELS
-from exporter.metrics.catalogue import CATALOGUE, DURATION, NUMBER_FILE_UP, REFUSED_CONNECTIONS, Refusal
+from exporter.metrics.catalogue import CATALOGUE, DURATION, INFO, REFUSED_CONNECTIONS, Refusal
 from exporter.metrics.counters import LATENCY_BUCKETS, MAX_CODES, Counters
 from exporter.model import OPERATION
 
@@ -53,11 +53,9 @@ def test_the_help_of_every_cached_value_says_that_it_is_as_of_the_last_poll() ->
             assert "as of the last poll, not of the scrape" in metric.help.lower()
 
 
-def test_labels_of_the_configuration_may_not_take_a_name_of_ours() -> None:
-    """Except labels of later metrics about the exporter: a configuration may use them."""
-    later = (REFUSED_CONNECTIONS, NUMBER_FILE_UP)
-    names = {label for metric in CATALOGUE if metric not in later for label in metric.labels}
-    assert names | {"le"} == RESERVED_LABELS
+def test_labels_of_the_configuration_may_not_take_a_name_of_the_info_metric() -> None:
+    """They land there, and on no other metric."""
+    assert {*INFO.labels, "verified_name"} == RESERVED_LABELS
 
 
 def test_documented_codes_start_at_zero_so_that_the_first_error_is_an_increase() -> None:

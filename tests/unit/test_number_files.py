@@ -128,7 +128,7 @@ def test_a_number_of_two_lists_is_said_with_both_places(tmp_path: Path) -> None:
     ]
 
 
-NO_NUMBERS = "write the account's numbers or number_files, or remove the account: it would do nothing"
+NO_NUMBERS = "write the account's numbers, number_files or discover, or remove the account: it would do nothing"
 NAMES = "phone_number,cust_space_id"
 
 
@@ -260,7 +260,7 @@ def test_a_folder_that_cannot_be_read_is_no_folder_without_files(tmp_path: Path,
         ),
         (
             "{name: main, number_files: [x.csv], label_columns: [name]}",
-            'label_columns[0]: "name" is a label of the exporter\'s own metrics; write another name',
+            'label_columns[0]: "name" is a label that cams_phone_number_info has anyway; write another name',
         ),
         (
             "{name: main, number_files: [x.csv], label_columns: [instance]}",
@@ -273,8 +273,10 @@ def test_keys_that_are_refused(tmp_path: Path, settings: str, fault: str) -> Non
 
 
 def test_a_label_in_a_yaml_file_is_refused_as_a_typed_one(tmp_path: Path) -> None:
-    said = refused_file(tmp_path, "a.yml", '- {phone_number: "12345", cust_space_id: s, labels: {status: x}}')
-    assert said == ["a.yml:1: [0].labels.status: is a label of the exporter's own metrics; write another name"]
+    said = refused_file(tmp_path, "a.yml", '- {phone_number: "12345", cust_space_id: s, labels: {verified_name: x}}')
+    assert said == [
+        "a.yml:1: [0].labels.verified_name: is a label that cams_phone_number_info has anyway; write another name"
+    ]
 
 
 def test_a_glob_without_a_file_warns_and_the_account_waits_for_one(tmp_path: Path) -> None:

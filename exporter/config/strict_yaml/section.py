@@ -22,6 +22,8 @@ T = TypeVar("T")
 CLOSE_SPELLING = 0.85
 """As difflib counts: of four letters one may be missing, of nine two may be too many."""
 
+MILLION = 1_000_000
+
 _KINDS = {
     bool: "a boolean",
     int: "a number",
@@ -167,6 +169,21 @@ class Section:
             self.fault(key, f"{cut(value.text)} is out of range; write a number from {low:g} to {high:g}")
             return None
         return float(number)
+
+    def whole_number(self, key: str, low: int, default: int) -> int | None:
+        """The whole number at `key`, from `low` to a million."""
+        if key not in self._data:
+            return default
+        value = self._data[key]
+        number = value.value if isinstance(value, Scalar) else None
+        cure = f"write a whole number from {low} to a million"  # in words: long digits would be redacted
+        if number is None or isinstance(number, bool):
+            self.fault(key, f"{_is(value)}; {cure}{_unquote(value)}")
+        elif not isinstance(number, int) or not low <= number <= MILLION:
+            self.fault(key, f"{cut(value.text)} is out of range; {cure}")
+        else:
+            return number
+        return None
 
     def boolean(self, key: str, default: bool | None = None) -> bool | None:
         """The boolean at `key`."""
