@@ -30,7 +30,7 @@ FLOORS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset({"__main__"}),
         frozenset({"cli"}),
         frozenset({"app", "reloads"}),
-        frozenset({"web", "polling"}),
+        frozenset({"web", "polling", "fleet"}),
         frozenset({"metrics"}),
         frozenset({"state"}),
         frozenset({"cams"}),
@@ -72,6 +72,8 @@ ROOMS = {
 """Third-party libraries and the modules or folders that may know them."""
 
 PURE = (
+    "fleet.membership",
+    "fleet.space",
     "polling.budget",
     "polling.circuit_breaker",
     "polling.in_flight",
