@@ -25,7 +25,7 @@ HEALTH_KEYS = ("interval",)
 ALL = "all"
 """The value of `spaces` for all spaces that the API lists."""
 
-MIN_INTERVAL_SECONDS = 10.0
+MIN_INTERVAL_SECONDS = 1.0
 
 MIN_FORGET_AFTER_SECONDS = 2 * HOUR
 """If vanished numbers leave sooner, the alert rule CamsNumbersVanished, which waits for an hour, may not fire."""
