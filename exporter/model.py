@@ -29,6 +29,14 @@ CONNECTED = "CONNECTED"
 KNOWN_STATUSES = (VERIFIED, NOT_VERIFIED, EXPIRED, UNKNOWN)
 """The status labels of every number."""
 
+QUALITY_RATINGS = ("GREEN", "YELLOW", "RED", UNKNOWN)
+"""The rating labels of every number that is listed; UNKNOWN also if the API does not say the rating."""
+
+AVAILABLE, LIMITED, BLOCKED = "AVAILABLE", "LIMITED", "BLOCKED"
+
+VERDICTS = (AVAILABLE, LIMITED, BLOCKED, UNKNOWN)
+"""The verdict labels of every number whose health was checked; UNKNOWN is ours: the last answer is too old."""
+
 QUOTA_SHARE = 0.98
 """The rate is at most this share of the quota.  At 9.8/s eleven requests take 1.02 s, 20 ms more than a second.  Half
 of the 20 ms is for requests that leave late (`polling.budget`), half is for jitter on the path."""

@@ -45,6 +45,9 @@ class Metric:
 
 
 _CACHED = "as of the last poll, not of the scrape"
+_LISTED = "as of the last listing, not of the scrape"
+_CALLED = "as of the last call, not of the scrape"
+_CHECKED = "as of the last check, not of the scrape"
 
 STATUS = Metric(
     "cams_phone_number_verification_status",
@@ -56,8 +59,9 @@ STATUS = Metric(
 INFO = Metric(
     "cams_phone_number_info",
     "gauge",
-    f"Always 1; the number's ID at WhatsApp, its name and its labels from the configuration. The ID is {_CACHED}.",
-    (*NUMBER_LABELS, "phone_number_id", "name"),
+    "Always 1; the number's ID at WhatsApp, its name and its labels from the configuration, and its verified name, "
+    f"empty where not known. The ID is {_CACHED}, the verified name {_LISTED}. A changed label makes a new series.",
+    (*NUMBER_LABELS, "phone_number_id", "name", "verified_name"),
 )
 LAST_POLL_SUCCESS = Metric(
     "cams_phone_number_last_poll_success",
@@ -78,6 +82,57 @@ STATUS_CHANGE = Metric(
     f"{_CACHED.capitalize()}.",
     NUMBER_LABELS,
 )
+LISTED = Metric(
+    "cams_phone_number_listed",
+    "gauge",
+    "1 if the last listing of its space held the number, else 0; absent before the first, without discover, and if the "
+    f"listing is too old. {_LISTED.capitalize()}.",
+    NUMBER_LABELS,
+)
+CONNECTION_STATUS = Metric(
+    "cams_phone_number_connection_status",
+    "gauge",
+    "1 for the current connection status of the number, 0 for others that it has shown; exactly one is 1. Only "
+    "CONNECTED sends and receives. Absent if the API does not say it, and if the listing is too old. "
+    f"{_LISTED.capitalize()}.",
+    (*NUMBER_LABELS, "status"),
+)
+QUALITY_RATING = Metric(
+    "cams_phone_number_quality_rating",
+    "gauge",
+    "1 for the current quality rating of the number, 0 for the others; exactly one is 1. UNKNOWN: the API does not say "
+    f"it. Absent if the listing is too old. {_LISTED.capitalize()}.",
+    (*NUMBER_LABELS, "rating"),
+)
+NAME_STATUS = Metric(
+    "cams_phone_number_name_status",
+    "gauge",
+    "1 for the current status of the number's display name, 0 for others that it has shown; exactly one is 1. Absent "
+    f"if the API does not say it, and if the listing is too old. {_LISTED.capitalize()}.",
+    (*NUMBER_LABELS, "status"),
+)
+MESSAGING_LIMIT = Metric(
+    "cams_phone_number_messaging_limit",
+    "gauge",
+    "Customers a day to whom the number may write first; +Inf for no limit. Absent if the tier does not say a number, "
+    f"and if the listing is too old. {_LISTED.capitalize()}.",
+    NUMBER_LABELS,
+)
+CAN_SEND = Metric(
+    "cams_phone_number_can_send",
+    "gauge",
+    "1 for the current verdict of the health check of the number, 0 for the others; exactly one is 1. UNKNOWN: the "
+    "last answer is too old. Absent before the first answer, without health, and if the last answer is too old while "
+    f"the operation is refused. {_CHECKED.capitalize()}.",
+    (*NUMBER_LABELS, "verdict"),
+)
+HEALTH_ERROR = Metric(
+    "cams_phone_number_health_error_info",
+    "gauge",
+    "Always 1; one for each error that the last health check of the number named, while its verdict counts. "
+    f"{_CHECKED.capitalize()}.",
+    (*NUMBER_LABELS, "entity", "error_code"),
+)
 ACCOUNT_UP = Metric(
     "cams_account_up",
     "gauge",
@@ -91,8 +146,18 @@ SPACE_UP = Metric(
     f"0 while the API forbids every number of the space, else 1. {_CACHED.capitalize()}.",
     ("account", "cust_space_id"),
 )
+OPERATION_UP = Metric(
+    "cams_account_operation_up",
+    "gauge",
+    "For each operation of the API in use: 0 while its last answer was a refusal, or if it was called and never "
+    f"succeeded; else 1. {_CALLED.capitalize()}.",
+    ("account", "operation"),
+)
 ACCOUNT_NUMBERS = Metric(
-    "cams_account_phone_numbers", "gauge", "Phone numbers configured for the account.", ("account",)
+    "cams_account_phone_numbers",
+    "gauge",
+    "Phone numbers of the account that are polled: configured ones and, with discover, those found.",
+    ("account",),
 )
 ACCOUNT_INTERVAL = Metric(
     "cams_account_scrape_interval_seconds",
@@ -104,6 +169,24 @@ ACCOUNT_LAG = Metric(
     "cams_account_poll_lag_seconds",
     "gauge",
     "How late the most overdue number of the account is; 0 when polling is on schedule.",
+    ("account",),
+)
+DISCOVERED = Metric(
+    "cams_account_discovered_phone_numbers",
+    "gauge",
+    f"Phone numbers that the last listing of the space held; absent before the first. {_LISTED.capitalize()}.",
+    ("account", "cust_space_id"),
+)
+DISCOVERY_SUCCESS = Metric(
+    "cams_account_discovery_last_success_timestamp_seconds",
+    "gauge",
+    f"Unix time of the last successful listing of the space; absent before the first. {_LISTED.capitalize()}.",
+    ("account", "cust_space_id"),
+)
+LEFT_OUT = Metric(
+    "cams_account_discovery_left_out",
+    "gauge",
+    f"Phone numbers that were found and are not polled, because they are beyond max_numbers. {_LISTED.capitalize()}.",
     ("account",),
 )
 REQUESTS = Metric(
@@ -192,11 +275,22 @@ CATALOGUE: tuple[Metric, ...] = (
     LAST_POLL_SUCCESS,
     LAST_SUCCESS,
     STATUS_CHANGE,
+    LISTED,
+    CONNECTION_STATUS,
+    QUALITY_RATING,
+    NAME_STATUS,
+    MESSAGING_LIMIT,
+    CAN_SEND,
+    HEALTH_ERROR,
     ACCOUNT_UP,
     SPACE_UP,
+    OPERATION_UP,
     ACCOUNT_NUMBERS,
     ACCOUNT_INTERVAL,
     ACCOUNT_LAG,
+    DISCOVERED,
+    DISCOVERY_SUCCESS,
+    LEFT_OUT,
     REQUESTS,
     ERRORS,
     DURATION,

@@ -72,6 +72,12 @@ class CamsCollector:
             for account in accounts
             for space in account.spaces
         ]
+        found[catalogue.OPERATION_UP] = [
+            (_series(catalogue.OPERATION_UP.name, account.account, operation.operation), float(operation.up))
+            for account in accounts
+            for operation in account.operations
+        ]
+        found |= _discovery(accounts)
         found[catalogue.BUILD_INFO] = [(_series(catalogue.BUILD_INFO.name, *self._build), 1.0)]
         values = {
             catalogue.RELOAD_SUCCESSFUL: float(self._reload_status.successful),
@@ -85,6 +91,23 @@ class CamsCollector:
             found[catalogue.NUMBER_FILE_UP] = [(_series(name, file), float(is_up)) for file, is_up in files.items()]
         found |= {metric: [(_series(metric.name), value)] for metric, value in values.items()}
         return ((metric, found[metric]) for metric in self._metrics if metric in found)
+
+
+def _discovery(accounts: Sequence[AccountStatus]) -> dict[Metric, list[Sample]]:
+    """What discovery says of accounts that have it."""
+    found = [(account.account, account.discovery) for account in accounts if account.discovery is not None]
+    spaces = [
+        (account, space, status)
+        for account, discovery in found
+        for space, status in discovery.spaces.items()
+        if status.success_unix is not None
+    ]
+    counts, times, left_out = catalogue.DISCOVERED, catalogue.DISCOVERY_SUCCESS, catalogue.LEFT_OUT
+    return {
+        counts: [(_series(counts.name, account, space), float(status.discovered)) for account, space, status in spaces],
+        times: [(_series(times.name, account, space), status.success_unix or 0.0) for account, space, status in spaces],
+        left_out: [(_series(left_out.name, account), float(discovery.left_out)) for account, discovery in found],
+    }
 
 
 _ACCOUNT_VALUES: tuple[tuple[Metric, Callable[[AccountStatus], float]], ...] = (

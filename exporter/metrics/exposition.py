@@ -21,7 +21,8 @@ from exporter.metrics.catalogue import Metric
 from exporter.metrics.collector import CamsCollector, View
 from exporter.metrics.counters import Sample
 from exporter.metrics.gzip_parts import Part, content, member, part
-from exporter.metrics.number_lines import CHUNK_NUMBERS, FAMILIES, Chunk
+from exporter.metrics.number_chunks import CHUNK_NUMBERS, Chunk
+from exporter.metrics.number_lines import FAMILIES
 from exporter.state.store import Snapshot
 
 PROCESS_SECONDS = 2.0

@@ -1,7 +1,7 @@
 """The last answer of each number, and immutable snapshots of all of them.
 
 A record is replaced as a whole, never changed.  So a snapshot is a list of references, and a scrape sees one instant.
-Only `succeeded` writes a success: a failure changes neither a status nor a success time.
+Only `succeeded` writes a success: a failure changes neither a status nor a success time.  It is the same for `checked`.
 Ages are measured on the monotonic clock.  When the wall clock is stepped, the Unix times of the records are moved by
 the same step, so that their ages stay.
 """
@@ -11,147 +11,59 @@ from __future__ import annotations
 import math
 import sys
 import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TypeVar
 
 from exporter.errors import ApiError, Kind
-from exporter.model import KNOWN_STATUSES, UNKNOWN, Answer, Clock, Health, ListedNumber, Listing, NumberKey, PhoneNumber
+from exporter.model import Answer, Clock, Health, Listing, NumberKey, PhoneNumber
 from exporter.state.history import Poll, polls_in, with_poll
+from exporter.state.records import (
+    MAX_EXTRA_STATUSES,
+    NOTHING_SHOWN,
+    Details,
+    HealthState,
+    LastError,
+    NumberState,
+    Snapshot,
+    moved,
+    renamed,
+    with_extra,
+    with_health,
+    with_listing,
+)
+from exporter.state.remembered import (
+    Remembered,
+    RememberedHealth,
+    RememberedListing,
+    with_old_health,
+    with_old_listing,
+    with_status,
+)
+
+__all__ = [
+    "MAX_EXTRA_STATUSES",
+    "Details",
+    "HealthState",
+    "LastError",
+    "NumberState",
+    "Remembered",
+    "RememberedHealth",
+    "RememberedListing",
+    "Snapshot",
+    "State",
+]
 
 CLOCK_STEP_SECONDS = 1.0
 """The wall clock was stepped if it moved this much against the monotonic clock between two looks; less is drift."""
 
-MAX_STEP_BACK_SECONDS = 300.0
-"""A stored answer may be this far in the future: NTP set the clock back a little."""
-
-MAX_EXTRA_STATUSES = 16
-"""Statuses kept per number beyond the four known ones, so that a hostile server cannot create series without end."""
+T = TypeVar("T")
 
 _OF_THE_ACCOUNT = frozenset({Kind.THROTTLE, Kind.ACCOUNT})
 """Errors that say nothing of the number that was asked about."""
 
-
-@dataclass(frozen=True, slots=True)
-class LastError:
-    """Why the last failed poll of a number failed; `unix` is when."""
-
-    code: str
-    message: str
-    http_status: int | None
-    request_id: str
-    unix: float
-
-
-@dataclass(frozen=True, slots=True)
-class HealthState:
-    """The last answer about a number's health.  `success_at` is in monotonic seconds, each `…_unix` is wall time.
-
-    `since_unix` is when the verdict was first seen.  `shown` are verdicts beyond the documented ones that this number
-    has shown.  `last_error` is why the last check failed; None if it succeeded.  `answer` is None before a success.
-    """
-
-    answer: Health | None = None
-    success_at: float = -math.inf
-    success_unix: float | None = None
-    since_unix: float | None = None
-    shown: tuple[str, ...] = ()
-    last_error: LastError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NumberState:
-    """What is known of one number.  `success_at` is in monotonic seconds, each `…_unix` is wall time.
-
-    `own_error` is the last error that is no throttle and no refusal of the account: it tells what this number lacks.
-    `polls` are the last polls as text, their times monotonic; `State.details` reads them.
-    """
-
-    number: PhoneNumber
-    status: str = ""
-    extra_statuses: tuple[str, ...] = ()
-    phone_number_id: str = ""
-    last_poll_success: bool | None = None
-    last_poll_unix: float | None = None
-    success_at: float = -math.inf
-    success_unix: float | None = None
-    status_since_unix: float | None = None
-    last_error: LastError | None = None
-    own_error: LastError | None = None
-    polls: str = field(default="", repr=False)
-    listing: Listing | None = None
-    health: HealthState | None = None
-
-    def current_status(self, fresh_since: float) -> str:
-        """The status to show: UNKNOWN unless the last success came at or after the instant `fresh_since`."""
-        return self.status if self.success_at >= fresh_since and self.status else UNKNOWN
-
-
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """A number's last answer as an earlier process knew it."""
-
-    status: str
-    extra_statuses: tuple[str, ...]
-    phone_number_id: str
-    success_unix: float
-    status_since_unix: float
-
-
-@dataclass(frozen=True, slots=True)
-class Details:
-    """One number's record with its last polls, newest first.
-
-    `unix_minus_monotonic` makes a wall time of the instants of `record.listing`.
-    """
-
-    record: NumberState
-    polls: tuple[Poll, ...]
-    unix_minus_monotonic: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All numbers at one instant, `unix`.
-
-    `fresh_since` maps an account to the monotonic instant before which a success is stale.  `listing_fresh_since` and
-    `health_fresh_since` are the same for what listings say and for health checks.  `health_refused` are the accounts
-    that may not ask about health.
-    """
-
-    numbers: tuple[NumberState, ...]
-    fresh_since: Mapping[str, float]
-    unix: float
-    listing_fresh_since: Mapping[str, float] = field(default_factory=dict)
-    health_fresh_since: Mapping[str, float] = field(default_factory=dict)
-    health_refused: frozenset[str] = frozenset()
-
-    def status(self, record: NumberState) -> str:
-        """The status to show for `record`."""
-        return record.current_status(self.fresh_since[record.number.account])
-
-    def listed(self, record: NumberState) -> bool | None:
-        """Whether the last listing of its space held the number; None if that is not known, or too old."""
-        listing = record.listing
-        if listing is None or listing.looked_at < self.listing_fresh_since.get(record.number.account, math.inf):
-            return None
-        return listing.listed
-
-    def entry(self, record: NumberState) -> ListedNumber | None:
-        """What the last listing that held the number said; None if none did, or if it is too old."""
-        listing = record.listing
-        if listing is None or listing.seen_at < self.listing_fresh_since.get(record.number.account, math.inf):
-            return None
-        return listing.entry
-
-    def verdict(self, record: NumberState) -> str:
-        """Whether it can send; UNKNOWN if the last answer is too old, empty if there is none or it may not be asked."""
-        health = record.health
-        account = record.number.account
-        if health is None or health.answer is None or account not in self.health_fresh_since:
-            return ""
-        if health.success_at >= self.health_fresh_since[account]:
-            return health.answer.verdict
-        return "" if account in self.health_refused else UNKNOWN
+_NO_ACCOUNTS: Mapping[str, float] = MappingProxyType({})
 
 
 class State:
@@ -163,11 +75,23 @@ class State:
         self._ahead_seconds = clock.unix() - clock.monotonic()
         self._records: dict[NumberKey, NumberState] = {}
         self._stale_after: dict[str, float] = {}
+        self._listing_seconds: dict[str, float] = {}
+        self._health_seconds: dict[str, float] = {}
+        self._health_refused: frozenset[str] = frozenset()
 
-    def configure(self, numbers: Iterable[PhoneNumber], stale_after_seconds: Mapping[str, float]) -> None:
+    def configure(
+        self,
+        numbers: Iterable[PhoneNumber],
+        stale_after_seconds: Mapping[str, float],
+        *,
+        listing_seconds: Mapping[str, float] = _NO_ACCOUNTS,
+        health_seconds: Mapping[str, float] = _NO_ACCOUNTS,
+    ) -> None:
         """Use a new configuration: numbers that stay keep their records, others are forgotten.
 
-        `stale_after_seconds` is by account.
+        All three are by account: for how many seconds a status, what a listing said, and a verdict count.  An account
+        without `listing_seconds` has no `discover`: what listings said of its numbers is forgotten.  It is the same for
+        `health_seconds` and `health`.
         """
         with self._lock:
             old = self._records
@@ -177,9 +101,24 @@ class State:
                 if record is None:
                     record = NumberState(number)
                 elif record.number != number:
-                    record = _renamed(record, number)
+                    record = renamed(record, number)
+                if record.listing is not None and number.account not in listing_seconds:
+                    record = replace(record, listing=None, shown=NOTHING_SHOWN)
+                if record.health is not None and number.account not in health_seconds:
+                    record = replace(record, health=None)
                 self._records[number.key] = record
             self._stale_after = dict(stale_after_seconds)
+            self._listing_seconds = dict(listing_seconds)
+            self._health_seconds = dict(health_seconds)
+
+    def set_health(self, seconds: Mapping[str, float], refused: Collection[str]) -> None:
+        """Use other ages of verdicts, by account; accounts without `health` are ignored.
+
+        `refused` are all accounts that may not ask about health now: a verdict that is too old is not shown there.
+        """
+        with self._lock:
+            self._health_seconds |= {name: age for name, age in seconds.items() if name in self._health_seconds}
+            self._health_refused = frozenset(refused)
 
     def kept(self, numbers: Iterable[PhoneNumber]) -> tuple[PhoneNumber, ...]:
         """`numbers`, with the objects that are here already: a reload must not leave a second copy of each."""
@@ -193,44 +132,54 @@ class State:
     def restore(self, remembered: Mapping[NumberKey, Remembered]) -> int:
         """Take over the answers of an earlier process for numbers without an answer; returns how many.
 
-        A status is as old as its success time says.  A success time in the future means that the clock was set back.
-        Up to `MAX_STEP_BACK_SECONDS` the status counts as new; beyond that its age is unknown, and it is ignored.
+        A status is as old as its success time says; see `remembered` for a success time in the future.
         """
+        return self._restore(remembered, with_status, self._stale_after)
+
+    def restore_listings(self, remembered: Mapping[NumberKey, RememberedListing]) -> int:
+        """The same for what listings said of numbers without a listing."""
+        return self._restore(remembered, with_old_listing, self._listing_seconds)
+
+    def restore_health(self, remembered: Mapping[NumberKey, RememberedHealth]) -> int:
+        """The same for verdicts on numbers without one."""
+        return self._restore(remembered, with_old_health, self._health_seconds)
+
+    def _restore(
+        self,
+        remembered: Mapping[NumberKey, T],
+        with_known: Callable[[NumberState, T, float, float], NumberState | None],
+        accounts: Collection[str],
+    ) -> int:
         restored = 0
         with self._lock:
             now, now_unix = self._now()
             for key, known in remembered.items():
                 record = self._records.get(key)
-                age_seconds = now_unix - known.success_unix
-                if record is None or record.status or not -MAX_STEP_BACK_SECONDS <= age_seconds < math.inf:
-                    continue
-                self._records[key] = replace(
-                    record,
-                    status=sys.intern(known.status),
-                    extra_statuses=known.extra_statuses[-MAX_EXTRA_STATUSES:],
-                    phone_number_id=known.phone_number_id,
-                    success_at=now - max(0.0, age_seconds),
-                    success_unix=min(known.success_unix, now_unix),
-                    status_since_unix=min(known.status_since_unix, now_unix),
+                made = (
+                    None if record is None or key.account not in accounts else with_known(record, known, now, now_unix)
                 )
-                restored += 1
+                if made is not None:
+                    self._records[key] = made
+                    restored += 1
         return restored
 
     def succeeded(self, number: PhoneNumber, answer: Answer) -> NumberState | None:
         """Record a status; returns the record before, None if the number is no longer configured."""
-        status = sys.intern(answer.status)  # one text in memory for all numbers
         with self._lock:
             now, now_unix = self._now()
             record = self._records.get(number.key)
             if record is None:  # the number left the configuration during its poll
                 return None
-            poll = Poll(now, True, status, answer.elapsed_seconds, answer.request_id)
-            same_id = answer.phone_number_id == record.phone_number_id
+            status = sys.intern(record.number.redacted(answer.status))  # one text in memory for all numbers
+            request_id = record.number.redacted(answer.request_id)
+            poll = Poll(now, True, status, answer.elapsed_seconds, request_id)
+            phone_number_id = record.number.redacted(answer.phone_number_id)
+            same_id = phone_number_id == record.phone_number_id
             self._records[number.key] = replace(
                 record,
                 status=status,
-                extra_statuses=_with_extra(record.extra_statuses, status),
-                phone_number_id=record.phone_number_id if same_id else answer.phone_number_id,  # keep one of the two
+                extra_statuses=with_extra(record.extra_statuses, status),
+                phone_number_id=record.phone_number_id if same_id else phone_number_id,  # keep one of the two
                 last_poll_success=True,
                 last_poll_unix=now_unix,
                 success_at=now,
@@ -245,16 +194,15 @@ class State:
 
         Returns whether it is news: the last poll of the number succeeded, or failed with another code.
         """
-        code, request_id, http_status = sys.intern(error.code), error.request_id, error.http_status
         with self._lock:
             now, now_unix = self._now()
             record = self._records.get(number.key)
             if record is None:
                 return False
-            # with the label of now: the request may have left before a reload
-            message = record.number.redacted(error.message)
-            poll = Poll(now, False, code, error.elapsed_seconds, request_id, http_status)
-            last_error = LastError(code, message, http_status, request_id, now_unix)
+            last_error = _last_error(record.number, error, now_unix)
+            poll = Poll(
+                now, False, last_error.code, error.elapsed_seconds, last_error.request_id, last_error.http_status
+            )
             self._records[number.key] = replace(
                 record,
                 last_poll_success=False,
@@ -268,6 +216,49 @@ class State:
                 or record.last_error is None
                 or record.last_error.code != error.code
             )
+
+    def listed(self, listings: Mapping[NumberKey, Listing]) -> None:
+        """Record what listings say of numbers; others keep what they have.
+
+        Numbers that are not configured and accounts without `discover` are ignored.
+        """
+        with self._lock:
+            for key, listing in listings.items():
+                record = self._records.get(key)
+                if record is not None and record.listing is not listing and key.account in self._listing_seconds:
+                    self._records[key] = with_listing(record, listing)
+
+    def checked(self, number: PhoneNumber, health: Health) -> HealthState | None:
+        """Record a verdict; returns what was known before.
+
+        None if the number is no longer configured, or its account has no `health` any more.
+        """
+        with self._lock:
+            now, now_unix = self._now()
+            record = self._checkable(number)
+            if record is None:
+                return None
+            self._records[number.key] = with_health(record, health, now, now_unix)
+            return record.health or HealthState()
+
+    def check_failed(self, number: PhoneNumber, error: ApiError) -> bool:
+        """Record that a health check failed: the verdict and its success time stay.
+
+        Returns whether it is news: the last check of the number succeeded, or failed with another code.
+        """
+        with self._lock:
+            _, now_unix = self._now()
+            record = self._checkable(number)
+            if record is None:
+                return False
+            before = record.health or HealthState()
+            self._records[number.key] = replace(
+                record, health=replace(before, last_error=_last_error(record.number, error, now_unix))
+            )
+            return before.last_error is None or before.last_error.code != error.code
+
+    def _checkable(self, number: PhoneNumber) -> NumberState | None:
+        return self._records.get(number.key) if number.account in self._health_seconds else None
 
     def get(self, key: NumberKey) -> NumberState | None:
         """One number's record."""
@@ -289,7 +280,15 @@ class State:
             record = self._records.get(key)
         if record is None:
             return None
-        return Details(record, polls_in(record.polls, now_unix - now), now_unix - now)
+        redacted = record.number.redacted  # with the label of now
+        polls = polls_in(record.polls, now_unix - now)
+        return Details(
+            record,
+            tuple(
+                poll._replace(outcome=redacted(poll.outcome), request_id=redacted(poll.request_id)) for poll in polls
+            ),
+            now_unix - now,
+        )
 
     def snapshot(self) -> Snapshot:
         """All records as they are now, in the order of the configuration."""
@@ -297,8 +296,12 @@ class State:
             now, now_unix = self._now()
             return Snapshot(
                 tuple(self._records.values()),
-                {account: now - seconds for account, seconds in self._stale_after.items()},
+                _since(now, self._stale_after),
                 now_unix,
+                now,
+                _since(now, self._listing_seconds),
+                _since(now, self._health_seconds),
+                self._health_refused,
             )
 
     def _now(self) -> tuple[float, float]:
@@ -311,40 +314,16 @@ class State:
             step_seconds = now_unix - now - self._ahead_seconds
             self._ahead_seconds = now_unix - now
             if abs(step_seconds) >= CLOCK_STEP_SECONDS:
-                self._records = {key: _moved(record, step_seconds) for key, record in self._records.items()}
+                self._records = {key: moved(record, step_seconds) for key, record in self._records.items()}
         return now, now_unix
 
 
-def _renamed(record: NumberState, number: PhoneNumber) -> NumberState:
-    """`record` for `number`, which may have a new label: the old one must not be shown any more."""
-
-    def redacted(error: LastError | None) -> LastError | None:
-        return None if error is None else replace(error, message=number.redacted(error.message))
-
-    return replace(record, number=number, last_error=redacted(record.last_error), own_error=redacted(record.own_error))
+def _since(now: float, seconds: Mapping[str, float]) -> dict[str, float]:
+    """By account the instant before which everything is too old."""
+    return {account: now - age for account, age in seconds.items()}
 
 
-def _moved(record: NumberState, seconds: float) -> NumberState:
-    """`record` with its Unix times later by `seconds`."""
-
-    def moved(unix: float | None) -> float | None:
-        return None if unix is None else unix + seconds
-
-    def moved_error(error: LastError | None) -> LastError | None:
-        return None if error is None else replace(error, unix=error.unix + seconds)
-
-    return replace(
-        record,
-        last_poll_unix=moved(record.last_poll_unix),
-        success_unix=moved(record.success_unix),
-        status_since_unix=moved(record.status_since_unix),
-        last_error=moved_error(record.last_error),
-        own_error=moved_error(record.own_error),
-    )
-
-
-def _with_extra(extra: tuple[str, ...], status: str) -> tuple[str, ...]:
-    """`extra` with `status` as its newest, unless it is known already; the oldest goes if there are too many."""
-    if status in KNOWN_STATUSES or status in extra:
-        return extra
-    return (*extra, status)[-MAX_EXTRA_STATUSES:]
+def _last_error(number: PhoneNumber, error: ApiError, now_unix: float) -> LastError:
+    """With the label of now: the request may have left before a reload."""
+    code, message, request_id = map(number.redacted, (error.code, error.message, error.request_id))
+    return LastError(sys.intern(code), message, error.http_status, request_id, now_unix)

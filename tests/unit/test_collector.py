@@ -119,6 +119,7 @@ def test_the_info_metric_carries_name_id_and_configured_labels() -> None:
             "phone_number_id": "2224342624",
             "name": "support",
             "team": "care",
+            "verified_name": "",
         }
     ]
 

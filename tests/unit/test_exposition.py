@@ -16,7 +16,7 @@ from exporter.app import App
 from exporter.config import load
 from exporter.errors import ApiError, Kind
 from exporter.metrics.exposition import PROCESS_SECONDS, Format
-from exporter.metrics.number_lines import CHUNK_NUMBERS
+from exporter.metrics.number_chunks import CHUNK_NUMBERS
 from exporter.model import AccountStatus, Answer
 from tests.support.clock import FakeClock
 from tests.support.exposing import Exposed
