@@ -11,6 +11,7 @@
     parse_key, read_key                 `secrets`: keys and tokens, inline and in files
     FollowedFiles.look(config)          `number_files`: lists of numbers in files, also while the exporter runs
     Config.times(account) -> Times      `times`: how long polls, listings and health checks really take
+    crowded(account, times, ...)        `crowding`: what is said where that is too long
     plan(config) -> str                 what --config.check prints
     parse_duration, format_duration     30s, 1m30s, 1h
 
@@ -19,6 +20,7 @@ Key files are only checked here.  The code that needs the keys reads them, again
 
 from __future__ import annotations
 
+from exporter.config.crowding import crowded
 from exporter.config.durations import format_duration, parse_duration
 from exporter.config.loader import Reading, load, read
 from exporter.config.number_files.follow import FollowedFiles
@@ -36,6 +38,7 @@ __all__ = [
     "Reading",
     "Secret",
     "Times",
+    "crowded",
     "format_duration",
     "load",
     "parse_duration",

@@ -57,3 +57,9 @@ def format_duration(seconds: float) -> str:
             parts.append(f"{count}{unit}")
             rest = left
     return "".join(parts) or "0s"
+
+
+def approximately(seconds: float) -> str:
+    """A duration for people: milliseconds below 10 s, tenths of a second below a minute, else whole seconds."""
+    digits = 3 if seconds < 10 else 1 if seconds < 60 else 0
+    return format_duration(round(seconds, digits))

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from exporter.config.account_numbers import AccountNumbers
 from exporter.config.credential_types import DEFAULT_CREDENTIALS, read_credentials
+from exporter.config.crowding import crowded
 from exporter.config.discovery import read_discover, read_health, warn_of_numbers
-from exporter.config.durations import MINUTE, YEAR, format_duration
+from exporter.config.durations import MINUTE, YEAR, approximately, format_duration
 from exporter.config.hash_key import HASH_KEY, HASH_KEY_FILE, read_hash_key
 from exporter.config.numbers import Labeller, hashed, masked, parse_text, redact
-from exporter.config.plan import approximately
 from exporter.config.readers import certificates, duration, parse_endpoint
 from exporter.config.settings import (
     DEFAULT_ENDPOINT,
@@ -167,8 +167,10 @@ class _Loader:
         )
         if account.discover is not None and not self._discovers:
             self._discovers = (*section.path, "discover")
-        times = account.times(self._interval or DEFAULT_SCRAPE_INTERVAL_SECONDS)
-        self._warn_of_slow_pass(section, account)
+        interval = self._interval or DEFAULT_SCRAPE_INTERVAL_SECONDS
+        times = account.times(interval)
+        for key, said in crowded(account, times, interval):
+            section.warn(next(name for name in (key, "number_files", "discover") if name in section), said)
         warn_of_numbers(section, account)
         return replace(account, stale_after_seconds=self._stale_after_seconds(name, times))
 
@@ -197,16 +199,6 @@ class _Loader:
                 f"write {approximately(default)}, or remove the line",
             )
         return self._stale_after
-
-    def _warn_of_slow_pass(self, section: Section, account: AccountConfig) -> None:
-        interval = self._interval or 0.0
-        if not account.fits(interval):
-            section.warn(
-                "numbers" if "numbers" in section else "number_files",
-                f"asking them all takes {approximately(account.pass_seconds)}, longer than scrape_interval "
-                f"({format_duration(interval)}): each is polled that seldom; "
-                "raise qps if the quota allows, or lengthen scrape_interval",
-            )
 
 
 def _read_api(root: Section) -> ApiConfig:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from exporter.config.durations import format_duration
-from exporter.config.settings import AccountConfig, Config
+from exporter.config.durations import approximately, format_duration
+from exporter.config.settings import AccountConfig, Config, DiscoverConfig
 from exporter.config.strict_yaml import show
 from exporter.config.times import Times
 
 _FILE_HEADER = ("number file", "account", "numbers")
 _HEADER = ("account", "numbers", "qps", "quota", "pace", "one pass", "each number", "stale after")
+_MORE_HEADER = ("account", "listing", "each space", "health of each number", "listing and health", "room for")
 
 
 def plan(config: Config) -> str:
@@ -19,9 +20,15 @@ def plan(config: Config) -> str:
     rows = [_HEADER, *(_row(account, config.times(account), interval) for account in config.accounts)]
     accounts = _counted(len(config.accounts), "account")
     numbers = _counted(sum(len(account.numbers) for account in config.accounts), "number")
+    if any(account.discover for account in config.accounts):
+        numbers += " and those that discovery finds"
     every = f"asked every {format_duration(interval)} at {config.api.endpoint}"
     summary = f"{config.path or 'configuration'}: valid: {accounts}, {numbers}, {every}"
     lines = [summary, "", *_table(rows)]
+    if more := [account for account in config.accounts if account.discover or account.health]:
+        lines += ["", *_table([_MORE_HEADER, *(_more(account, config.times(account), interval) for account in more)])]
+    if unknown := [_unknown(config, account, account.discover) for account in more if account.discover]:
+        lines += ["", *unknown]
     if files := [
         (of.file, _shown(account), str(len(of.lines))) for account in config.accounts for of in account.lists[1:]
     ]:
@@ -31,15 +38,7 @@ def plan(config: Config) -> str:
     return "\n".join(lines)
 
 
-def approximately(seconds: float) -> str:
-    """A duration for people: milliseconds below 10 s, tenths of a second below a minute, else whole seconds."""
-    digits = 3 if seconds < 10 else 1 if seconds < 60 else 0
-    return format_duration(round(seconds, digits))
-
-
 def _row(account: AccountConfig, times: Times, interval_seconds: float) -> tuple[str, ...]:
-    fits = times.poll_seconds <= interval_seconds
-    every = approximately(times.poll_seconds)
     return (
         _shown(account),
         str(len(account.numbers)),
@@ -47,8 +46,44 @@ def _row(account: AccountConfig, times: Times, interval_seconds: float) -> tuple
         f"{account.quota:g}",
         f"{account.pace_qps:.4g}/s",
         approximately(times.pass_seconds),
-        f"every {every}" if fits else f"every {every}, does not fit {format_duration(interval_seconds)}",
+        _every(times.poll_seconds, interval_seconds),
         format_duration(account.stale_after_seconds),
+    )
+
+
+def _more(account: AccountConfig, times: Times, interval_seconds: float) -> tuple[str, ...]:
+    """The row of an account with `discover` or `health`."""
+    discover, health = account.discover, account.health
+    spaces = (
+        "none" if discover is None else "all spaces" if discover.spaces is None else _counted(times.spaces, "space")
+    )
+    return (
+        _shown(account),
+        spaces,
+        _every(times.refresh_seconds, discover.refresh_interval_seconds if discover else None),
+        _every(times.health_seconds, health.interval_seconds if health else None),
+        f"{times.shares.listing + times.shares.health:.3g}/s",
+        _counted(account.room(interval_seconds), "number"),
+    )
+
+
+def _every(seconds: float | None, wanted: float | None) -> str:
+    if seconds is None or wanted is None:
+        return "none"
+    every = f"every {approximately(seconds)}"
+    return every if seconds <= wanted else f"{every}, does not fit {format_duration(wanted)}"
+
+
+def _unknown(config: Config, account: AccountConfig, discover: DiscoverConfig) -> str:
+    """What the plan cannot know of an account that finds its numbers."""
+    what = "the numbers" if discover.spaces else "the spaces and numbers"
+    times = config.times(account, len(account.numbers) + discover.max_numbers)
+    each = f"each is polled every {approximately(times.poll_seconds)}"
+    if times.health_seconds is not None:
+        each += f" and checked every {approximately(times.health_seconds)}"
+    return (
+        f"account {_shown(account)}: {what} that discovery finds are not counted, because the check sends no request; "
+        f"with {_counted(discover.max_numbers, 'more number')} (max_numbers) {each}"
     )
 
 

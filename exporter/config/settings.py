@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from exporter.config.times import HEALTH_QPS, LISTING_QPS, Regular, Times, shares
+from exporter.config.times import HEALTH_QPS, LISTING_QPS, ROUNDING, Regular, Times, shares
 from exporter.model import PhoneNumber, pace_qps
 
 DEFAULT_SCRAPE_INTERVAL_SECONDS = 60.0
@@ -161,16 +161,12 @@ class AccountConfig:
         """
         count = len(self.numbers) if numbers is None else numbers
         listed = len(self.known_spaces) if spaces is None else spaces
-        discover, health = self.discover, self.health
-        refresh = discover.refresh_interval_seconds if discover else 1.0
-        polls = Regular(count, interval_seconds, math.inf)
-        listing = Regular(listed + (discover.spaces is None) if discover else 0, refresh, LISTING_QPS)
-        checks = Regular(count if health else 0, health.interval_seconds if health else 1.0, HEALTH_QPS)
+        polls, listing, checks = self._wanted(interval_seconds, count, listed)
         got = shares(self.pace_qps, polls, listing, checks)
         poll_seconds = polls.seconds(got.polls)
         stale_after = stale_after_seconds or default_stale_after_seconds(poll_seconds)
-        refresh_seconds = listing.seconds(got.listing) if discover else None
-        health_seconds = checks.seconds(got.health) if health else None
+        refresh_seconds = listing.seconds(got.listing) if self.discover else None
+        health_seconds = checks.seconds(got.health) if self.health else None
         return Times(
             count,
             listed,
@@ -182,6 +178,23 @@ class AccountConfig:
             refresh_seconds and max(MIN_LISTING_VALID_SECONDS, stale_after, STALE_AFTER_POLLS * refresh_seconds),
             health_seconds,
             health_seconds and max(stale_after, STALE_AFTER_POLLS * health_seconds),
+        )
+
+    def room(self, interval_seconds: float) -> int:
+        """The most numbers that can be polled and checked at their intervals, with the spaces that are known."""
+        polls, listing, checks = self._wanted(interval_seconds, 1, len(self.known_spaces))
+        in_budget = (self.pace_qps - listing.possible_qps) / (polls.wanted_qps + checks.wanted_qps)
+        in_limit = checks.max_qps / checks.wanted_qps if self.health else math.inf
+        return math.floor(max(0.0, min(in_budget, in_limit)) * ROUNDING)
+
+    def _wanted(self, interval_seconds: float, numbers: int, spaces: int) -> tuple[Regular, Regular, Regular]:
+        """Polls, listings and health checks."""
+        discover, health = self.discover, self.health
+        requests = spaces + (discover.spaces is None) if discover else 0
+        return (
+            Regular(numbers, interval_seconds, math.inf),
+            Regular(requests, discover.refresh_interval_seconds if discover else 1.0, LISTING_QPS),
+            Regular(numbers if health else 0, health.interval_seconds if health else 1.0, HEALTH_QPS),
         )
 
     @property

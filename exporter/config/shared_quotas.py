@@ -22,6 +22,7 @@ def warn_of_shared_quotas(accounts: Sequence[tuple[Section, AccountConfig]]) -> 
     for group in groups.values():
         spent, quota = 0.0, math.inf
         owners: dict[str, tuple[str, str, int]] = {}
+        _warn_of_spaces_listed_twice(group)
         for section, account in group:
             shared = quota < math.inf
             spent, quota = spent + account.qps, min(quota, account.quota)
@@ -34,6 +35,23 @@ def warn_of_shared_quotas(accounts: Sequence[tuple[Section, AccountConfig]]) -> 
                 )
             if len(group) > 1:
                 _warn_of_numbers_asked_twice(section, account, owners)
+
+
+def _warn_of_spaces_listed_twice(group: Sequence[tuple[Section, AccountConfig]]) -> None:
+    listed: list[tuple[str, tuple[str, ...] | None]] = []
+    for section, account in group:
+        if account.discover is None:
+            continue
+        spaces = account.discover.spaces
+        for name, others in listed:
+            if spaces is None or others is None or set(spaces) & set(others):
+                section.warn(
+                    "discover",
+                    f"lists spaces that account {show(name)} lists too: their numbers are polled twice from the budget "
+                    "of one Alibaba Cloud account; give each account other spaces, or remove one",
+                )
+                break
+        listed.append((account.name, spaces))
 
 
 def _warn_of_numbers_asked_twice(

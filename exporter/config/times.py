@@ -25,7 +25,7 @@ SHARE_BESIDE_POLLS = 0.5
 SHARE_IF_LATE = 0.1
 """The share of the slots that listing and health may take: at least, and where polls do not fit their interval."""
 
-_ROUNDING = 1 + 1e-9
+ROUNDING = 1 + 1e-9
 
 
 class Regular(NamedTuple):
@@ -47,7 +47,7 @@ class Regular(NamedTuple):
 
     def seconds(self, qps: float) -> float:
         """The time between two requests for the same thing, if `qps` of them are sent per second."""
-        return self.interval_seconds if self.wanted_qps <= qps * _ROUNDING else self.requests / qps
+        return self.interval_seconds if self.wanted_qps <= qps * ROUNDING else self.requests / qps
 
 
 class Shares(NamedTuple):

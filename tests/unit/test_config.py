@@ -223,6 +223,30 @@ def test_a_number_asked_twice_from_one_budget_is_warned_about(tmp_path: Path) ->
     assert loaded(tmp_path, text + f"- {{name: b, {other_key}, numbers: [{NUMBER}]}}").warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "is_twice"),
+    [
+        ("{}", "{}", True),
+        ("{spaces: [a, b]}", "{}", True),
+        ("{spaces: [a, b]}", "{spaces: [c, b]}", True),
+        ("{spaces: [a, b]}", "{spaces: [c]}", False),
+    ],
+)
+def test_spaces_listed_twice_from_one_budget_are_warned_about(
+    tmp_path: Path, one: str, other: str, is_twice: bool
+) -> None:
+    key = "qps: 1, credentials: {type: access_key, access_key_id: a, access_key_secret: b}"
+    text = f"accounts:\n- {{name: a, {key}, discover: {one}}}\n- {{name: b, {key}, discover: {other}}}\n"
+    config = loaded(tmp_path, text)
+    assert list(config.warnings) == is_twice * [
+        (
+            f'{config.path}:3: accounts[1].discover: lists spaces that account "a" lists too: their numbers are polled '
+            "twice from the budget of one Alibaba Cloud account; give each account other spaces, or remove one"
+        )
+    ]
+    assert loaded(tmp_path, text.replace("_id: a", "_id: c", 1)).warnings == ()
+
+
 def test_strings_that_repeat_are_held_once(tmp_path: Path) -> None:
     """With 50,000 numbers, a copy of each space, account and label would cost tens of MB."""
     text = "accounts:\n- name: main\n  numbers:\n" + "".join(
