@@ -74,7 +74,7 @@ class Chunk:
         self._windows = {}
         self._refused = snapshot.health_refused
         for row in self._rows:
-            for name in row.update(row.record, snapshot):
+            for name in row.show(snapshot):
                 self._parts.pop(name, None)
             self._widen(row, snapshot)
 
@@ -82,13 +82,13 @@ class Chunk:
         """End the windows where `row` would show another value."""
         account, since = row.record.number.account, _fresh_since(snapshot)
         for kind, at in _instants(row.record):
-            stale, fresh = self._windows.get((kind, account), (-math.inf, math.inf))
-            if at >= since[kind].get(account, math.inf):
-                self._windows[kind, account] = stale, min(fresh, at)
-            else:
-                self._windows[kind, account] = max(stale, at), fresh
+            stale, fresh = self._windows.get((kind, account), _ALWAYS)
+            if stale < at < fresh:
+                counts = at >= since[kind].get(account, math.inf)
+                self._windows[kind, account] = (stale, at) if counts else (at, fresh)
 
 
+_ALWAYS = (-math.inf, math.inf)
 _STATUS, _LISTING, _HEALTH = range(3)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 
 from exporter.metrics import catalogue
@@ -61,61 +60,86 @@ class Row:
         self.errors = snapshot.health_errors(record)
 
     def update(self, record: NumberState, snapshot: Snapshot) -> list[str]:
-        """Format what changed of the same number; returns the names of the metrics to write again."""
-        old, self.record = self.record, record
-        changed = [*self._polled(old, snapshot), *self._listed(old, snapshot), *self._checked(old, snapshot)]
-        if record.phone_number_id != old.phone_number_id or record.listing is not old.listing:
-            ids = escaped(record.phone_number_id), escaped(_verified_name(record))
-            if ids != (self.id, self.verified_name):
-                self.id, self.verified_name = ids
-                changed.append(catalogue.INFO.name)
-        return changed
+        """Format what changed of the same number; returns the names of the metrics to write again.
 
-    def _polled(self, old: NumberState, snapshot: Snapshot) -> Iterator[str]:
-        record, status = self.record, snapshot.status(self.record)
-        if status != self.status or record.extra_statuses != old.extra_statuses:
-            self.status = status
-            yield catalogue.STATUS.name
+        What only became too old is left to `show`.
+        """
+        old, self.record = self.record, record
+        changed = []
+        if record.phone_number_id != old.phone_number_id:
+            self.id = escaped(record.phone_number_id)
+            changed.append(catalogue.INFO.name)
         if record.last_poll_success is not old.last_poll_success:
-            yield catalogue.LAST_POLL_SUCCESS.name
+            changed.append(catalogue.LAST_POLL_SUCCESS.name)
         if record.success_unix != old.success_unix:
             self.success = _instant(record.success_unix)
-            yield catalogue.LAST_SUCCESS.name
+            changed.append(catalogue.LAST_SUCCESS.name)
         if record.status_since_unix != old.status_since_unix:
             self.since = _instant(record.status_since_unix)
-            yield catalogue.STATUS_CHANGE.name
+            changed.append(catalogue.STATUS_CHANGE.name)
+        changed += self._show_status(old, snapshot)
+        if record.listing is not old.listing:
+            changed += self._show_listing(old, snapshot)
+        if record.health is not old.health:
+            changed += self._show_health(old, snapshot)
+        return changed
 
-    def _listed(self, old: NumberState, snapshot: Snapshot) -> Iterator[str]:
-        listed, entry = snapshot.listed(self.record), snapshot.entry(self.record)
+    def show(self, snapshot: Snapshot) -> list[str]:
+        """Look at all that ages; returns the names of the metrics to write again."""
+        return [
+            *self._show_status(self.record, snapshot),
+            *self._show_listing(self.record, snapshot),
+            *self._show_health(self.record, snapshot),
+        ]
+
+    def _show_status(self, old: NumberState, snapshot: Snapshot) -> tuple[str, ...]:
+        status = snapshot.status(self.record)
+        if status == self.status and self.record.extra_statuses == old.extra_statuses:
+            return ()
+        self.status = status
+        return (catalogue.STATUS.name,)
+
+    def _show_listing(self, old: NumberState, snapshot: Snapshot) -> list[str]:
+        record, before, changed = self.record, self.entry, []
+        listed, self.entry = snapshot.listed(record), snapshot.entry(record)
         if listed is not self.listed:
             self.listed = listed
-            yield catalogue.LISTED.name
-        before, self.entry = self.entry, entry
-        if entry is not before or self.record.shown is not old.shown:
-            is_other = (entry is None) is not (before is None)
-            sets = zip(LISTING_SETS, _values(before), _values(entry), old.shown, self.record.shown, strict=True)
-            for name, value_before, value, shown_before, shown in sets:
-                if is_other or value != value_before or shown != shown_before:
-                    yield name
-            if is_other or (entry and entry.messaging_limit) != (before and before.messaging_limit):
-                yield catalogue.MESSAGING_LIMIT.name
+            changed.append(catalogue.LISTED.name)
+        if self.entry is not before or record.shown is not old.shown:
+            states = zip(LISTING_SETS, _states(before), _states(self.entry), old.shown, record.shown, strict=True)
+            changed += [name for name, was, now, shown_before, shown in states if (was, shown_before) != (now, shown)]
+            if _limit(self.entry) != _limit(before):
+                changed.append(catalogue.MESSAGING_LIMIT.name)
+        verified_name = escaped(_verified_name(record))
+        if verified_name != self.verified_name:
+            self.verified_name = verified_name
+            changed.append(catalogue.INFO.name)
+        return changed
 
-    def _checked(self, old: NumberState, snapshot: Snapshot) -> Iterator[str]:
-        verdict, errors = snapshot.verdict(self.record), snapshot.health_errors(self.record)
-        health, before = self.record.health, old.health
-        if verdict != self.verdict or (health and health.shown) != (before and before.shown):
+    def _show_health(self, old: NumberState, snapshot: Snapshot) -> list[str]:
+        verdict, errors, changed = snapshot.verdict(self.record), snapshot.health_errors(self.record), []
+        if verdict != self.verdict or _shown_verdicts(self.record) != _shown_verdicts(old):
             self.verdict = verdict
-            yield catalogue.CAN_SEND.name
+            changed.append(catalogue.CAN_SEND.name)
         if errors != self.errors:
             self.errors = errors
-            yield catalogue.HEALTH_ERROR.name
+            changed.append(catalogue.HEALTH_ERROR.name)
+        return changed
 
 
-def _values(entry: ListedNumber | None) -> tuple[str, str, str]:
-    """The current value of each of `LISTING_SETS`; empty for no value."""
+def _states(entry: ListedNumber | None) -> tuple[str, str, str]:
+    """The current state of each of `LISTING_SETS`; empty for none."""
     if entry is None:
         return "", "", ""
     return entry.connection_status, entry.quality_rating or UNKNOWN, entry.name_status
+
+
+def _limit(entry: ListedNumber | None) -> float | None:
+    return None if entry is None else entry.messaging_limit
+
+
+def _shown_verdicts(record: NumberState) -> tuple[str, ...]:
+    return () if record.health is None else record.health.shown
 
 
 def _verified_name(record: NumberState) -> str:

@@ -14,7 +14,7 @@ from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.collector import CamsCollector, ReloadStatus
 from exporter.metrics.counters import Counters
 from exporter.metrics.exposition import Exposition, Format
-from exporter.model import AccountStatus, Answer, Refused
+from exporter.model import AccountStatus, Answer, DiscoveryStatus, OperationStatus, Refused, SpaceStatus
 from exporter.state.store import State
 from tests.support.clock import FakeClock
 from tests.support.exposing import Exposed
@@ -199,6 +199,34 @@ def test_families_come_in_the_order_of_the_catalogue_each_once_with_its_help_typ
         assert (family.documentation, family.type) == (metric.help, metric.type)
         for sample in family.samples:
             assert set(sample.labels) - {"le"} == set(metric.labels)
+
+
+def test_each_operation_in_use_is_shown_with_whether_it_is_up() -> None:
+    operations = (OperationStatus("A"), OperationStatus("B", up=False, refused=Refused("NoPermission", "no")))
+    scraped = Scraped(state_of("VERIFIED"), [replace(ACCOUNT, operations=operations)])
+    assert [(labels["operation"], labels["account"]) for labels in scraped.labels("cams_account_operation_up")] == [
+        ("A", "main"),
+        ("B", "main"),
+    ]
+    shown = [s.value for f in scraped.families for s in f.samples if s.name == "cams_account_operation_up"]
+    assert shown == [1.0, 0.0]
+
+
+def test_discovery_is_shown_by_space_from_its_first_success_on_and_only_where_it_is_configured() -> None:
+    spaces = {"cams-1": SpaceStatus(3, 1_764_000_000.5, attempted=True), "cams-2": SpaceStatus(attempted=True)}
+    found = replace(ACCOUNT, discovery=DiscoveryStatus(spaces, left_out=7))
+    names = (
+        "cams_account_discovered_phone_numbers",
+        "cams_account_discovery_last_success_timestamp_seconds",
+        "cams_account_discovery_left_out",
+    )
+    scraped = Scraped(state_of("VERIFIED"), [found, replace(ACCOUNT, account="typed")])
+    shown = [[(s.labels, s.value) for f in scraped.families for s in f.samples if s.name == name] for name in names]
+    assert shown == [
+        [({"account": "main", "cust_space_id": "cams-1"}, 3.0)],
+        [({"account": "main", "cust_space_id": "cams-1"}, 1_764_000_000.5)],
+        [({"account": "main"}, 7.0)],
+    ]
 
 
 def test_each_number_file_is_shown_by_its_name() -> None:
