@@ -33,6 +33,11 @@ class Change(StrEnum):
     FORGOTTEN = "number forgotten: it was not listed for forget_after"
     LEFT = "number left: the configuration no longer finds it"
 
+    @property
+    def is_of_membership(self) -> bool:
+        """Whether other numbers are to be polled now."""
+        return self in {Change.FIRST, Change.FOUND, Change.FORGOTTEN, Change.LEFT}
+
 
 @dataclass(frozen=True, slots=True)
 class Members:
@@ -179,7 +184,9 @@ class Membership:
             return
         if key not in self._typed and self._only_found >= discover.max_numbers:
             return
-        space = self._spaces.setdefault(key.cust_space_id, FoundSpace(looked_at=looked_at, gone_seconds=gone_seconds))
+        space = self._spaces.setdefault(key.cust_space_id, FoundSpace())
+        if space.looked_at is None:
+            space.looked_at, space.gone_seconds = looked_at, gone_seconds
         self._keep(space, found)
         space.discovered += found.listed
 

@@ -1,0 +1,113 @@
+"""The log lines about found numbers, bounded: a first listing of 10,000 numbers is a line, not 10,000.
+
+Numbers appear as their labels.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from exporter.fleet.account import News
+from exporter.fleet.membership import Change
+from exporter.logs import fields
+from exporter.model import NumberKey, PhoneNumber
+
+logger = logging.getLogger(__name__)
+
+MAX_LINES = 10
+"""More numbers to which the same happened at once become one line."""
+
+_ROUTINE = {Change.FIRST, Change.FOUND, Change.BACK}
+
+Place = tuple[str, str]
+"""An account and a space."""
+
+
+class FleetLog:
+    """Logs what is new; remembers what it has said.  Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._left_out: dict[str, int] = {}
+        self._collided: dict[str, set[NumberKey]] = {}
+        self._in_two_places: set[frozenset[NumberKey]] = set()
+
+    def forget(self, account: str) -> None:
+        """The account left the configuration."""
+        self._left_out.pop(account, None)
+        self._collided.pop(account, None)
+
+    def changes(self, account: str, news: News) -> None:
+        """Log what happened to numbers of an account."""
+        by_kind: defaultdict[Change, list[PhoneNumber]] = defaultdict(list)
+        for what, number in news.changes:
+            by_kind[what].append(number)
+        for what, numbers in by_kind.items():
+            level = logging.INFO if what in _ROUTINE else logging.WARNING
+            _log_numbers(level, what, account, numbers, one_by_one=what is not Change.FIRST)
+
+    def settled(self, account: str, news: News, max_numbers: int) -> None:
+        """Log what is true of an account now, if it is new: numbers that are not polled."""
+        before, self._left_out[account] = self._left_out.get(account, 0), news.left_out
+        if news.left_out != before:
+            logger.log(
+                logging.WARNING if news.left_out else logging.INFO,
+                "numbers are found and not polled: they are beyond max_numbers"
+                if news.left_out
+                else "no number is beyond max_numbers any more",
+                extra=fields(account=account, left_out=news.left_out, max_numbers=max_numbers),
+            )
+        collided = {number.key: number for number in news.collided}
+        fresh = [number for key, number in collided.items() if key not in self._collided.get(account, ())]
+        self._collided[account] = set(collided)
+        what = "number found and not polled: another number of its space has the same label; use another hash key"
+        _log_numbers(logging.ERROR, what, account, fresh)
+
+    def places(self, numbers: Iterable[PhoneNumber]) -> None:
+        """Warn once of each number that is polled in two places, at least one of which a listing found."""
+        seen: dict[str, list[PhoneNumber]] = {}
+        pairs: dict[frozenset[NumberKey], tuple[PhoneNumber, PhoneNumber]] = {}
+        for number in numbers:
+            others = seen.setdefault(number.phone_number, [])
+            for other in others:
+                if number.found or other.found:
+                    pairs[frozenset({number.key, other.key})] = (other, number)
+            others.append(number)
+        fresh: defaultdict[tuple[Place, Place], list[PhoneNumber]] = defaultdict(list)
+        for pair, (one, two) in pairs.items():
+            if pair not in self._in_two_places:
+                fresh[(one.account, one.cust_space_id), (two.account, two.cust_space_id)].append(one)
+        self._in_two_places = set(pairs)
+        _log_pairs(fresh)
+
+
+def _log_numbers(
+    level: int, what: str, account: str, numbers: Sequence[PhoneNumber], *, one_by_one: bool = True
+) -> None:
+    """A line for each number, or for all where they are many."""
+    if one_by_one and len(numbers) <= MAX_LINES:
+        for number in numbers:
+            logger.log(level, what, extra=fields(**number.identity()))
+    elif numbers:
+        spaces = len({number.cust_space_id for number in numbers})
+        logger.log(level, what, extra=fields(account=account, numbers=len(numbers), spaces=spaces))
+
+
+def _log_pairs(pairs: Mapping[tuple[Place, Place], Sequence[PhoneNumber]]) -> None:
+    what = "number is in two places and polled in both"
+    for ((account, space), (other_account, other_space)), numbers in itertools.islice(pairs.items(), MAX_LINES):
+        logger.warning(
+            what,
+            extra=fields(
+                account=account,
+                cust_space_id=space,
+                other_account=other_account,
+                other_cust_space_id=other_space,
+                phone_number=numbers[0].label,
+                numbers=len(numbers),
+            ),
+        )
+    if len(pairs) > MAX_LINES:
+        logger.warning(what, extra=fields(more_pairs_of_spaces=len(pairs) - MAX_LINES))
