@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from exporter.cams.operations import GetWhatsappHealthStatus, ListInstance, QueryChatappPhoneNumbers
 from exporter.cli.flags import flags
-from exporter.config import load
+from exporter.config import load, plan
 from exporter.metrics.catalogue import CATALOGUE
 from exporter.model import OPERATION
 from exporter.simulator import Simulator, World
@@ -159,6 +160,16 @@ def read_number_files(file: Path) -> None:
     assert [number.labels for number in config.accounts[0].numbers] == [(("team", "sales"),), ()]
 
 
+def read_discover(file: Path) -> None:
+    """The keys of an account; the README shows the plan that follows from them."""
+    account = {"name": "main", **yaml.safe_load(file.read_text(encoding="utf-8"))}
+    file.write_text(json.dumps({"accounts": [account]}), encoding="utf-8")
+    config = load(file)
+    assert config.warnings == ()
+    (shown,) = (block.text for block in BLOCKS if block.text.startswith("account  listing"))
+    assert shown.strip() in plan(config)
+
+
 def read_web_config(file: Path) -> None:
     """With certificates made for it: the block names files that a user has."""
     document = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -198,6 +209,7 @@ def read_rules(file: Path) -> None:
 READERS: dict[str, Callable[[Path], None]] = {
     "accounts": read_config,
     "number_files": read_number_files,
+    "discover": read_discover,
     "tls_server_config": read_web_config,
     "scrape_configs": read_scrape_configs,
     "alert": read_rules,
@@ -212,12 +224,33 @@ def tool(name: str, *arguments: str) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-@pytest.mark.parametrize("block", of("json"))
-def test_a_ram_policy_grants_the_one_action(block: Block) -> None:
-    """The JSON shown is a RAM policy; it must not grow."""
+STATUS, LISTINGS, HEALTH = OPERATION, ("ListInstance", "QueryChatappPhoneNumbers"), "GetWhatsappHealthStatus"
+POLICIES = ((STATUS,), (STATUS, *LISTINGS), (STATUS, *LISTINGS, HEALTH))
+"""The operations that each policy allows: without discovery and health, with discovery, with both."""
+
+
+def actions(block: Block) -> tuple[str, ...]:
+    """The operations that a RAM policy allows; it has one statement, in the form that the console accepts."""
     policy = json.loads(block.text)
     assert policy["Version"] == "1"
-    assert policy["Statement"] == [{"Effect": "Allow", "Action": f"cams:{OPERATION}", "Resource": "*"}]
+    (statement,) = policy["Statement"]
+    assert {key: value for key, value in statement.items() if key != "Action"} == {"Effect": "Allow", "Resource": "*"}
+    named = statement["Action"]
+    return tuple(action.removeprefix("cams:") for action in ([named] if isinstance(named, str) else named))
+
+
+@pytest.mark.parametrize("block", of("json"))
+def test_a_ram_policy_grants_what_a_feature_needs_and_nothing_more(block: Block) -> None:
+    """The JSON shown is a RAM policy; it must not grow."""
+    assert actions(block) in POLICIES
+
+
+def test_the_readme_has_a_policy_for_each_feature() -> None:
+    """The actions are named like the operations that the exporter calls."""
+    shown = [block for block in BLOCKS if block.language == "json" and block.where.startswith("README.md")]
+    assert tuple(actions(block) for block in shown) == POLICIES
+    called = {ListInstance.name, QueryChatappPhoneNumbers.name, GetWhatsappHealthStatus.name, OPERATION}
+    assert set(POLICIES[-1]) == called
 
 
 QUERIES = {block.where: block.text for block in BLOCKS if block.language == "promql"}
