@@ -72,7 +72,8 @@ def warn_of_numbers(section: Section, account: AccountConfig) -> None:
             f"{_counted(excluded)} in this account's numbers too (the first in {_where(section, file, line)}) and "
             "polled there: exclude concerns found numbers only; remove one of the two, unless two spaces list it",
         )
-    unlisted = [place for place in places if discover.spaces and place[0].cust_space_id not in discover.spaces]
+    listed = account.known_spaces
+    unlisted = [place for place in places if place[0].cust_space_id not in listed]
     if unlisted:
         (number, file, line), *_ = unlisted
         section.document.warn(

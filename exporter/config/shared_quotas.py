@@ -38,20 +38,25 @@ def warn_of_shared_quotas(accounts: Sequence[tuple[Section, AccountConfig]]) -> 
 
 
 def _warn_of_spaces_listed_twice(group: Sequence[tuple[Section, AccountConfig]]) -> None:
-    listed: list[tuple[str, tuple[str, ...] | None]] = []
+    owners: dict[str, str] = {}  # of each space, the first account that lists it
+    first = of_all = ""  # the first account that discovers, and the first that lists all spaces
     for section, account in group:
         if account.discover is None:
             continue
         spaces = account.discover.spaces
-        for name, others in listed:
-            if spaces is None or others is None or set(spaces) & set(others):
-                section.warn(
-                    "discover",
-                    f"lists spaces that account {show(name)} lists too: their numbers are polled twice from the budget "
-                    "of one Alibaba Cloud account; give each account other spaces, or remove one",
-                )
-                break
-        listed.append((account.name, spaces))
+        other = of_all or (
+            first if spaces is None else next((owners[space] for space in spaces if space in owners), "")
+        )
+        if other:
+            section.warn(
+                "discover",
+                f"lists spaces that account {show(other)} lists too: their numbers are polled twice from the budget "
+                "of one Alibaba Cloud account; give each account other spaces, or remove one",
+            )
+        first = first or account.name
+        of_all = of_all or (account.name if spaces is None else "")
+        for space in spaces or ():
+            owners.setdefault(space, account.name)
 
 
 def _warn_of_numbers_asked_twice(

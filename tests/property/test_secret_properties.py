@@ -61,6 +61,13 @@ CONFIG: dict[str, Any] = {
     "accounts": [
         {"name": f"a{index}", "qps": 1, "quota": 10, "credentials": credentials, "numbers": NUMBERS}
         for index, credentials in enumerate(CREDENTIALS)
+    ]
+    + [
+        {
+            "name": "found",
+            "discover": {"refresh_interval": "5m", "max_numbers": 10, "forget_after": "1d"},
+            "health": {"interval": "5m"},
+        }
     ],
 }
 WEB: dict[str, Any] = {

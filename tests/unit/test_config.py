@@ -280,13 +280,14 @@ def test_no_repr_shows_a_secret_or_a_number(tmp_path: Path) -> None:
               access_key_id: LTAI-pa55
               access_key_secret: key-pa55
               security_token: token-pa55
+            discover: {{exclude: ["8613800001234"]}}
             numbers: [{NUMBER}]
           - name: uri
             credentials: {{type: credentials_uri, credentials_uri: "https://localhost/?key=pa55"}}
             numbers: [{NUMBER}]
         """,
     )
-    shown = [repr(config), str(config), repr(config.accounts[0].numbers)]
+    shown = [repr(config), str(config), repr(config.accounts[0].numbers), repr(config.accounts[0].discover)]
     for account in config.accounts:
         shown += [repr(account), repr(account.credentials), repr(list(account.credentials.secrets.values()))]
     assert not [text for text in shown if "pa55" in text or "8613800001234" in text]
