@@ -99,6 +99,21 @@ def test_states_that_the_number_has_shown_stay_as_0(scraped: Scraped) -> None:
     }
 
 
+def test_a_state_between_two_scrapes_is_told_too(scraped: Scraped) -> None:
+    def change(state: str) -> None:
+        scraped.list(replace(ENTRY, connection_status=state))
+        scraped.state.checked(number(), Health(state))
+        scraped.state.succeeded(number(), Answer(state, "1", "R"))
+
+    change("A")
+    scraped.exposition.scrape(Format.TEXT)
+    change("B")
+    change("A")
+    for family in ("verification_status", "connection_status", "can_send"):
+        states = scraped.states(family)
+        assert (states["A"], states["B"]) == ("1.0", "0.0")
+
+
 def test_what_the_api_does_not_say_is_no_state(scraped: Scraped) -> None:
     """But an unknown rating is one of the documented ratings."""
     scraped.list()

@@ -9,6 +9,7 @@ import pytest
 
 from exporter.errors import ApiError, Kind
 from exporter.model import UNKNOWN, Answer, Health, HealthError, ListedNumber, Listing, PhoneNumber
+from exporter.state.records import ShownValues
 from exporter.state.store import (
     MAX_EXTRA_STATUSES,
     HealthState,
@@ -110,7 +111,7 @@ def test_listings_of_other_numbers_and_of_accounts_without_discover_are_ignored(
     assert shown(made)[0] is None
     configure(made, number(), listing=False)
     list_number(made, clock)
-    assert shown(made)[0] is None
+    assert one(made)[1].listing is None
 
 
 def test_a_status_and_a_failed_poll_keep_listing_and_health() -> None:
@@ -302,11 +303,13 @@ class TestRestore:
     def test_a_listing_is_as_old_as_its_times_say(self) -> None:
         clock = FakeClock()
         made = state(clock, number())
-        known = RememberedListing(False, clock.now_unix - 60, clock.now_unix - LISTING, ENTRY)
+        before = ShownValues(("BANNED",), ("PURPLE",), tuple(f"N{index}" for index in range(100)))
+        known = RememberedListing(False, clock.now_unix - 60, clock.now_unix - LISTING, ENTRY, before)
         assert made.restore_listings({number().key: known, number(1).key: known}) == 1
         assert shown(made)[:2] == (False, ENTRY)
         _, record = one(made)
-        assert record.shown.connection_statuses == ("CONNECTED",)
+        assert record.shown[:2] == (("BANNED", "CONNECTED"), ("PURPLE",))
+        assert record.shown.name_statuses == (*(f"N{index}" for index in range(85, 100)), "APPROVED")
         clock.advance(1)
         assert shown(made)[:2] == (False, None)
 
