@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import limits
 import pyrate_limiter
@@ -26,8 +27,9 @@ import throttled
 
 from benchmarks.harness import Options, Progress, Result, Table, Target
 from benchmarks.processes import Child
+from exporter.cams.operations import Operation
 from exporter.metrics.counters import Counters
-from exporter.model import Answer, PhoneNumber, Slot, SystemClock, pace_qps
+from exporter.model import Answer, Health, PhoneNumber, Slot, SystemClock, pace_qps
 from exporter.polling import AccountPoller
 from exporter.polling.budget import Budget
 from exporter.polling.workers import Workers
@@ -55,6 +57,9 @@ class Log:
         return sorted(instant for instant in self.sent if start <= instant < end)
 
 
+T = TypeVar("T")
+
+
 class Waiting:
     """The poller's client: enters the gate, notes the instant, and waits as long as an answer takes."""
 
@@ -68,6 +73,12 @@ class Waiting:
         elapsed = random.uniform(*self._latency)
         time.sleep(elapsed)
         return Answer("VERIFIED", number.phone_number, "R", elapsed)
+
+    def check_health(self, number: PhoneNumber, gate: Callable[[], Slot]) -> Health:
+        raise NotImplementedError
+
+    def call(self, operation: Operation[T], gate: Callable[[], Slot]) -> T:
+        raise NotImplementedError
 
     def ready(self) -> bool:
         return True

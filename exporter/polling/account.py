@@ -2,7 +2,7 @@
 
 One thread an account takes the next poll from the schedule and hands it to a worker.  The worker's client connects,
 waits for a slot at the gate, and asks.  The outcome goes to the recorder, and to `reaction`, which decides what follows
-from it.
+from it.  Errands go the same way: `errands` gives them, and decides what follows.
 """
 
 from __future__ import annotations
@@ -12,31 +12,30 @@ import logging
 import math
 import random
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any
 
 from exporter.cams.error_codes import INTERNAL_ERROR
 from exporter.errors import ApiError, Kind, Stopped
 from exporter.logs import fields
 from exporter.metrics.counters import Counters
-from exporter.model import AccountStatus, Answer, Clock, NumberKey, PhoneNumber, Slot, Wait, pace_qps
+from exporter.model import AccountStatus, Answer, Clock, NumberKey, PhoneNumber, Wait, pace_qps
 from exporter.polling.budget import Budget
 from exporter.polling.circuit_breaker import CircuitBreaker, CircuitBreakers
-from exporter.polling.gate import Gate, Waiter
-from exporter.polling.in_flight import HAND_OUT_SECONDS, connect_ahead, max_in_flight
+from exporter.polling.client import CurrentClient, Fetcher
+from exporter.polling.errands import Errand, ErrandRecorder, Errands, ErrandSettings, Reply
+from exporter.polling.gate import Gate
+from exporter.polling.hand_out import HandOut, Poll, Request
+from exporter.polling.in_flight import connect_ahead, max_in_flight
 from exporter.polling.loop import Loop
 from exporter.polling.reaction import Reaction
 from exporter.polling.recorder import Recorder
-from exporter.polling.schedule import Entry, Schedule
+from exporter.polling.schedule import Schedule
 from exporter.polling.workers import Workers
 from exporter.scrape_priority import ScrapePriority
 from exporter.state.store import State
 
 logger = logging.getLogger(__name__)
-
-NOT_READY_SECONDS = 0.05
-"""How often to look whether the first credential is there."""
 
 LOOK_SECONDS = 2.0
 """How often the loop steps at least: it looks whether the credential became another one, and has a heartbeat."""
@@ -46,29 +45,6 @@ DEAD_SECONDS = 30.0
 
 MAX_STAGGER_SECONDS = 1.0
 """An account's first poll waits for less than this, and for less than the time between two of its requests."""
-
-
-class Fetcher(Protocol):
-    """What the poller needs of the client."""
-
-    def fetch(self, number: PhoneNumber, gate: Callable[[], Slot]) -> Answer:
-        """Ask once; sends inside a slot that `gate` gives.  Raises ApiError, and what entering the slot raises."""
-
-    def ready(self) -> bool:
-        """False until a first look for credentials ended, with or without success."""
-
-    def credential_changes(self) -> int:
-        """How often the credential became another one; may look at key files, and does not wait for the network."""
-
-
-@dataclass(slots=True, eq=False, kw_only=True)
-class _Poll(Waiter):
-    """One poll under way; `credential` says which one signs, as a number."""
-
-    entry: Entry
-    client: Fetcher
-    credential: int
-    is_probe: bool
 
 
 class AccountPoller:
@@ -93,29 +69,26 @@ class AccountPoller:
         priority: ScrapePriority | None = None,
     ) -> None:
         self.account = account
-        self._client = client
+        self._current = CurrentClient(client)
         self._recorder = Recorder(account, state, counters)
         self._workers = workers
         self._clock = clock
         self._repeat = repeat
         self._lock = threading.Lock()
         self._loop = Loop(f"poller-{account}", self.step, self._lock, clock, wait)
-        self._schedule = Schedule(account, repeat=repeat)
+        self._schedule = Schedule[PhoneNumber](account, repeat=repeat)
         self._budget = budget
         self._gate = Gate(budget, self._lock, clock, wait, room=self._loop.wake, priority=priority)
         self._breakers = CircuitBreakers()
+        self._errands = Errands(account, ErrandRecorder(account, state, counters), rng, repeat=repeat)
         self._numbers = 0
         self._interval = math.inf
-        self._under_way: set[_Poll] = set()
-        self._most_under_way = 1
         self._reaction = Reaction(
             self._schedule, budget, self._breakers, state.fresh_until if repeat else lambda _: math.inf, rng
         )
-        self._credential = 0  # counts credentials, of all clients
-        self._credential_changes = -1  # of the client, as last seen
-        self._is_ready = False  # the client's first look for a credential ended
-        self._is_held = False  # by something other than the budget
-        self._free_since = -math.inf  # when it last was not any more: before that no poll waited for the budget
+        self._hand_out = HandOut(
+            self._schedule, self._errands, budget, self._gate, self._breakers, self._current, repeat=repeat
+        )
         self._stopped = False
 
     def configure(
@@ -128,30 +101,34 @@ class AccountPoller:
         timeout_seconds: float,
         accounts: int,
         client: Fetcher | None = None,
+        errands: ErrandSettings | None = None,
     ) -> None:
         """Take over a configuration, at the start or while polling; counts from the next slot on."""
         pace = pace_qps(qps, quota)
+        errands = errands or ErrandSettings()
+        spaces = errands.fleet.spaces() if errands.fleet else ()
         with self._lock:
+            now, now_unix = self._clock.monotonic(), self._clock.unix()
             self._budget.configure(qps, quota)
-            self._schedule.configure(
+            self._errands.configure(
+                errands,
                 numbers,
-                interval_seconds,
-                len(numbers) / pace,
-                now=self._clock.monotonic(),
-                now_unix=self._clock.unix(),
+                spaces,
+                poll_interval_seconds=interval_seconds,
+                pace=pace,
+                now=now,
+                now_unix=now_unix,
             )
+            self._schedule.configure(numbers, interval_seconds, self._errands.poll_seconds, now=now, now_unix=now_unix)
             self._breakers.configure(self._schedule.keys)
             self._numbers = len(numbers)
             self._interval = interval_seconds
-            self._most_under_way = max_in_flight(pace, timeout_seconds, accounts)
-            self._gate.configure(connect_ahead(pace))
-            if client is not None and client is not self._client:
-                self._client = client
-                self._credential += 1
-                self._credential_changes = -1  # it may have what the old one lacked
-                self._is_ready = False
+            self._hand_out.configure(interval_seconds, max_in_flight(pace, timeout_seconds, accounts))
+            self._gate.configure(connect_ahead(pace), self._errands.polls_first)
+            if client is not None:
+                self._current.replace(client)
             self._loop.wake()
-            self._revoke()
+            self._hand_out.revoke(now)
 
     def start(self) -> None:
         """Start polling, unless it has been started or stopped before.
@@ -178,29 +155,28 @@ class AccountPoller:
         with self._lock:
             self._stopped = True
             self._loop.stop()
-            self._revoke()
+            self._hand_out.stop()
 
     def step(self) -> float:
-        """Hand out the polls that may go; returns the instant at which to be called again."""
-        client = self._client  # asked without the lock: it may look at files
-        changes, is_ready = client.credential_changes(), self._is_ready or client.ready()
+        """Hand out the requests that may go; returns the instant at which to be called again."""
+        look = self._current.look()
         with self._lock:
             now = self._clock.monotonic()
-            if client is self._client:
-                self._is_ready = is_ready
-                if changes != self._credential_changes:
-                    self._credential_changes = changes
-                    self._credential += 1
-                    self._reaction.credential_changed(now)
-            poll, at = self._next(now)
-        while poll is not None:
+            if self._current.seen(look):
+                self._reaction.credential_changed(now)
+                self._errands.credential_changed(now)
+            request, at = self._hand_out.next(now)
+        while request is not None:
             try:
-                self._workers.submit(functools.partial(self._work, poll))
-            except BaseException:  # no thread or memory is left: the number is still due
-                self._ended(poll, None)
+                self._workers.submit(functools.partial(self._work, request))
+            except BaseException:  # no thread or memory is left: it is still due
+                if isinstance(request, Errand):
+                    self._errand_ended(request, None)
+                else:
+                    self._ended(request, None)
                 raise
             with self._lock:
-                poll, at = self._next(self._clock.monotonic())
+                request, at = self._hand_out.next(self._clock.monotonic())
         return min(at, now + LOOK_SECONDS)
 
     def status(self) -> AccountStatus:
@@ -214,11 +190,13 @@ class AccountPoller:
                 lag_seconds=self._schedule.lag_seconds(now),
                 budget_qps=self._budget.qps,
                 effective_qps=self._budget.effective_qps(now),
-                in_flight=len(self._under_way) - self._gate.waiting,
-                refused=self._breakers.reason,
+                in_flight=len(self._hand_out.under_way) - self._gate.waiting,
+                refused=self._breakers.reason if self._numbers else self._errands.refused,
                 spaces=self._breakers.spaces,
                 refused_spaces=self._breakers.refused_spaces,
                 guard_seconds=self._budget.guard_seconds(now),
+                operations=(self._reaction.standing.status, *self._errands.statuses),
+                health_seconds=self._errands.health_seconds,
             )
 
     def next_polls(self, keys: Sequence[NumberKey]) -> list[float | None]:
@@ -233,6 +211,11 @@ class AccountPoller:
         with self._lock:
             return 0 if self._breakers.account.is_open else self._schedule.unattempted
 
+    def unlisted(self) -> list[str | None]:
+        """The spaces whose first listing has not ended, None for the list of spaces; empty while waiting is in vain."""
+        with self._lock:
+            return [] if self._breakers.account.is_open else self._errands.unlisted()
+
     def seconds_without_heartbeat(self) -> float:
         """How long the loop has had no heartbeat."""
         with self._lock:
@@ -245,72 +228,29 @@ class AccountPoller:
     def finished(self) -> bool:
         """Whether every number had its poll, or the account is refused (`repeat=False`)."""
         with self._lock:
-            if self._under_way:
+            if self._hand_out.under_way:
                 return False
-            return self._breakers.account.is_open or self._schedule.next_at() == math.inf
+            if self._breakers.account.is_open:
+                return True
+            return self._schedule.next_at() == math.inf and self._errands.finished()
 
-    def _next(self, now: float) -> tuple[_Poll | None, float]:
-        """The poll that goes now, if one does, and the instant at which to look for the next one."""
-        probe_at = self._probe_at(now)
-        at = self._held_until(now, probe_at)
-        if at is not None:
-            self._is_held = True
-        else:
-            if self._is_held:
-                self._is_held, self._free_since = False, now
-            at = max(min(self._schedule.next_at(), probe_at), self._gate.slot_at(now) - HAND_OUT_SECONDS)
-        if at > now:
-            return None, at
-        if probe_at <= now:
-            key = self._breakers.probe(now, self._interval, lambda each: self._schedule.is_free(each, now))
-            entry = None if key is None else self._schedule.take_early(key, now)
-            return self._handed_out(entry, now, is_probe=True), now
-        return self._handed_out(self._schedule.take(now), self._free_since, is_probe=False), now
-
-    def _probe_at(self, now: float) -> float:
-        """The instant of the next probe of what is refused."""
-        if not self._repeat or not self._breakers.refuses:
-            return math.inf
-        return self._breakers.probe_at(self._interval, self._budget.pace(now))
-
-    def _held_until(self, now: float, probe_at: float) -> float | None:
-        """When to look again where it is not the budget that holds polls back; None where nothing else does."""
-        if self._stopped or len(self._under_way) >= self._most_under_way:
-            return math.inf
-        if not self._is_ready:
-            return now + NOT_READY_SECONDS
-        if self._breakers.account.is_open:
-            return math.inf if self._under_way else probe_at
-        return None
-
-    def _handed_out(self, entry: Entry | None, free_since: float, *, is_probe: bool) -> _Poll | None:
-        if entry is None:
-            return None
-        poll = _Poll(
-            wanted_at=max(entry.wanted_at, free_since),
-            entry=entry,
-            client=self._client,
-            credential=self._credential,
-            is_probe=is_probe,
-        )
-        self._under_way.add(poll)
-        self._gate.expect()
-        return poll
-
-    def _work(self, first: _Poll) -> None:
-        """Poll `first`, then whatever may go at once: the same thread goes on, which saves a hand-over."""
-        poll: _Poll | None = first
-        while poll is not None:
-            self._poll(poll)
+    def _work(self, first: Request) -> None:
+        """Send `first`, then whatever may go at once: the same thread goes on, which saves a hand-over."""
+        request: Request | None = first
+        while request is not None:
+            if isinstance(request, Errand):
+                self._errand_ended(request, request.asked(functools.partial(self._gate.slot, request)))
+            else:
+                self._poll(request)
             with self._lock:
-                poll, at = self._next(self._clock.monotonic())
-                if poll is None:
+                request, at = self._hand_out.next(self._clock.monotonic())
+                if request is None:
                     self._loop.wake(at)
 
-    def _poll(self, poll: _Poll) -> None:
+    def _poll(self, poll: Poll) -> None:
         """One poll of one number, from the client to the recorder."""
         outcome: Answer | ApiError | None = None
-        number = poll.entry.number
+        number = poll.entry.target
         try:
             outcome = poll.client.fetch(number, functools.partial(self._gate.slot, poll))
         except Stopped:
@@ -323,20 +263,7 @@ class AccountPoller:
         finally:
             self._ended(poll, outcome)
 
-    def _revoke(self) -> None:
-        """Turn back at the gate the polls that may not go any more.
-
-        Those are the polls of a client that was replaced and, except for probes, of what is refused.
-        """
-        for poll in self._under_way:
-            entry = poll.entry
-            if self._stopped or not entry.scheduled or poll.client is not self._client:
-                poll.revoked = True
-            elif not poll.is_probe:
-                poll.revoked |= self._breakers.account.is_open or self._breakers.is_held(entry.number.key)
-        self._gate.look_again()
-
-    def _ended(self, poll: _Poll, outcome: Answer | ApiError | None) -> None:
+    def _ended(self, poll: Poll, outcome: Answer | ApiError | None) -> None:
         """Record what became of a poll, and react to it; None for one that did not go, which is still due."""
         if self._stopped:  # the client was closed under it: that says nothing about the API
             outcome = None
@@ -345,27 +272,36 @@ class AccountPoller:
         changed: list[CircuitBreaker] = []
         try:
             if outcome is not None:
-                self._recorder.ended(entry.number, outcome, poll.waited_seconds, is_retry=entry.retries > 0)
+                self._recorder.ended(entry.target, outcome, poll.waited_seconds, is_retry=entry.retries > 0)
         finally:
             with self._lock:
-                self._under_way.discard(poll)
-                if poll.waits:
-                    self._gate.gone()
+                self._hand_out.gone(poll)
                 now = self._clock.monotonic()
                 if outcome is None:
                     self._schedule.put_back(entry, now)
                     if poll.is_probe:
-                        self._breakers.probe_again(entry.number.key)
+                        self._breakers.probe_again(entry.target.key)
                 else:
                     changed = self._reaction.ended(
                         entry,
                         error,
                         asked_at=now if poll.released_at is None else poll.released_at,
-                        is_current=poll.credential == self._credential,
+                        is_current=poll.credential == self._current.credential,
                         is_probe=poll.is_probe,
                         now=now,
                     )
                     if changed:
-                        self._revoke()
+                        self._hand_out.revoke(now)
         for breaker in changed:
             self._recorder.changed(breaker.space, breaker.reason)
+
+    def _errand_ended(self, errand: Errand, outcome: Reply[Any] | ApiError | None) -> None:
+        """Hand on what an errand brought, and react to it; None for one that did not go, which is still due."""
+        if self._stopped:
+            outcome = None
+        spaces = None if outcome is None else errand.told(outcome)
+        with self._lock:
+            self._hand_out.gone(errand)
+            now, credential = self._clock.monotonic(), self._current.credential
+            self._errands.ended(errand, outcome, credential, spaces, now=now, now_unix=self._clock.unix())
+            self._hand_out.revoke(now)

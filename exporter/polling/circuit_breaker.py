@@ -21,6 +21,7 @@ from collections.abc import Callable, KeysView, Mapping
 
 from exporter.errors import ApiError, Kind
 from exporter.model import NumberKey, Refused
+from exporter.polling.standing import reason_of
 
 ERRORS_TO_REFUSE = 3
 MIN_PROBE_SECONDS = 10.0
@@ -118,6 +119,8 @@ class CircuitBreakers:
             breaker.turn = OrderedDict.fromkeys(key for key in breaker.turn if key in keys)
         if self.account.is_open:
             self.account.turn.update(dict.fromkeys(keys))
+        if not keys:  # no poll is left that could end the refusal
+            self._accepted()
         for space in self._forbidden.keys() - self._counts.keys():
             del self._forbidden[space]
             self._open.pop(space, None)
@@ -207,7 +210,7 @@ class CircuitBreakers:
         """An error of the account."""
         self._errors_in_a_row += 1
         is_certain = self._errors_in_a_row >= ERRORS_TO_REFUSE or not error.sent  # there is no credential to send with
-        if not is_certain or not self.account.refuse(_why(key, error), now):
+        if not is_certain or not self.account.refuse(reason_of(key, error), now):
             return None
         self.account.turn = OrderedDict.fromkeys(self._keys)
         if self._last_success is not None and self._last_success in self.account.turn:
@@ -232,13 +235,8 @@ class CircuitBreakers:
         name = key.cust_space_id
         space = self._forbidden.setdefault(name, CircuitBreaker(name))
         space.turn.setdefault(key)
-        self._last_forbidden = reason = _why(key, error)
+        self._last_forbidden = reason = reason_of(key, error)
         if (not space.is_open and len(space.turn) < self._counts[name]) or not space.refuse(reason, now):
             return None
         self._open[name] = space
         return space
-
-
-def _why(key: NumberKey, error: ApiError) -> Refused:
-    """Without the number: it is one of many here, and a reload may change how numbers are shown."""
-    return Refused(error.code, error.message.replace(key.phone_number, "…"), error.request_id)

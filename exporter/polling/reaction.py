@@ -10,20 +10,18 @@ import random
 from collections.abc import Callable
 
 from exporter.errors import ApiError, Kind
-from exporter.model import NumberKey
+from exporter.model import OPERATION, NumberKey, PhoneNumber
 from exporter.polling.budget import Budget
 from exporter.polling.circuit_breaker import CircuitBreaker, CircuitBreakers
 from exporter.polling.retries import retry_at
 from exporter.polling.schedule import Entry, Schedule
+from exporter.polling.standing import REFUSALS, Standing
 
 _DEFINITE = frozenset({Kind.NUMBER, Kind.PERMISSION})
 """Errors about one number, which do not pass by themselves: like a status, they end a row of failures."""
 
 _INCONCLUSIVE = frozenset({Kind.THROTTLE, Kind.TRANSIENT})
 """Errors that do not tell whether the API refuses the account or a space."""
-
-_REFUSED = frozenset({Kind.ACCOUNT, Kind.PERMISSION})
-"""After these errors another credential may bring a status."""
 
 
 class Reaction:
@@ -34,7 +32,7 @@ class Reaction:
 
     def __init__(
         self,
-        schedule: Schedule,
+        schedule: Schedule[PhoneNumber],
         budget: Budget,
         breakers: CircuitBreakers,
         fresh_until: Callable[[NumberKey], float],
@@ -45,27 +43,37 @@ class Reaction:
         self._breakers = breakers
         self._fresh_until = fresh_until
         self._rng = rng
+        self.standing = Standing(OPERATION)
+        """Whether polls are accepted."""
 
     def ended(
-        self, entry: Entry, error: ApiError | None, *, asked_at: float, is_current: bool, is_probe: bool, now: float
+        self,
+        entry: Entry[PhoneNumber],
+        error: ApiError | None,
+        *,
+        asked_at: float,
+        is_current: bool,
+        is_probe: bool,
+        now: float,
     ) -> list[CircuitBreaker]:
         """A poll of `entry`, whose request left at `asked_at`, brought a status or an error.
 
         `is_current` is False if the credential has changed since: then the breakers do not learn from the answer.
         Returns the breakers that changed.
         """
-        key = entry.number.key
+        key = entry.target.key
         changed: list[CircuitBreaker] = []
         if error is not None and error.cured:
             self._breakers.probe_soon()
         elif entry.scheduled and is_current:
             changed = self._breakers.heard(key, error, now)
+            self.standing.heard(key, error)
         if is_probe and error is not None and error.kind in _INCONCLUSIVE:
             self._breakers.probe_again(key)
         entry.failures = 0 if error is None or error.kind in _DEFINITE else entry.failures + 1
         is_held = entry.scheduled and self._breakers.is_held(key)
         scope_is_refused = is_held or self._breakers.account.is_open  # only probes go: the number does not retry
-        is_refused = error is not None and error.kind in (_REFUSED | _INCONCLUSIVE if scope_is_refused else _REFUSED)
+        is_refused = error is not None and error.kind in (REFUSALS | _INCONCLUSIVE if scope_is_refused else REFUSALS)
         at, not_before = None, -math.inf
         if error is not None:
             not_before = self._pause(error, asked_at, now)

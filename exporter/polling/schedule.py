@@ -23,18 +23,30 @@ import math
 import zlib
 from collections.abc import Callable, Iterable, KeysView, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-from exporter.model import NumberKey, PhoneNumber
+from exporter.model import NumberKey
 
 MIN_GAP_SHARE = 0.5
 """Share of the interval that passes at least between two regular polls of a number."""
 
 
+class Target(Protocol):
+    """What a schedule asks about: a number, or a space, which has the key of a number without digits."""
+
+    @property
+    def key(self) -> NumberKey:
+        """Its identity, which gives it its phase."""
+
+
+T = TypeVar("T", bound=Target)
+
+
 @dataclass(slots=True, eq=False)
-class Entry:
+class Entry(Generic[T]):
     """One number in the schedule; all instants are monotonic seconds."""
 
-    number: PhoneNumber
+    target: T
     phase: float
     due_at: float
     retry_at: float = math.inf
@@ -56,19 +68,19 @@ class Entry:
         return self.scheduled and self.waiting and not self.held
 
 
-class _Queue:
+class _Queue(Generic[T]):
     """Numbers in the order of one of their instants; infinity stands for none.
 
     An entry whose instant has changed, or that may not go, is dropped when it comes first: heaps cannot delete from the
     middle.
     """
 
-    def __init__(self, instant: Callable[[Entry], float]) -> None:
+    def __init__(self, instant: Callable[[Entry[T]], float]) -> None:
         self._instant = instant
-        self._heap: list[tuple[float, int, Entry]] = []
+        self._heap: list[tuple[float, int, Entry[T]]] = []
         self._tie = itertools.count()
 
-    def push(self, entry: Entry) -> None:
+    def push(self, entry: Entry[T]) -> None:
         """Put the number in, at its instant as it is now."""
         if entry.scheduled and (at := self._instant(entry)) < math.inf:
             heapq.heappush(self._heap, (at, next(self._tie), entry))
@@ -82,12 +94,12 @@ class _Queue:
             heapq.heappop(self._heap)
         return math.inf
 
-    def pop(self) -> Entry:
+    def pop(self) -> Entry[T]:
         """Take out the first, of which `first_at` told."""
         return heapq.heappop(self._heap)[2]
 
 
-class Schedule:
+class Schedule(Generic[T]):
     """The polls of one account.  Not thread-safe: its poller holds the lock.
 
     `repeat=False` polls each number once, with its retries; `next_at` is infinite after that.
@@ -99,16 +111,16 @@ class Schedule:
         self._repeat = repeat
         self._interval = math.inf
         self._fits = True
-        self._entries: dict[NumberKey, Entry] = {}
-        self._eager = _Queue(lambda entry: entry.eager_at)
-        self._due = _Queue(lambda entry: entry.due_at)
-        self._retry = _Queue(lambda entry: entry.retry_at)
+        self._entries: dict[NumberKey, Entry[T]] = {}
+        self._eager = _Queue[T](lambda entry: entry.eager_at)
+        self._due = _Queue[T](lambda entry: entry.due_at)
+        self._retry = _Queue[T](lambda entry: entry.retry_at)
         self.unattempted = 0
         """Numbers whose first poll has not ended yet."""
 
     def configure(
         self,
-        numbers: Sequence[PhoneNumber],
+        numbers: Sequence[T],
         interval_seconds: float,
         pass_seconds: float,
         *,
@@ -137,7 +149,7 @@ class Schedule:
                 self._push_eager(entry)
                 self.unattempted += 1
             else:
-                entry.number = number
+                entry.target = number
                 if not same_interval:
                     self._rephase(entry, (start + rank / len(ordered)) * interval_seconds, now)
             self._entries[number.key] = entry
@@ -150,13 +162,17 @@ class Schedule:
         """The numbers, as the last `configure` gave them."""
         return self._entries.keys()
 
+    def unattempted_keys(self) -> list[NumberKey]:
+        """The numbers whose first poll has not ended yet."""
+        return [key for key, entry in self._entries.items() if not entry.attempted] if self.unattempted else []
+
     def next_at(self) -> float:
         """The earliest instant at which a poll may go; minus infinity while the first pass lasts, infinity for none."""
         if self._eager.first_at() < math.inf:
             return -math.inf
         return min(self._due.first_at(), self._retry.first_at())
 
-    def take(self, now: float) -> Entry | None:
+    def take(self, now: float) -> Entry[T] | None:
         """Take the poll that goes next, or None if none may go yet; `done` or `put_back` ends it."""
         due_at, eager_at = self._due.first_at(), self._eager.first_at()
         if eager_at < math.inf and min(eager_at, now) < due_at:  # else a number fell due before the eager one
@@ -176,13 +192,13 @@ class Schedule:
         entry = self._entries[key]
         return entry.waiting and entry.not_before <= now
 
-    def take_early(self, key: NumberKey, now: float) -> Entry:
+    def take_early(self, key: NumberKey, now: float) -> Entry[T]:
         """Take the regular poll of a number that `is_free`, even if it is not due or is held."""
         return self._taken(self._entries[key], now, now)
 
     def done(
         self,
-        entry: Entry,
+        entry: Entry[T],
         retry_at: float | None = None,
         *,
         refused: bool = False,
@@ -201,7 +217,7 @@ class Schedule:
         entry.due_at = self._next_due(entry, not_before)
         self._push(entry, retry_at if retry_at is not None and retry_at < entry.due_at else math.inf)
 
-    def put_back(self, entry: Entry, now: float) -> None:
+    def put_back(self, entry: Entry[T], now: float) -> None:
         """The poll of `entry` was not sent: it is still due, as the regular poll or the retry that it was."""
         if entry.retries:
             entry.retries -= 1
@@ -255,24 +271,24 @@ class Schedule:
         return math.inf if entry.held else min(entry.due_at, entry.retry_at)
 
     @staticmethod
-    def _taken(entry: Entry, now: float, wanted_at: float) -> Entry:
+    def _taken(entry: Entry[T], now: float, wanted_at: float) -> Entry[T]:
         """Take the regular poll of `entry`, also in place of a retry that still waits."""
         entry.taken_at, entry.wanted_at, entry.retries = now, wanted_at, 0
         entry.retry_at = entry.eager_at = math.inf
         entry.waiting = False
         return entry
 
-    def _push(self, entry: Entry, retry_at: float = math.inf) -> None:
+    def _push(self, entry: Entry[T], retry_at: float = math.inf) -> None:
         """No poll of `entry` is under way any more: it waits for its next one."""
         entry.waiting, entry.retry_at = True, retry_at
         self._due.push(entry)
         self._retry.push(entry)
 
-    def _push_eager(self, entry: Entry) -> None:
+    def _push_eager(self, entry: Entry[T]) -> None:
         entry.eager_at = entry.due_at
         self._eager.push(entry)
 
-    def _rephase(self, entry: Entry, phase: float, now: float) -> None:
+    def _rephase(self, entry: Entry[T], phase: float, now: float) -> None:
         entry.phase = phase
         if entry.taken_at == -math.inf or not entry.waiting:
             return  # still eager, or `done` will reckon with the new interval
@@ -280,7 +296,7 @@ class Schedule:
         entry.due_at = self._next_phase(phase, earliest)
         self._due.push(entry)
 
-    def _next_due(self, entry: Entry, not_before: float) -> float:
+    def _next_due(self, entry: Entry[T], not_before: float) -> float:
         """The instant of the number's next regular poll."""
         if not self._repeat:
             return math.inf

@@ -41,9 +41,10 @@ FLOORS: dict[str, tuple[frozenset[str], ...]] = {
     ),
     "polling": (
         frozenset({"account"}),
-        frozenset({"reaction"}),
-        frozenset({"gate", "recorder", "loop", "workers", "circuit_breaker", "retries"}),
-        frozenset({"budget", "in_flight", "schedule"}),
+        frozenset({"hand_out"}),
+        frozenset({"reaction", "errands"}),
+        frozenset({"gate", "recorder", "loop", "workers", "circuit_breaker", "retries", "client"}),
+        frozenset({"budget", "in_flight", "schedule", "standing"}),
     ),
     "web": (
         frozenset({"server"}),
@@ -77,10 +78,14 @@ PURE = (
     "fleet.space",
     "polling.budget",
     "polling.circuit_breaker",
+    "polling.errands.errands",
+    "polling.errands.operation",
+    "polling.hand_out",
     "polling.in_flight",
     "polling.reaction",
     "polling.retries",
     "polling.schedule",
+    "polling.standing",
     "metrics.gzip_parts",
     "state.history",
 )

@@ -21,7 +21,6 @@ from exporter.cams.operations import (
     NumberListing,
     Operation,
     QueryChatappPhoneNumbers,
-    SpaceListing,
 )
 from exporter.cams.operations.phone_numbers import MAX_LISTING_BYTES
 from exporter.errors import ApiError, Kind
@@ -43,6 +42,7 @@ from exporter.simulator import Health as SimulatedHealth
 from exporter.simulator import HealthError as SimulatedError
 from exporter.simulator.faults import Fault
 from tests.support.clients import FixedCredentials, client_of, gated, kept
+from tests.support.listings import all_spaces
 from tests.support.numbers import number
 from tests.support.rawserver import Peer, RawServer
 from tests.support.sdk import sdk
@@ -133,7 +133,7 @@ def test_all_spaces_in_pages(world: World, client: Client, size: int) -> None:
         world.add_space("care", f"cams-{place:02}")
     world.add_space("care", "cams-viber").channel_type = "VIBER"
     world.accounts["care"].max_page_size = size
-    found = [space.cust_space_id for space in SpaceListing().read(client.call)]
+    found = [space.cust_space_id for space in all_spaces(client.call)]
     assert found == [SPACE, *(f"cams-{place:02}" for place in range(22))]
     assert len(world.arrivals()) == -(-24 // size)
 
@@ -159,7 +159,7 @@ def test_a_listing_of_spaces_that_is_not_whole_is_an_error(
     world.accounts["care"].max_page_size = 4
     world.accounts["care"].calls[INSTANCES].fault = fault
     with pytest.raises(ApiError) as caught:
-        SpaceListing().read(client.call)
+        all_spaces(client.call)
     assert (caught.value.code, caught.value.operation) == ("invalid_response", INSTANCES)
     assert message in caught.value.message
 
@@ -170,7 +170,7 @@ def test_a_listing_of_spaces_that_is_odd_but_whole_is_one(fault: Fault, world: W
         world.add_space("care", f"cams-{place:02}")
     world.accounts["care"].max_page_size = 4
     world.accounts["care"].calls[INSTANCES].fault = fault
-    assert len(SpaceListing().read(client.call)) == 11
+    assert len(all_spaces(client.call)) == 11
 
 
 @pytest.mark.parametrize(

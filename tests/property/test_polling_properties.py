@@ -148,10 +148,10 @@ class Show:
 
     def check(self) -> None:
         """Invariants at each instant."""
-        under_way, waiting = len(self.poller._under_way), self.poller._gate.waiting
+        under_way, waiting = len(self.poller._hand_out.under_way), self.poller._gate.waiting
         assert self.connecting + self.in_flight <= under_way <= self.time.alive
         assert 0 <= waiting <= under_way
-        assert waiting == sum(poll.waits for poll in self.poller._under_way)
+        assert waiting == sum(poll.waits for poll in self.poller._hand_out.under_way)
         assert self.in_flight <= self.poller.status().in_flight <= under_way
         assert 0 <= self.poller._schedule.unattempted <= len(self.configured)
 
@@ -208,7 +208,7 @@ def test_the_budget_holds_nothing_is_lost_and_all_recovers(
     show.poller.stop()
     show.run(2 * TIMEOUT + 10.0)
     assert show.time.alive == 0
-    assert not show.poller._under_way
+    assert not show.poller._hand_out.under_way
     assert show.poller.status().in_flight == 0
 
 

@@ -9,6 +9,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.model import PhoneNumber
 from exporter.polling.schedule import Schedule, gap_fillers
 from tests.support.numbers import numbers
 
@@ -25,7 +26,7 @@ def test_every_number_is_polled_and_none_is_left_behind(
 ) -> None:
     """No number waits longer than 1.5 intervals or passes between two polls, for any failures and retries."""
     rng = random.Random(seed)
-    made = Schedule("main")
+    made = Schedule[PhoneNumber]("main")
     pass_seconds = count / pace
     made.configure(numbers(count), interval, pass_seconds, now=0.0, now_unix=now_unix)
     end = 6 * max(interval, pass_seconds)
@@ -34,7 +35,7 @@ def test_every_number_is_polled_and_none_is_left_behind(
     while (now := max(now, made.next_at())) < end:
         entry = made.take(now)
         assert entry is not None
-        phone = entry.number.phone_number
+        phone = entry.target.phone_number
         assert now - last[phone] <= 1.5 * max(interval, pass_seconds) + 2 / pace + 1e-6
         last[phone] = now
         made.done(entry, retry_at=now + rng.uniform(0, interval) if rng.random() < 0.1 else None)
@@ -51,7 +52,7 @@ def test_every_number_is_polled_and_none_is_left_behind(
 )
 def test_a_number_is_never_under_way_twice_and_never_lost(script: list[tuple[str, int]]) -> None:
     """For any order of takes, ends and reloads, each configured number is in flight or will be taken."""
-    made = Schedule("main")
+    made = Schedule[PhoneNumber]("main")
     configured = numbers(5)
     made.configure(configured, 60.0, 1.0, now=0.0, now_unix=0.0)
     under_way = []
@@ -79,7 +80,7 @@ def test_a_number_is_never_under_way_twice_and_never_lost(script: list[tuple[str
         now = max(now, made.next_at())
         entry = made.take(now)
         assert entry is not None
-        polled.add(entry.number.phone_number)
+        polled.add(entry.target.phone_number)
         made.done(entry)
     assert polled == {n.phone_number for n in configured}
     assert made.unattempted == 0

@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from exporter.cams.operations import Operation
 from exporter.errors import ApiError, Kind
 from exporter.metrics.counters import Counters
-from exporter.model import Answer, NumberKey, PhoneNumber, Slot
+from exporter.model import Answer, Health, NumberKey, PhoneNumber, Slot
 from exporter.polling import AccountPoller
 from exporter.polling.budget import Budget
 from exporter.scrape_priority import ScrapePriority
@@ -24,8 +26,20 @@ REVOKED = ApiError("InvalidAccessKeyId.Inactive", Kind.ACCOUNT)
 UNREACHABLE = ApiError("connection_error", Kind.TRANSIENT)
 NO_CREDENTIAL = ApiError("credentials_error", Kind.ACCOUNT, sent=False)
 
+T = TypeVar("T")
 
-class Keyed:
+
+class Polled:
+    """A client that is asked for nothing but statuses."""
+
+    def check_health(self, number: PhoneNumber, gate: Callable[[], Slot]) -> Health:
+        raise AssertionError("no health check was configured")
+
+    def call(self, operation: Operation[T], gate: Callable[[], Slot]) -> T:
+        raise AssertionError("no discovery was configured")
+
+
+class Keyed(Polled):
     """The other methods of a client that a poller uses; `changes` counts changes of the credential."""
 
     changes = 1

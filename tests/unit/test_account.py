@@ -23,12 +23,12 @@ from exporter.state.store import NumberState, State
 from tests.support.clock import FakeClock
 from tests.support.numbers import number, numbers
 from tests.support.patience import PATIENCE_SECONDS
-from tests.support.played import FORBIDDEN, QUOTA, Played
+from tests.support.played import FORBIDDEN, QUOTA, Played, Polled
 
 Outcome = Answer | Exception
 
 
-class FakeClient:
+class FakeClient(Polled):
     """Answers from a script: a function of the number and of how many requests came before."""
 
     def __init__(self, clock: FakeClock, script: Callable[[PhoneNumber, int], Outcome], latency: float) -> None:

@@ -161,7 +161,7 @@ def test_more_polls_are_asked_for_once_half_of_those_that_may_wait_have_passed()
     gate.configure(4)
     for name in "abcd":
         assert gate.slot_at(crossing.start) == pytest.approx(crossing.start + gate.waiting * GAP)
-        gate.expect()
+        gate.expect(Waiter(wanted_at=0.0))
         crossing.come(name)
     assert gate.slot_at(crossing.start) == math.inf
     crossing.run(10)
@@ -175,7 +175,7 @@ def test_a_poll_that_comes_again_waits_as_one_more_until_it_has_passed_or_gone()
     waiter, seen = Waiter(wanted_at=crossing.start), list[tuple[int, bool]]()
 
     def cross_twice() -> None:
-        crossing.gate.expect()
+        crossing.gate.expect(Waiter(wanted_at=crossing.start))
         for _ in range(2):
             with crossing.gate.slot(waiter):
                 seen.append((crossing.gate.waiting, waiter.waits))
@@ -183,7 +183,7 @@ def test_a_poll_that_comes_again_waits_as_one_more_until_it_has_passed_or_gone()
         with pytest.raises(Stopped), crossing.gate.slot(waiter):
             pass
         seen.append((crossing.gate.waiting, waiter.waits))
-        crossing.gate.gone()
+        crossing.gate.gone(Waiter(wanted_at=crossing.start))
 
     crossing.time.spawn(cross_twice)
     crossing.run(10)

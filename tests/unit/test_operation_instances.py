@@ -12,6 +12,7 @@ from exporter.cams.operations.instances import MAX_PAGES, PAGE_SIZE, SMALL_PAGE_
 from exporter.errors import ApiError, Kind
 from exporter.model import Space
 from tests.support.apianswers import ELAPSED_SECONDS, NOT_OBJECTS, REQUEST_ID, Api, failure, success
+from tests.support.listings import all_spaces
 
 ENTRY = {
     "CustSpaceId": "cams-kei0001",
@@ -135,11 +136,11 @@ def pages_of(*pages: Sequence[dict[str, Any]], total: Any) -> Api:
 
 
 def listed(api: Api, listing: SpaceListing | None = None) -> list[str]:
-    return [space.cust_space_id for space in api.called(lambda client: (listing or SpaceListing()).read(client.call))]
+    return [space.cust_space_id for space in api.called(lambda client: all_spaces(client.call, listing))]
 
 
 def listing_error(api: Api) -> ApiError:
-    error = api.error(lambda client: SpaceListing().read(client.call))
+    error = api.error(lambda client: all_spaces(client.call))
     assert (error.code, error.kind, error.operation) == ("invalid_response", Kind.TRANSIENT, "ListInstance")
     assert error.request_id == REQUEST_ID
     return error
@@ -203,7 +204,7 @@ def test_the_number_of_pages_is_bounded() -> None:
 
 def test_an_error_of_any_page_is_the_listings() -> None:
     api = Api({"Data": entries(3), "TotalCount": 7}, failure("System.LimitControl"))
-    error = api.error(lambda client: SpaceListing().read(client.call))
+    error = api.error(lambda client: all_spaces(client.call))
     assert (error.code, error.kind, error.operation) == ("System.LimitControl", Kind.THROTTLE, "ListInstance")
 
 
@@ -245,11 +246,11 @@ def test_a_page_size_that_is_refused_is_made_smaller_and_stays_so() -> None:
 @pytest.mark.parametrize("code", ["Ram.PermissionDeny", "System.LimitControl", "InternalError", "InvalidAccessKeyId"])
 def test_any_other_refusal_is_not_asked_again(code: str) -> None:
     api = Api(failure(code))
-    assert api.error(lambda client: SpaceListing().read(client.call)).code == code
+    assert api.error(lambda client: all_spaces(client.call)).code == code
     assert len(api.asked) == 1
 
 
 def test_a_small_page_that_is_refused_is_an_error() -> None:
     api = Api(failure("InvalidParameter.PageSize"))
-    assert api.error(lambda client: SpaceListing().read(client.call)).code == "InvalidParameter.PageSize"
+    assert api.error(lambda client: all_spaces(client.call)).code == "InvalidParameter.PageSize"
     assert len(api.asked) == 2

@@ -17,17 +17,19 @@ UNIX_MINUS_MONOTONIC = 1_764_000_000.0
 
 def schedule(
     count: int = 4, interval: float = 60.0, *, pace: float = 5.0, now: float = 0.0, repeat: bool = True
-) -> Schedule:
-    made = Schedule("main", repeat=repeat)
+) -> Schedule[PhoneNumber]:
+    made = Schedule[PhoneNumber]("main", repeat=repeat)
     configure(made, numbers(count), interval, pace=pace, now=now)
     return made
 
 
-def configure(made: Schedule, polled: list[PhoneNumber], interval: float, *, pace: float = 5.0, now: float) -> None:
+def configure(
+    made: Schedule[PhoneNumber], polled: list[PhoneNumber], interval: float, *, pace: float = 5.0, now: float
+) -> None:
     made.configure(polled, interval, len(polled) / pace, now=now, now_unix=now + UNIX_MINUS_MONOTONIC)
 
 
-def run(made: Schedule, *, start: float, end: float, gap: float) -> list[tuple[float, str]]:
+def run(made: Schedule[PhoneNumber], *, start: float, end: float, gap: float) -> list[tuple[float, str]]:
     """Take all polls, at most one each `gap` seconds; returns (instant, phone number) of each."""
     polls: list[tuple[float, str]] = []
     now = start
@@ -37,7 +39,7 @@ def run(made: Schedule, *, start: float, end: float, gap: float) -> list[tuple[f
             return polls
         entry = made.take(now)
         assert entry is not None
-        polls.append((now, entry.number.phone_number))
+        polls.append((now, entry.target.phone_number))
         made.done(entry)
         now += gap
 
@@ -83,7 +85,7 @@ def test_a_number_keeps_its_phase_over_a_restart() -> None:
 
 
 def test_the_order_of_the_configuration_does_not_change_phases() -> None:
-    forward, backward = Schedule("main"), Schedule("main")
+    forward, backward = Schedule[PhoneNumber]("main"), Schedule[PhoneNumber]("main")
     configure(forward, numbers(5), 60.0, now=0.0)
     configure(backward, numbers(5)[::-1], 60.0, now=0.0)
     assert run(forward, start=0, end=300, gap=0.2) == run(backward, start=0, end=300, gap=0.2)
@@ -92,7 +94,7 @@ def test_the_order_of_the_configuration_does_not_change_phases() -> None:
 def test_accounts_do_not_all_start_their_interval_at_the_same_instant() -> None:
     due = set()
     for name in ("one", "two", "three"):
-        made = Schedule(name)
+        made = Schedule[PhoneNumber](name)
         made.configure([number(0, name)], 60.0, 1.0, now=0.0, now_unix=UNIX_MINUS_MONOTONIC)
         entry = made.take(0.0)
         assert entry is not None
@@ -271,7 +273,7 @@ def test_a_poll_is_taken_ahead_of_its_time_by_its_key() -> None:
     wanted = numbers(3)[1].key
     assert made.is_free(wanted, 1.0)
     entry = made.take_early(wanted, 1.0)
-    assert entry.number.key == wanted
+    assert entry.target.key == wanted
     assert not made.is_free(wanted, 1.0)
     made.done(entry)
     polls = run(made, start=1, end=200, gap=0.2)
@@ -312,7 +314,7 @@ def test_no_poll_of_a_number_goes_before_the_instant_that_the_api_asked_for() ->
         entry = taken(made, 0.0)
         made.done(entry, refused=True, not_before=40.0)
         made.requeue_refused(20.0)
-        assert not made.is_free(entry.number.key, 20.0)
+        assert not made.is_free(entry.target.key, 20.0)
         assert 40.0 <= made.next_at() <= 45.0
 
 
@@ -376,7 +378,7 @@ class TestReload:
         before = {phone: at for at, phone in run(made, start=40, end=160, gap=0.2)}
         configure(made, numbers(4), 60.0, now=160.0)
         assert made.next_at() == -math.inf
-        assert taken(made, 160.0).number == number(3)
+        assert taken(made, 160.0).target == number(3)
         after = {phone: at for at, phone in run(made, start=160.2, end=280, gap=0.2)}
         for phone, at in before.items():
             assert after[phone] == pytest.approx(at + 120)
@@ -384,7 +386,7 @@ class TestReload:
     def test_numbers_that_are_added_one_by_one_are_polled_once_an_interval(self) -> None:
         """Their phases must be spread: if a pass just fits the interval, equal phases would lose every second poll."""
         count, interval, gap = 280, 60.0, 0.2
-        made = Schedule("main")
+        made = Schedule[PhoneNumber]("main")
         for known in range(1, count + 1):
             configure(made, numbers(known), interval, now=0.0)
         run(made, start=0, end=600, gap=gap)
@@ -432,10 +434,10 @@ class TestReload:
     def test_a_changed_name_reaches_the_entry(self) -> None:
         made = schedule(1, 60.0)
         configure(made, [number(0, name="support")], 60.0, now=1.0)
-        assert taken(made, 1.0).number.name == "support"
+        assert taken(made, 1.0).target.name == "support"
 
 
-def taken(made: Schedule, now: float) -> Entry:
+def taken(made: Schedule[PhoneNumber], now: float) -> Entry[PhoneNumber]:
     entry = made.take(now)
     assert entry is not None
     return entry

@@ -86,47 +86,63 @@ def _space(payload: Payload, entry: Mapping[str, object]) -> Space:
 
 
 class SpaceListing:
-    """Lists all spaces of one account, or raises.  Keeps the page size that the API accepts.  Not thread-safe."""
+    """Lists all spaces of one account, page by page.  Keeps the page size that the API accepts.  Not thread-safe."""
 
     def __init__(self) -> None:
         self._page_size = PAGE_SIZE
+        self._begin()
 
-    def read(self, ask: Callable[[ListInstance], InstancePage]) -> tuple[Space, ...]:
-        """The spaces that may have WhatsApp numbers, each once.  `ask` makes one request.
+    def step(self, ask: Callable[[ListInstance], InstancePage]) -> tuple[Space, ...] | None:
+        """Ask for the next page by `ask`, which makes one request.
 
-        The last page is the one that completes `TotalCount`, or an empty one.  Raises what `ask` raises.  Raises an
-        ApiError of its own if the pages are not one whole list: fewer entries than `TotalCount`, a page without new
-        entries, a `TotalCount` that changes, too many pages.
+        Returns the spaces that may have WhatsApp numbers, each once, if that was the last page; else None.  The last
+        page is the one that completes `TotalCount`, or an empty one.  Raises what `ask` raises; the error is `cured` if
+        the next request has smaller pages.  Raises an ApiError of its own if the pages are not one whole list: fewer
+        entries than `TotalCount`, a page without new entries, a `TotalCount` that changes, too many pages.  After an
+        error the listing begins anew.
         """
-        page, asked = self._first_page(ask), 1
-        total = page.total_count
-        entries: dict[Space, None] = {}
-        while page.spaces:
-            before = len(entries)
-            entries |= dict.fromkeys(page.spaces)
-            if len(entries) == before:
-                _refuse(page, f"page {asked} has only entries of earlier pages")
-            if len(entries) == total:
-                break
-            if asked == MAX_PAGES:
-                _refuse(page, f"the listing has more than {MAX_PAGES} pages")
-            asked += 1
-            page = ask(ListInstance(asked, self._page_size))
-            if page.total_count != total:
-                _refuse(page, f"TotalCount was {total} and is {page.total_count} on page {asked}")
-        if total is not None and len(entries) < total:
-            _refuse(page, f"the pages have {len(entries)} entries, TotalCount is {total}")
-        wanted = [space for space in entries if space.channel.lower() not in OTHER_CHANNELS]
+        try:
+            is_last = self._add(self._ask(ask))
+        except BaseException:
+            self._begin()
+            raise
+        if not is_last:
+            return None
+        wanted = [space for space in self._entries if space.channel.lower() not in OTHER_CHANNELS]
+        self._begin()
         return tuple({space.cust_space_id: space for space in wanted}.values())
 
-    def _first_page(self, ask: Callable[[ListInstance], InstancePage]) -> InstancePage:
+    def _begin(self) -> None:
+        self._asked = 0
+        self._total: int | None = None
+        self._entries: dict[Space, None] = {}
+
+    def _ask(self, ask: Callable[[ListInstance], InstancePage]) -> InstancePage:
         try:
-            return ask(ListInstance(1, self._page_size))
+            return ask(ListInstance(self._asked + 1, self._page_size))
         except ApiError as error:
-            if error.kind is not Kind.NUMBER or self._page_size == SMALL_PAGE_SIZE:
-                raise
-        self._page_size = SMALL_PAGE_SIZE  # nothing else can be wrong with that request
-        return ask(ListInstance(1, self._page_size))
+            if error.kind is Kind.NUMBER and self._asked == 0 and self._page_size == PAGE_SIZE:
+                self._page_size, error.cured = SMALL_PAGE_SIZE, True  # nothing else can be wrong with that request
+            raise
+
+    def _add(self, page: InstancePage) -> bool:
+        """Take over a page; returns whether it is the last one."""
+        self._asked += 1
+        if self._asked == 1:
+            self._total = page.total_count
+        if page.total_count != self._total:
+            _refuse(page, f"TotalCount was {self._total} and is {page.total_count} on page {self._asked}")
+        before = len(self._entries)
+        self._entries |= dict.fromkeys(page.spaces)
+        if page.spaces and len(self._entries) == before:
+            _refuse(page, f"page {self._asked} has only entries of earlier pages")
+        if page.spaces and len(self._entries) != self._total:
+            if self._asked == MAX_PAGES:
+                _refuse(page, f"the listing has more than {MAX_PAGES} pages")
+            return False
+        if self._total is not None and len(self._entries) < self._total:
+            _refuse(page, f"the pages have {len(self._entries)} entries, TotalCount is {self._total}")
+        return True
 
 
 def _refuse(page: InstancePage, why: str) -> Never:
@@ -135,5 +151,6 @@ def _refuse(page: InstancePage, why: str) -> Never:
         kind_of(INVALID_RESPONSE, None),
         message=why,
         request_id=page.request_id,
+        elapsed_seconds=page.elapsed_seconds,
         operation=ListInstance.name,
     )

@@ -1,0 +1,18 @@
+"""Errands: what an account asks besides its polls, from the same budget.
+
+::
+
+    Errands                 `errands`: which request goes next
+    OptionalOperation       `operation`: one operation's schedule, ceiling, pauses and refusals
+    SpacesOperation,        `discovery`: the two listings; what they find goes to a `Fleet`
+    NumbersOperation
+    ErrandRecorder          `recorder`: state, counters, log
+    HealthOperation         `health`: the health checks; what they find goes to the state
+"""
+
+from exporter.polling.errands.discovery import Fleet
+from exporter.polling.errands.errands import Errands, ErrandSettings
+from exporter.polling.errands.operation import Errand, Reply
+from exporter.polling.errands.recorder import ErrandRecorder
+
+__all__ = ["Errand", "ErrandRecorder", "ErrandSettings", "Errands", "Fleet", "Reply"]

@@ -1,0 +1,35 @@
+"""The operation of health checks: whether each number can send."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from exporter.cams.operations import GetWhatsappHealthStatus
+from exporter.errors import ApiError
+from exporter.model import Health, PhoneNumber, Slot
+from exporter.polling.client import Fetcher
+from exporter.polling.errands.operation import OptionalOperation, Reply
+from exporter.polling.errands.recorder import ErrandRecorder
+
+
+class HealthOperation(OptionalOperation[PhoneNumber, Health]):
+    """GetWhatsappHealthStatus, for each number."""
+
+    max_retries = 2
+
+    def __init__(self, account: str, recorder: ErrandRecorder, rng: random.Random, *, repeat: bool) -> None:
+        super().__init__(account, GetWhatsappHealthStatus, recorder, rng, repeat=repeat)
+
+    def ask(self, client: Fetcher, target: PhoneNumber, gate: Callable[[], Slot]) -> Reply[Health]:
+        """Ask whether a number can send."""
+        health = client.check_health(target, gate)
+        return Reply(health, health.elapsed_seconds)
+
+    def succeeded(self, target: PhoneNumber, value: Health) -> None:
+        """It is known whether the number can send."""
+        self._recorder.checked(target, value)
+
+    def failed(self, target: PhoneNumber, error: ApiError) -> None:
+        """It is not known."""
+        self._recorder.check_failed(target, error)

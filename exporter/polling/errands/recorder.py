@@ -1,0 +1,104 @@
+"""What became of an account's errands, written down: the state, the counters, the log.  Decides nothing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from exporter.cams.error_codes import advice
+from exporter.errors import ApiError
+from exporter.logs import fields
+from exporter.metrics.counters import Counters
+from exporter.model import BLOCKED, Health, OperationStatus, PhoneNumber
+from exporter.state.store import State
+
+logger = logging.getLogger(__name__)
+
+
+class ErrandRecorder:
+    """Records the errands of one account; thread-safe."""
+
+    def __init__(self, account: str, state: State, counters: Counters) -> None:
+        self._account = account
+        self._state = state
+        self._counters = counters
+        self._lock = threading.Lock()
+        self._listing_errors: dict[str | None, str] = {}  # the code of each space's last listing, if that failed
+
+    def requested(
+        self, operation: str, elapsed_seconds: float | None, code: str | None = None, *, is_retry: bool
+    ) -> None:
+        """A request ended, with an error if it has a `code`; `elapsed_seconds` is None if none was sent."""
+        self._counters.of(self._account, operation).attempt(0.0, elapsed_seconds, code, is_retry=is_retry)
+
+    def listed(self, space: str | None) -> None:
+        """A space was listed, or for None the account's spaces."""
+        with self._lock:
+            before = self._listing_errors.pop(space, None)
+        if before is not None:
+            logger.info("listing succeeded again", extra=fields(**self._where(space)))
+
+    def listing_failed(self, space: str | None, error: ApiError) -> None:
+        """A space was not listed, or for None the account's spaces."""
+        with self._lock:
+            is_news = self._listing_errors.get(space) != error.code
+            self._listing_errors[space] = error.code
+        facts = fields(**self._where(space), operation=error.operation, **_facts(error), error=error.message)
+        logger.log(logging.WARNING if is_news else logging.DEBUG, "listing failed", extra=facts)
+
+    def checked(self, number: PhoneNumber, health: Health) -> None:
+        """A health check brought a verdict."""
+        before = self._state.checked(number, health)
+        if before is None:
+            return
+        if before.last_error is not None:
+            logger.info("health check succeeded again", extra=fields(**number.identity(), request_id=health.request_id))
+        known = "" if before.answer is None else before.answer.verdict
+        if known == health.verdict or (not known and health.verdict != BLOCKED):
+            return
+        reasons = " ".join(f"{error.entity}:{error.code}" for error in health.errors)
+        logger.log(
+            logging.WARNING if health.verdict == BLOCKED else logging.INFO,
+            "verdict changed",
+            extra=fields(
+                **number.identity(),
+                before=known,
+                verdict=health.verdict,
+                reasons=reasons,
+                request_id=health.request_id,
+            ),
+        )
+
+    def check_failed(self, number: PhoneNumber, error: ApiError) -> None:
+        """A health check brought no verdict."""
+        is_news = self._state.check_failed(number, error)
+        facts = fields(**number.identity(), **_facts(error), error=number.redacted(error.message))
+        logger.log(logging.WARNING if is_news else logging.DEBUG, "health check failed", extra=facts)
+
+    def operation_changed(self, status: OperationStatus) -> None:
+        """An operation is down from now on, or up again."""
+        facts = {"account": self._account, "operation": status.operation}
+        why = status.refused
+        if why is None:
+            logger.info("an operation is up", extra=fields(**facts))
+            return
+        facts |= {"code": why.code, "request_id": why.request_id, "advice": advice(why.code, status.operation)}
+        logger.warning("an operation is down", extra=fields(**facts))
+
+    def slow_health(self, interval_seconds: float, real_seconds: float) -> None:
+        """Health checks of a number take longer than their interval from now on."""
+        logger.warning(
+            "health checks do not fit their interval",
+            extra=fields(
+                account=self._account,
+                interval_seconds=round(interval_seconds, 1),
+                real_seconds=round(real_seconds, 1),
+            ),
+        )
+
+    def _where(self, space: str | None) -> dict[str, str]:
+        return {"account": self._account} | ({} if space is None else {"cust_space_id": space})
+
+
+def _facts(error: ApiError) -> dict[str, object]:
+    return {"code": error.code, "http_status": error.http_status, "request_id": error.request_id}

@@ -1,0 +1,70 @@
+"""Whether an operation is up, by its answers; and what is kept of a refusal.  Pure."""
+
+from __future__ import annotations
+
+from exporter.errors import ApiError, Kind
+from exporter.model import NumberKey, OperationStatus, Refused
+
+REFUSALS = frozenset({Kind.ACCOUNT, Kind.PERMISSION})
+"""Errors that refuse an operation, or the account: another credential may bring a success."""
+
+
+class Standing:
+    """The standing of one operation of an account.
+
+    It is down from a refusal until the next success, and from a failed first attempt until the first success.  A number
+    or space that is refused again, while others are accepted, does not bring it down once more.
+    """
+
+    def __init__(self, operation: str) -> None:
+        self.operation = operation
+        self.down: Refused | None = None
+        """The refusal that brought it down, or the error of the attempt before its first success; None while up."""
+        self._kind: Kind | None = None  # of the error that brought it down
+        self._succeeded = False
+        self._refused: set[NumberKey] = set()  # whose last answer was a refusal
+
+    @property
+    def status(self) -> OperationStatus:
+        """As it is shown."""
+        return OperationStatus(self.operation, up=self.down is None, refused=self.down)
+
+    @property
+    def is_forbidden(self) -> bool:
+        """Whether it is down for want of permission."""
+        return self._kind is Kind.PERMISSION
+
+    def heard(self, key: NumberKey, error: ApiError | None) -> bool:
+        """An attempt about a number or space ended, with success if `error` is None.
+
+        Returns whether the operation came up, or went down.
+        """
+        was_up = self.down is None
+        if error is None:
+            self._succeeded = True
+            self._refused.discard(key)
+            self._set(key, None)
+        elif error.kind in REFUSALS:
+            if not was_up or key not in self._refused:
+                self._set(key, error)
+            self._refused.add(key)
+        elif error.kind is Kind.NUMBER and not error.guessed:  # it may be asked, but not about this one
+            self._refused.discard(key)
+            self._set(key, None if self._succeeded else error)
+        elif not self._succeeded and self._kind not in REFUSALS:
+            self._set(key, error)
+        return was_up != (self.down is None)
+
+    def _set(self, key: NumberKey, error: ApiError | None) -> None:
+        self.down = None if error is None else reason_of(key, error)
+        self._kind = None if error is None else error.kind
+
+    def forget(self, gone: set[NumberKey]) -> None:
+        """These numbers or spaces left."""
+        self._refused -= gone
+
+
+def reason_of(key: NumberKey, error: ApiError) -> Refused:
+    """Why a request about `key` failed, without the number: a reload may change how numbers are shown."""
+    message = error.message.replace(key.phone_number, "…") if key.phone_number else error.message
+    return Refused(error.code, message, error.request_id)
