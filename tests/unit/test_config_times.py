@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
-from exporter.config.times import Times
+from exporter.cams.operations import GetWhatsappHealthStatus, ListInstance, QueryChatappPhoneNumbers
+from exporter.config.times import HEALTH_QPS, LISTING_QPS, Times
+from exporter.model import pace_qps
 from tests.support.configs import NUMBER, loaded
 
 
@@ -128,3 +131,9 @@ def test_a_loaded_account_has_the_default_of_its_own_numbers(tmp_path: Path) -> 
     assert account.stale_after_seconds == 900
     more = config.with_numbers(account, account.numbers * 100, account.lists)
     assert more.stale_after_seconds == config.times(account, 100).stale_after_seconds > 3000
+
+
+def test_the_limits_are_a_little_below_those_of_the_operations() -> None:
+    """This folder does not import the operations."""
+    assert pace_qps(math.inf, GetWhatsappHealthStatus.max_qps) == HEALTH_QPS
+    assert {LISTING_QPS} == {pace_qps(math.inf, each.max_qps) for each in (ListInstance, QueryChatappPhoneNumbers)}
