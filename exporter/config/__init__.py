@@ -11,7 +11,7 @@
     parse_key, read_key                 `secrets`: keys and tokens, inline and in files
     FollowedFiles.look(config)          `number_files`: lists of numbers in files, also while the exporter runs
     Config.times(account) -> Times      `times`: how long polls, listings and health checks really take
-    crowded(account, times, ...)        `crowding`: what is said where that is too long
+    crowded(account, times, ...)        `crowding`: what the check and the log say where that is too long
     plan(config) -> str                 what --config.check prints
     parse_duration, format_duration     30s, 1m30s, 1h
 

@@ -169,7 +169,7 @@ class _Loader:
             self._discovers = (*section.path, "discover")
         interval = self._interval or DEFAULT_SCRAPE_INTERVAL_SECONDS
         times = account.times(interval)
-        for key, said in crowded(account, times, interval):
+        for _, key, said in crowded(account, times, interval):
             section.warn(next(name for name in (key, "number_files", "discover") if name in section), said)
         warn_of_numbers(section, account)
         return replace(account, stale_after_seconds=self._stale_after_seconds(name, times))

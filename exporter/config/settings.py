@@ -138,15 +138,6 @@ class AccountConfig:
         """Requests per second that are really sent: a little below `qps` and `quota`."""
         return pace_qps(self.qps, self.quota)
 
-    @property
-    def pass_seconds(self) -> float:
-        """The time in which the budget polls every number once."""
-        return len(self.numbers) / self.pace_qps
-
-    def fits(self, interval_seconds: float) -> bool:
-        """Whether every number can be polled once per interval."""
-        return self.pass_seconds <= interval_seconds
-
     def times(
         self,
         interval_seconds: float,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.config.credential_types import DEFAULT_CREDENTIALS
-from exporter.config.crowding import crowded
+from exporter.config.crowding import FoundNumbers, crowded
 from exporter.config.settings import AccountConfig, DiscoverConfig, HealthConfig
 from exporter.config.times import HEALTH_QPS
 from tests.support.configs import loaded
+from tests.support.numbers import numbers as numbers_of
 
 QPS = "raise qps if the quota allows, or lengthen"
 BOTH = "discover: {}, health: {}"
@@ -24,7 +26,7 @@ def said(folder: Path, account: str, numbers: int, spaces: int = 0, *, top: str 
     assert config.warnings == ()
     (account_config,) = config.accounts
     times = config.times(account_config, numbers, spaces)
-    return [(key, text) for key, text in crowded(account_config, times, config.scrape_interval_seconds)]
+    return [(key, text) for _, key, text in crowded(account_config, times, config.scrape_interval_seconds)]
 
 
 def test_nothing_is_said_of_what_fits(tmp_path: Path) -> None:
@@ -49,7 +51,7 @@ def test_polls_that_crowd_out_listing_and_checks(tmp_path: Path) -> None:
         (
             "numbers",
             (
-                "asking them all takes 37m7s, longer than scrape_interval (1m): each is polled that seldom; "
+                "asking all numbers takes 37m7s, longer than scrape_interval (1m): each is polled that seldom; "
                 f"{QPS} scrape_interval"
             ),
         ),
@@ -133,7 +135,25 @@ def test_numbers_of_files_that_take_too_long_are_warned_about_at_their_key(tmp_p
     (tmp_path / "fleet.csv").write_text(f"phone_number,cust_space_id\n{rows}")
     config = loaded(tmp_path, "accounts: [{name: main, discover: {}, number_files: [fleet.csv]}]")
     (warning,) = config.warnings
-    assert "accounts[0].number_files: asking them all takes " in warning
+    assert "accounts[0].number_files: asking all numbers takes " in warning
+
+
+def test_the_log_says_once_what_found_numbers_crowd_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Again if it fitted meanwhile; and not what the check says of the configuration alone."""
+    config = loaded(tmp_path, "accounts: [{name: main, qps: 1, discover: {}, health: {}}]")
+    (account,) = config.accounts
+    found = FoundNumbers()
+    counts: list[list[str]] = []
+    for numbers in (10, 100, 101, 10, 100):
+        caplog.clear()
+        found.count(config, account, config.times(account, numbers, 1))
+        counts.append([record.message.partition(", ")[0] for record in caplog.records])
+        assert all(record.levelname == "WARNING" for record in caplog.records)
+    polls, checks = "asking all numbers takes 1m51s", "checking 100 numbers every 5m takes 0.333 requests per second"
+    assert counts == [[], [polls, checks], [], [], [polls, checks]]
+    caplog.clear()
+    FoundNumbers().count(config, replace(account, numbers=tuple(numbers_of(100))), config.times(account, 101, 1))
+    assert caplog.records == []
 
 
 accounts = st.builds(

@@ -15,6 +15,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import islice
 
+from exporter.config.crowding import crowded, log_news
 from exporter.config.number_files.files import Content, contents, shown
 from exporter.config.number_files.lists import FileList, digest
 from exporter.config.numbers import NumberReader, Places
@@ -103,11 +104,9 @@ class _Account:
         if not accepted:
             return account
         merged = _merged(config, account, accepted)
-        if account.fits(config.scrape_interval_seconds) and not merged.fits(config.scrape_interval_seconds):
-            logger.warning(
-                "polling every number once takes longer than scrape_interval now: each is polled that seldom",
-                extra=fields(account=account.name, seconds=round(merged.pass_seconds, 1)),
-            )
+        interval = config.scrape_interval_seconds
+        before, now = (crowded(each, config.times(each), interval) for each in (account, merged))
+        log_news(account.name, before, now)
         return merged
 
     def _contents(self, in_force: Collection[str]) -> dict[str, Content]:
