@@ -1,6 +1,8 @@
 """What is known of each number.
 
-`store` is in memory and gives immutable snapshots of `records`; the last polls of a number are in `history`.
-`storage` saves the last answers over a restart, into a `folder` that no other exporter uses; `remembered` takes them
-over.
+`store` is in memory.  It has a record of each number (`records`) with its last polls (`history`), and gives immutable
+snapshots (`snapshot`).  Texts have the label in place of the number (`redacted`).
+
+`storage` saves the last answers over a restart, into a `folder` that no other exporter uses.  `remembered` takes them
+over; `found` is what is stored of numbers that were found.
 """

@@ -6,23 +6,28 @@ A record is never changed.  All texts in it are shown to people, so each has the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+import sys
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from exporter.errors import ApiError, Kind
 from exporter.model import (
     KNOWN_STATUSES,
     QUALITY_RATINGS,
     UNKNOWN,
     VERDICTS,
+    Answer,
     Health,
-    HealthError,
     ListedNumber,
     Listing,
     PhoneNumber,
 )
-from exporter.state.history import Poll
+from exporter.state.history import Poll, with_poll
+from exporter.state.redacted import all_redacted, safe_answer, safe_entry, safe_health
+
+_OF_THE_ACCOUNT = frozenset({Kind.THROTTLE, Kind.ACCOUNT})
+"""Errors that say nothing of the number that was asked about."""
 
 MAX_EXTRA_STATUSES = 16
 """Undocumented values kept per number and state set, so that a hostile server cannot create series without end."""
@@ -95,77 +100,6 @@ class NumberState:
         return self.status if self.success_at >= fresh_since and self.status else UNKNOWN
 
 
-@dataclass(frozen=True, slots=True)
-class Details:
-    """One number's record with its last polls, newest first.
-
-    `unix_minus_monotonic` makes a wall time of the instants of `record.listing`.
-    """
-
-    record: NumberState
-    polls: tuple[Poll, ...]
-    unix_minus_monotonic: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """All numbers at one instant: `unix`, and `at` on the monotonic clock.
-
-    `fresh_since` maps an account to the monotonic instant before which a success is stale.  `listing_fresh_since` and
-    `health_fresh_since` are the same for what listings say and for health checks.  `health_refused` are the accounts
-    that may not ask about health.
-    """
-
-    numbers: tuple[NumberState, ...]
-    fresh_since: Mapping[str, float]
-    unix: float
-    at: float = 0.0
-    listing_fresh_since: Mapping[str, float] = field(default_factory=dict)
-    health_fresh_since: Mapping[str, float] = field(default_factory=dict)
-    health_refused: frozenset[str] = frozenset()
-
-    def unix_of(self, instant: float) -> float:
-        """A monotonic instant as Unix seconds."""
-        return self.unix - (self.at - instant)
-
-    def status(self, record: NumberState) -> str:
-        """The status to show for `record`."""
-        return record.current_status(self.fresh_since[record.number.account])
-
-    def listed(self, record: NumberState) -> bool | None:
-        """Whether the last listing of its space held the number; None if that is not known, or too old."""
-        listing = record.listing
-        if listing is None or listing.looked_at < self.listing_fresh_since.get(record.number.account, math.inf):
-            return None
-        return listing.listed
-
-    def entry(self, record: NumberState) -> ListedNumber | None:
-        """What the last listing that held the number said; None if none did, or if it is too old."""
-        listing = record.listing
-        if listing is None or listing.seen_at < self.listing_fresh_since.get(record.number.account, math.inf):
-            return None
-        return listing.entry
-
-    def verdict(self, record: NumberState) -> str:
-        """Whether it can send; UNKNOWN if the last answer is too old, empty if there is none or it may not be asked."""
-        health = record.health
-        account = record.number.account
-        if health is None or health.answer is None or account not in self.health_fresh_since:
-            return ""
-        if health.success_at >= self.health_fresh_since[account]:
-            return health.answer.verdict
-        return "" if account in self.health_refused else UNKNOWN
-
-    def health_errors(self, record: NumberState) -> tuple[HealthError, ...]:
-        """The errors that the last health check named; none if it is too old."""
-        health = record.health
-        if health is None or health.answer is None:
-            return ()
-        if health.success_at < self.health_fresh_since.get(record.number.account, math.inf):
-            return ()
-        return health.answer.errors
-
-
 def with_extra(extra: tuple[str, ...], value: str, known: tuple[str, ...] = KNOWN_STATUSES) -> tuple[str, ...]:
     """`extra` with `value` as its newest, unless that is known or empty; the oldest goes if there are too many."""
     if not value or value in known or value in extra:
@@ -173,12 +107,47 @@ def with_extra(extra: tuple[str, ...], value: str, known: tuple[str, ...] = KNOW
     return (*extra, value)[-MAX_EXTRA_STATUSES:]
 
 
+def with_answer(record: NumberState, asked: PhoneNumber, answer: Answer, now: float, now_unix: float) -> NumberState:
+    """`record` after a poll that brought a status; `asked` is the number as it was when the request left."""
+    if asked.label != record.number.label:
+        answer = safe_answer(record.number, answer)
+    status = sys.intern(answer.status)  # one text in memory for all numbers
+    poll = Poll(now, True, status, answer.elapsed_seconds, answer.request_id)
+    same_id = answer.phone_number_id == record.phone_number_id
+    return replace(
+        record,
+        status=status,
+        extra_statuses=with_extra(record.extra_statuses, status),
+        phone_number_id=record.phone_number_id if same_id else answer.phone_number_id,  # keep one of the two
+        last_poll_success=True,
+        last_poll_unix=now_unix,
+        success_at=now,
+        success_unix=now_unix,
+        status_since_unix=record.status_since_unix if status == record.status else now_unix,
+        polls=with_poll(record.polls, poll),
+    )
+
+
+def with_failure(record: NumberState, error: ApiError, now: float, now_unix: float) -> NumberState:
+    """`record` after a poll that failed."""
+    last_error = _last_error(record.number, error, now_unix)
+    poll = Poll(now, False, last_error.code, error.elapsed_seconds, last_error.request_id, last_error.http_status)
+    return replace(
+        record,
+        last_poll_success=False,
+        last_poll_unix=now_unix,
+        last_error=last_error,
+        own_error=record.own_error if error.kind in _OF_THE_ACCOUNT else last_error,
+        polls=with_poll(record.polls, poll),
+    )
+
+
 def with_listing(record: NumberState, listing: Listing) -> NumberState:
     """`record` after a listing of its space."""
     entry = listing.entry
     if entry is None or (record.listing is not None and record.listing.entry is entry):
         return replace(record, listing=listing)
-    safe = _safe_entry(record.number, entry)
+    safe = safe_entry(record.number, entry)
     if safe is not entry:
         listing = replace(listing, entry=safe)
     return replace(record, listing=listing, shown=_with_values(record.shown, safe))
@@ -199,15 +168,10 @@ def with_health(record: NumberState, answer: Health, now: float, now_unix: float
     return replace(record, health=health)
 
 
-def safe_health(number: PhoneNumber, health: Health) -> Health:
-    """`health` with the label of now in its texts: the request may have left before a reload."""
-    errors = health.errors
-    if number.label != number.phone_number:
-        errors = tuple(
-            HealthError(*map(number.redacted, (error.entity, error.code, error.description, error.solution)))
-            for error in errors
-        )
-    return replace(health, verdict=number.redacted(health.verdict), errors=_shared_errors(errors))
+def with_failed_check(record: NumberState, error: ApiError, now_unix: float) -> NumberState:
+    """`record` after a health check that failed."""
+    last_error = _last_error(record.number, error, now_unix)
+    return replace(record, health=replace(record.health or HealthState(), last_error=last_error))
 
 
 def renamed(record: NumberState, number: PhoneNumber) -> NumberState:
@@ -216,24 +180,24 @@ def renamed(record: NumberState, number: PhoneNumber) -> NumberState:
         return replace(record, number=number)
     listing, health = record.listing, record.health
     if listing is not None and listing.entry is not None:
-        listing = replace(listing, entry=_safe_entry(number, listing.entry))
+        listing = replace(listing, entry=safe_entry(number, listing.entry))
     if health is not None:
         health = replace(
             health,
             answer=None if health.answer is None else safe_health(number, health.answer),
-            shown=_redacted(number, health.shown),
+            shown=all_redacted(number, health.shown),
             last_error=_safe_error(number, health.last_error),
         )
     return replace(
         record,
         number=number,
         status=number.redacted(record.status),
-        extra_statuses=_redacted(number, record.extra_statuses),
+        extra_statuses=all_redacted(number, record.extra_statuses),
         phone_number_id=number.redacted(record.phone_number_id),
         last_error=_safe_error(number, record.last_error),
         own_error=_safe_error(number, record.own_error),
         listing=listing,
-        shown=ShownValues(*(_redacted(number, values) for values in record.shown)),
+        shown=ShownValues(*(all_redacted(number, values) for values in record.shown)),
         health=health,
     )
 
@@ -281,26 +245,10 @@ def _shared_values(shown: ShownValues) -> ShownValues:
     return shown
 
 
-@lru_cache(maxsize=1024)
-def _shared_errors(errors: tuple[HealthError, ...]) -> tuple[HealthError, ...]:
-    """One object in memory for all numbers with the same errors: those of a space or a business are the same."""
-    return errors
-
-
-def _safe_entry(number: PhoneNumber, entry: ListedNumber) -> ListedNumber:
-    """`entry` with the label of now in its texts; `entry` itself if that changes nothing."""
-    if number.label == number.phone_number:
-        return entry
-    safe = replace(
-        entry,
-        connection_status=number.redacted(entry.connection_status),
-        quality_rating=number.redacted(entry.quality_rating),
-        messaging_limit_tier=number.redacted(entry.messaging_limit_tier),
-        name_status=number.redacted(entry.name_status),
-        code_verification_status=number.redacted(entry.code_verification_status),
-        verified_name=number.redacted(entry.verified_name),
-    )
-    return entry if safe == entry else safe
+def _last_error(number: PhoneNumber, error: ApiError, now_unix: float) -> LastError:
+    """With the label of now: the request may have left before a reload."""
+    code, message, request_id = map(number.redacted, (error.code, error.message, error.request_id))
+    return LastError(sys.intern(code), message, error.http_status, request_id, now_unix)
 
 
 def _safe_error(number: PhoneNumber, error: LastError | None) -> LastError | None:
@@ -312,8 +260,3 @@ def _safe_error(number: PhoneNumber, error: LastError | None) -> LastError | Non
         message=number.redacted(error.message),
         request_id=number.redacted(error.request_id),
     )
-
-
-def _redacted(number: PhoneNumber, texts: Iterable[str]) -> tuple[str, ...]:
-    """`texts` with the label in place of the number, each once."""
-    return tuple(dict.fromkeys(map(number.redacted, texts)))

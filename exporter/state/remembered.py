@@ -17,10 +17,10 @@ from exporter.state.records import (
     HealthState,
     NumberState,
     ShownValues,
-    safe_health,
     with_extra,
     with_listing,
 )
+from exporter.state.redacted import safe_health
 
 MAX_STEP_BACK_SECONDS = 300.0
 """A stored answer may be this far in the future: NTP set the clock back a little."""

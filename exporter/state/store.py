@@ -9,27 +9,26 @@ the same step, so that their ages stay.
 from __future__ import annotations
 
 import math
-import sys
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeVar
 
-from exporter.errors import ApiError, Kind
+from exporter.errors import ApiError
 from exporter.model import Answer, Clock, Health, Listing, NumberKey, PhoneNumber
-from exporter.state.history import Poll, polls_in, with_poll
+from exporter.state.history import polls_in
 from exporter.state.records import (
     MAX_EXTRA_STATUSES,
     NOTHING_SHOWN,
-    Details,
     HealthState,
     LastError,
     NumberState,
-    Snapshot,
     moved,
     renamed,
-    with_extra,
+    with_answer,
+    with_failed_check,
+    with_failure,
     with_health,
     with_listing,
 )
@@ -41,6 +40,7 @@ from exporter.state.remembered import (
     with_old_listing,
     with_status,
 )
+from exporter.state.snapshot import Details, Snapshot
 
 __all__ = [
     "MAX_EXTRA_STATUSES",
@@ -59,9 +59,6 @@ CLOCK_STEP_SECONDS = 1.0
 """The wall clock was stepped if it moved this much against the monotonic clock between two looks; less is drift."""
 
 T = TypeVar("T")
-
-_OF_THE_ACCOUNT = frozenset({Kind.THROTTLE, Kind.ACCOUNT})
-"""Errors that say nothing of the number that was asked about."""
 
 _NO_ACCOUNTS: Mapping[str, float] = MappingProxyType({})
 
@@ -168,25 +165,8 @@ class State:
         with self._lock:
             now, now_unix = self._now()
             record = self._records.get(number.key)
-            if record is None:  # the number left the configuration during its poll
-                return None
-            status = sys.intern(record.number.redacted(answer.status))  # one text in memory for all numbers
-            request_id = record.number.redacted(answer.request_id)
-            poll = Poll(now, True, status, answer.elapsed_seconds, request_id)
-            phone_number_id = record.number.redacted(answer.phone_number_id)
-            same_id = phone_number_id == record.phone_number_id
-            self._records[number.key] = replace(
-                record,
-                status=status,
-                extra_statuses=with_extra(record.extra_statuses, status),
-                phone_number_id=record.phone_number_id if same_id else phone_number_id,  # keep one of the two
-                last_poll_success=True,
-                last_poll_unix=now_unix,
-                success_at=now,
-                success_unix=now_unix,
-                status_since_unix=record.status_since_unix if status == record.status else now_unix,
-                polls=with_poll(record.polls, poll),
-            )
+            if record is not None:  # else the number left the configuration during its poll
+                self._records[number.key] = with_answer(record, number, answer, now, now_unix)
             return record
 
     def failed(self, number: PhoneNumber, error: ApiError) -> bool:
@@ -199,18 +179,7 @@ class State:
             record = self._records.get(number.key)
             if record is None:
                 return False
-            last_error = _last_error(record.number, error, now_unix)
-            poll = Poll(
-                now, False, last_error.code, error.elapsed_seconds, last_error.request_id, last_error.http_status
-            )
-            self._records[number.key] = replace(
-                record,
-                last_poll_success=False,
-                last_poll_unix=now_unix,
-                last_error=last_error,
-                own_error=record.own_error if error.kind in _OF_THE_ACCOUNT else last_error,
-                polls=with_poll(record.polls, poll),
-            )
+            self._records[number.key] = with_failure(record, error, now, now_unix)
             return (
                 record.last_poll_success is not False
                 or record.last_error is None
@@ -251,11 +220,9 @@ class State:
             record = self._checkable(number)
             if record is None:
                 return False
-            before = record.health or HealthState()
-            self._records[number.key] = replace(
-                record, health=replace(before, last_error=_last_error(record.number, error, now_unix))
-            )
-            return before.last_error is None or before.last_error.code != error.code
+            self._records[number.key] = with_failed_check(record, error, now_unix)
+            before = record.health
+            return before is None or before.last_error is None or before.last_error.code != error.code
 
     def _checkable(self, number: PhoneNumber) -> NumberState | None:
         return self._records.get(number.key) if number.account in self._health_seconds else None
@@ -321,9 +288,3 @@ class State:
 def _since(now: float, seconds: Mapping[str, float]) -> dict[str, float]:
     """By account the instant before which everything is too old."""
     return {account: now - age for account, age in seconds.items()}
-
-
-def _last_error(number: PhoneNumber, error: ApiError, now_unix: float) -> LastError:
-    """With the label of now: the request may have left before a reload."""
-    code, message, request_id = map(number.redacted, (error.code, error.message, error.request_id))
-    return LastError(sys.intern(code), message, error.http_status, request_id, now_unix)

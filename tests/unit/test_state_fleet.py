@@ -255,7 +255,7 @@ def test_a_number_that_is_masked_now_is_masked_in_every_text() -> None:
     made = state(clock, full)
     texts = (f"a {digits}", f"b {digits}", f"c {digits}", f"d {digits}")
     entry = ListedNumber(digits, *texts[:3], None, *texts[:3])
-    health = Health(f"V {digits}", (HealthError(*texts),))
+    health = Health(f"V {digits}", (HealthError(*texts),), f"R {digits}")
     for configured in (full, masked):
         configure(made, configured)
         for _ in range(2):

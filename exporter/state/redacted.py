@@ -1,0 +1,63 @@
+"""Answers with the label of now in their texts: a reload may have hidden the number since the request left.
+
+Equal values are made one object, because many numbers have them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import lru_cache
+
+from exporter.model import Answer, Health, HealthError, ListedNumber, PhoneNumber
+
+
+def safe_answer(number: PhoneNumber, answer: Answer) -> Answer:
+    """`answer` with the label of now in its texts."""
+    status, phone_number_id, request_id = map(
+        number.redacted, (answer.status, answer.phone_number_id, answer.request_id)
+    )
+    return Answer(status, phone_number_id, request_id, answer.elapsed_seconds)
+
+
+def safe_entry(number: PhoneNumber, entry: ListedNumber) -> ListedNumber:
+    """`entry` with the label of now in its texts; `entry` itself if that changes nothing."""
+    if number.label == number.phone_number:
+        return entry
+    safe = replace(
+        entry,
+        connection_status=number.redacted(entry.connection_status),
+        quality_rating=number.redacted(entry.quality_rating),
+        messaging_limit_tier=number.redacted(entry.messaging_limit_tier),
+        name_status=number.redacted(entry.name_status),
+        code_verification_status=number.redacted(entry.code_verification_status),
+        verified_name=number.redacted(entry.verified_name),
+    )
+    return entry if safe == entry else safe
+
+
+def safe_health(number: PhoneNumber, health: Health) -> Health:
+    """`health` with the label of now in its texts: the request may have left before a reload."""
+    errors = health.errors
+    if number.label != number.phone_number:
+        errors = tuple(
+            HealthError(*map(number.redacted, (error.entity, error.code, error.description, error.solution)))
+            for error in errors
+        )
+    return replace(
+        health,
+        verdict=number.redacted(health.verdict),
+        errors=_shared_errors(errors),
+        request_id=number.redacted(health.request_id),
+    )
+
+
+def all_redacted(number: PhoneNumber, texts: Iterable[str]) -> tuple[str, ...]:
+    """`texts` with the label in place of the number, each once."""
+    return tuple(dict.fromkeys(map(number.redacted, texts)))
+
+
+@lru_cache(maxsize=1024)
+def _shared_errors(errors: tuple[HealthError, ...]) -> tuple[HealthError, ...]:
+    """One object in memory for all numbers with the same errors: those of a space or a business are the same."""
+    return errors
