@@ -9,7 +9,7 @@ import gc
 import logging
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,8 +19,17 @@ from exporter import polling
 from exporter.cams.client import Client
 from exporter.cams.credentials.source import CredentialSource, credential_source
 from exporter.cams.endpoint import Endpoint, endpoint_of
-from exporter.cams.error_codes import DOCUMENTED_CODES
+from exporter.cams.error_codes import DOCUMENTED_CODES, kind_of
+from exporter.cams.operations import (
+    GetPhoneNumberVerificationStatus,
+    GetWhatsappHealthStatus,
+    ListInstance,
+    QueryChatappPhoneNumbers,
+)
 from exporter.config import AccountConfig, ApiConfig, Config, CredentialsConfig, FollowedFiles
+from exporter.config.settings import STALE_AFTER_POLLS
+from exporter.errors import Kind
+from exporter.fleet.fleets import Fleets
 from exporter.logs import fields
 from exporter.metrics.catalogue import Refusal
 from exporter.metrics.collector import CamsCollector, ReloadStatus
@@ -76,12 +85,15 @@ class App:
         self._repeat = repeat
         self._lock = threading.Lock()  # held while a configuration is applied: no scrape sees half of it
         self._reloading = threading.Lock()
+        self._applying = threading.Lock()  # held while numbers are put in force; a reload reads files without it
         self._state = State(clock)
+        self._fleets = Fleets(self._state, clock, self._put_found_in_force, self._found_settled)
         self._counters = Counters(DOCUMENTED_CODES)
         self._workers = Workers()
         self.priority = ScrapePriority(clock)
         self._accounts: dict[str, _Account] = {}
         self._budgets: dict[str, Budget] = {}
+        self._stale_after: Mapping[str, float] = {}
         self._started = False
         self._stopped = False
         self.reload_status = ReloadStatus(clock.unix())
@@ -125,6 +137,7 @@ class App:
     def stop(self) -> None:
         """Stop polling; requests under way are abandoned, and a reload under way starts nothing more."""
         self._stopped = True
+        self._fleets.stop()
         self._workers.stop()
         for account in self._accounts.values():
             account.poller.stop()
@@ -161,7 +174,12 @@ class App:
     def view(self) -> tuple[Snapshot, Sequence[AccountStatus]]:
         """All that a scrape shows of numbers and accounts, from one configuration."""
         with self._lock:
-            return self._state.snapshot(), [account.poller.status() for account in self._accounts.values()]
+            accounts = [
+                replace(account.poller.status(), discovery=self._fleets.of(name).status())
+                for name, account in self._accounts.items()
+            ]
+            self._state.set_health(self._health_valid_seconds(accounts), _health_refused(accounts))
+            return self._state.snapshot(), accounts
 
     def details(self, key: NumberKey) -> Details | None:
         """One number with its last polls; None if it is not configured."""
@@ -184,6 +202,10 @@ class App:
             f"the poller of account {name} has not moved for {silent:.0f} s"
             for name, account in list(self._accounts.items())
             if (silent := account.poller.seconds_without_heartbeat()) > polling.DEAD_SECONDS
+        ) + tuple(
+            f"the thread that puts found numbers in force has not moved for {silent:.0f} s"
+            for silent in [self._fleets.seconds_without_heartbeat()]
+            if silent > polling.DEAD_SECONDS
         )
 
     def not_ready(self) -> tuple[str, ...]:
@@ -213,6 +235,14 @@ class App:
         for name, account in list(self._accounts.items()):
             account.poller.learn_path(guards.get(name, 0.0))
 
+    def _health_valid_seconds(self, accounts: Sequence[AccountStatus]) -> Mapping[str, float]:
+        """For how long a verdict counts, by what really passes between two checks."""
+        return {
+            status.account: max(self._stale_after[status.account], STALE_AFTER_POLLS * status.health_seconds)
+            for status in accounts
+            if status.health_seconds is not None
+        }
+
     def _number_files_up(self) -> Mapping[str, bool]:
         return self._number_files.up()
 
@@ -229,24 +259,58 @@ class App:
         config = replace(
             config, accounts=tuple(self._with_kept(a) if a.name in changed else a for a in config.accounts)
         )
-        with self._lock:
-            old, self._accounts, self._config = self._accounts, accounts, config
-            self._state.configure(
-                (number for account in config.accounts for number in account.numbers),
-                {account.name: account.stale_after_seconds for account in config.accounts},
-            )
-            for account in config.accounts:
-                self._counters.register(account.name)
-                if account.name in changed:
-                    self._configure(accounts[account.name], account, config)
-            for name in old.keys() - accounts.keys():
-                self._counters.forget(name)
+        with self._applying:
+            self._fleets.configure(config, [account for account in config.accounts if account.name in changed])
+            with self._lock:
+                old, self._accounts, self._config = self._accounts, accounts, config
+                for account in config.accounts:
+                    self._counters.register(account.name, _operations(account))
+                for name in old.keys() - accounts.keys():
+                    self._counters.forget(name)
+                self._configure(changed)
+            self._fleets.tell(changed)
         for name, gone in old.items():
             self._retire(gone, accounts.get(name))
         self._forget_budgets()
         if self._started and not self._stopped:
             self._start_pollers()
             _freeze_gc()
+
+    def _put_found_in_force(self, names: Collection[str]) -> None:
+        """Put in force the numbers that these accounts have found."""
+        with self._applying, self._lock:
+            self._configure(self._accounts.keys() & names)
+
+    def _found_settled(self) -> None:
+        if not self._stopped:
+            _freeze_gc()
+
+    def _configure(self, changed: Collection[str]) -> None:
+        """Take over the numbers of the accounts that have changed; the locks are held."""
+        config, numbers = self._config, self._fleets.take(changed)
+        times = {
+            account.name: config.times(account, len(numbers[account.name]), len(self._fleets.of(account.name).spaces()))
+            for account in config.accounts
+        }
+        self._stale_after = {name: of.stale_after_seconds for name, of in times.items()}
+        self._state.configure(
+            (number for account in config.accounts for number in numbers[account.name]),
+            self._stale_after,
+            listing_seconds={name: of.listing_valid_seconds for name, of in times.items() if of.listing_valid_seconds},
+            health_seconds={name: of.health_valid_seconds for name, of in times.items() if of.health_valid_seconds},
+        )
+        for account in config.accounts:
+            if account.name in changed:
+                running = self._accounts[account.name]
+                running.poller.configure(
+                    numbers[account.name],
+                    interval_seconds=config.scrape_interval_seconds,
+                    qps=account.qps,
+                    quota=account.quota,
+                    timeout_seconds=config.api.timeout_seconds,
+                    accounts=len(config.accounts),
+                    client=running.client,
+                )
 
     def _with_kept(self, account: AccountConfig) -> AccountConfig:
         """`account` with the numbers that are in memory already, not with a second copy of each."""
@@ -257,6 +321,11 @@ class App:
         if self._storage is not None:
             self._storage.start()
         failed = []
+        try:
+            self._fleets.start()
+        except OSError as error:
+            logger.error("found numbers cannot be put in force", extra=fields(error=error))  # noqa: TRY400 - the text is enough
+            failed += [account.name for account in self._config.accounts if account.discover]
         for name, account in self._accounts.items():
             try:
                 account.poller.start()
@@ -298,17 +367,6 @@ class App:
         )
         return _Account(fresh, client, source, made_from)
 
-    def _configure(self, running: _Account, account: AccountConfig, config: Config) -> None:
-        running.poller.configure(
-            account.numbers,
-            interval_seconds=config.scrape_interval_seconds,
-            qps=account.qps,
-            quota=account.quota,
-            timeout_seconds=config.api.timeout_seconds,
-            accounts=len(config.accounts),
-            client=running.client,
-        )
-
     def _forget_budgets(self) -> None:
         """Forget the budgets of accounts that left, but not while their last request or throttle still counts."""
         now = self._clock.monotonic()
@@ -327,6 +385,26 @@ class App:
         elif new.client is not old.client:
             old.client.retire()
             old.source.close()
+
+
+def _operations(account: AccountConfig) -> list[str]:
+    """The operations of the API that an account uses."""
+    discover = account.discover
+    found = [GetPhoneNumberVerificationStatus.name]
+    found += [ListInstance.name] if discover is not None and discover.spaces is None else []
+    found += [QueryChatappPhoneNumbers.name] if discover is not None else []
+    return found + ([GetWhatsappHealthStatus.name] if account.health is not None else [])
+
+
+def _health_refused(accounts: Sequence[AccountStatus]) -> set[str]:
+    """The accounts that may not ask about health, as far as is known."""
+    return {
+        status.account
+        for status in accounts
+        for of in status.operations
+        if of.operation == GetWhatsappHealthStatus.name and of.refused is not None
+        if kind_of(of.refused.code, None) in {Kind.ACCOUNT, Kind.PERMISSION}
+    }
 
 
 def _log_files_that_left(old: Config, new: Config) -> None:

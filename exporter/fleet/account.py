@@ -146,14 +146,6 @@ class AccountFleet:
             spaces = {name: self._space_status(name, ahead) for name in self._membership.spaces}
             return DiscoveryStatus(spaces, self._membership.left_out)
 
-    def unattempted(self) -> int:
-        """How many listings were not attempted yet: of the known spaces, and of the account's spaces."""
-        with self._lock:
-            listings = [self._listings.get(name, _Attempts()) for name in self._membership.spaces]
-            if self._lists_spaces:
-                listings.append(self._spaces_listing)
-            return sum(not listing.attempted for listing in listings)
-
     def failures(self) -> int:
         """How many listings failed at their last attempt."""
         with self._lock:

@@ -173,7 +173,6 @@ def test_changes_settle_once(world: World) -> None:
 def test_a_failed_listing_changes_nothing_but_the_status(world: World) -> None:
     world.load(MAIN)
     fleet = world.fleets.of("main")
-    assert fleet.unattempted() == 2
     world.listed(ONE)
     listed_unix = world.clock.now_unix
     world.fleets.step()
@@ -188,7 +187,7 @@ def test_a_failed_listing_changes_nothing_but_the_status(world: World) -> None:
         "a": SpaceStatus(1, listed_unix, True, error),
         "b": SpaceStatus(0, None, True, error),
     }
-    assert (fleet.unattempted(), fleet.failures()) == (0, 2)
+    assert fleet.failures() == 2
     assert world.in_force() == [ONE]
     assert world.state.known == before
     world.listed(ONE)
@@ -198,11 +197,11 @@ def test_a_failed_listing_changes_nothing_but_the_status(world: World) -> None:
 def test_the_list_of_spaces_counts_as_a_listing_where_it_is_asked_for(world: World) -> None:
     world.load("{name: main, discover: {}}")
     fleet = world.fleets.of("main")
-    assert (fleet.unattempted(), fleet.spaces()) == (1, ())
+    assert fleet.spaces() == ()
     fleet.listing_failed(None, TIMEOUT)
-    assert (fleet.unattempted(), fleet.failures()) == (0, 1)
+    assert fleet.failures() == 1
     world.spaces("a")
-    assert (fleet.unattempted(), fleet.failures()) == (1, 0)
+    assert (fleet.failures(), fleet.spaces()) == (0, ("a",))
     fleet.listing_failed(None, TIMEOUT)
     world.load(MAIN)
     assert fleet.failures() == 0
@@ -226,7 +225,7 @@ def test_the_time_of_a_listing_follows_a_clock_that_is_set(world: World) -> None
 def test_an_account_without_discover_has_no_status(world: World) -> None:
     world.load(f'{{name: main, numbers: [{{phone_number: "{ONE}", cust_space_id: a}}]}}')
     assert world.fleets.of("main").status() is None
-    assert world.fleets.of("main").unattempted() == 0
+    assert world.fleets.of("main").spaces() == ()
 
 
 def test_a_reload_that_removes_discover_or_the_account_takes_found_numbers_away(world: World) -> None:
@@ -368,7 +367,6 @@ def test_stored_numbers_are_in_force_before_any_listing(world: World) -> None:
     status = fleet.status()
     assert status is not None
     assert status.spaces["a"] == SpaceStatus(1, unix - 60, attempted=False)
-    assert fleet.unattempted() == 2
     world.listed(ONE)
     told = world.state.known[key(TWO)]
     assert (told.listed, told.entry) == (False, None)  # the clock was set back: what it said then is not believed
