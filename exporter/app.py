@@ -27,6 +27,8 @@ from exporter.cams.operations import (
     QueryChatappPhoneNumbers,
 )
 from exporter.config import AccountConfig, ApiConfig, Config, CredentialsConfig, FollowedFiles
+from exporter.config.loader import FULL
+from exporter.config.numbers import redact
 from exporter.config.settings import STALE_AFTER_POLLS
 from exporter.errors import Kind
 from exporter.fleet.fleets import Fleets
@@ -41,7 +43,7 @@ from exporter.polling.budget import MAX_GUARD_SECONDS, Budget
 from exporter.polling.in_flight import max_in_flight
 from exporter.polling.workers import Workers
 from exporter.scrape_priority import ScrapePriority
-from exporter.state.storage import Storage
+from exporter.state.storage import Learnt, Storage
 from exporter.state.store import Details, Snapshot, State
 
 logger = logging.getLogger(__name__)
@@ -106,9 +108,14 @@ class App:
                 storage_path,
                 self._state,
                 clock,
-                guards=self._guards,
-                learn=self._learn,
-                max_guard_seconds=MAX_GUARD_SECONDS,
+                learnt=Learnt(
+                    guards=self._guards,
+                    learn=self._learn,
+                    max_guard_seconds=MAX_GUARD_SECONDS,
+                    absences=self._fleets.absences,
+                    find=self._fleets.restore,
+                    hide=self._hide,
+                ),
             )
             self._storage.open()
         collector = CamsCollector(
@@ -242,6 +249,10 @@ class App:
             for status in accounts
             if status.health_seconds is not None
         }
+
+    def _hide(self, text: str) -> str:
+        """`text` without phone numbers, unless these are shown in full."""
+        return text if self._config.phone_number_label == FULL else redact(text)
 
     def _number_files_up(self) -> Mapping[str, bool]:
         return self._number_files.up()

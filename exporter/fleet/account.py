@@ -18,12 +18,10 @@ from exporter.fleet.membership import Change, Membership
 from exporter.fleet.space import Found
 from exporter.model import Clock, DiscoveryStatus, Listing, NumberKey, PhoneNumber, Refused, Space, SpaceStatus
 from exporter.state.found import Absence, StoredFound
+from exporter.state.remembered import MAX_STEP_BACK_SECONDS
 
 CLOCK_STEP_SECONDS = 1.0
 """The wall clock was stepped if it moved this much against the monotonic clock; less is drift."""
-
-MAX_STEP_BACK_SECONDS = 300.0
-"""A stored time may be this far in the future: NTP set the clock back a little."""
 
 
 class ListedState(Protocol):
@@ -165,14 +163,14 @@ class AccountFleet:
         """
         with self._lock:
             now, now_unix = self._clock.monotonic(), self._clock.unix()
-            for key, known in stored.items():
+            for key, (of, absence) in stored.items():
                 number = PhoneNumber(*key, labeller(key.phone_number), found=True)
-                seen_at = None if known.seen_unix is None else _instant(known.seen_unix, now, now_unix)
-                found = Found(number, now, None, known.listed, known.absence.missing_seconds)
+                seen_at = None if of.seen_unix is None else _instant(of.seen_unix, now, now_unix)
+                found = Found(number, now, None, of.listed, absence.missing_seconds)
                 if seen_at is not None:
-                    found.seen_at, found.entry = seen_at, known.entry
-                looked_at = _instant(known.looked_unix, now, now_unix)
-                self._membership.restore(found, looked_at, known.absence.gone_seconds)
+                    found.seen_at, found.entry = seen_at, of.entry
+                looked_at = _instant(of.looked_unix, now, now_unix)
+                self._membership.restore(found, looked_at, absence.gone_seconds)
                 if looked_at is not None and self._membership.space(key.cust_space_id) is not None:
                     success = (looked_at, looked_at + now_unix - now)
                     self._listings.setdefault(key.cust_space_id, _Attempts(success=success))

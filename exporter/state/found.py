@@ -1,26 +1,21 @@
-"""Found numbers as they are stored.  Times are Unix seconds, durations are seconds."""
+"""Found numbers as they are stored: what listings said of them, and for how long listings have lacked them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from exporter.model import ListedNumber
+from exporter.state.remembered import RememberedListing
 
 
-@dataclass(frozen=True, slots=True)
-class Absence:
-    """For how long listings have lacked a found number, and the lists of spaces its space."""
+class Absence(NamedTuple):
+    """For how long listings have lacked a found number, and the lists of spaces its space; in seconds."""
 
     missing_seconds: float = 0.0
     gone_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFound:
-    """A number that listings found: as `Listing`, in Unix time."""
+class StoredFound(NamedTuple):
+    """A number that listings had found."""
 
-    listed: bool
-    looked_unix: float
-    seen_unix: float | None
-    entry: ListedNumber | None
+    listing: RememberedListing
     absence: Absence

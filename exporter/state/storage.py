@@ -1,10 +1,11 @@
-"""Each number's last answer on disk, so that the statuses are known right after a restart (`--storage.path`).
+"""What is known of each number on disk, so that it is known right after a restart (`--storage.path`).
 
-The guard of each account is stored, too: what throttles taught about its path (see `budget`).
+That is its last answer, what listings said of it, and its last health check; `tables` has the rows.  Numbers that
+listings found are polled right after a restart, even if the API is down.  The guard of each account is stored, too:
+what throttles taught about its path (see `budget`).
 
-The store is an SQLite file; a save is one transaction.  A crash loses the answers since the last save, never the store.
-A restored status keeps its true success time, so it goes stale when it should.  Stored values are checked and bounded
-like an answer of the API.
+The store is an SQLite file; a save is one transaction.  A crash loses what came since the last save, never the store.
+What is restored keeps its true time, so it goes stale when it should.
 
 All of this happens on a thread: neither a slow disk nor a mount that hangs delays a poll, a scrape or the end.  A store
 that is damaged, replaced or removed is written again from memory.  The damaged file is renamed, never deleted.
@@ -14,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import logging
 import math
 import os
@@ -23,13 +23,16 @@ import stat
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, wait
+from dataclasses import dataclass
 from pathlib import Path
 
-from exporter.cams.answers import Redaction
 from exporter.logs import fields
-from exporter.model import KNOWN_STATUSES, Clock, NumberKey, PhoneNumber
+from exporter.model import Clock, NumberKey
+from exporter.state import tables
 from exporter.state.folder import Folder
-from exporter.state.store import MAX_EXTRA_STATUSES, NumberState, Remembered, State
+from exporter.state.found import Absence, StoredFound
+from exporter.state.store import State
+from exporter.state.tables import SCHEMA, TABLES, Stored, Table
 from exporter.threads import begin, start_daemon
 
 logger = logging.getLogger(__name__)
@@ -54,18 +57,10 @@ FILE = "answers.sqlite3"
 _SIDE_FILES = ("-journal", "-wal", "-shm")
 """SQLite keeps these files beside a store and applies them to any file with its name."""
 
-_ANSWERS = """CREATE TABLE answers (
-    account TEXT NOT NULL, cust_space_id TEXT NOT NULL, phone_number TEXT NOT NULL,
-    status TEXT NOT NULL, extra_statuses TEXT NOT NULL, phone_number_id TEXT NOT NULL, request_id TEXT NOT NULL,
-    success_unix REAL NOT NULL, status_since_unix REAL NOT NULL,
-    PRIMARY KEY (account, cust_space_id, phone_number)
-) WITHOUT ROWID"""
-_GUARDS = "CREATE TABLE guards (account TEXT NOT NULL PRIMARY KEY, seconds REAL NOT NULL) WITHOUT ROWID"
-
 Guards = Mapping[str, float]
 """Accounts and their guards in seconds."""
 
-_MAX_VALUE_BYTES = 64 << 10
+_MAX_VALUE_BYTES = 256 << 10
 """More than any row of this exporter has."""
 
 _HELPLESS = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT}
@@ -78,11 +73,25 @@ class _Harmed(Exception):  # noqa: N818 - a state of the store, not of this prog
     """The store is not as this exporter wrote it: it is set aside."""
 
 
-class Storage:
-    """The store in `folder`, which is created if it is missing; other users cannot read its files.
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """What is stored of accounts.
 
-    `guards` returns the guards to save; `learn` gets those that were saved, up to `max_guard_seconds`.
+    `guards` returns the guards to save; `learn` gets those that were saved, up to `max_guard_seconds`.  `absences` are
+    the numbers that listings found; `find` gets those that were stored, and puts them in force.  `hide` takes phone
+    numbers that must not be shown out of a text.
     """
+
+    guards: Callable[[], Guards] = dict
+    learn: Callable[[Guards], None] = lambda _: None
+    max_guard_seconds: float = math.inf
+    absences: Callable[[], Mapping[NumberKey, Absence]] = dict
+    find: Callable[[Mapping[NumberKey, StoredFound]], None] = lambda _: None
+    hide: Callable[[str], str] = str
+
+
+class Storage:
+    """The store in `folder`, which is created if it is missing; other users cannot read its files."""
 
     def __init__(
         self,
@@ -90,21 +99,17 @@ class Storage:
         state: State,
         clock: Clock,
         *,
-        guards: Callable[[], Guards] = dict,
-        learn: Callable[[Guards], None] = lambda _: None,
-        max_guard_seconds: float = math.inf,
+        learnt: Learnt | None = None,
         busy_seconds: float = BUSY_SECONDS,
     ) -> None:
         self._busy_seconds = busy_seconds
-        self._guards = guards
-        self._learn = learn
-        self._max_guard_seconds = max_guard_seconds
+        self._learnt = learnt or Learnt()
         self._state = state
         self._clock = clock
         self._folder = Folder(folder)
         self._path = folder / FILE
         self._is_restored = False
-        self._saved: dict[NumberKey, float | None] | None = None  # None: it is not known what the store holds
+        self._saved: dict[str, dict[NumberKey, object]] | None = None  # by table; None: it is not known what it holds
         self._saved_guards: Guards = {}
         self._stamp: _Stamp = None
         self._well: bool | None = None  # whether the last restore or save succeeded; None before the first
@@ -209,53 +214,61 @@ class Storage:
         """Restore if that was not done yet: the store must be read before it is first written."""
         if self._is_restored:
             return 0
-        remembered: dict[NumberKey, Remembered] = {}
-        guards: Guards = {}
+        restored = 0
         if _stamp(self._path) is not None:
-            numbers = {record.number.key: record.number for record in self._state.snapshot().numbers}
             try:
                 with self._connected() as store:
-                    remembered = _rows(store, numbers)
-                    guards = _stored_guards(store, self._guards().keys(), self._max_guard_seconds)
+                    restored = self._restore_from(store)
             except _Harmed as error:
                 self._set_aside(error)
-        restored = self._state.restore(remembered)
-        self._learn(guards)
         self._is_restored = True
         logger.info("answers restored", extra=fields(path=self._folder.path, numbers=restored))
         return restored
 
+    def _restore_from(self, store: sqlite3.Connection) -> int:
+        learnt = self._learnt
+        listings = tables.listings(store, learnt.hide)
+        guards = _stored_guards(store, learnt.guards().keys(), learnt.max_guard_seconds)
+        learnt.find({key: StoredFound(of, absence) for key, (of, absence) in listings.items() if absence is not None})
+        numbers = {record.number.key: record.number for record in self._state.snapshot().numbers}
+        answers, health = tables.answers(store, numbers), tables.health(store, numbers)
+        self._state.restore_listings({key: of for key, (of, _) in listings.items()})
+        self._state.restore_health(health)
+        learnt.learn(guards)
+        return self._state.restore(answers)
+
     def _save(self) -> None:
-        records = {record.number.key: record for record in self._state.snapshot().numbers if record.success_unix}
+        stored = self._to_store()
         if _stamp(self._path) != self._stamp:  # another program changed or removed it
             self._saved = None
-        guards = {account: milli for account, seconds in self._guards().items() if (milli := round(seconds, 3))}
-        times = {key: record.success_unix for key, record in records.items()}
-        if self._saved == times and self._saved_guards == guards:
+        guards = {name: milli for name, seconds in self._learnt.guards().items() if (milli := round(seconds, 3))}
+        versions = {table.name: _versions(table, stored) for table in TABLES}
+        if self._saved == versions and self._saved_guards == guards:
             return
         try:
-            self._write(records, guards)
+            self._write(stored, versions, guards)
         except _Harmed as error:
             self._set_aside(error)
-            self._write(records, guards)
-        self._saved, self._saved_guards = times, guards
+            self._write(stored, versions, guards)
+        self._saved, self._saved_guards = versions, guards
         self._stamp = _stamp(self._path)
 
-    def _write(self, records: Mapping[NumberKey, NumberState], guards: Guards) -> None:
-        saved = self._saved
-        with self._connected(check=saved is None) as store:
-            if saved is None:
-                saved = {}
-                store.execute("DELETE FROM answers")
-            store.executemany(
-                "DELETE FROM answers WHERE (account, cust_space_id, phone_number) = (?, ?, ?)",
-                saved.keys() - records.keys(),
-            )
-            changed = (item for item in records.items() if saved.get(item[0]) != item[1].success_unix)
-            store.executemany(
-                "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (_row(key, record) for key, record in changed),
-            )
+    def _to_store(self) -> dict[NumberKey, Stored]:
+        absences, ahead_seconds = self._learnt.absences(), self._clock.unix() - self._clock.monotonic()
+        return {
+            (key := record.number.key): Stored(record, absences.get(key), ahead_seconds)
+            for record in self._state.snapshot().numbers
+        }
+
+    def _write(
+        self, stored: Mapping[NumberKey, Stored], versions: Mapping[str, Mapping[NumberKey, object]], guards: Guards
+    ) -> None:
+        with self._connected(check=self._saved is None) as store:
+            for table in TABLES:
+                saved, now = (self._saved or {}).get(table.name, {}), versions[table.name]
+                table.delete(store, None if self._saved is None else iter(saved.keys() - now.keys()))
+                changed = [key for key, version in now.items() if saved.get(key) != version]
+                table.replace(store, {key: stored[key] for key in changed})
             store.execute("DELETE FROM guards")
             store.executemany("INSERT INTO guards VALUES (?, ?)", guards.items())
 
@@ -321,34 +334,16 @@ def _stamp(path: Path) -> _Stamp:
 def _check_schema(store: sqlite3.Connection) -> None:
     """Create missing tables; raises _Harmed if there is anything else, even a trigger."""
     found = {sql for (sql,) in store.execute("SELECT sql FROM sqlite_master")}
-    if found - {_ANSWERS, _GUARDS}:
+    if found - set(SCHEMA):
         raise _Harmed("it has another schema: another version of this exporter wrote it, or another program")
-    for table in (_ANSWERS, _GUARDS):
+    for table in SCHEMA:
         if table not in found:
             store.execute(table)
 
 
-def _row(key: NumberKey, record: NumberState) -> tuple[object, ...]:
-    return (
-        *key,
-        record.status,
-        json.dumps(record.extra_statuses),
-        record.phone_number_id,
-        "",  # the column request_id, which no version reads
-        record.success_unix,
-        record.status_since_unix,
-    )
-
-
-def _rows(store: sqlite3.Connection, numbers: Mapping[NumberKey, PhoneNumber]) -> dict[NumberKey, Remembered]:
-    """The stored answers of `numbers`; raises ValueError or TypeError for values that no save writes."""
-    found: dict[NumberKey, Remembered] = {}
-    for row in store.execute("SELECT * FROM answers"):  # the schema was checked
-        key = NumberKey(*row[:3])
-        number = numbers.get(key)
-        if number is not None:
-            found[key] = _remembered(row[3:], Redaction(number))
-    return found
+def _versions(table: Table, stored: Mapping[NumberKey, Stored]) -> dict[NumberKey, object]:
+    versions = ((key, table.version(of)) for key, of in stored.items())
+    return {key: version for key, version in versions if version is not None}
 
 
 def _stored_guards(store: sqlite3.Connection, accounts: Collection[str], max_seconds: float) -> Guards:
@@ -358,34 +353,3 @@ def _stored_guards(store: sqlite3.Connection, accounts: Collection[str], max_sec
         for account, seconds in store.execute("SELECT account, seconds FROM guards")
         if account in accounts and isinstance(seconds, float) and 0 < seconds <= max_seconds
     }
-
-
-def _remembered(values: tuple[object, ...], redaction: Redaction) -> Remembered:
-    status, extra, phone_number_id, _, success_unix, since_unix = values
-    extra_statuses = json.loads(_text(extra))
-    if not isinstance(extra_statuses, list):
-        raise TypeError("a list of statuses was expected")
-    known, *more = (redaction.verbatim(_text(text)) for text in (status, *extra_statuses))
-    if not all(text.strip() for text in (known, *more)):
-        raise ValueError("a status was expected")
-    return Remembered(
-        status=known,
-        extra_statuses=tuple(text for text in dict.fromkeys((*more, known)) if text not in KNOWN_STATUSES)[
-            -MAX_EXTRA_STATUSES:
-        ],
-        phone_number_id=redaction.verbatim(_text(phone_number_id)),
-        success_unix=_time(success_unix),
-        status_since_unix=min(_time(since_unix), _time(success_unix)),
-    )
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("a text was expected")
-    return value
-
-
-def _time(value: object) -> float:
-    if not isinstance(value, float) or not 0 < value < math.inf:
-        raise TypeError("a time was expected")
-    return value

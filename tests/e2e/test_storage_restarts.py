@@ -16,7 +16,7 @@ import pytest
 
 from exporter.model import SystemClock
 from exporter.simulator import Simulator, World
-from exporter.state.storage import Storage
+from exporter.state.storage import Learnt, Storage
 from exporter.state.store import State
 from tests.support.exporter import ExporterProcess, run_exporter, statuses, until, value
 from tests.support.fleet import config, fleet, phones
@@ -46,7 +46,7 @@ def test_what_the_path_taught_outlives_two_restarts(tmp_path: Path) -> None:
     """An earlier process learnt a jitter of 0.2 s; then no server answers."""
     folder = tmp_path / "state"
     settings = config("http://127.0.0.1:1", [fleet(World(), 3, qps=10)])
-    earlier = Storage(folder, State(SystemClock()), SystemClock(), guards=lambda: {"main": 0.2})
+    earlier = Storage(folder, State(SystemClock()), SystemClock(), learnt=Learnt(guards=lambda: {"main": 0.2}))
     earlier.save()
     earlier.stop()
     for _ in range(2):

@@ -14,6 +14,7 @@ from exporter.errors import ApiError, Kind
 from exporter.fleet.fleets import APPLY_SECONDS, SETTLE_SECONDS, Fleets
 from exporter.model import ListedNumber, Listing, NumberKey, Refused, Space, SpaceStatus
 from exporter.state.found import Absence, StoredFound
+from exporter.state.remembered import RememberedListing
 from tests.support.clock import FakeClock
 from tests.support.configs import loaded
 
@@ -96,6 +97,16 @@ MAIN = "{name: main, discover: {refresh_interval: 60s, spaces: [a, b]}}"
 
 def key(digits: str, space: str = "a", account: str = "main") -> NumberKey:
     return NumberKey(account, space, digits)
+
+
+def stored(
+    listed: bool,
+    looked_unix: float,
+    seen_unix: float,
+    entry: ListedNumber | None = None,
+    missing_seconds: float = 0.0,
+) -> StoredFound:
+    return StoredFound(RememberedListing(listed, looked_unix, seen_unix, entry), Absence(missing_seconds))
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -355,9 +366,9 @@ def test_stored_numbers_are_in_force_before_any_listing(world: World) -> None:
     unix, entry = world.clock.now_unix, ListedNumber(ONE, "BANNED")
     world.fleets.restore(
         {
-            key(ONE): StoredFound(False, unix - 60, unix - 600, entry, Absence(540.0, 0.0)),
-            key(TWO): StoredFound(True, unix + 9999, unix + 9999, ListedNumber(TWO), Absence()),
-            key(ONE, account="gone"): StoredFound(True, unix, unix, entry, Absence()),
+            key(ONE): stored(False, unix - 60, unix - 600, entry, missing_seconds=540.0),
+            key(TWO): stored(True, unix + 9999, unix + 9999, ListedNumber(TWO)),
+            key(ONE, account="gone"): stored(True, unix, unix, entry),
         }
     )
     assert world.applied == [["main"]]
@@ -375,7 +386,7 @@ def test_stored_numbers_are_in_force_before_any_listing(world: World) -> None:
 def test_forgetting_goes_on_after_a_restart(world: World) -> None:
     world.load("{name: main, discover: {refresh_interval: 60s, forget_after: 10m, spaces: [a]}}")
     unix = world.clock.now_unix
-    world.fleets.restore({key(ONE): StoredFound(False, unix - 3600, unix - 7200, None, Absence(541.0, 0.0))})
+    world.fleets.restore({key(ONE): stored(False, unix - 3600, unix - 7200, missing_seconds=541.0)})
     world.listed(TWO)
     world.settle_down()
     assert world.in_force() == [TWO]

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from exporter.model import UNKNOWN, Answer
-from exporter.state.storage import Storage
+from exporter.state.storage import Learnt, Storage
 from exporter.state.store import Snapshot, State
 from exporter.threads import begin
 from tests.support.clock import FakeClock
@@ -635,7 +635,8 @@ def test_a_number_that_is_shown_masked_is_not_restored_in_full(tmp_path: Path) -
 def guarded(folder: Path, guards: Mapping[str, float], learnt: dict[str, float]) -> Storage:
     """A store that keeps the guard times `guards`, and restores them into `learnt`."""
     made = State(FakeClock())
-    return Storage(folder, made, FakeClock(), guards=lambda: guards, learn=learnt.update, max_guard_seconds=0.35)
+    learns = Learnt(guards=lambda: guards, learn=learnt.update, max_guard_seconds=0.35)
+    return Storage(folder, made, FakeClock(), learnt=learns)
 
 
 def test_what_accounts_learnt_about_their_paths_is_kept(tmp_path: Path) -> None:

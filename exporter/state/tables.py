@@ -1,0 +1,278 @@
+"""The tables of the store: how a record becomes rows, and what of a row is believed.
+
+A stored value is checked and bounded like one of an answer of the API.  A value that no save writes is a ValueError or
+a TypeError: then another program wrote the store.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from exporter.cams.answers import MAX_MESSAGE, MAX_TEXT, Redaction
+from exporter.cams.operations.phone_numbers import messaging_limit
+from exporter.config.numbers import digits_of, parse_space_id
+from exporter.model import KNOWN_STATUSES, Health, HealthError, ListedNumber, NumberKey, PhoneNumber
+from exporter.state.found import Absence
+from exporter.state.records import MAX_EXTRA_STATUSES, NumberState, ShownValues
+from exporter.state.remembered import Remembered, RememberedHealth, RememberedListing
+
+MAX_ERRORS = 16
+"""The most errors of a health check that are believed."""
+
+_KEY = "account TEXT NOT NULL, cust_space_id TEXT NOT NULL, phone_number TEXT NOT NULL"
+_PRIMARY = "PRIMARY KEY (account, cust_space_id, phone_number)\n) WITHOUT ROWID"
+
+ANSWERS = f"""CREATE TABLE answers (
+    {_KEY},
+    status TEXT NOT NULL, extra_statuses TEXT NOT NULL, phone_number_id TEXT NOT NULL, request_id TEXT NOT NULL,
+    success_unix REAL NOT NULL, status_since_unix REAL NOT NULL,
+    {_PRIMARY}"""
+LISTINGS = f"""CREATE TABLE listings (
+    {_KEY},
+    listed INTEGER NOT NULL, looked_unix REAL NOT NULL, seen_unix REAL, entry TEXT NOT NULL, shown TEXT NOT NULL,
+    missing_seconds REAL, gone_seconds REAL,
+    {_PRIMARY}"""
+HEALTH = f"""CREATE TABLE health (
+    {_KEY},
+    verdict TEXT NOT NULL, errors TEXT NOT NULL, shown TEXT NOT NULL, success_unix REAL NOT NULL,
+    since_unix REAL NOT NULL,
+    {_PRIMARY}"""
+GUARDS = "CREATE TABLE guards (account TEXT NOT NULL PRIMARY KEY, seconds REAL NOT NULL) WITHOUT ROWID"
+
+SCHEMA = (ANSWERS, GUARDS, LISTINGS, HEALTH)
+"""A store of an older version lacks some of them."""
+
+
+class Stored(NamedTuple):
+    """What is stored of a number.  `absence` is None if it was not found; `ahead_seconds` is Unix minus monotonic."""
+
+    record: NumberState
+    absence: Absence | None
+    ahead_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table of numbers.
+
+    `version` is None if there is nothing to store of a number.  If it changes, the row is stored again.
+    """
+
+    name: str
+    version: Callable[[Stored], object]
+    row: Callable[[Stored], tuple[object, ...]]
+
+    def replace(self, store: sqlite3.Connection, stored: Mapping[NumberKey, Stored]) -> None:
+        """Write these rows."""
+        marks = ""
+        for key, of in stored.items():
+            row = (*key, *self.row(of))
+            marks = marks or ", ".join("?" * len(row))
+            store.execute(f"INSERT OR REPLACE INTO {self.name} VALUES ({marks})", row)  # noqa: S608 - both are ours
+
+    def delete(self, store: sqlite3.Connection, keys: Iterator[NumberKey] | None) -> None:
+        """Delete the rows of these numbers, or all."""
+        if keys is None:
+            store.execute(f"DELETE FROM {self.name}")  # noqa: S608 - a name of ours
+        else:
+            where = "WHERE (account, cust_space_id, phone_number) = (?, ?, ?)"
+            store.executemany(f"DELETE FROM {self.name} {where}", keys)  # noqa: S608 - a name of ours
+
+
+def _answer_row(of: Stored) -> tuple[object, ...]:
+    record = of.record
+    extra, request_id = json.dumps(record.extra_statuses), ""  # a column that no version reads
+    return record.status, extra, record.phone_number_id, request_id, record.success_unix, record.status_since_unix
+
+
+def _listing_version(of: Stored) -> object:
+    return None if of.record.listing is None else (of.record.listing, of.absence)
+
+
+def _listing_row(of: Stored) -> tuple[object, ...]:
+    listing = of.record.listing
+    if listing is None:
+        raise ValueError("there is nothing to store")
+    entry, seen_unix = listing.entry, listing.seen_at + of.ahead_seconds
+    texts = None
+    if entry is not None:
+        texts = [
+            entry.connection_status,
+            entry.quality_rating,
+            entry.messaging_limit_tier,
+            entry.name_status,
+            entry.code_verification_status,
+            entry.verified_name,
+        ]
+    return (
+        int(listing.listed),
+        listing.looked_at + of.ahead_seconds,
+        seen_unix if math.isfinite(seen_unix) else None,
+        json.dumps(texts),
+        json.dumps(of.record.shown),
+        *(of.absence or (None, None)),
+    )
+
+
+def _health_version(of: Stored) -> object:
+    return None if of.record.health is None else of.record.health.success_unix
+
+
+def _health_row(of: Stored) -> tuple[object, ...]:
+    health = of.record.health
+    if health is None or health.answer is None:
+        raise ValueError("there is nothing to store")
+    errors = [(each.entity, each.code, each.description, each.solution) for each in health.answer.errors]
+    return health.answer.verdict, json.dumps(errors), json.dumps(health.shown), health.success_unix, health.since_unix
+
+
+TABLES = (
+    Table("answers", lambda of: of.record.success_unix, _answer_row),
+    Table("listings", _listing_version, _listing_row),
+    Table("health", _health_version, _health_row),
+)
+
+
+def answers(store: sqlite3.Connection, numbers: Mapping[NumberKey, PhoneNumber]) -> dict[NumberKey, Remembered]:
+    """The stored answers of `numbers`."""
+    found: dict[NumberKey, Remembered] = {}
+    for row in store.execute("SELECT * FROM answers"):  # the schema was checked
+        number = numbers.get(key := NumberKey(*row[:3]))
+        if number is not None:
+            found[key] = _answer(row[3:], Redaction(number))
+    return found
+
+
+def listings(
+    store: sqlite3.Connection, hide: Callable[[str], str]
+) -> dict[NumberKey, tuple[RememberedListing, Absence | None]]:
+    """All stored listings.  `hide` takes phone numbers that must not be shown out of a text."""
+    redaction = Redaction(None, hide=hide)
+    return {_key(row[:3]): _listing(row[2], row[3:], redaction) for row in store.execute("SELECT * FROM listings")}
+
+
+def health(store: sqlite3.Connection, numbers: Mapping[NumberKey, PhoneNumber]) -> dict[NumberKey, RememberedHealth]:
+    """The stored verdicts on `numbers`."""
+    found: dict[NumberKey, RememberedHealth] = {}
+    for row in store.execute("SELECT * FROM health"):
+        number = numbers.get(key := NumberKey(*row[:3]))
+        if number is not None:
+            found[key] = _verdict(row[3:], Redaction(number))
+    return found
+
+
+def _answer(values: tuple[object, ...], redaction: Redaction) -> Remembered:
+    status, extra, phone_number_id, _, success_unix, since_unix = values
+    known, *more = (redaction.verbatim(text) for text in (_text(status), *_texts(extra)))
+    if not all(text.strip() for text in (known, *more)):
+        raise ValueError("a status was expected")
+    return Remembered(
+        status=known,
+        extra_statuses=tuple(text for text in dict.fromkeys((*more, known)) if text not in KNOWN_STATUSES)[
+            -MAX_EXTRA_STATUSES:
+        ],
+        phone_number_id=redaction.verbatim(_text(phone_number_id)),
+        success_unix=_time(success_unix),
+        status_since_unix=min(_time(since_unix), _time(success_unix)),
+    )
+
+
+def _listing(digits: str, values: tuple[object, ...], redaction: Redaction) -> tuple[RememberedListing, Absence | None]:
+    listed, looked_unix, seen_unix, entry, shown, missing, gone = values
+    if listed not in (0, 1):
+        raise ValueError("0 or 1 was expected")
+    groups = _list(shown)
+    if len(groups) != len(ShownValues._fields):
+        raise ValueError("other values were expected")
+    listing = RememberedListing(
+        listed=listed == 1,
+        looked_unix=_time(looked_unix),
+        seen_unix=None if seen_unix is None else _time(seen_unix),
+        entry=_entry(digits, _text(entry), redaction),
+        shown=ShownValues(*(tuple(_safe(redaction, each) for each in _strings(group)) for group in groups)),
+    )
+    return listing, None if missing is None else Absence(_seconds(missing), _seconds(gone))
+
+
+def _entry(digits: str, text: str, redaction: Redaction) -> ListedNumber | None:
+    if json.loads(text) is None:
+        return None
+    connection, rating, tier, name_status, code_status, verified_name = (_safe(redaction, t) for t in _texts(text))
+    return ListedNumber(
+        digits, connection, rating, tier, messaging_limit(tier), name_status, code_status, verified_name
+    )
+
+
+def _verdict(values: tuple[object, ...], redaction: Redaction) -> RememberedHealth:
+    verdict, errors, shown, success_unix, since_unix = values
+    known = _safe(redaction, _text(verdict))
+    if not known:
+        raise ValueError("a verdict was expected")
+    found = []
+    for error in _list(errors)[:MAX_ERRORS]:
+        entity, code, description, solution = _strings(error)
+        found.append(
+            HealthError(
+                entity=_safe(redaction, entity),
+                code=_safe(redaction, code),
+                description=redaction.line(description, MAX_MESSAGE),
+                solution=redaction.line(solution, MAX_MESSAGE),
+            )
+        )
+    return RememberedHealth(
+        answer=Health(known, tuple(found)),
+        success_unix=_time(success_unix),
+        since_unix=_time(since_unix),
+        shown=tuple(_safe(redaction, each) for each in _texts(shown)),
+    )
+
+
+def _key(values: tuple[object, ...]) -> NumberKey:
+    account, space, digits = (_text(value) for value in values)
+    if digits_of(digits) != digits:
+        raise ValueError("the digits of a phone number were expected")
+    return NumberKey(account, parse_space_id(space), digits)
+
+
+def _safe(redaction: Redaction, text: str) -> str:
+    return redaction.line(text, MAX_TEXT)
+
+
+def _list(value: object) -> list[object]:
+    found = json.loads(_text(value))
+    if not isinstance(found, list):
+        raise TypeError("a list was expected")
+    return found
+
+
+def _strings(value: object) -> list[str]:
+    if not isinstance(value, list):
+        raise TypeError("a list of texts was expected")
+    return [_text(each) for each in value]
+
+
+def _texts(value: object) -> list[str]:
+    return _strings(_list(value))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text was expected")
+    return value
+
+
+def _time(value: object) -> float:
+    if not isinstance(value, float) or not 0 < value < math.inf:
+        raise TypeError("a time was expected")
+    return value
+
+
+def _seconds(value: object) -> float:
+    if not isinstance(value, float) or not 0 <= value < math.inf:
+        raise TypeError("a duration was expected")
+    return value
