@@ -9,7 +9,7 @@ import gc
 import logging
 import random
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,7 +26,8 @@ from exporter.cams.operations import (
     ListInstance,
     QueryChatappPhoneNumbers,
 )
-from exporter.config import AccountConfig, ApiConfig, Config, CredentialsConfig, FollowedFiles
+from exporter.config import AccountConfig, ApiConfig, Config, CredentialsConfig, FollowedFiles, Times
+from exporter.config.crowding import FoundNumbers
 from exporter.config.loader import FULL
 from exporter.config.numbers import redact
 from exporter.config.settings import STALE_AFTER_POLLS
@@ -40,6 +41,7 @@ from exporter.metrics.exposition import Exposition
 from exporter.model import AccountStatus, Clock, NumberKey
 from exporter.polling import AccountPoller
 from exporter.polling.budget import MAX_GUARD_SECONDS, Budget
+from exporter.polling.errands import ErrandSettings
 from exporter.polling.in_flight import max_in_flight
 from exporter.polling.workers import Workers
 from exporter.scrape_priority import ScrapePriority
@@ -95,7 +97,8 @@ class App:
         self.priority = ScrapePriority(clock)
         self._accounts: dict[str, _Account] = {}
         self._budgets: dict[str, Budget] = {}
-        self._stale_after: Mapping[str, float] = {}
+        self._times: Mapping[str, Times] = {}
+        self._found_numbers = FoundNumbers()
         self._started = False
         self._stopped = False
         self.reload_status = ReloadStatus(clock.unix())
@@ -216,11 +219,11 @@ class App:
         )
 
     def not_ready(self) -> tuple[str, ...]:
-        """The accounts with numbers that were not attempted yet, in words."""
+        """The accounts with numbers that were not attempted yet, or spaces that were not listed, in words."""
         return tuple(
-            f"account {name}: {missing} numbers not attempted yet"
+            f"account {name}: {missing}"
             for name, account in list(self._accounts.items())
-            if (missing := account.poller.unattempted())
+            for missing in self._missing(name, account.poller)
         )
 
     def refused_connection(self, reason: Refusal) -> None:
@@ -228,12 +231,32 @@ class App:
         self._counters.refused_connection(reason)
 
     def finished(self) -> bool:
-        """Whether every number was polled (`repeat=False`)."""
-        return all(account.poller.finished() for account in self._accounts.values())
+        """Whether every space was listed and every number polled (`repeat=False`)."""
+        with self._applying:  # no found number comes in force between the two questions
+            return (
+                all(account.poller.finished() for account in self._accounts.values()) and not self._fleets.is_pending()
+            )
+
+    def listing_failures(self) -> int:
+        """How many listings failed at their last attempt."""
+        return sum(self._fleets.of(name).failures() for name in list(self._accounts))
 
     def stuck(self, seconds: float) -> tuple[str, ...]:
         """The accounts whose loop has only failed for that long."""
         return tuple(name for name, account in self._accounts.items() if account.poller.seconds_failing() >= seconds)
+
+    def _missing(self, name: str, poller: AccountPoller) -> Iterator[str]:
+        """What of an account was not attempted yet.  The listings first: after them there may be more numbers."""
+        unlisted = poller.unlisted()
+        spaces = len(unlisted) - unlisted.count(None)
+        if None in unlisted:
+            yield "its spaces are not listed yet"
+        if spaces:
+            yield f"{spaces} spaces not listed yet"
+        if self._fleets.of(name).is_pending():
+            yield "found numbers are not polled yet"
+        if missing := poller.unattempted():
+            yield f"{missing} numbers not attempted yet"
 
     def _guards(self) -> Mapping[str, float]:
         return {name: account.poller.status().guard_seconds for name, account in list(self._accounts.items())}
@@ -245,7 +268,9 @@ class App:
     def _health_valid_seconds(self, accounts: Sequence[AccountStatus]) -> Mapping[str, float]:
         """For how long a verdict counts, by what really passes between two checks."""
         return {
-            status.account: max(self._stale_after[status.account], STALE_AFTER_POLLS * status.health_seconds)
+            status.account: max(
+                self._times[status.account].stale_after_seconds, STALE_AFTER_POLLS * status.health_seconds
+            )
             for status in accounts
             if status.health_seconds is not None
         }
@@ -293,20 +318,25 @@ class App:
             self._configure(self._accounts.keys() & names)
 
     def _found_settled(self) -> None:
+        """Found numbers are in force, and no more come for now."""
+        config, times = self._config, self._times
+        for account in config.accounts:
+            if account.discover is not None and account.name in times:
+                self._found_numbers.count(config, account, times[account.name])
         if not self._stopped:
             _freeze_gc()
 
     def _configure(self, changed: Collection[str]) -> None:
         """Take over the numbers of the accounts that have changed; the locks are held."""
         config, numbers = self._config, self._fleets.take(changed)
-        times = {
+        hide = None if config.phone_number_label == FULL else redact
+        self._times = times = {
             account.name: config.times(account, len(numbers[account.name]), len(self._fleets.of(account.name).spaces()))
             for account in config.accounts
         }
-        self._stale_after = {name: of.stale_after_seconds for name, of in times.items()}
         self._state.configure(
             (number for account in config.accounts for number in numbers[account.name]),
-            self._stale_after,
+            {name: of.stale_after_seconds for name, of in times.items()},
             listing_seconds={name: of.listing_valid_seconds for name, of in times.items() if of.listing_valid_seconds},
             health_seconds={name: of.health_valid_seconds for name, of in times.items() if of.health_valid_seconds},
         )
@@ -321,6 +351,7 @@ class App:
                     timeout_seconds=config.api.timeout_seconds,
                     accounts=len(config.accounts),
                     client=running.client,
+                    errands=ErrandSettings(account.discover, self._fleets.of(account.name), account.health, hide),
                 )
 
     def _with_kept(self, account: AccountConfig) -> AccountConfig:
