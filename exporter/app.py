@@ -237,9 +237,9 @@ class App:
                 all(account.poller.finished() for account in self._accounts.values()) and not self._fleets.is_pending()
             )
 
-    def listing_failures(self) -> int:
-        """How many listings failed at their last attempt."""
-        return sum(self._fleets.of(name).failures() for name in list(self._accounts))
+    def unlisted(self) -> int:
+        """How many listings have not succeeded at their last attempt, or were not attempted."""
+        return sum(self._fleets.of(name).unlisted() for name in list(self._accounts))
 
     def stuck(self, seconds: float) -> tuple[str, ...]:
         """The accounts whose loop has only failed for that long."""

@@ -1,4 +1,6 @@
-"""`--once`: poll every number once within the budget and write one exposition.  Nothing is served.
+"""`--once`: list the numbers, poll each once within the budget, and write one exposition.  Nothing is served.
+
+With `health` each number is also checked once.
 
 For a first look, for cron and for node_exporter's textfile collector.
 """
@@ -34,7 +36,8 @@ STUCK_SECONDS = 10.0
 def run_once(app: App, path: Path | None) -> int:
     """Poll each number once and write the exposition to the file at `path`, or to stdout; returns the exit status.
 
-    1 if a number gave no status.  1 also if not every number could be polled; then nothing is written.  A signal
+    1 if a number gave no status, or a listing failed: numbers may be missing then.  1 also if not every number could be
+    polled; then nothing is written.  A failed health check changes nothing: its number has its status.  A signal
     raises SystemExit.
     """
     try:
@@ -60,7 +63,10 @@ def _run(app: App, path: Path | None) -> int:
     missing = total - (polled - failed)
     if missing:
         logger.error("some numbers gave no status", extra=fields(numbers=total, without_status=missing))
-    return 1 if missing else 0
+    unlisted = app.unlisted()
+    if unlisted:
+        logger.error("some listings failed: numbers may be missing", extra=fields(listings=unlisted))
+    return 1 if missing or unlisted else 0
 
 
 def _polled(app: App) -> bool:

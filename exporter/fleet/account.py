@@ -144,11 +144,13 @@ class AccountFleet:
             spaces = {name: self._space_status(name, ahead) for name in self._membership.spaces}
             return DiscoveryStatus(spaces, self._membership.left_out)
 
-    def failures(self) -> int:
-        """How many listings failed at their last attempt."""
+    def unlisted(self) -> int:
+        """How many listings have not succeeded at their last attempt, or were not attempted."""
         with self._lock:
             listings = [self._listings.get(name, _Attempts()) for name in self._membership.spaces]
-            return sum(listing.error is not None for listing in (*listings, self._spaces_listing))
+            if self._lists_spaces:
+                listings.append(self._spaces_listing)
+            return sum(not listing.attempted or listing.error is not None for listing in listings)
 
     def absences(self) -> Mapping[NumberKey, Absence]:
         """The found numbers, those with a name included, as they are to be stored."""
