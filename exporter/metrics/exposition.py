@@ -80,8 +80,8 @@ class Exposition:
         for index, (metric, _) in enumerate(FAMILIES):
             if names and metric.name not in names:
                 continue
-            lines = [chunk.part(index) for chunk in self._chunks]
-            if not names or any(one.size for one in lines):
+            lines = [lines for chunk in self._chunks if (lines := chunk.part(index)).size]
+            if lines or not names:
                 yield _header_part(metric, fmt)
                 yield from lines
 
