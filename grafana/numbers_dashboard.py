@@ -104,7 +104,7 @@ def _fleet(it: board.Board) -> None:
             Text(
                 "Other status",
                 "Numbers with a status that the API's documentation does not name.",
-                ("CamsNumberStatusUnhappy",),
+                ("CamsNumberUnexpectedStatus",),
             ),
             count_of(queries.OTHER),
             ((None, GREEN), (1, PURPLE)),
@@ -155,7 +155,7 @@ def _not_verified(it: board.Board) -> None:
         "Every chosen number whose status is not VERIFIED. Since: when an exporter first saw this status; after a "
         "restart without --storage.path, the first poll. Last answer: its age. The links of a number lead to its "
         "history here, and to the exporter's page with its last error and RequestId.",
-        ("CamsNumberNotVerified", "CamsNumberExpired", "CamsNumberStatusUnhappy", "CamsNumberStatusUnknown"),
+        ("CamsNumberNotVerified", "CamsNumberExpired", "CamsNumberUnexpectedStatus", "CamsNumberStatusUnknown"),
     )
     asked = rows(
         queries.named(chosen),

@@ -82,12 +82,16 @@ def recordings() -> dict[str, Rule]:
 
 
 def rests_on(rule: Rule) -> frozenset[str]:
-    """The scraped metrics that a rule uses, directly or through recorded series."""
+    """The scraped metrics that a rule uses, directly or through recorded series, which may look back at themselves."""
     recorded = recordings()
     found: set[str] = set()
-    for name in promql.names(rule.expr).selected:
-        found |= rests_on(recorded[name]) if name in recorded else {name}
-    return frozenset(found)
+    left = [rule.expr]
+    while left:
+        for name in promql.names(left.pop()).selected.keys() - found:
+            found.add(name)
+            if name in recorded:
+                left.append(recorded[name].expr)
+    return frozenset(found - recorded.keys())
 
 
 def checks(file: Path) -> Iterator[Check]:

@@ -14,7 +14,24 @@ from tests.support.servers import each_release, server_binary
 
 FILE = PROMETHEUS / "alertmanager.yml"
 ALERTS = rulebook.alerts()
-NUMBERS = {alert.name for alert in ALERTS if alert.name.startswith("CamsNumber") and alert.name != "CamsNumberFileDown"}
+POLLED = {
+    "CamsNumberExpired",
+    "CamsNumberFailing",
+    "CamsNumberNotVerified",
+    "CamsNumberStatusUnknown",
+    "CamsNumberUnexpectedStatus",
+}
+"""Alerts on what polls say of a number."""
+LISTED_OR_CHECKED = {
+    "CamsNumberCannotSend",
+    "CamsNumberDisconnected",
+    "CamsNumberNameRejected",
+    "CamsNumberQualityLow",
+    "CamsNumberSendingLimited",
+    "CamsNumbersVanished",
+    "CamsMessagingLimitFell",
+}
+"""Alerts on what listings and health checks say of a number."""
 KEPT = frozenset({"environment", "account"})
 
 
@@ -77,12 +94,19 @@ def test_amtool_finds_no_fault(release: str) -> None:
         ("severity=warning team=care", "team-care"),
         ("severity=critical team=unheard-of", "on-call"),
         ("severity=warning team=unheard-of", "default"),
+        ("severity=info", "nobody"),
+        ("severity=info team=care", "nobody"),
     ],
 )
 def test_an_alert_goes_to_its_team_by_its_severity(labels: str, receiver: str, release: str) -> None:
     """Alerts of a team without a route go to the defaults."""
     routed = amtool(release, "config", "routes", "test", f"--config.file={FILE}", *labels.split(), "alertname=Cams")
     assert routed.split() == [receiver]
+
+
+def test_nobody_is_told_of_information() -> None:
+    receivers = {one["name"]: one for one in rulebook.load(FILE)["receivers"]}
+    assert receivers["nobody"] == {"name": "nobody"}
 
 
 def test_one_notification_an_account() -> None:
@@ -93,19 +117,24 @@ def test_one_notification_an_account() -> None:
 
 
 def test_a_refused_account_mutes_what_follows_from_it() -> None:
-    """Every alert on its numbers, its requests and its budget, but not alerts about the cause."""
+    """Every alert on its polls, its requests and its budget, but not alerts about the cause, nor what listings and
+    health checks said of a number."""
     muted = {name for name, _ in muted_by(of("CamsAccountRefused", "critical"))}
-    assert muted >= NUMBERS | {
+    assert muted >= POLLED | {
+        "CamsDiscoveryFailing",
+        "CamsHealthCheckFailing",
         "CamsSpaceRefused",
         "CamsFleetUnverifiedDrop",
         "CamsApiErrorRatioHigh",
         "CamsApiThrottled",
     }
     assert muted.isdisjoint({"CamsCredentialsFailing", "CamsExporterDown", "CamsExporterAbsent", "CamsNumberFileDown"})
+    assert muted.isdisjoint(LISTED_OR_CHECKED)
 
 
-def test_a_refused_space_mutes_the_alerts_on_its_numbers_and_nothing_else() -> None:
-    assert {name for name, _ in muted_by(of("CamsSpaceRefused", "critical"))} == NUMBERS
+def test_a_refused_space_mutes_the_alerts_on_polls_of_its_numbers_and_nothing_else() -> None:
+    """A ban or a block is known from another operation, which may be permitted."""
+    assert {name for name, _ in muted_by(of("CamsSpaceRefused", "critical"))} == POLLED
     (rule,) = [
         one
         for one in rulebook.load(FILE)["inhibit_rules"]
@@ -121,8 +150,9 @@ def test_a_replica_that_is_refused_mutes_nothing() -> None:
 
 def test_an_outage_of_the_api_mutes_no_number_that_was_not_verified_before() -> None:
     muted = {name for name, _ in muted_by(of("CamsApiErrorRatioHigh", "critical"))}
-    assert "CamsNumberStatusUnknown" in muted
-    assert muted.isdisjoint({"CamsNumberNotVerified", "CamsNumberExpired", "CamsNumberStatusUnhappy"})
+    assert muted >= {"CamsNumberStatusUnknown", "CamsDiscoveryFailing", "CamsHealthCheckFailing"}
+    assert muted.isdisjoint({"CamsNumberNotVerified", "CamsNumberExpired", "CamsNumberUnexpectedStatus"})
+    assert muted.isdisjoint(LISTED_OR_CHECKED)
 
 
 def test_an_alert_with_two_severities_notifies_once() -> None:
@@ -139,7 +169,7 @@ def test_every_alert_named_is_one_of_the_rules() -> None:
     for rule in rulebook.load(FILE)["inhibit_rules"]:
         for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
             if found := re.fullmatch(r'alertname=~?"(.*)"', matcher):
-                for pattern in found[1].split("|") if "(" not in found[1] else [found[1]]:
+                for pattern in re.split(r"\|(?![^(]*\))", found[1]):
                     assert any(re.fullmatch(pattern, alert.name) for alert in ALERTS), pattern
 
 

@@ -22,19 +22,34 @@ if TYPE_CHECKING:
 ALERTS = rulebook.alerts()
 NUMBER = frozenset({"account", "cust_space_id", "phone_number"})
 CARRIED = frozenset({"name", "team"})
+VALUES = frozenset({"status", "rating", "verdict"})
 TARGET = frozenset({"job", "instance"})
 SITUATIONS = ("restart", "reload", "scrape_gap", "api_outage")
+LISTED_AND_CHECKED = {
+    "CamsNumberCannotSend",
+    "CamsNumberDisconnected",
+    "CamsNumberNameRejected",
+    "CamsNumberQualityLow",
+    "CamsNumberSendingLimited",
+    "CamsNumbersVanished",
+    "CamsMessagingLimitFell",
+    "CamsDiscoveryFailing",
+    "CamsHealthCheckFailing",
+}
+"""Alerts on what listings and health checks say, or that they fail."""
 WAITING_BY_THEMSELVES = {
     "CamsApiErrorRatioHigh",
     "CamsApiThrottled",
     "CamsCredentialsFailing",
     "CamsExporterDown",
+    "CamsNumberDisconnected",
     "CamsNumberFailing",
+    "CamsNumberQualityLow",
     "CamsNumberStatusUnknown",
 }
 """Alerts without `for`.  With `for` they would begin after their cause is over, or start again after a rename.
 
-rates.yml tests how long they wait, and that they end in time.
+rates.yml tests how long they wait, and that they end in time.  Of CamsNumberDisconnected it is the warning.
 """
 PERMISSIONS = {"Ram.PermissionDeny", "Forbidden.RAM", "NoPermission", "Authentication.NoAuth"}
 SITUATION_SECONDS = 80 * 60
@@ -75,24 +90,44 @@ def test_the_alerts_fire_and_keep_silent_as_the_cases_say(file: Path, release: s
 def test_a_rule_names_only_metrics_and_labels_that_exist(rule: Rule) -> None:
     """A metric is in the exporter's catalogue, recorded by these rules, or Prometheus's own `up`."""
     used = promql.names(rule.expr)
-    recorded = {name: NUMBER | CARRIED | {"status"} for name in rulebook.recordings()}
+    recorded = dict.fromkeys(rulebook.recordings(), NUMBER | CARRIED | VALUES)
     known = METRICS | recorded | {"up": TARGET}
     assert set(used.selected) <= set(known)
     for metric, labels in used.selected.items():
         assert labels <= known[metric] | TARGET
-    assert used.listed <= NUMBER | CARRIED | TARGET | {"status", "file"}
+    assert used.listed <= NUMBER | CARRIED | TARGET | VALUES | {"file", "operation"}
 
 
 def test_every_recorded_series_is_used_by_a_rule() -> None:
-    used = {name for rule in rulebook.rules() for name in promql.names(rule.expr).selected}
+    used = {
+        name
+        for rule in rulebook.rules()
+        for name in promql.names(rule.expr).selected
+        if name != rule.name  # a rule that looks back at itself
+    }
     assert set(rulebook.recordings()) <= used
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=str)
+def test_a_query_in_a_text_names_only_metrics_and_labels_that_exist(alert: Rule) -> None:
+    """Prometheus fills in the labels of the alert, and shows the labels of the result."""
+    for text in alert.annotations.values():
+        for query in re.findall(r'printf "((?:[^"\\]|\\.)*)"', text):
+            used = promql.names(query.replace("%q", '""'))
+            recorded = dict.fromkeys(rulebook.recordings(), NUMBER | CARRIED | VALUES)
+            known = METRICS | recorded
+            assert set(used.selected) <= set(known)
+            for metric, labels in used.selected.items():
+                assert labels <= known[metric]
+            assert query.count("%q") == len(re.findall(r"\$labels\.\w+", text.partition(query)[2].partition("|")[0]))
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=str)
 def test_an_alert_says_how_urgent_it_is_what_is_wrong_and_where_to_read_on(alert: Rule) -> None:
     """Severity, summary, description, and a runbook page named like the alert; texts show known labels only."""
-    assert alert.severity in {"critical", "warning"}
-    assert bool(alert.for_) == (alert.name not in WAITING_BY_THEMSELVES)
+    assert alert.severity in {"critical", "warning", "info"}
+    waits_by_itself = alert.name in WAITING_BY_THEMSELVES and str(alert) != "CamsNumberDisconnected-critical"
+    assert bool(alert.for_) == (not waits_by_itself)
     assert set(alert.annotations) == {"summary", "description", "runbook_url"}
     assert all(text.strip() for text in alert.annotations.values())
     base = "https://github.com/cams-exporter/cams-exporter/blob/main/docs/runbooks/"
@@ -100,6 +135,8 @@ def test_an_alert_says_how_urgent_it_is_what_is_wrong_and_where_to_read_on(alert
     assert (RUNBOOKS / f"{alert.name}.md").is_file()
     shown = set(re.findall(r"\$labels\.(\w+)", " ".join(alert.annotations.values())))
     assert shown <= NUMBER | CARRIED | TARGET | {"status", "file"}
+    if shown >= NUMBER:
+        assert "name" in shown
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=str)
@@ -134,6 +171,18 @@ def test_every_alert_is_tried_in_every_situation(alert: Rule, situation: str) ->
     assert any(key not in check.firing and rulebook.rests_on(alert) <= check.metrics for check in during)
 
 
+@pytest.mark.parametrize("situation", ["listing_failure", "permission_withdrawn"])
+@pytest.mark.parametrize("alert", [one for one in ALERTS if one.name in LISTED_AND_CHECKED], ids=str)
+def test_alerts_on_listings_and_checks_are_tried_where_those_fail(alert: Rule, situation: str) -> None:
+    """Once firing, and once not firing although every metric of the alert exists."""
+    if (str(alert), situation) in {
+        ("CamsDiscoveryFailing-critical", "listing_failure"),  # then the account has numbers, or never listed any
+        ("CamsHealthCheckFailing-warning", "listing_failure"),
+    }:
+        return
+    test_every_alert_is_tried_in_every_situation(alert, situation)
+
+
 def test_the_same_labels_are_carried_along_everywhere() -> None:
     """`name, team` is the same list everywhere, so that a new label can be added everywhere."""
     lists = {
@@ -152,9 +201,25 @@ def test_an_alert_on_a_number_outlives_a_change_of_its_name() -> None:
 
     Or the new one fires at once, because it waits without the name.
     """
-    numbers = [alert for alert in ALERTS if alert.name.startswith("CamsNumber") and alert.name != "CamsNumberFileDown"]
-    assert len(numbers) == 5
-    assert {(alert.for_, alert.keep_firing_for) for alert in numbers} == {("5m", "5m"), ("", "")}
+    numbers = [alert for alert in ALERTS if "$labels.name" in alert.annotations["summary"]]
+    assert len(numbers) == 12
+    waits = {(alert.for_, alert.keep_firing_for) for alert in numbers}
+    assert waits == {("3m", "5m"), ("5m", "5m"), ("", "")}
+
+
+def test_a_ban_reaches_the_pager_within_six_minutes_after_the_listing() -> None:
+    """A scrape, an evaluation before which it came, `for`, an evaluation that ends it, and Alertmanager's wait."""
+    settings = rulebook.load(PROMETHEUS / "prometheus.yml")["global"]
+    waits = rulebook.load(PROMETHEUS / "alertmanager.yml")["route"]["group_wait"]
+    for name in ("CamsNumberDisconnected", "CamsNumberCannotSend"):
+        alert = next(one for one in ALERTS if str(one) == f"{name}-critical")
+        times = (
+            settings["scrape_interval"],
+            *2 * (settings["evaluation_interval"],),
+            alert.for_,
+            waits,
+        )
+        assert sum(int(time[:-1]) * {"s": 1, "m": 60}[time[-1]] for time in times) <= 6 * 60
 
 
 def test_the_error_ratio_counts_what_concerns_the_account() -> None:

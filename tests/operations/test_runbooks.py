@@ -49,7 +49,7 @@ def test_a_page_is_of_one_shape(page: Path) -> None:
     assert text.startswith(f"# {page.stem}\n\n**")
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == SECTIONS
     severities = {alert.severity for alert in rulebook.alerts() if alert.name == page.stem}
-    assert set(re.findall(r"\*\*(critical|warning)\*\*", text.split("\n## ")[0])) == severities
+    assert set(re.findall(r"\*\*(critical|warning|info)\*\*", text.split("\n## ")[0])) == severities
     assert len(text.splitlines()) <= 70
 
 
