@@ -121,6 +121,7 @@ class AccountPoller:
             )
             self._schedule.configure(numbers, interval_seconds, self._errands.poll_seconds, now=now, now_unix=now_unix)
             self._breakers.configure(self._schedule.keys)
+            self._reaction.standing.configure(self._schedule.keys)
             self._numbers = len(numbers)
             self._interval = interval_seconds
             self._hand_out.configure(interval_seconds, max_in_flight(pace, timeout_seconds, accounts))

@@ -67,7 +67,7 @@ class Reaction:
             self._breakers.probe_soon()
         elif entry.scheduled and is_current:
             changed = self._breakers.heard(key, error, now)
-            self.standing.heard(key, error)
+            self.standing.heard(key, error, is_whole=self._breakers.reason is not None)
         if is_probe and error is not None and error.kind in _INCONCLUSIVE:
             self._breakers.probe_again(key)
         entry.failures = 0 if error is None or error.kind in _DEFINITE else entry.failures + 1

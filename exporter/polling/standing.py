@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from exporter.errors import ApiError, Kind
 from exporter.model import NumberKey, OperationStatus, Refused
 
@@ -12,8 +14,8 @@ REFUSALS = frozenset({Kind.ACCOUNT, Kind.PERMISSION})
 class Standing:
     """The standing of one operation of an account.
 
-    It is down from a refusal until the next success, and from a failed first attempt until the first success.  A number
-    or space that is refused again, while others are accepted, does not bring it down once more.
+    It is down from a refusal until the next success, and from a failed first attempt until the first success.  A space
+    of which a number is refused already does not bring it down once more while others are accepted.
     """
 
     def __init__(self, operation: str) -> None:
@@ -22,7 +24,7 @@ class Standing:
         """The refusal that brought it down, or the error of the attempt before its first success; None while up."""
         self._kind: Kind | None = None  # of the error that brought it down
         self._succeeded = False
-        self._refused: set[NumberKey] = set()  # whose last answer was a refusal
+        self._refused: dict[str, set[NumberKey]] = {}  # whose last answer was a refusal, by space
 
     @property
     def status(self) -> OperationStatus:
@@ -34,34 +36,43 @@ class Standing:
         """Whether it is down for want of permission."""
         return self._kind is Kind.PERMISSION
 
-    def heard(self, key: NumberKey, error: ApiError | None) -> bool:
+    def heard(self, key: NumberKey, error: ApiError | None, *, is_whole: bool) -> bool:
         """An attempt about a number or space ended, with success if `error` is None.
 
-        Returns whether the operation came up, or went down.
+        `is_whole` says whether everything is refused now.  Returns whether the operation came up, or went down.
         """
         was_up = self.down is None
         if error is None:
             self._succeeded = True
-            self._refused.discard(key)
+            self._forget(key)
             self._set(key, None)
         elif error.kind in REFUSALS:
-            if not was_up or key not in self._refused:
+            if not was_up or is_whole or key.cust_space_id not in self._refused:
                 self._set(key, error)
-            self._refused.add(key)
+            self._refused.setdefault(key.cust_space_id, set()).add(key)
         elif error.kind is Kind.NUMBER and not error.guessed:  # it may be asked, but not about this one
-            self._refused.discard(key)
+            self._forget(key)
             self._set(key, None if self._succeeded else error)
         elif not self._succeeded and self._kind not in REFUSALS:
             self._set(key, error)
         return was_up != (self.down is None)
 
+    def configure(self, keys: Collection[NumberKey]) -> None:
+        """Only these numbers or spaces are left."""
+        for key in [key for refused in self._refused.values() for key in refused if key not in keys]:
+            self._forget(key)
+
+    def _forget(self, key: NumberKey) -> None:
+        """The number or space is not refused."""
+        refused = self._refused.get(key.cust_space_id)
+        if refused is not None:
+            refused.discard(key)
+            if not refused:
+                del self._refused[key.cust_space_id]
+
     def _set(self, key: NumberKey, error: ApiError | None) -> None:
         self.down = None if error is None else reason_of(key, error)
         self._kind = None if error is None else error.kind
-
-    def forget(self, gone: set[NumberKey]) -> None:
-        """These numbers or spaces left."""
-        self._refused -= gone
 
 
 def reason_of(key: NumberKey, error: ApiError) -> Refused:

@@ -139,11 +139,10 @@ class OptionalOperation(ABC, Generic[T, V]):
         self, targets: Sequence[T], interval_seconds: float, real_seconds: float, *, now: float, now_unix: float
     ) -> None:
         """Ask about each of `targets` once per interval, or every `real_seconds` if that is longer."""
-        before = set(self.schedule.keys)
         self._interval = interval_seconds
         self.schedule.configure(targets, interval_seconds, real_seconds, now=now, now_unix=now_unix)
         keys = self.schedule.keys
-        self.standing.forget(before - keys)
+        self.standing.configure(keys)
         self._spaces = len({key.cust_space_id for key in keys})
         if self.breaker.is_open:
             self.breaker.turn = OrderedDict.fromkeys((*(key for key in self.breaker.turn if key in keys), *keys))
@@ -200,8 +199,8 @@ class OptionalOperation(ABC, Generic[T, V]):
         not_before = self._pause(error, ended.asked_at, now)
         changed = False
         if ended.is_current and entry.scheduled and not (error is not None and error.cured):
-            changed = self.standing.heard(key, error)
             self._learn(key, error, now)
+            changed = self.standing.heard(key, error, is_whole=self.breaker.is_open)
         if ended.is_probe and error is not None and error.kind not in REFUSALS:
             self.breaker.probe_again()
         if ended.is_part:
