@@ -2,9 +2,9 @@
 
 Pure but for `ask` and `told`: time is an argument, nothing waits here.
 
-- The *limit* is a `Budget` of its own, at the documented ceiling.  A throttle pauses and slows this operation only: the
-  pause is longer each time, at most `MAX_PAUSE_SECONDS`.  A pause that comes with an error about one number or space
-  holds back that one only.
+- The *limit* is a budget of its own, at the documented ceiling (`ceiling`).  A throttle pauses and slows this operation
+  only: the pause is longer each time, at most `MAX_PAUSE_SECONDS`.  A pause that comes with an error about one number
+  or space holds back that one only.
 - After `REFUSALS_TO_PROBE` refusals in a row with no success between, of as many spaces if there are so many, the
   operation is *refused as a whole*: its circuit breaker opens, and probes ask, one per interval, spaces in turn.  A
   space that is refused alone holds back nothing else.
@@ -27,9 +27,9 @@ from exporter.cams.operations import Operation
 from exporter.errors import ApiError, Kind, Stopped
 from exporter.logs import fields
 from exporter.model import NumberKey, Refused, Slot
-from exporter.polling.budget import Budget
 from exporter.polling.circuit_breaker import CircuitBreaker
 from exporter.polling.client import Fetcher
+from exporter.polling.errands.ceiling import Ceiling
 from exporter.polling.errands.recorder import ErrandRecorder
 from exporter.polling.gate import Waiter
 from exporter.polling.in_flight import HAND_OUT_SECONDS
@@ -93,8 +93,7 @@ class OptionalOperation(ABC, Generic[T, V]):
     ) -> None:
         self.name = operation.name
         self.schedule = Schedule[T](account, repeat=repeat)
-        qps = operation.max_qps or DEFAULT_QPS
-        self.limit = Budget(qps, qps)
+        self.limit = Ceiling(operation.max_qps or DEFAULT_QPS)
         self.standing = Standing(operation.name)
         self.breaker = CircuitBreaker()
         self.taken_at = -math.inf
