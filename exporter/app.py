@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import gc
 import logging
-import random
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, disable_created_metrics
 
-from exporter import polling
-from exporter.cams.client import Client
-from exporter.cams.credentials.source import CredentialSource, credential_source
-from exporter.cams.endpoint import Endpoint, endpoint_of
+from exporter.accounts import Account, Accounts
 from exporter.cams.error_codes import DOCUMENTED_CODES, kind_of
 from exporter.cams.operations import (
     GetPhoneNumberVerificationStatus,
@@ -26,7 +22,7 @@ from exporter.cams.operations import (
     ListInstance,
     QueryChatappPhoneNumbers,
 )
-from exporter.config import AccountConfig, ApiConfig, Config, CredentialsConfig, FollowedFiles, Times
+from exporter.config import AccountConfig, Config, FollowedFiles, Times
 from exporter.config.crowding import FoundNumbers
 from exporter.config.loader import FULL
 from exporter.config.numbers import redact
@@ -39,29 +35,20 @@ from exporter.metrics.collector import CamsCollector, ReloadStatus
 from exporter.metrics.counters import Counters
 from exporter.metrics.exposition import Exposition
 from exporter.model import AccountStatus, Clock, NumberKey
-from exporter.polling import AccountPoller
-from exporter.polling.budget import MAX_GUARD_SECONDS, Budget
+from exporter.polling import DEAD_SECONDS, AccountPoller
+from exporter.polling.budget import MAX_GUARD_SECONDS
 from exporter.polling.errands import ErrandSettings
-from exporter.polling.in_flight import max_in_flight
-from exporter.polling.workers import Workers
 from exporter.scrape_priority import ScrapePriority
 from exporter.state.storage import Learnt, Storage
 from exporter.state.store import Details, Snapshot, State
 
 logger = logging.getLogger(__name__)
 
+FREEZE_NUMBERS = 1_000
+"""So many found numbers are worth the 100 ms of `_freeze_gc`."""
+
 GC_THRESHOLD = 10_000
 """New objects between two runs of the garbage collector: more than a scrape makes, so few scrapes wait for a run."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Account:
-    """One polled account, and the settings that its client was made from."""
-
-    poller: AccountPoller
-    client: Client
-    source: CredentialSource
-    made_from: tuple[ApiConfig, Endpoint, CredentialsConfig, int]
 
 
 class App:
@@ -86,19 +73,17 @@ class App:
         # Prometheus would store a second series for every counter.
         disable_created_metrics()  # type: ignore[no-untyped-call] # the library's
         self._clock = clock
-        self._repeat = repeat
         self._lock = threading.Lock()  # held while a configuration is applied: no scrape sees half of it
         self._reloading = threading.Lock()
         self._applying = threading.Lock()  # held while numbers are put in force; a reload reads files without it
         self._state = State(clock)
         self._fleets = Fleets(self._state, clock, self._put_found_in_force, self._found_settled)
         self._counters = Counters(DOCUMENTED_CODES)
-        self._workers = Workers()
         self.priority = ScrapePriority(clock)
-        self._accounts: dict[str, _Account] = {}
-        self._budgets: dict[str, Budget] = {}
+        self._accounts = Accounts(self._state, self._counters, clock, self.priority, repeat=repeat)
         self._times: Mapping[str, Times] = {}
         self._found_numbers = FoundNumbers()
+        self._frozen = 0  # of the found numbers, how many there were when they were last excluded
         self._started = False
         self._stopped = False
         self.reload_status = ReloadStatus(clock.unix())
@@ -112,8 +97,8 @@ class App:
                 self._state,
                 clock,
                 learnt=Learnt(
-                    guards=self._guards,
-                    learn=self._learn,
+                    guards=self._accounts.guards,
+                    learn=self._accounts.learn,
                     max_guard_seconds=MAX_GUARD_SECONDS,
                     absences=self._fleets.absences,
                     find=self._fleets.restore,
@@ -148,11 +133,7 @@ class App:
         """Stop polling; requests under way are abandoned, and a reload under way starts nothing more."""
         self._stopped = True
         self._fleets.stop()
-        self._workers.stop()
-        for account in self._accounts.values():
-            account.poller.stop()
-            account.client.close()
-            account.source.close()
+        self._accounts.stop()
         if self._storage is not None:
             self._storage.stop()
 
@@ -175,7 +156,7 @@ class App:
         with self._reloading:
             config = self._number_files.look(self._config)
             if config is not self._config:
-                self._put_in_force(config, self._accounts)
+                self._put_in_force(config, self._accounts.in_use)
 
     def reload_hangs(self) -> None:
         """Count a reload that takes too long as failed until it ends."""
@@ -185,8 +166,7 @@ class App:
         """All that a scrape shows of numbers and accounts, from one configuration."""
         with self._lock:
             accounts = [
-                replace(account.poller.status(), discovery=self._fleets.of(name).status())
-                for name, account in self._accounts.items()
+                replace(poller.status(), discovery=self._fleets.of(name).status()) for name, poller in self._accounts
             ]
             self._state.set_health(self._health_valid_seconds(accounts), _health_refused(accounts))
             return self._state.snapshot(), accounts
@@ -197,33 +177,18 @@ class App:
 
     def next_polls(self, keys: Sequence[NumberKey]) -> Mapping[NumberKey, float | None]:
         """When numbers are polled next, as Unix seconds; None while one is being polled, infinity for never."""
-        by_account: dict[str, list[NumberKey]] = {}
-        for key in keys:
-            by_account.setdefault(key.account, []).append(key)
-        found: dict[NumberKey, float | None] = {}
-        for name, account in list(self._accounts.items()):
-            of_account = by_account.get(name, [])
-            found |= zip(of_account, account.poller.next_polls(of_account), strict=True)
-        return found
+        return self._accounts.next_polls(keys)
 
     def unhealthy(self) -> tuple[str, ...]:
         """The loops without a heartbeat, in words; empty when all have one."""
-        return tuple(
-            f"the poller of account {name} has not moved for {silent:.0f} s"
-            for name, account in list(self._accounts.items())
-            if (silent := account.poller.seconds_without_heartbeat()) > polling.DEAD_SECONDS
-        ) + tuple(
-            f"the thread that puts found numbers in force has not moved for {silent:.0f} s"
-            for silent in [self._fleets.seconds_without_heartbeat()]
-            if silent > polling.DEAD_SECONDS
-        )
+        silent = self._fleets.seconds_without_heartbeat()
+        fleets = [f"the thread for found numbers has not moved for {silent:.0f} s"] if silent > DEAD_SECONDS else []
+        return (*self._accounts.unhealthy(), *fleets)
 
     def not_ready(self) -> tuple[str, ...]:
         """The accounts with numbers that were not attempted yet, or spaces that were not listed, in words."""
         return tuple(
-            f"account {name}: {missing}"
-            for name, account in list(self._accounts.items())
-            for missing in self._missing(name, account.poller)
+            f"account {name}: {missing}" for name, poller in self._accounts for missing in self._missing(name, poller)
         )
 
     def refused_connection(self, reason: Refusal) -> None:
@@ -233,17 +198,15 @@ class App:
     def finished(self) -> bool:
         """Whether every space was listed and every number polled (`repeat=False`)."""
         with self._applying:  # no found number comes in force between the two questions
-            return (
-                all(account.poller.finished() for account in self._accounts.values()) and not self._fleets.is_pending()
-            )
+            return all(poller.finished() for _, poller in self._accounts) and not self._fleets.is_pending()
 
     def unlisted(self) -> int:
         """How many listings have not succeeded at their last attempt, or were not attempted."""
-        return sum(self._fleets.of(name).unlisted() for name in list(self._accounts))
+        return sum(self._fleets.of(name).unlisted() for name, _ in self._accounts)
 
     def stuck(self, seconds: float) -> tuple[str, ...]:
         """The accounts whose loop has only failed for that long."""
-        return tuple(name for name, account in self._accounts.items() if account.poller.seconds_failing() >= seconds)
+        return tuple(name for name, poller in self._accounts if poller.seconds_failing() >= seconds)
 
     def _missing(self, name: str, poller: AccountPoller) -> Iterator[str]:
         """What of an account was not attempted yet.  The listings first: after them there may be more numbers."""
@@ -257,13 +220,6 @@ class App:
             yield "found numbers are not polled yet"
         if missing := poller.unattempted():
             yield f"{missing} numbers not attempted yet"
-
-    def _guards(self) -> Mapping[str, float]:
-        return {name: account.poller.status().guard_seconds for name, account in list(self._accounts.items())}
-
-    def _learn(self, guards: Mapping[str, float]) -> None:
-        for name, account in list(self._accounts.items()):
-            account.poller.learn_path(guards.get(name, 0.0))
 
     def _health_valid_seconds(self, accounts: Sequence[AccountStatus]) -> Mapping[str, float]:
         """For how long a verdict counts, by what really passes between two checks."""
@@ -284,12 +240,12 @@ class App:
 
     def _apply(self, config: Config) -> None:
         """Build the new parts, which may fail; then put them in force, which may not."""
-        accounts = {account.name: self._built(account, config) for account in config.accounts}
+        accounts = self._accounts.built(config)
         _log_files_that_left(self._config, config)
         self._put_in_force(config, accounts)
         self._number_files = FollowedFiles(config)
 
-    def _put_in_force(self, config: Config, accounts: dict[str, _Account]) -> None:
+    def _put_in_force(self, config: Config, accounts: dict[str, Account]) -> None:
         before = set(map(id, self._config.accounts))
         changed = {account.name for account in config.accounts if id(account) not in before}
         config = replace(
@@ -298,16 +254,15 @@ class App:
         with self._applying:
             self._fleets.configure(config, [account for account in config.accounts if account.name in changed])
             with self._lock:
-                old, self._accounts, self._config = self._accounts, accounts, config
+                gone = {name for name, _ in self._accounts} - accounts.keys()
+                self._config, end_replaced = config, self._accounts.use(accounts)
                 for account in config.accounts:
                     self._counters.register(account.name, _operations(account))
-                for name in old.keys() - accounts.keys():
+                for name in gone:
                     self._counters.forget(name)
                 self._configure(changed)
             self._fleets.tell(changed)
-        for name, gone in old.items():
-            self._retire(gone, accounts.get(name))
-        self._forget_budgets()
+        end_replaced()
         if self._started and not self._stopped:
             self._start_pollers()
             _freeze_gc()
@@ -315,7 +270,7 @@ class App:
     def _put_found_in_force(self, names: Collection[str]) -> None:
         """Put in force the numbers that these accounts have found."""
         with self._applying, self._lock:
-            self._configure(self._accounts.keys() & names)
+            self._configure({name for name, _ in self._accounts if name in names})
 
     def _found_settled(self) -> None:
         """Found numbers are in force, and no more come for now."""
@@ -323,7 +278,9 @@ class App:
         for account in config.accounts:
             if account.discover is not None and account.name in times:
                 self._found_numbers.count(config, account, times[account.name])
-        if not self._stopped:
+        count = sum(of.numbers for of in times.values())
+        if not self._stopped and abs(count - self._frozen) >= FREEZE_NUMBERS:
+            self._frozen = count
             _freeze_gc()
 
     def _configure(self, changed: Collection[str]) -> None:
@@ -368,65 +325,8 @@ class App:
         except OSError as error:
             logger.error("found numbers cannot be put in force", extra=fields(error=error))  # noqa: TRY400 - the text is enough
             failed += [account.name for account in self._config.accounts if account.discover]
-        for name, account in self._accounts.items():
-            try:
-                account.poller.start()
-            except OSError as error:  # no thread left
-                logger.error("an account cannot be polled", extra=fields(account=name, error=error))  # noqa: TRY400 - the text is enough
-                failed.append(name)
+        failed += self._accounts.start()
         return tuple(failed)
-
-    def _built(self, account: AccountConfig, config: Config) -> _Account:
-        connections = max_in_flight(account.pace_qps, config.api.timeout_seconds, len(config.accounts))
-        endpoint = endpoint_of(config.api.endpoint, config.api.ca_file)  # read again: the CA file may have changed
-        made_from = (config.api, endpoint, account.credentials, connections)
-        running = self._accounts.get(account.name)
-        if running is not None and running.made_from == made_from:
-            return running
-        source = credential_source(account.credentials, self._clock, account.name)
-        client = Client(
-            account=account.name,
-            endpoint=endpoint,
-            timeout_seconds=config.api.timeout_seconds,
-            credentials=source,
-            clock=self._clock,
-            max_connections=connections,
-            before_reading=self.priority.wait,
-        )
-        if running is not None:
-            return _Account(running.poller, client, source, made_from)
-        fresh = AccountPoller(
-            account.name,
-            budget=self._budgets.setdefault(account.name, Budget(account.qps, account.quota)),
-            client=client,
-            state=self._state,
-            counters=self._counters,
-            workers=self._workers,
-            clock=self._clock,
-            rng=random.Random(),  # noqa: S311 - jitter guards nothing
-            repeat=self._repeat,
-            priority=self.priority,
-        )
-        return _Account(fresh, client, source, made_from)
-
-    def _forget_budgets(self) -> None:
-        """Forget the budgets of accounts that left, but not while their last request or throttle still counts."""
-        now = self._clock.monotonic()
-        self._budgets = {
-            name: budget for name, budget in self._budgets.items() if name in self._accounts or not budget.is_idle(now)
-        }
-
-    @staticmethod
-    def _retire(old: _Account, new: _Account | None) -> None:
-        """End what a reload replaced: an account that left, or only the client of one that stays."""
-        if new is None:
-            old.poller.stop()
-            old.client.close()
-            old.source.close()
-            logger.info("account left the configuration", extra=fields(account=old.poller.account))
-        elif new.client is not old.client:
-            old.client.retire()
-            old.source.close()
 
 
 def _operations(account: AccountConfig) -> list[str]:

@@ -30,7 +30,7 @@ FLOORS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset({"__main__"}),
         frozenset({"cli"}),
         frozenset({"app", "reloads"}),
-        frozenset({"fleet"}),
+        frozenset({"accounts", "fleet"}),
         frozenset({"web", "polling"}),
         frozenset({"metrics"}),
         frozenset({"state"}),
