@@ -5,7 +5,8 @@ The data path, from the API to the scrape::
     config.yml -> config.Config -> app.App
                                     |  one polling.AccountPoller per Alibaba Cloud account
     poll:   polling.schedule (which number) -> polling.gate (when) -> cams.client (ask) -> polling.recorder
-                                    |  the last answer and the counts
+    list:   polling.errands (which space)   -> the same            -> the same          -> fleet -> app.App
+                                    |  the last answers and the counts      (which numbers there are)
                                   state.store, metrics.counters
                                     |  one snapshot
     scrape: web.server -> web.handlers.metrics -> metrics.exposition
@@ -13,8 +14,8 @@ The data path, from the API to the scrape::
 
 A scrape never touches the API.  Polls wait while a scrape is served, for 0.25 s at most (`scrape_priority`).
 
-A folder is one idea, and its `__init__` says it.  Imports run one way: `cli`, `app`, `web` and `polling`, `metrics`,
-`state`, `cams`, `config`, then the modules beside `app` that know nothing of the others.
+A folder is one idea, and its `__init__` says it.  Imports run one way: `cli`, `app`, `fleet`, `web` and `polling`,
+`metrics`, `state`, `cams`, `config`, then the modules beside `app` that know nothing of the others.
 """
 
 __version__ = "0.1.0"

@@ -84,6 +84,7 @@ class App:
         self._times: Mapping[str, Times] = {}
         self._found_numbers = FoundNumbers()
         self._frozen = 0  # of the found numbers, how many there were when they were last excluded
+        self._ready_with: Config | None = None  # the configuration in which all had been attempted once
         self._started = False
         self._stopped = False
         self.reload_status = ReloadStatus(clock.unix())
@@ -186,10 +187,22 @@ class App:
         return (*self._accounts.unhealthy(), *fleets)
 
     def not_ready(self) -> tuple[str, ...]:
-        """The accounts with numbers that were not attempted yet, or spaces that were not listed, in words."""
-        return tuple(
-            f"account {name}: {missing}" for name, poller in self._accounts for missing in self._missing(name, poller)
-        )
+        """The accounts with numbers that were not attempted yet, or spaces that were not listed, in words.
+
+        Empty from the first time on that there are none, until the next reload: numbers that are found later are no
+        reason to take the exporter out of service.
+        """
+        with self._lock:
+            if self._ready_with is self._config:
+                return ()
+            found = tuple(
+                f"account {name}: {missing}"
+                for name, poller in self._accounts
+                for missing in self._missing(name, poller)
+            )
+            if not found:
+                self._ready_with = self._config
+            return found
 
     def refused_connection(self, reason: Refusal) -> None:
         """Count a connection that the web server refused."""

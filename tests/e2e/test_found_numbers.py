@@ -90,11 +90,20 @@ def test_the_default_stale_after_counts_found_numbers(tmp_path: Path) -> None:
 def test_ready_names_what_it_waits_for(tmp_path: Path) -> None:
     world = world_of(2)
     with Simulator(world) as simulator:
-        app = App(load(settings(simulator.url, tmp_path)), SystemClock(), version="1", revision="1")
+        path = settings(simulator.url, tmp_path)
+        app = App(load(path), SystemClock(), version="1", revision="1")
         try:
             assert app.not_ready() == ("account main: its spaces are not listed yet",)
             app.start()
             until(lambda: app.not_ready() == (), "ready")
             assert len(numbers(app)) == 2
+            for phone in phones(100, 10):
+                world.add_number("main", SPACE, phone)
+            until(lambda: len(numbers(app)) == 102, "more are found")
+            snapshot, _ = app.view()
+            assert None in {record.last_poll_success for record in snapshot.numbers}
+            assert app.not_ready() == ()  # numbers that come later are no reason to take it out of service
+            app.reload(lambda: load(path))
+            assert app.not_ready() != ()
         finally:
             app.stop()
