@@ -76,7 +76,6 @@ def _run(args: argparse.Namespace, signals: EarlySignals) -> int:
         from exporter.cli.demo import demo  # noqa: PLC0415 - only --demo needs the simulator
 
         with demo() as config:
-            logger.warning("demo: every number and status is simulated")
             if args.config_check:
                 return _check(lambda: Reading(config, None), args)
             return _run_with(args, signals, lambda: config)

@@ -3,52 +3,48 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
-from exporter.config import AccountConfig, ApiConfig, Config, CredentialsConfig, Secret
-from exporter.config.settings import default_stale_after_seconds
-from exporter.model import PhoneNumber
-from exporter.simulator.scenarios import AccountPlan
-from exporter.simulator.scenarios import demo as demo_scenario
+from exporter.config import Config, format_duration, load
+from exporter.logs import fields
+from exporter.simulator.configfile import render
+from exporter.simulator.scenarios import Event, discovery
 from exporter.simulator.server import Simulator
 
-QUOTA = 10.0
+logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
 def demo() -> Iterator[Config]:
-    """A configuration whose endpoint is a simulator that runs until the context ends."""
-    scenario = demo_scenario()
+    """A configuration whose endpoint is a simulator that runs until the context ends.
+
+    Logs what the demo will show, and when.
+    """
+    scenario = discovery()
     with Simulator(scenario.world()) as simulator:
-        yield Config(
-            path=None,
-            scrape_interval_seconds=float(scenario.scrape_interval_seconds),
-            phone_number_label="full",
-            api=ApiConfig(endpoint=simulator.url),
-            accounts=tuple(_account(plan, scenario.scrape_interval_seconds) for plan in scenario.accounts),
-        )
+        config = _loaded(render(scenario, simulator.url))
+        logger.warning("demo: every number and status is simulated")
+        for event in scenario.events:
+            _announce(event)
+        yield config
 
 
-def _account(plan: AccountPlan, interval_seconds: float) -> AccountConfig:
-    secrets = {
-        "access_key_id": Secret(value=plan.access_key_id, file=None),
-        "access_key_secret": Secret(value=plan.access_key_secret, file=None),
-    }
-    return AccountConfig(
-        name=plan.name,
-        qps=float(plan.qps),
-        quota=QUOTA,
-        stale_after_seconds=default_stale_after_seconds(interval_seconds),
-        credentials=CredentialsConfig(type="access_key", secrets=secrets, options={}),
-        numbers=tuple(
-            PhoneNumber(
-                account=plan.name,
-                cust_space_id=number.cust_space_id,
-                phone_number=number.phone_number,
-                label=number.phone_number,
-                name=number.name,
-                labels=number.labels,
-            )
-            for number in plan.numbers
-        ),
+def _loaded(text: str) -> Config:
+    """The configuration in `text`, read as a user's file is."""
+    file = os.memfd_create("config.yml")  # in memory: a container may have no folder to write to
+    try:
+        os.write(file, text.encode())
+        return replace(load(Path(f"/proc/self/fd/{file}")), path=None)
+    finally:
+        os.close(file)
+
+
+def _announce(event: Event) -> None:
+    logger.info(
+        "demo: what to expect",
+        extra=fields(after=format_duration(event.at_seconds), phone_number=event.phone_number, text=event.text),
     )

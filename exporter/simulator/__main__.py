@@ -57,8 +57,8 @@ def _scenario(flags: argparse.Namespace) -> Scenario:
     sizes = {name: getattr(flags, name) for name in ("numbers", "spaces") if getattr(flags, name) is not None}
     if not sizes:
         return SCENARIOS[flags.scenario](flags.seed)
-    if flags.scenario != "discovery":
-        raise ValueError("--numbers and --spaces go with --scenario discovery alone")
+    if SCENARIOS[flags.scenario] is not discovery:
+        raise ValueError(f"--numbers and --spaces do not go with --scenario {flags.scenario}")
     return discovery(flags.seed, **sizes)
 
 

@@ -47,9 +47,12 @@ def _account_lines(account: AccountPlan) -> Iterator[str]:
     yield "      type: access_key"
     yield f"      access_key_id: {json.dumps(account.access_key_id)}"
     yield f"      access_key_secret: {json.dumps(account.access_key_secret)}"
-    if account.discovery:
-        yield f"    discover: {{spaces: all, refresh_interval: {account.discovery.refresh_interval_seconds}s}}"
-        yield f"    health: {{interval: {account.discovery.health_interval_seconds}s}}"
+    if (plan := account.discovery) is not None:
+        yield "    discover:"
+        yield "      spaces: all"
+        yield f"      refresh_interval: {plan.refresh_interval_seconds}s"
+        yield f"      forget_after: {plan.forget_after_seconds}s"
+        yield f"    health: {{interval: {plan.health_interval_seconds}s}}"
         return
     yield "    numbers:"
     for number in account.numbers:

@@ -106,6 +106,29 @@ def test_all_changes_happen_within_ten_minutes(seed: int) -> None:
     }
 
 
+def test_the_events_say_when_each_number_changes() -> None:
+    scenario = discovery()
+    watcher, now = Watcher(scenario), 0.0
+    forget_after = scenario.accounts[1].discovery.forget_after_seconds if scenario.accounts[1].discovery else 0
+    seen = []
+    for event in scenario.events:
+        watcher.clock.advance(event.at_seconds - now)
+        now = event.at_seconds
+        listing = {phone: (entry["Status"], entry["QualityRating"]) for (_, phone), entry in watcher.listing().items()}
+        seen.append((event.text.split(maxsplit=2)[:2], event.at_seconds, listing.get(event.phone_number)))
+    assert seen == [
+        (["is", "EXPIRED"], 0, ("CONNECTED", "GREEN")),
+        (["is", "BLOCKED"], 0, ("CONNECTED", "GREEN")),
+        (["appears"], 90, ("CONNECTED", "GREEN")),
+        (["turns", "YELLOW"], 120, ("CONNECTED", "YELLOW")),
+        (["turns", "RED"], 180, ("CONNECTED", "RED")),
+        (["vanishes:", "no"], 270, None),
+        (["is", "BANNED,"], 390, ("BANNED", "UNKNOWN")),
+        (["is", "forgotten"], 270 + forget_after, None),
+    ]
+    assert scenario.events[-1].at_seconds < MINUTES * 60
+
+
 def test_whatever_is_blocked_says_why() -> None:
     watcher = Watcher(discovery())
     watcher.clock.advance(MINUTES * 60)

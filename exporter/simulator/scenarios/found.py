@@ -1,20 +1,20 @@
-"""Two accounts, one of them discovered: within ten minutes its numbers appear, vanish and are banned."""
+"""The demo: two accounts, one of them discovered.  Within ten minutes its numbers appear, vanish and are banned."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 
 from exporter.simulator.scenarios.fleets import SUPPORT, fictitious_numbers
-from exporter.simulator.scenarios.plans import AccountPlan, DiscoveryPlan, NumberPlan, Scenario
-from exporter.simulator.scenarios.typed import retail_account
+from exporter.simulator.scenarios.plans import AccountPlan, DiscoveryPlan, Event, NumberPlan, Scenario
+from exporter.simulator.scenarios.retail import retail_account
 from exporter.simulator.timeline import Steps
 from exporter.simulator.world import Health, HealthError, Traits, phone_health
 
 LEAST_NUMBERS = 5
-"""The numbers of `_special_numbers`."""
+"""The special numbers, see `_special_numbers`."""
 
 MOST_NUMBERS = 50_000
 
@@ -34,17 +34,21 @@ LOCKED = HealthError(
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When each change happens, in seconds of the scenario's time.  `yellow`, `red` and `banned` must ascend."""
+    """When each change happens, in seconds of the scenario's time.  `yellow`, `red` and `banned` must ascend.
+
+    A number that vanished is forgotten `forgotten_after` seconds later.
+    """
 
     appears: float = 90
     yellow: float = 120
     red: float = 180
     vanishes: float = 270
     banned: float = 390
+    forgotten_after: int = 180
 
 
 def discovery(seed: int = 0, *, numbers: int = 14, spaces: int = 2, timing: Timing = Timing()) -> Scenario:
-    """The demo's account `retail`, and the account `support`, which is discovered.
+    """The account `retail` with its typed numbers, and the account `support`, which is discovered.
 
     `support` has that many numbers, evenly in that many spaces.  One number appears, one vanishes, one turns YELLOW,
     then RED, then BANNED, one is EXPIRED but can send, and one is BLOCKED with an error.  The seed selects them.  The
@@ -54,22 +58,28 @@ def discovery(seed: int = 0, *, numbers: int = 14, spaces: int = 2, timing: Timi
         raise ValueError(f"the scenario needs {LEAST_NUMBERS} to {MOST_NUMBERS} numbers and at least one space")
     chance = random.Random(seed)  # noqa: S311 - repeatable by design, no secret
     retail = retail_account(chance)
+    phones = dict(islice(chain(SUPPORT.items(), ((phone, phone) for phone in fictitious_numbers())), numbers))
+    special = dict(zip(chance.sample(sorted(phones), LEAST_NUMBERS), _special_numbers(timing), strict=True))
     support = AccountPlan(
         "support",
         "SIMULATED-KEY-SUPPORT",
         "simulated-secret-support",
         5,
-        tuple(_numbers(chance, numbers, spaces, timing)),
-        discovery=DiscoveryPlan(refresh_interval_seconds=15, health_interval_seconds=15),
+        tuple(_numbers(phones, spaces, special)),
+        discovery=DiscoveryPlan(15, timing.forgotten_after, health_interval_seconds=15),
     )
-    return Scenario(seed=seed, scrape_interval_seconds=10, latency_seconds=(0.05, 0.4), accounts=(retail, support))
+    return Scenario(
+        seed=seed,
+        scrape_interval_seconds=10,
+        latency_seconds=(0.05, 0.4),
+        accounts=(retail, support),
+        events=tuple(sorted(_events([phones[name] for name in special], timing), key=lambda event: event.at_seconds)),
+    )
 
 
-def _numbers(chance: random.Random, count: int, spaces: int, timing: Timing) -> Iterator[NumberPlan]:
-    special = dict(zip(chance.sample(range(count), LEAST_NUMBERS), _special_numbers(timing), strict=True))
-    phones = islice(chain(SUPPORT.items(), ((phone, phone) for phone in fictitious_numbers())), count)
-    for place, (name, phone_number) in enumerate(phones):
-        status, traits = special.get(place, ("VERIFIED", Traits()))
+def _numbers(phones: Mapping[str, str], spaces: int, special: Mapping[str, tuple[str, Traits]]) -> Iterator[NumberPlan]:
+    for place, (name, phone_number) in enumerate(phones.items()):
+        status, traits = special.get(name, ("VERIFIED", Traits()))
         traits.verified_name = BRANDS[place % len(BRANDS)]
         yield NumberPlan(f"cams-sim-support{place % spaces + 1}", phone_number, name, (), status=status, traits=traits)
 
@@ -90,3 +100,16 @@ def _special_numbers(timing: Timing) -> tuple[tuple[str, Traits], ...]:
         ("EXPIRED", Traits()),
         ("VERIFIED", Traits(health=phone_health("BLOCKED", PAYMENT))),
     )
+
+
+def _events(phones: list[str], timing: Timing) -> Iterator[Event]:
+    """What happens to the special numbers, in their order."""
+    appearing, vanishing, banned, expired, blocked = phones
+    yield Event(0, expired, "is EXPIRED and CONNECTED: it can send")
+    yield Event(0, blocked, f"is BLOCKED by the error {PAYMENT.code}")
+    yield Event(timing.appears, appearing, "appears")
+    yield Event(timing.yellow, banned, "turns YELLOW")
+    yield Event(timing.red, banned, "turns RED")
+    yield Event(timing.vanishes, vanishing, "vanishes: no listing holds it, and its polls fail")
+    yield Event(timing.banned, banned, f"is BANNED, and BLOCKED by the error {LOCKED.code}")
+    yield Event(timing.vanishes + timing.forgotten_after, vanishing, "is forgotten")

@@ -25,9 +25,10 @@ class NumberPlan:
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryPlan:
-    """The intervals for a configuration that discovers an account's numbers and asks for their health."""
+    """The durations for a configuration that discovers an account's numbers and asks for their health."""
 
     refresh_interval_seconds: int
+    forget_after_seconds: int
     health_interval_seconds: int
 
 
@@ -48,13 +49,23 @@ class AccountPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """What happens to a number, for people; `at_seconds` is in the scenario's time."""
+
+    at_seconds: float
+    phone_number: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
-    """Accounts and numbers: the plan of their configuration, and their world."""
+    """Accounts and numbers: the plan of their configuration, and their world.  `events` ascend."""
 
     seed: int
     scrape_interval_seconds: int
     latency_seconds: Span
     accounts: tuple[AccountPlan, ...]
+    events: tuple[Event, ...] = ()
 
     def world(self, *, speed: float = 1.0, clock: Clock | None = None) -> World:
         """A new world at the start of the scenario; with `speed` 2 its time passes twice as fast."""
