@@ -202,6 +202,22 @@ def value(scraped: Series, name: str, **labels: str) -> float | None:
     return found[0] if found else None
 
 
+def labels_of(scraped: Series, name: str, **labels: str) -> list[dict[str, str]]:
+    """All labels of each series `name` that has (at least) `labels`."""
+    return [dict(has) for series_name, has in scraped if series_name == name and labels.items() <= set(has)]
+
+
+def current(scraped: Series, name: str, label: str, **labels: str) -> str | None:
+    """The value of `label` in the one series of the state set `name` that is 1; None if the set is absent."""
+    found = [
+        (dict(has)[label], number)
+        for (series_name, has), number in scraped.items()
+        if series_name == name and labels.items() <= set(has)
+    ]
+    assert not found or [number for _, number in found].count(1) == 1, f"{name} {labels}: {found}"
+    return next((state for state, number in found if number == 1), None)
+
+
 def total(scraped: Series, name: str, **labels: str) -> float:
     """The sum over all series `name` that have (at least) `labels`."""
     return sum(
