@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_flags_metrics_sizing_and_codes_are_up_to_date() -> None:
-    """`scripts/readme` writes them from the flag parser, the catalogue, the budget and the table of codes."""
+def test_the_demo_flags_metrics_sizing_and_codes_are_up_to_date() -> None:
+    """`scripts/readme` writes them from the demo, the flag parser, the catalogue, the budget and the table of codes."""
     done = subprocess.run(
         [sys.executable, ROOT / "scripts" / "readme", "--check"],
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"},
