@@ -38,7 +38,8 @@ def _loaded(text: str) -> Config:
     file = os.memfd_create("config.yml")  # in memory: a container may have no folder to write to
     try:
         os.write(file, text.encode())
-        return replace(load(Path(f"/proc/self/fd/{file}")), path=None)
+        # no warnings: its intervals are short on purpose
+        return replace(load(Path(f"/proc/self/fd/{file}")), path=None, warnings=())
     finally:
         os.close(file)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from exporter.config import load
 from exporter.simulator import INSTANCES, STATUS
 from exporter.simulator.configfile import render, write
 from exporter.simulator.scenarios import SCENARIOS
@@ -148,6 +149,17 @@ def test_wrong_flags_are_refused(flags: list[str], complaint: str) -> None:
     assert refused.returncode == 2
     assert complaint in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_exporter_takes_a_written_config(tmp_path: Path, name: str) -> None:
+    scenario = SCENARIOS[name](0)
+    write(tmp_path / "config.yml", scenario, "http://127.0.0.1:1234")
+    config = load(tmp_path / "config.yml")
+    assert [account.name for account in config.accounts] == [plan.name for plan in scenario.accounts]
+    assert [account.discover is not None for account in config.accounts] == [
+        plan.discovery is not None for plan in scenario.accounts
+    ]
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
