@@ -241,6 +241,23 @@ def test_a_typed_number_keeps_its_name_and_labels_and_reads_0_if_its_space_lacks
         assert exporter.statuses()[one] == "VERIFIED"
 
 
+def test_spaces_that_are_named_are_listed_and_no_others() -> None:
+    """The list of spaces is not asked for then.  With `all` the space of a typed number is listed too."""
+    world = World()
+    one, two, three, four = phones(4)
+    named = found(world, {ONE: [one], TWO: [two]}, discover_spaces=[ONE])
+    typed = [{"phone_number": three, "cust_space_id": ONE}]
+    all_spaces = found(world, {ONE: [three, four]}, name="all", numbers=typed)
+    world.accounts["all"].spaces[ONE].listed = False
+    with exported(world, named, all_spaces) as exporter:
+        until(lambda: listed(exporter) == {one: 1, three: 1, four: 1}, "found")
+        until(more_calls(world, PHONE_NUMBERS, 2), "listed again")
+        assert exporter.statuses() == dict.fromkeys([one, three, four], "VERIFIED")
+        assert value(exporter.scrape(), "cams_api_requests_total", account="main", operation=INSTANCES) is None
+    assert world.arrivals("main", INSTANCES) == ()
+    assert {arrival.cust_space_id for arrival in world.arrivals("main", PHONE_NUMBERS)} == {ONE}
+
+
 def test_excluded_numbers_are_never_asked_and_those_beyond_the_maximum_are_counted() -> None:
     world = World()
     numbers = phones(5)
@@ -273,7 +290,26 @@ def test_a_number_that_moves_is_polled_in_its_new_space_and_leaves_the_old_one()
         until(lambda: homes(one) == {TWO}, "it leaves the old one")
         assert value(exporter.scrape(), LISTED, phone_number=one) == 1
         assert homes(both) == {ONE, TWO}
-        assert "level=warning" in exporter.log
+        assert "level=warn" in exporter.log
+
+
+def test_a_number_that_moves_to_another_account_is_polled_there() -> None:
+    world = World()
+    one, two = phones(2)
+    sections = [
+        found(world, {ONE: [one]}, discover_forget_after="2s"),
+        found(world, {ONE: [two]}, name="other", discover_forget_after="2s"),
+    ]
+    with exported(world, *sections) as exporter:
+
+        def accounts() -> set[str]:
+            return {of["account"] for of in labels_of(exporter.scrape(), LISTED, phone_number=one)}
+
+        until(lambda: accounts() == {"main"}, "found")
+        world.move_number(world.find_numbers(one)[0], "other", ONE)
+        until(lambda: "other" in accounts(), "polled in the other account")
+        until(lambda: accounts() == {"other"}, "it leaves the first one")
+        assert exporter.statuses() == {one: "VERIFIED", two: "VERIFIED"}
 
 
 def test_without_the_permission_to_list_the_typed_numbers_are_polled_on() -> None:
