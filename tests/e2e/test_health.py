@@ -141,7 +141,7 @@ def test_hashed_numbers_show_no_digits_anywhere(tmp_path: Path) -> None:
             why = HealthError("141006", f"The number {phone} is blocked", f"Pay for +{phone}")
             number.health = phone_health("BLOCKED", why)
             number.verified_name = f"Desk {phone}"
-    (tmp_path / "key").write_text("k" * 32)
+    (tmp_path / "key").write_text("0123456789abcdefghijklmnopqrstuvwxyz")
     hashed = {"phone_number_label": "hashed", "phone_number_hash_key_file": str(tmp_path / "key")}
     flags = ["--log.level=debug", f"--storage.path={tmp_path}/state"]
     with exported(world, section, flags=flags, **hashed) as exporter:
