@@ -190,7 +190,7 @@ class TestOnce:
         done = run_exporter("--demo", "--once", f"--once.output={output}", "--log.level=error")
         assert done.returncode == 1  # one number of the demo always fails
         assert done.stdout == ""
-        assert len(statuses(series(output.read_text()))) == 30
+        assert 29 <= len(statuses(series(output.read_text()))) <= 30  # one appears after 90 s
         assert output.stat().st_mode & 0o777 == 0o644
         assert list(output.parent.iterdir()) == [output]
 
