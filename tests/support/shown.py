@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 
 from exporter.errors import ApiError, Kind
-from exporter.model import AccountStatus, Answer, NumberKey, PhoneNumber
-from exporter.state.store import Details, Snapshot, State
+from exporter.model import (
+    AccountStatus,
+    Answer,
+    DiscoveryStatus,
+    Health,
+    HealthError,
+    ListedNumber,
+    Listing,
+    NumberKey,
+    PhoneNumber,
+    SpaceStatus,
+)
+from exporter.state.store import Details, HealthState, LastError, NumberState, Snapshot, State
 from exporter.web.ui.filters import Query
 from exporter.web.ui.views import LandingInfo, Page, Site, numbers_page
 from tests.support.clock import FakeClock
 
 STALE_AFTER = 900.0
+LISTING_COUNTS = 6 * 3600.0
+HEALTH_COUNTS = 900.0
 REQUEST_ID = "744C4B5C-79C9-4324-97A0-75BDFCA36BF5"
 
 
@@ -31,6 +45,62 @@ class ShownFleet:
         ]
         self.due: dict[NumberKey, float | None] = {}
         self.error: Exception | None = None
+        self.listings: dict[NumberKey, Listing] = {}
+        self.healths: dict[NumberKey, HealthState] = {}
+        self.health_refused: frozenset[str] = frozenset()
+
+    def discover(self, *accounts: str) -> None:
+        """These accounts have `discover`."""
+        found = DiscoveryStatus({"cams-kei0001": SpaceStatus(3, self.clock.now_unix, attempted=True)})
+        self.accounts = [
+            replace(account, discovery=found) if account.account in accounts else account for account in self.accounts
+        ]
+
+    def check(self, *accounts: str) -> None:
+        """These accounts have `health`."""
+        self.accounts = [
+            replace(account, health_seconds=300.0) if account.account in accounts else account
+            for account in self.accounts
+        ]
+
+    def listed(
+        self,
+        number: PhoneNumber,
+        connection: str = "CONNECTED",
+        quality: str = "GREEN",
+        limit: float | None = 1000.0,
+        tier: str = "TIER_1K",
+        name_status: str = "APPROVED",
+        verified_name: str = "",
+    ) -> None:
+        """A listing that holds the number, now."""
+        entry = ListedNumber(
+            number.phone_number, connection, quality, tier, limit, name_status, verified_name=verified_name
+        )
+        self.listings[number.key] = Listing(True, self.clock.now, self.clock.now, entry)
+
+    def unlisted(self, number: PhoneNumber) -> None:
+        """A listing that does not hold the number, now."""
+        before = self.listings.get(number.key, Listing(False, self.clock.now))
+        self.listings[number.key] = replace(before, listed=False, looked_at=self.clock.now)
+
+    def checked(self, number: PhoneNumber, verdict: str = "AVAILABLE", *errors: HealthError) -> None:
+        """A health check that brought a verdict, now."""
+        before = self.healths.get(number.key, HealthState())
+        same = before.answer is not None and before.answer.verdict == verdict
+        now_unix = self.clock.now_unix
+        self.healths[number.key] = HealthState(
+            Health(verdict, errors, REQUEST_ID),
+            self.clock.now,
+            now_unix,
+            before.since_unix if same else now_unix,
+        )
+
+    def check_failed(self, number: PhoneNumber, code: str, message: str = "") -> None:
+        """A health check that failed, now."""
+        before = self.healths.get(number.key, HealthState())
+        error = LastError(code, message, 400, REQUEST_ID.lower(), self.clock.now_unix)
+        self.healths[number.key] = replace(before, last_error=error)
 
     def succeed(self, number: PhoneNumber, status: str = "VERIFIED", request_id: str = REQUEST_ID) -> None:
         """A poll that brought a status, now."""
@@ -53,10 +123,24 @@ class ShownFleet:
     def view(self) -> tuple[Snapshot, Sequence[AccountStatus]]:
         if self.error is not None:
             raise self.error
-        return self.state.snapshot(), self.accounts
+        snapshot = self.state.snapshot()
+        names, now = snapshot.fresh_since, self.clock.now
+        return replace(
+            snapshot,
+            numbers=tuple(map(self._whole, snapshot.numbers)),
+            listing_fresh_since=dict.fromkeys(names, now - LISTING_COUNTS),
+            health_fresh_since=dict.fromkeys(names, now - HEALTH_COUNTS),
+            health_refused=self.health_refused,
+        ), self.accounts
 
     def details(self, key: NumberKey) -> Details | None:
-        return self.state.details(key)
+        details = self.state.details(key)
+        return None if details is None else replace(details, record=self._whole(details.record))
+
+    def _whole(self, record: NumberState) -> NumberState:
+        """The record with what listings and checks said."""
+        key = record.number.key
+        return replace(record, listing=self.listings.get(key), health=self.healths.get(key))
 
     def next_polls(self, keys: Sequence[NumberKey]) -> Mapping[NumberKey, float | None]:
         return {key: self.due.get(key, math.inf) for key in keys}
@@ -72,6 +156,9 @@ class ShownFleet:
         )
 
 
+_VOID = {"meta", "link", "input", "br", "hr", "img"}
+
+
 class Reader(HTMLParser):
     """The content of a page: elements in order, links, text, and the numbers' table row by row."""
 
@@ -83,15 +170,22 @@ class Reader(HTMLParser):
         self.values: dict[str, str] = {}
         self.times: list[str] = []
         self.heads: dict[str, str | None] = {}
+        self.columns: list[str] = []
+        self.looks: dict[str, set[str]] = {}
+        """The CSS classes in which each text of a status is shown."""
         self.rows: list[dict[str, str]] = []
-        self._cell: str | None = None
+        self._open: list[tuple[str, str | None]] = []  # elements that are open, with the cell that each begins
+        self._order: str | None = None
         self._head: str | None = None
+        self._look: str | None = None
         self.feed(html.decode())
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = dict(attrs)
         self.tags.append(tag)
+        if tag not in _VOID:
+            self._open.append((tag, attributes.get("data-label")))
         if "href" in attributes:
             self.links.append(attributes["href"] or "")
         if tag == "input":
@@ -100,21 +194,31 @@ class Reader(HTMLParser):
             self.times.append(attributes["datetime"] or "")
         if tag == "tr":
             self.rows.append({})
-        if tag in {"td", "th"}:
-            self._cell = attributes.get("data-label")
-            if self._cell:
-                self.rows[-1][self._cell] = ""
-            self._head = attributes.get("aria-sort") if tag == "th" and not self._cell else None
+        if attributes.get("data-label"):
+            self.rows[-1][attributes["data-label"] or ""] = ""
+        if tag == "th":
+            self._order = attributes.get("aria-sort")
+        if tag == "a" and self._order and "aria-current" in attributes:
+            self._head = self._order
+        classes = (attributes.get("class") or "").split()
+        self._look = " ".join(classes[1:]) if classes[:1] == ["status"] else None
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in {"td", "th"}:
-            self._cell = self._head = None
+        while self._open and self._open.pop()[0] != tag:
+            pass
+        if tag == "th":
+            self._order = None
 
     def handle_data(self, data: str) -> None:
         self.words.append(data)
-        if self._cell:
+        cell = next((label for _, label in reversed(self._open) if label), None)
+        if cell:
             row = self.rows[-1]
-            row[self._cell] = f"{row[self._cell]} {data.strip()}".strip()
+            row[cell] = f"{row[cell]} {data.strip()}".strip()
+        if data.strip() and self._look is not None:
+            self.looks.setdefault(data, set()).add(self._look)
+        if data.strip() and not cell and self._open[-2:-1] and self._open[-2][0] == "th":
+            self.columns.append(data.strip())
         if self._head and data.strip():
             self.heads[data.strip()] = self._head
             self._head = None  # the arrow follows

@@ -12,7 +12,7 @@ from exporter.web.ui.filters import MAX_CHARACTERS, Query, Sort
 
 
 def test_no_parameters_ask_for_the_first_page_of_all_numbers_worst_first() -> None:
-    assert Query.of({}) == Query(sort=Sort.STATUS, descending=False, page=1)
+    assert Query.of({}) == Query(sort=Sort.URGENCY, descending=False, page=1)
     assert Query.of({}).parameters() == ""
 
 

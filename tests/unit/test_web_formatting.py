@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from exporter.web.ui.formatting import iso, look, span, utc, utc_near
+from exporter.web.ui.formatting import iso, span, utc, utc_near
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,3 @@ def test_an_instant_of_today_is_written_without_its_date() -> None:
 def test_an_instant_that_no_calendar_has_is_left_out(unix: float) -> None:
     """A manipulated store must not break the page."""
     assert iso(unix) == ""
-
-
-def test_known_statuses_have_looks_of_their_own_and_all_others_share_one() -> None:
-    assert len({look(status) for status in ("VERIFIED", "NOT_VERIFIED", "EXPIRED", "UNKNOWN")}) == 4
-    assert look("<script>") == look("REVOKED") == "odd"

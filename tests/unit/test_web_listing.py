@@ -7,15 +7,21 @@ import math
 import pytest
 
 from exporter.model import PhoneNumber
+from exporter.web.ui.entries import MAX_VALUES, Counts, Uses, counts, entries
 from exporter.web.ui.filters import Query, Sort
-from exporter.web.ui.listing import MAX_STATUSES, PAGE_NUMBERS, Listing, counts, entries, find, listing
+from exporter.web.ui.listing import PAGE_NUMBERS, Listing, find, listing
 from tests.support.numbers import number, numbers
 from tests.support.shown import STALE_AFTER, ShownFleet
 
 
 def listed(fleet: ShownFleet, query: Query | None = None) -> Listing:
-    snapshot, _ = fleet.view()
-    return listing(entries(snapshot), query or Query(), fleet.next_polls)
+    snapshot, accounts = fleet.view()
+    return listing(entries(snapshot, Uses.of(accounts)), query or Query(), fleet.next_polls)
+
+
+def counted(fleet: ShownFleet) -> Counts:
+    snapshot, accounts = fleet.view()
+    return counts(entries(snapshot, Uses.of(accounts)))
 
 
 def places(fleet: ShownFleet, query: Query | None = None) -> list[int]:
@@ -44,8 +50,7 @@ def test_a_stale_status_reads_and_sorts_as_unknown() -> None:
     fleet = every_kind()
     fleet.clock.advance(STALE_AFTER + 1)
     fleet.succeed(number(1), "EXPIRED")
-    snapshot, _ = fleet.view()
-    assert counts(entries(snapshot)).by_status == {"UNKNOWN": 6, "EXPIRED": 1}
+    assert counted(fleet).by["status"] == {"UNKNOWN": 6, "EXPIRED": 1}
     assert places(fleet)[-1] == 1
 
 
@@ -168,21 +173,19 @@ def test_numbers_are_counted_by_status_and_account() -> None:
     fleet = ShownFleet(every)
     fleet.succeed(every[0], "EXPIRED")
     fleet.fail(every[2])
-    snapshot, _ = fleet.view()
-    found = counts(entries(snapshot))
-    assert found.by_status == {"EXPIRED": 1, "UNKNOWN": 2}
+    found = counted(fleet)
+    assert found.by["status"] == {"EXPIRED": 1, "UNKNOWN": 2}
     assert (found.of("main"), found.of("other")) == ({"EXPIRED": 1, "UNKNOWN": 1}, {"UNKNOWN": 1})
     assert found.of("nobody") == {}
     assert found.failing == 1
 
 
 def test_statuses_that_a_server_makes_up_do_not_make_the_page_grow() -> None:
-    every = numbers(3 * MAX_STATUSES)
+    every = numbers(3 * MAX_VALUES)
     fleet = ShownFleet(every)
     for index, one in enumerate(every):
         fleet.succeed(one, f"ODD_{index}")
-    snapshot, _ = fleet.view()
-    assert len(counts(entries(snapshot)).statuses) == 4 + MAX_STATUSES
+    assert len(counted(fleet).values("status")) == 4 + MAX_VALUES
 
 
 def test_a_number_is_found_by_account_space_and_label_and_by_nothing_less() -> None:

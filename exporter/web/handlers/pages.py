@@ -112,7 +112,7 @@ class Pages:
         return number_page(
             self._site,
             details,
-            snapshot.status(details.record),
+            snapshot,
             next((one for one in accounts if one.account == account), None),
             fleet.next_polls([key]).get(key),
             self._unix(),

@@ -16,9 +16,14 @@ MAX_CHARACTERS = 256
 MAX_PAGE_DIGITS = 9
 
 
-class Sort(StrEnum):
-    """A column to sort by; the value stands in the address."""
+CHOICES = ("account", "status", "verdict", "connection", "quality", "limit", "source", "listed")
+"""The filters by one value: each is a parameter of the address, a field of `Query`, and a field of `entries.Entry`."""
 
+
+class Sort(StrEnum):
+    """What to sort by; the value stands in the address.  All but `URGENCY` are columns."""
+
+    URGENCY = "urgency"
     STATUS = "status"
     NUMBER = "number"
     NAME = "name"
@@ -28,6 +33,10 @@ class Sort(StrEnum):
     SUCCESS = "success"
     ERROR = "error"
     NEXT = "next"
+    VERDICT = "verdict"
+    CONNECTION = "connection"
+    QUALITY = "quality"
+    LIMIT = "limit"
 
     @property
     def begins_descending(self) -> bool:
@@ -43,9 +52,15 @@ class Query:
     status: str = ""
     text: str = ""
     failing: bool = False
-    sort: Sort = Sort.STATUS
+    sort: Sort = Sort.URGENCY
     descending: bool = False
     page: int = 1
+    verdict: str = ""
+    connection: str = ""
+    quality: str = ""
+    limit: str = ""
+    source: str = ""
+    listed: str = ""
 
     @classmethod
     def of(cls, parameters: Mapping[str, str]) -> Query:
@@ -53,9 +68,9 @@ class Query:
         sort = _sort(parameters.get("sort", ""))
         order = parameters.get("order", "")
         page = parameters.get("page", "")
+        chosen = {name: parameters.get(name, "")[:MAX_CHARACTERS] for name in CHOICES}
         return cls(
-            account=parameters.get("account", "")[:MAX_CHARACTERS],
-            status=parameters.get("status", "")[:MAX_CHARACTERS],
+            **chosen,
             text=parameters.get("q", "")[:MAX_CHARACTERS].strip(),
             failing=parameters.get("failing", "") == "1",
             sort=sort,
@@ -66,16 +81,21 @@ class Query:
     @property
     def filtered(self) -> bool:
         """Whether any filter is set."""
-        return bool(self.account or self.status or self.text or self.failing)
+        return bool(self.chosen() or self.text or self.failing)
+
+    def chosen(self) -> dict[str, str]:
+        """The filters by one value that are set."""
+        return {name: value for name in CHOICES if (value := getattr(self, name))}
 
     def sorted_by(self, sort: Sort) -> Query:
         """The query after a click on a column's head: sorted by it, or reversed if it was already."""
         descending = not self.descending if sort is self.sort else sort.begins_descending
         return replace(self, sort=sort, descending=descending, page=1)
 
-    def only(self, *, account: str = "", status: str = "", failing: bool = False) -> Query:
+    def only(self, *, failing: bool = False, **chosen: str) -> Query:
         """The same order with only these filters."""
-        return replace(self, account=account, status=status, text="", failing=failing, page=1)
+        only = Query(sort=self.sort, descending=self.descending, failing=failing)
+        return replace(only, **chosen)  # type: ignore[arg-type] # names of CHOICES
 
     def at_page(self, page: int) -> Query:
         """The same query, another page."""
@@ -84,7 +104,7 @@ class Query:
     def order_fields(self) -> dict[str, str]:
         """The parameters of the order, for hidden fields of the form."""
         fields = {}
-        if self.sort is not Sort.STATUS:
+        if self.sort is not Sort.URGENCY:
             fields["sort"] = self.sort.value
         if self.descending is not self.sort.begins_descending:
             fields["order"] = "desc" if self.descending else "asc"
@@ -93,8 +113,7 @@ class Query:
     def parameters(self) -> str:
         """The part of the address after the question mark, without defaults."""
         fields = {
-            "account": self.account,
-            "status": self.status,
+            **self.chosen(),
             "q": self.text,
             "failing": "1" if self.failing else "",
             **self.order_fields(),
@@ -107,4 +126,4 @@ def _sort(text: str) -> Sort:
     try:
         return Sort(text)
     except ValueError:
-        return Sort.STATUS
+        return Sort.URGENCY

@@ -1,15 +1,12 @@
-"""Formats instants, spans and statuses for people.  Pure."""
+"""Formats instants and spans for people.  Pure."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from exporter.model import EXPIRED, NOT_VERIFIED, UNKNOWN, VERIFIED
-
 _LATEST_UNIX = 253_402_300_799.0
 """The end of the year 9999, the last date that Python knows."""
 
-_LOOKS = {VERIFIED: "good", NOT_VERIFIED: "bad", EXPIRED: "warn", UNKNOWN: "unknown"}
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -41,8 +38,3 @@ def span(seconds: float) -> str:
             smaller = rest // smaller_size
             return f"{count} {unit} {smaller} {smaller_unit}" if smaller else f"{count} {unit}"
     return "0 s"
-
-
-def look(status: str) -> str:
-    """The CSS class of a status: one for each known status, and one for all others."""
-    return _LOOKS.get(status, "odd")

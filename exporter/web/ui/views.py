@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from exporter.cams.error_codes import advice
-from exporter.model import AccountStatus, PhoneNumber, Refused
+from exporter.model import AccountStatus, PhoneNumber
 from exporter.state.store import Details, Snapshot
 from exporter.web import routes
-from exporter.web.ui import formatting, listing
-from exporter.web.ui.filters import Query, Sort
+from exporter.web.ui import entries, formatting, judgement, listing, number
+from exporter.web.ui.accounts import AccountRow
+from exporter.web.ui.filters import CHOICES, Query, Sort
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -29,10 +30,21 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "text/html; charset=utf-8"
 
 _MAX_OPEN_ACCOUNTS = 6
-"""With more accounts than this, their table is collapsed, unless an account or a space is refused."""
+"""With more accounts than this, their table is collapsed, unless one is in trouble."""
 
-_MAX_REFUSED_SPACES = 20
-"""Maximum of refused spaces that the page names per account."""
+_RUNBOOKS = "https://github.com/cams-exporter/cams-exporter/blob/main/docs/runbooks/"
+
+_TITLES = {
+    "account": "Account",
+    "status": "Status",
+    "verdict": "Can send",
+    "connection": "Connection",
+    "quality": "Quality",
+    "limit": "Limit",
+    "source": "Source",
+    "listed": "Listed",
+}
+"""What people see of each of `CHOICES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +107,28 @@ def numbers_page(
 ) -> Page:
     """The status page: accounts, and the numbers of `query`."""
     snapshot, accounts = view
-    every = listing.entries(snapshot)
-    counts = listing.counts(every)
+    uses = entries.Uses.of(accounts)
+    every = entries.entries(snapshot, uses)
+    counts = entries.counts(every)
     found = listing.listing(every, query, next_polls)
+    rows = [AccountRow.of(account) for account in accounts]
+    choices = {
+        name: [account.account for account in accounts] if name == "account" else counts.values(name)
+        for name in CHOICES
+    }
     values = {
         "now": now_unix,
         "query": query,
         "counts": counts,
+        "uses": uses,
         "listing": found,
         "next_poll": found.next_polls.get,
-        "accounts": accounts,
-        "account_choices": _with_chosen([account.account for account in accounts], query.account),
-        "status_choices": _with_chosen(counts.statuses, query.status),
+        "rows": rows,
+        "choices": {name: _with_chosen(values, getattr(query, name)) for name, values in choices.items() if values},
+        "titles": _TITLES,
+        "foreign": {name: value for name, value in query.chosen().items() if value not in choices[name]},
         "by_name": {account.account: account for account in accounts},
-        "refused_spaces": {account.account: _first_refused(account) for account in accounts},
-        "open_accounts": len(accounts) <= _MAX_OPEN_ACCOUNTS or any(map(_is_in_trouble, accounts)),
+        "open_accounts": len(rows) <= _MAX_OPEN_ACCOUNTS or any(row.in_trouble for row in rows),
         "Sort": Sort,
     }
     return site.page("numbers.html", values)
@@ -118,18 +137,15 @@ def numbers_page(
 def number_page(
     site: Site,
     details: Details,
-    status: str,
+    snapshot: Snapshot,
     account: AccountStatus | None,
     next_poll: float | None,
     now_unix: float,
 ) -> Page:
-    """The page of one number; `status` is the status to show."""
+    """The page of one number."""
     values = {
         "now": now_unix,
-        "details": details,
-        "record": details.record,
-        "number": details.record.number,
-        "status": status,
+        "view": number.NumberView.of(details, snapshot, account),
         "account": account,
         "next_poll": next_poll,
     }
@@ -145,15 +161,6 @@ def number_address(number: PhoneNumber) -> str:
     """The address of a number's page, relative to ``/numbers``, with the number's label."""
     parameters = {"account": number.account, "space": number.cust_space_id, "number": number.label}
     return f"{routes.NUMBER[1:]}?{urlencode(parameters, errors='replace')}"
-
-
-def _is_in_trouble(account: AccountStatus) -> bool:
-    return not account.up or bool(account.refused_spaces)
-
-
-def _first_refused(account: AccountStatus) -> Sequence[tuple[str, Refused]]:
-    """The refused spaces to name, in the order of their IDs."""
-    return sorted(account.refused_spaces.items(), key=lambda found: found[0])[:_MAX_REFUSED_SPACES]
 
 
 def _with_chosen(choices: Sequence[str], chosen: str) -> Sequence[str]:
@@ -178,9 +185,18 @@ def _environment() -> Environment:
         "utc": formatting.utc,
         "near": formatting.utc_near,
         "span": formatting.span,
-        "look": formatting.look,
+        "look": lambda value, about="status": judgement.look(about, judgement.alone(about, value)),
+        "runbook": lambda name: f"{_RUNBOOKS}{name}.md",
+        "cure": number.cure_of,
     }
-    environment.globals |= {"address": number_address, "advice": advice, "infinity": math.inf}
+    environment.globals |= {
+        "address": number_address,
+        "advice": advice,
+        "health_advice": number.health_advice,
+        "infinity": math.inf,
+        "not_known": entries.NOT_KNOWN,
+        "Level": judgement.Level,
+    }
     return environment
 
 

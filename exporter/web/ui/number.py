@@ -1,0 +1,142 @@
+"""What the page of one number says: what is wrong and what to do, its last errors, its listing, its health.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from exporter.cams.error_codes import advice
+from exporter.cams.operations import GetWhatsappHealthStatus
+from exporter.model import AccountStatus, ListedNumber, PhoneNumber
+from exporter.state.store import Details, HealthState, LastError, NumberState, Snapshot
+from exporter.web.ui.accounts import AccountRow, Fault
+from exporter.web.ui.entries import Entry, entry_of, limit_of
+from exporter.web.ui.judgement import Trouble, troubles
+
+_CURES: Mapping[str, str] = {
+    "PHONE_NUMBER": "It concerns this number alone. Do what Meta says, in the console.",
+    "WABA": "It concerns the WhatsApp Business Account with all of its numbers. Do what Meta says, in the console.",
+    "BUSINESS": "It concerns the whole business: its verification, payment or policy. "
+    "Do what Meta says, in Meta's Business Manager.",
+}
+_OTHER_CURE = "Do what Meta says. If that does not help, send the code and the RequestId to Alibaba Cloud support."
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What listings said.  Its space was last listed at `looked_unix`, last with the number at `seen_unix`.
+
+    `entry_too_old` and `too_old` mark what no longer counts.
+    """
+
+    entry: ListedNumber | None
+    listed: bool
+    looked_unix: float
+    seen_unix: float
+    entry_too_old: bool
+    too_old: bool
+
+    @property
+    def limit(self) -> str:
+        """The messaging limit, as on the status page."""
+        return "" if self.entry is None else limit_of(self.entry)
+
+
+@dataclass(frozen=True, slots=True)
+class NumberView:
+    """All that the page says about a number, but for the time.
+
+    `own_error` is the last error that concerns the number, `error` a later one that concerns the account.  `listed` and
+    `health` are None before the first listing and the first check.
+    """
+
+    details: Details
+    entry: Entry
+    account: AccountStatus | None
+    own_error: LastError | None
+    own_error_resolved: bool
+    account_error: LastError | None
+    listed: Listed | None
+    health_refused: Fault | None
+
+    @classmethod
+    def of(cls, details: Details, snapshot: Snapshot, account: AccountStatus | None) -> NumberView:
+        """The view of a number at the time of `snapshot`."""
+        record = details.record
+        own, last = record.own_error, record.last_error
+        operations = () if account is None else AccountRow.of(account).operations
+        return cls(
+            details,
+            entry_of(record, snapshot, () if account is None else (account,)),
+            account,
+            own,
+            own is not None and _is_resolved(record, own),
+            None if last is own or record.last_poll_success else last,
+            _listed(details, snapshot),
+            next((fault for fault in operations if fault.of == GetWhatsappHealthStatus.name), None),
+        )
+
+    @property
+    def record(self) -> NumberState:
+        """The number's record."""
+        return self.details.record
+
+    @property
+    def number(self) -> PhoneNumber:
+        """The number."""
+        return self.details.record.number
+
+    @property
+    def health(self) -> HealthState | None:
+        """What the checks brought; None before the first."""
+        return self.details.record.health
+
+    @property
+    def troubles(self) -> tuple[Trouble, ...]:
+        """What is wrong, the most urgent first."""
+        return troubles(self.entry.facts)
+
+    @property
+    def discovers(self) -> bool:
+        """Whether the page has a part about listings."""
+        return self.listed is not None or (self.account is not None and self.account.discovery is not None)
+
+    @property
+    def checks(self) -> bool:
+        """Whether the page has a part about health."""
+        return self.health is not None or (self.account is not None and self.account.health_seconds is not None)
+
+    def redacted(self, text: str) -> str:
+        """A text of the API, with the label in place of the number."""
+        return self.number.redacted(text)
+
+
+def cure_of(entity: str) -> str:
+    """What to do about an error of a health check, for people."""
+    return _CURES.get(entity, _OTHER_CURE)
+
+
+def health_advice(code: str) -> str:
+    """What to do about the code of a health check that failed."""
+    return advice(code, GetWhatsappHealthStatus.name)
+
+
+def _is_resolved(record: NumberState, error: LastError) -> bool:
+    """Whether a poll has succeeded since."""
+    if error is record.last_error:
+        return record.last_poll_success is True
+    return record.success_unix is not None and record.success_unix > error.unix
+
+
+def _listed(details: Details, snapshot: Snapshot) -> Listed | None:
+    listing, ahead = details.record.listing, details.unix_minus_monotonic
+    if listing is None:
+        return None
+    return Listed(
+        listing.entry,
+        listing.listed,
+        listing.looked_at + ahead,
+        listing.seen_at + ahead,
+        snapshot.entry(details.record) is None,
+        snapshot.listed(details.record) is None,
+    )
