@@ -72,11 +72,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """One number's record with its last polls, newest first.
-
-    `unix_minus_monotonic` makes a wall time of the instants of `record.listing`.
-    """
+    """One number's record with its last polls, newest first."""
 
     record: NumberState
     polls: tuple[Poll, ...]
-    unix_minus_monotonic: float = 0.0

@@ -254,7 +254,6 @@ class State:
             tuple(
                 poll._replace(outcome=redacted(poll.outcome), request_id=redacted(poll.request_id)) for poll in polls
             ),
-            now_unix - now,
         )
 
     def snapshot(self) -> Snapshot:

@@ -8,7 +8,16 @@ from collections.abc import Iterator, Sequence
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from exporter.model import AccountStatus, PhoneNumber, Refused
+from exporter.model import (
+    OPERATION,
+    AccountStatus,
+    DiscoveryStatus,
+    HealthError,
+    OperationStatus,
+    PhoneNumber,
+    Refused,
+    SpaceStatus,
+)
 from exporter.state.history import MAX_POLLS
 from exporter.web.ui.views import LandingInfo
 from tests.support.browser import NARROW, WIDE, Scheme, chromium, tab
@@ -25,8 +34,11 @@ PAGES = ["/", FEW, "/numbers", "/numbers?q=nothing-has-this", ODD, PLAIN, "/numb
 
 
 def shown() -> ShownFleet:
-    """240 numbers of two accounts, one of them refused; every kind of status, and a number with hostile texts."""
-    every = [number(i, "support" if i % 2 else "retail", name=f"line-{i:03}") for i in range(240)]
+    """240 numbers of two accounts, one of them refused; every kind of status, and a number with hostile texts.
+
+    The refused account finds its numbers and checks their health.
+    """
+    every = [number(i, "support" if i % 2 else "retail", name=f"line-{i:03}", found=i % 2 == 1) for i in range(240)]
     odd = PhoneNumber("support", "cams-odd", "8613800000900", "8613800000900", HOSTILE, (("team", HOSTILE),))
     fleet = ShownFleet([*every, odd])
     fleet.succeed(every[3])
@@ -40,12 +52,33 @@ def shown() -> ShownFleet:
     for _ in range(25):
         fleet.clock.advance(10)
         fleet.succeed(every[1])
+    for one in every[1::2]:
+        fleet.listed(one)
+        fleet.checked(one)
+    fleet.listed(every[11], "BANNED", "RED", 250.0)
+    fleet.checked(every[13], "BLOCKED", HealthError("PHONE_NUMBER", "141000", "It is restricted.", "Ask for a review."))
+    fleet.listed(odd, HOSTILE, HOSTILE, None, HOSTILE, HOSTILE, HOSTILE)
+    fleet.checked(odd, HOSTILE, HealthError(HOSTILE, HOSTILE, HOSTILE * 4, HOSTILE * 4))
     fleet.succeed(odd, HOSTILE, request_id=HOSTILE)
     fleet.fail(odd, HOSTILE, HOSTILE * 4)
     fleet.due = {one.key: fleet.clock.now_unix + place for place, one in enumerate(every)}
+    why = Refused("Ram.PermissionDeny", HOSTILE, REQUEST_ID)
+    spaces = {HOSTILE: SpaceStatus(120, fleet.clock.now_unix, True), "cams-odd": SpaceStatus(1, 0.0, True, why)}
     fleet.accounts = [
         AccountStatus("retail", 120, 10.0, 0.0, 5.0, 2.5, 1),
-        AccountStatus("support", 121, 10.0, 90.0, 5.0, 5.0, 0, Refused("Ram.PermissionDeny", HOSTILE, REQUEST_ID)),
+        AccountStatus(
+            "support",
+            121,
+            10.0,
+            90.0,
+            5.0,
+            5.0,
+            0,
+            why,
+            operations=(OperationStatus(OPERATION), OperationStatus("GetWhatsappHealthStatus", False, why)),
+            health_seconds=300.0,
+            discovery=DiscoveryStatus(spaces, left_out=3),
+        ),
     ]
     return fleet
 
@@ -73,8 +106,8 @@ def page(browser: Browser, url: str, request: pytest.FixtureRequest) -> Iterator
 
 
 def heads(page: Page) -> Locator:
-    """The heads of the rows, which are the numbers."""
-    return page.locator("table.numbers tbody th")
+    """The links in the heads of the rows, which are the numbers."""
+    return page.locator("table.numbers tbody th a")
 
 
 def labels(page: Page) -> list[str]:
@@ -114,10 +147,10 @@ def test_the_counts_and_the_accounts_lead_to_their_numbers(page: Page) -> None:
 
 def test_heads_sort_both_ways_and_say_so(page: Page) -> None:
     """A screen reader takes the order from aria-sort."""
-    head = page.get_by_role("columnheader", name="Number", exact=True)
+    head = page.get_by_role("columnheader", name="Number Name", exact=True)
     assert head.get_attribute("aria-sort") is None
     for order, first in (("ascending", "000"), ("descending", "900")):
-        head.get_by_role("link").click()
+        head.get_by_role("link", name="Number", exact=True).click()
         assert head.get_attribute("aria-sort") == order
         assert labels(page)[0] == first
     page.get_by_role("link", name="Last error").click()
@@ -143,7 +176,7 @@ def test_a_number_leads_to_its_polls_its_last_error_and_the_cure(page: Page) -> 
     expect(page.get_by_role("heading", level=1)).to_have_text("8613800000001")
     assert page.get_by_role("table", name="Last polls, newest first").get_by_role("row").count() == 1 + MAX_POLLS
     expect(page.get_by_role("region", name="Last error")).to_contain_text(REQUEST_ID.lower())
-    expect(page.get_by_text("What to do:")).to_be_visible()
+    expect(page.get_by_role("region", name="Last error").get_by_text("What to do:")).to_be_visible()
     page.get_by_label("Breadcrumb").get_by_role("link", name="Numbers").click()
     expect(heads(page)).to_have_count(100, timeout=PATIENCE_SECONDS * 1000)
 
@@ -162,7 +195,7 @@ def test_the_keyboard_skips_to_the_content_and_reaches_the_form(page: Page) -> N
     expect(page.get_by_role("link", name="Skip to the content")).to_be_in_viewport()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="1 NOT_VERIFIED")).to_be_focused()
+    expect(page.get_by_role("link", name="1 BLOCKED")).to_be_focused()
 
 
 @pytest.mark.parametrize("path", PAGES[:-1])
@@ -188,7 +221,7 @@ def test_the_policy_would_stop_a_script_that_got_into_a_page(browser: Browser, u
         assert any("Content Security Policy" in complaint for complaint in opened.complaints)
 
 
-@pytest.mark.parametrize("size", [NARROW, (800, 600), (1217, 800), WIDE], ids=str)
+@pytest.mark.parametrize("size", [NARROW, (768, 1024), (1217, 800), (1240, 800), (1920, 1080)], ids=str)
 def test_no_page_is_wider_than_the_window(browser: Browser, url: str, size: tuple[int, int]) -> None:
     """For any length of a status, a name or a message."""
     with tab(browser, url, size=size) as opened:
@@ -198,14 +231,49 @@ def test_no_page_is_wider_than_the_window(browser: Browser, url: str, size: tupl
 
 
 def test_a_narrow_window_shows_each_number_as_a_card_with_its_columns_named(browser: Browser, url: str) -> None:
+    """The important values first: whether it can send, its connection, its status."""
     with tab(browser, url, size=NARROW) as opened:
         opened.page.goto(FEW)
-        cell = opened.page.locator("table.numbers tbody td").first
-        assert cell.evaluate("cell => getComputedStyle(cell, '::before').content") == '"Name"'
+        cells = opened.page.locator("table.numbers tbody td")
+        titles = cells.evaluate_all("cells => cells.map(cell => getComputedStyle(cell, '::before').content)")
+        assert titles[:5] == ['"Can send"', '"Connection"', '"Status"', '"Quality"', '"Limit"']
         opened.page.get_by_role("link", name="Number", exact=True).click()
-        expect(opened.page.get_by_role("columnheader", name="Number", exact=True)).to_have_attribute(
+        expect(opened.page.get_by_role("columnheader", name="Number Name", exact=True)).to_have_attribute(
             "aria-sort", "ascending"
         )
+
+
+def test_a_wide_window_shows_one_row_a_number_with_every_column(browser: Browser, url: str) -> None:
+    with tab(browser, url, size=(1240, 800)) as opened:
+        opened.page.goto("/numbers?q=line-01")
+        cells = opened.page.locator("table.numbers tbody tr").first.locator("th, td")
+        tops = cells.evaluate_all("cells => cells.map(cell => cell.getBoundingClientRect().top)")
+        assert len(tops) == 9
+        assert len(set(tops)) == 1
+
+
+def test_the_filters_of_listings_and_health_find_their_numbers(page: Page) -> None:
+    page.get_by_label("Can send", exact=True).select_option("BLOCKED")
+    page.get_by_role("button", name="Apply").click()
+    shows(page, ["013"])
+    page.get_by_role("link", name="Reset").click()
+    page.get_by_label("Connection", exact=True).select_option("BANNED")
+    page.get_by_label("Source", exact=True).select_option("found")
+    page.get_by_role("button", name="Apply").click()
+    shows(page, ["011"])
+    page.get_by_label("Source", exact=True).select_option("typed")
+    page.get_by_role("button", name="Apply").click()
+    expect(page.get_by_role("status")).to_have_text("No number matches; 241 in all")
+
+
+def test_a_blocked_number_leads_to_the_errors_and_its_runbook(page: Page) -> None:
+    assert labels(page)[0] == "013"
+    page.get_by_role("link", name="1 BLOCKED").click()
+    page.get_by_role("link", name="8613800000013").click()
+    wrong = page.get_by_role("region", name="What is wrong")
+    expect(wrong).to_contain_text("The number cannot send")
+    expect(wrong.get_by_role("link", name="CamsNumberCannotSend")).to_be_visible()
+    expect(page.get_by_role("table", name="Errors of the health check")).to_contain_text("Ask for a review.")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

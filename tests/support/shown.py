@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -20,9 +20,9 @@ from exporter.model import (
     PhoneNumber,
     SpaceStatus,
 )
-from exporter.state.store import Details, HealthState, LastError, NumberState, Snapshot, State
+from exporter.state.store import Details, Snapshot, State
 from exporter.web.ui.filters import Query
-from exporter.web.ui.views import LandingInfo, Page, Site, numbers_page
+from exporter.web.ui.views import LandingInfo, Page, Site, number_page, numbers_page
 from tests.support.clock import FakeClock
 
 STALE_AFTER = 900.0
@@ -39,15 +39,17 @@ class ShownFleet:
         names = list(dict.fromkeys(number.account for number in configured))
         self.clock = FakeClock()
         self.state = State(self.clock)
-        self.state.configure(configured, dict.fromkeys(names, STALE_AFTER))
+        self.state.configure(
+            configured,
+            dict.fromkeys(names, STALE_AFTER),
+            listing_seconds=dict.fromkeys(names, LISTING_COUNTS),
+            health_seconds=dict.fromkeys(names, HEALTH_COUNTS),
+        )
         self.accounts: Sequence[AccountStatus] = [
             AccountStatus(name, sum(n.account == name for n in configured), 60.0, 0.0, 5.0, 5.0, 0) for name in names
         ]
         self.due: dict[NumberKey, float | None] = {}
         self.error: Exception | None = None
-        self.listings: dict[NumberKey, Listing] = {}
-        self.healths: dict[NumberKey, HealthState] = {}
-        self.health_refused: frozenset[str] = frozenset()
 
     def discover(self, *accounts: str) -> None:
         """These accounts have `discover`."""
@@ -77,30 +79,29 @@ class ShownFleet:
         entry = ListedNumber(
             number.phone_number, connection, quality, tier, limit, name_status, verified_name=verified_name
         )
-        self.listings[number.key] = Listing(True, self.clock.now, self.clock.now, entry)
+        self.state.listed({number.key: Listing(True, self.clock.now, self.clock.now, entry)})
 
     def unlisted(self, number: PhoneNumber) -> None:
         """A listing that does not hold the number, now."""
-        before = self.listings.get(number.key, Listing(False, self.clock.now))
-        self.listings[number.key] = replace(before, listed=False, looked_at=self.clock.now)
+        record = self.state.get(number.key)
+        before = record.listing if record is not None else None
+        gone = Listing(False, self.clock.now)
+        self.state.listed(
+            {number.key: gone if before is None else replace(before, listed=False, looked_at=self.clock.now)}
+        )
 
     def checked(self, number: PhoneNumber, verdict: str = "AVAILABLE", *errors: HealthError) -> None:
         """A health check that brought a verdict, now."""
-        before = self.healths.get(number.key, HealthState())
-        same = before.answer is not None and before.answer.verdict == verdict
-        now_unix = self.clock.now_unix
-        self.healths[number.key] = HealthState(
-            Health(verdict, errors, REQUEST_ID),
-            self.clock.now,
-            now_unix,
-            before.since_unix if same else now_unix,
-        )
+        self.state.checked(number, Health(verdict, errors, REQUEST_ID))
 
     def check_failed(self, number: PhoneNumber, code: str, message: str = "") -> None:
         """A health check that failed, now."""
-        before = self.healths.get(number.key, HealthState())
-        error = LastError(code, message, 400, REQUEST_ID.lower(), self.clock.now_unix)
-        self.healths[number.key] = replace(before, last_error=error)
+        error = ApiError(code, Kind.PERMISSION, message=message, http_status=400, request_id=REQUEST_ID.lower())
+        self.state.check_failed(number, error)
+
+    def health_refused(self, accounts: Collection[str]) -> None:
+        """These accounts may not ask about health."""
+        self.state.set_health({}, accounts)
 
     def succeed(self, number: PhoneNumber, status: str = "VERIFIED", request_id: str = REQUEST_ID) -> None:
         """A poll that brought a status, now."""
@@ -123,24 +124,10 @@ class ShownFleet:
     def view(self) -> tuple[Snapshot, Sequence[AccountStatus]]:
         if self.error is not None:
             raise self.error
-        snapshot = self.state.snapshot()
-        names, now = snapshot.fresh_since, self.clock.now
-        return replace(
-            snapshot,
-            numbers=tuple(map(self._whole, snapshot.numbers)),
-            listing_fresh_since=dict.fromkeys(names, now - LISTING_COUNTS),
-            health_fresh_since=dict.fromkeys(names, now - HEALTH_COUNTS),
-            health_refused=self.health_refused,
-        ), self.accounts
+        return self.state.snapshot(), self.accounts
 
     def details(self, key: NumberKey) -> Details | None:
-        details = self.state.details(key)
-        return None if details is None else replace(details, record=self._whole(details.record))
-
-    def _whole(self, record: NumberState) -> NumberState:
-        """The record with what listings and checks said."""
-        key = record.number.key
-        return replace(record, listing=self.listings.get(key), health=self.healths.get(key))
+        return self.state.details(key)
 
     def next_polls(self, keys: Sequence[NumberKey]) -> Mapping[NumberKey, float | None]:
         return {key: self.due.get(key, math.inf) for key in keys}
@@ -154,6 +141,16 @@ class ShownFleet:
             self.next_polls,
             self.clock.now_unix,
         )
+
+    def number_page(self, number: PhoneNumber, site: Site | None = None) -> Page:
+        """The page of one number."""
+        snapshot, accounts = self.view()
+        details = self.details(number.key)
+        assert details is not None
+        account = next(account for account in accounts if account.account == number.account)
+        next_poll = self.next_polls([number.key])[number.key]
+        site = site or Site(LandingInfo(version="1.2.3"), "/metrics")
+        return number_page(site, details, snapshot, account, next_poll, self.clock.now_unix)
 
 
 _VOID = {"meta", "link", "input", "br", "hr", "img"}
@@ -174,6 +171,9 @@ class Reader(HTMLParser):
         self.looks: dict[str, set[str]] = {}
         """The CSS classes in which each text of a status is shown."""
         self.rows: list[dict[str, str]] = []
+        self.facts: dict[str, str] = {}
+        """The lists of facts: each term with its description."""
+        self._term = ""
         self._open: list[tuple[str, str | None]] = []  # elements that are open, with the cell that each begins
         self._order: str | None = None
         self._head: str | None = None
@@ -215,6 +215,11 @@ class Reader(HTMLParser):
         if cell:
             row = self.rows[-1]
             row[cell] = f"{row[cell]} {data.strip()}".strip()
+        if data.strip() and any(tag == "dt" for tag, _ in self._open):
+            self._term = data.strip()
+            self.facts[self._term] = ""
+        elif data.strip() and any(tag == "dd" for tag, _ in self._open):
+            self.facts[self._term] = f"{self.facts[self._term]} {data.strip()}".strip()
         if data.strip() and self._look is not None:
             self.looks.setdefault(data, set()).add(self._look)
         if data.strip() and not cell and self._open[-2:-1] and self._open[-2][0] == "th":
@@ -226,6 +231,11 @@ class Reader(HTMLParser):
     @property
     def text(self) -> str:
         return "".join(self.words)
+
+    @property
+    def plain(self) -> str:
+        """The text, with single spaces."""
+        return " ".join(self.text.split())
 
     @property
     def numbers(self) -> list[dict[str, str]]:

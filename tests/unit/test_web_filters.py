@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.web.ui.filters import MAX_CHARACTERS, Query, Sort
+from exporter.web.ui.filters import CHOICES, MAX_CHARACTERS, Query, Sort
 
 
 def test_no_parameters_ask_for_the_first_page_of_all_numbers_worst_first() -> None:
@@ -25,8 +25,22 @@ def test_every_parameter_is_understood() -> None:
         "sort": "name",
         "order": "desc",
         "page": "3",
+        "verdict": "BLOCKED",
+        "connection": "BANNED",
+        "quality": "RED",
+        "limit": "250",
+        "source": "found",
+        "listed": "no",
     }
-    assert Query.of(asked) == Query("a", "EXPIRED", "x y", True, Sort.NAME, True, 3)
+    assert Query.of(asked) == Query(
+        "a", "EXPIRED", "x y", True, Sort.NAME, True, 3, "BLOCKED", "BANNED", "RED", "250", "found", "no"
+    )
+
+
+def test_only_these_filters_are_kept_and_the_order() -> None:
+    query = Query(account="a", text="b", failing=True, quality="RED", sort=Sort.LIMIT, descending=True, page=3)
+    assert query.only(verdict="BLOCKED") == Query(verdict="BLOCKED", sort=Sort.LIMIT, descending=True)
+    assert query.only(failing=True) == Query(failing=True, sort=Sort.LIMIT, descending=True)
 
 
 @pytest.mark.parametrize(
@@ -51,8 +65,9 @@ def test_what_is_not_understood_counts_as_not_asked_for(asked: dict[str, str]) -
 
 
 def test_a_text_of_any_length_is_cut() -> None:
-    query = Query.of({"q": "x" * 100_000, "account": "y" * 100_000, "status": "z" * 100_000})
-    assert {len(query.text), len(query.account), len(query.status)} == {MAX_CHARACTERS}
+    query = Query.of(dict.fromkeys(("q", *CHOICES), "x" * 100000))
+    assert {len(text) for text in (query.text, *query.chosen().values())} == {MAX_CHARACTERS}
+    assert query.chosen().keys() == set(CHOICES)
 
 
 @given(
@@ -65,6 +80,12 @@ def test_a_text_of_any_length_is_cut() -> None:
         sort=st.sampled_from(Sort),
         descending=st.booleans(),
         page=st.integers(1, 10**9 - 1),
+        verdict=st.text(max_size=20),
+        connection=st.text(max_size=20),
+        quality=st.text(max_size=20),
+        limit=st.text(max_size=20),
+        source=st.text(max_size=20),
+        listed=st.text(max_size=20),
     )
 )
 def test_the_address_of_a_query_asks_for_that_query(query: Query) -> None:

@@ -14,9 +14,21 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from exporter.cams.error_codes import advice
-from exporter.model import KNOWN_STATUSES, AccountStatus, PhoneNumber, Refused
+from exporter.model import (
+    KNOWN_STATUSES,
+    OPERATION,
+    QUALITY_RATINGS,
+    VERDICTS,
+    AccountStatus,
+    DiscoveryStatus,
+    HealthError,
+    OperationStatus,
+    PhoneNumber,
+    Refused,
+    SpaceStatus,
+)
 from exporter.state.history import MAX_POLLS
-from exporter.web.ui.views import LandingInfo, Page, Site, landing_page, missing_page, number_page
+from exporter.web.ui.views import LandingInfo, Page, Site, landing_page, missing_page
 from tests.support.numbers import number, numbers
 from tests.support.shown import REQUEST_ID, STALE_AFTER, Reader, ShownFleet
 
@@ -33,13 +45,6 @@ HOSTILE = [
 ]
 RUNBOOKS = "https://github.com/cams-exporter/cams-exporter/blob/main/docs/runbooks/"
 SITE = Site(LandingInfo(version="1.2.3"), "/metrics")
-
-
-def number_page_of(fleet: ShownFleet, one: PhoneNumber, site: Site = SITE) -> Page:
-    snapshot, accounts = fleet.view()
-    details = fleet.details(one.key)
-    assert details is not None
-    return number_page(site, details, snapshot, accounts[0], fleet.next_polls([one.key])[one.key], fleet.clock.now_unix)
 
 
 def own_links(page: Page) -> list[str]:
@@ -62,7 +67,7 @@ def every_page(info: LandingInfo | None = None, fleet: ShownFleet | None = None)
     return [
         landing_page(Site(info, "/metrics")),
         fleet.page(),
-        number_page_of(fleet, record.number, Site(info, "/metrics")),
+        fleet.number_page(record.number, Site(info, "/metrics")),
         missing_page(Site(info, "/metrics")),
     ]
 
@@ -135,7 +140,7 @@ class TestLanding:
     def test_where_metrics_take_its_place_no_page_links_it(self) -> None:
         """With --web.telemetry-path=/ the home page is the list of numbers."""
         (one,) = numbers(1)
-        page = number_page_of(ShownFleet([one]), one, Site(LandingInfo(version="1"), "/"))
+        page = ShownFleet([one]).number_page(one, Site(LandingInfo(version="1"), "/"))
         assert own_links(page) == ["../numbers", "../", "../numbers"]
 
 
@@ -145,9 +150,22 @@ def hostile(value: str) -> ShownFleet:
     fleet = ShownFleet([one])
     fleet.succeed(one, value, request_id=value)
     fleet.fail(one, code=value, message=value)
+    fleet.listed(one, value, value, None, value, value, value)
+    fleet.checked(one, value, HealthError(value, value, value, value))
+    fleet.check_failed(one, value, value)
     (account,) = fleet.accounts
     why = Refused(value, value, value)
-    fleet.accounts = [replace(account, refused=why, spaces=(value,), refused_spaces={value: why})]
+    fleet.accounts = [
+        replace(
+            account,
+            refused=why,
+            spaces=(value,),
+            refused_spaces={value: why},
+            operations=(OperationStatus(OPERATION), OperationStatus("GetWhatsappHealthStatus", False, why)),
+            health_seconds=300.0,
+            discovery=DiscoveryStatus({value: SpaceStatus(1, 0.0, True, why)}, 1),
+        )
+    ]
     return fleet
 
 
@@ -156,7 +174,7 @@ class TestHostileValues:
 
     @given(st.text(min_size=1, max_size=50) | st.sampled_from(HOSTILE))
     def test_no_value_becomes_markup(self, value: str) -> None:
-        assume(value not in KNOWN_STATUSES)  # an unknown one has its own row
+        assume(value not in {*KNOWN_STATUSES, *QUALITY_RATINGS, *VERDICTS, "CONNECTED", "PENDING"})  # which have rules
         plain = [Reader(page.html) for page in every_page(fleet=hostile("x"))]
         pages = [Reader(page.html) for page in every_page(fleet=hostile(value))]
         assert [page.tags for page in pages] == [page.tags for page in plain]
@@ -175,7 +193,7 @@ class TestHostileValues:
         fleet.fail(one, message="word " * 100)
         (row,) = Reader(fleet.page().html).numbers
         assert len(row["Last error"]) < 300
-        assert "word " * 99 in Reader(number_page_of(fleet, one).html).text
+        assert "word " * 99 in Reader(fleet.number_page(one).html).text
 
 
 class TestNumbers:
@@ -271,7 +289,7 @@ class TestNumbers:
         )
         (shown,) = page.numbers
         assert shown["Next poll"] == "held back the account is refused"
-        assert "The account is refused" in Reader(number_page_of(fleet, one).html).text
+        assert "The account is refused" in Reader(fleet.number_page(one).html).text
 
     def test_a_refused_space_tells_why_and_what_to_do(self) -> None:
         one, other = number(1, space="cams-1"), number(2, space="cams-2")
@@ -287,10 +305,10 @@ class TestNumbers:
         )
         assert next(shown["Next poll"] for shown in page.numbers) == "held back the space is refused"
         assert "held back" not in [shown["Next poll"] for shown in page.numbers][1]
-        text = Reader(number_page_of(fleet, one).html).text
+        text = Reader(fleet.number_page(one).html).text
         assert "The space is refused" in text
         assert advice("Forbidden.RAM") in text
-        assert "The space is refused" not in Reader(number_page_of(fleet, other).html).text
+        assert "The space is refused" not in Reader(fleet.number_page(other).html).text
 
     def test_a_page_names_twenty_refused_spaces_and_says_that_there_are_more(self) -> None:
         spaces = tuple(f"cams-{index:03}" for index in range(500))
@@ -365,7 +383,7 @@ class TestNumber:
         fleet.clock.advance(60)
         fleet.succeed(one, "VERIFIED")
         fleet.fail(one, "InvalidParameter.PhoneNumber", "Not valid.")
-        text = " ".join(Reader(number_page_of(fleet, one).html).text.split())
+        text = " ".join(Reader(fleet.number_page(one).html).text.split())
         for fact in ("8613800000001", "support-line", "main", "cams-kei0001", "id-001", "team=care", "REVOKED"):
             assert fact in text
         assert "InvalidParameter.PhoneNumber HTTP 500" in text
@@ -380,7 +398,7 @@ class TestNumber:
         for _ in range(MAX_POLLS - 1):
             fleet.clock.advance(60)
             fleet.succeed(one)
-        rows = Reader(number_page_of(fleet, one).html).rows
+        rows = Reader(fleet.number_page(one).html).rows
         polls = [row for row in rows if "Status or code" in row]
         assert len(polls) == MAX_POLLS
         assert polls[0] == {
@@ -403,23 +421,23 @@ class TestNumber:
 
     def test_it_says_when_there_is_nothing_yet(self) -> None:
         one = number()
-        text = Reader(number_page_of(ShownFleet([one]), one).html).text
+        text = Reader(ShownFleet([one]).number_page(one).html).text
         assert "None yet since the exporter started" in text
 
     def test_a_resolved_error_is_shown_as_resolved(self) -> None:
         one = number()
         fleet = ShownFleet([one])
         fleet.fail(one)
-        assert "now resolved" not in Reader(number_page_of(fleet, one).html).text
+        assert "now resolved" not in Reader(fleet.number_page(one).html).text
         fleet.succeed(one)
-        assert "now resolved" in Reader(number_page_of(fleet, one).html).text
+        assert "now resolved" in Reader(fleet.number_page(one).html).text
 
     def test_a_stale_status_reads_unknown_with_what_it_was(self) -> None:
         one = number()
         fleet = ShownFleet([one])
         fleet.succeed(one, "EXPIRED")
         fleet.clock.advance(STALE_AFTER + 1)
-        assert "was EXPIRED" in Reader(number_page_of(fleet, one).html).text
+        assert "was EXPIRED" in Reader(fleet.number_page(one).html).text
 
 
 def test_no_page_shows_a_number_that_is_masked() -> None:

@@ -1,4 +1,6 @@
 """The pages for people, as HTML without scripts: `views` makes them from `templates`.
 
-`filters` reads the address, `listing` finds the numbers, `formatting` formats values.
+`judgement` says what is wrong with a number.  `entries` has the values of each number, `filters` reads the address,
+`listing` finds and sorts the numbers.  `accounts` and `number` have what is said of an account and on a number's page.
+`formatting` formats instants and spans.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from exporter.model import KNOWN_STATUSES, AccountStatus, ListedNumber
@@ -57,7 +58,7 @@ class Entry(NamedTuple):
     verdict: str = ""
     source: str = ""
     listed: str = ""
-    customers_a_day: float = -math.inf
+    customers_a_day: float | None = None
 
     @property
     def urgency(self) -> int:
@@ -67,20 +68,6 @@ class Entry(NamedTuple):
     def look(self, about: str) -> str:
         """The CSS class of one of its facts."""
         return judgement.look(about, self.facts)
-
-
-def facts_of(record: NumberState, snapshot: Snapshot) -> Facts:
-    """What is known of a number now."""
-    listed = snapshot.entry(record) or _NOTHING
-    return Facts(
-        snapshot.status(record),
-        listed.connection_status,
-        listed.quality_rating,
-        listed.name_status,
-        snapshot.verdict(record),
-        snapshot.listed(record),
-        record.last_poll_success is False,
-    )
 
 
 def entries(snapshot: Snapshot, uses: Uses) -> list[Entry]:
@@ -101,16 +88,25 @@ def limit_of(listed: ListedNumber) -> str:
 
 
 def _entry(record: NumberState, snapshot: Snapshot, uses: Uses) -> Entry:
-    number, facts = record.number, facts_of(record, snapshot)
+    number = record.number
     account = number.account
+    listed = snapshot.entry(record) or _NOTHING
+    facts = Facts(
+        snapshot.status(record),
+        listed.connection_status,
+        listed.quality_rating,
+        listed.name_status,
+        snapshot.verdict(record),
+        snapshot.listed(record),
+        record.last_poll_success is False,
+    )
     verdict = facts.verdict or NOT_KNOWN if account in uses.health else ""
     if account not in uses.discover:
         return Entry(record, facts, number.name, account, facts.status, verdict=verdict)
-    listed = snapshot.entry(record) or _NOTHING
     return Entry(
         record,
         facts,
-        number.name or number.redacted(listed.verified_name),
+        number.name or listed.verified_name,
         account,
         facts.status,
         facts.connection or NOT_KNOWN,
@@ -119,7 +115,7 @@ def _entry(record: NumberState, snapshot: Snapshot, uses: Uses) -> Entry:
         verdict,
         FOUND if number.found else TYPED,
         NOT_KNOWN if facts.listed is None else "yes" if facts.listed else "no",
-        -math.inf if listed.messaging_limit is None else listed.messaging_limit,
+        listed.messaging_limit,
     )
 
 
@@ -153,15 +149,15 @@ def value_order(choice: str, value: str) -> tuple[float, str]:
 
 def counts(every: Sequence[Entry]) -> Counts:
     """Count the numbers."""
-    by = {choice: Counter(getattr(entry, choice) for entry in every) for choice in CHOICES}
+    by = {choice: Counter(map(attrgetter(choice), every)) for choice in CHOICES}
     for counter in by.values():
         del counter[""]
     statuses: dict[str, Counter[str]] = {}
-    for (account, status), count in Counter((entry.account, entry.status) for entry in every).items():
+    for (account, status), count in Counter(map(attrgetter("account", "status"), every)).items():
         statuses.setdefault(account, Counter())[status] = count
-    return Counts(
-        by,
-        statuses,
-        Counter(judgement.level(entry.facts) for entry in every),
-        sum(entry.facts.failing for entry in every),
-    )
+    levels: Counter[Level] = Counter()
+    failing = 0
+    for facts, count in Counter(map(attrgetter("facts"), every)).items():  # few differ
+        levels[judgement.level(facts)] += count
+        failing += count * facts.failing
+    return Counts(by, statuses, levels, failing)

@@ -13,10 +13,18 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import NamedTuple
 
-from exporter.model import CONNECTED, EXPIRED, KNOWN_STATUSES, NOT_VERIFIED, UNKNOWN, VERIFIED
-
-AVAILABLE, LIMITED, BLOCKED = "AVAILABLE", "LIMITED", "BLOCKED"
-"""The documented verdicts of a health check."""
+from exporter.model import (
+    AVAILABLE,
+    BLOCKED,
+    CONNECTED,
+    EXPIRED,
+    KNOWN_STATUSES,
+    LIMITED,
+    NOT_VERIFIED,
+    UNKNOWN,
+    VERDICTS,
+    VERIFIED,
+)
 
 MAY_PASS = frozenset({"PENDING", "UNKNOWN", "FLAGGED", "RATE_LIMITED"})
 """Connection statuses that often pass without help."""
@@ -115,8 +123,8 @@ _TROUBLES = (
     Trouble(
         Level.WARNING,
         "status",
-        "CamsNumberStatusUnhappy",
-        "The status {} is unusual.",
+        "CamsNumberUnexpectedStatus",
+        "The status {} is not documented.",
         f"Compare it with {_CONSOLE}.",
         lambda facts: facts.status not in {"", *KNOWN_STATUSES},
         look="odd",
@@ -149,19 +157,10 @@ _TROUBLES = (
     Trouble(
         Level.WARNING,
         "verdict",
-        "CamsNumberCannotSend",
+        "CamsNumberSendingLimited",
         "The number can send less than usual: the health check says {}.",
         "Each error of the health check says what it needs.",
         lambda facts: facts.verdict == LIMITED,
-    ),
-    Trouble(
-        Level.WARNING,
-        "verdict",
-        "CamsNumberCannotSend",
-        "The health check says {}, which is unusual.",
-        f"Compare it with {_CONSOLE}.",
-        lambda facts: facts.verdict not in {"", AVAILABLE, LIMITED, BLOCKED, UNKNOWN},
-        look="odd",
     ),
     Trouble(
         Level.WARNING,
@@ -186,6 +185,15 @@ _TROUBLES = (
         "The display name is {}.",
         "Ask for another name in the console. Customers see the digits until then.",
         lambda facts: facts.name_status.casefold() in _REJECTED,
+    ),
+    Trouble(
+        Level.INFO,
+        "verdict",
+        "CamsNumberSendingLimited",
+        "The health check says {}, which is not documented.",
+        f"Compare it with {_CONSOLE}.",
+        lambda facts: facts.verdict not in {"", *VERDICTS},
+        look="odd",
     ),
     Trouble(
         Level.INFO,

@@ -41,7 +41,7 @@ def listing(every: Sequence[Entry], query: Query, next_polls: NextPolls) -> List
     found = _matching(every, query)
     if query.sort is Sort.NEXT:
         at = next_polls([entry.record.number.key for entry in found])
-        found.sort(key=lambda entry: _instant(at.get(entry.record.number.key)), reverse=query.descending)
+        found.sort(key=lambda entry: _or_least(at.get(entry.record.number.key)), reverse=query.descending)
     else:
         found.sort(key=_KEYS[query.sort], reverse=query.descending)
     pages = max(1, math.ceil(len(found) / PAGE_NUMBERS))
@@ -87,8 +87,8 @@ def _holds(entry: Entry, words: Iterable[str]) -> bool:
     return all(word in text for word in words)
 
 
-def _instant(unix: float | None) -> float:
-    return -math.inf if unix is None else unix
+def _or_least(value: float | None) -> float:
+    return -math.inf if value is None else value
 
 
 _KEYS: Mapping[Sort, Callable[[Entry], Any]] = {
@@ -98,11 +98,11 @@ _KEYS: Mapping[Sort, Callable[[Entry], Any]] = {
     Sort.NAME: lambda entry: entry.name.casefold(),
     Sort.ACCOUNT: lambda entry: entry.record.number.account,
     Sort.SPACE: lambda entry: entry.record.number.cust_space_id,
-    Sort.SINCE: lambda entry: _instant(entry.record.status_since_unix),
-    Sort.SUCCESS: lambda entry: _instant(entry.record.success_unix),
+    Sort.SINCE: lambda entry: _or_least(entry.record.status_since_unix),
+    Sort.SUCCESS: lambda entry: _or_least(entry.record.success_unix),
     Sort.ERROR: lambda entry: -math.inf if entry.record.last_error is None else entry.record.last_error.unix,
     Sort.VERDICT: lambda entry: value_order("verdict", entry.verdict),
     Sort.CONNECTION: lambda entry: value_order("connection", entry.connection),
     Sort.QUALITY: lambda entry: value_order("quality", entry.quality),
-    Sort.LIMIT: lambda entry: entry.customers_a_day,
+    Sort.LIMIT: lambda entry: _or_least(entry.customers_a_day),
 }

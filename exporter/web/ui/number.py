@@ -71,8 +71,8 @@ class NumberView:
             account,
             own,
             own is not None and _is_resolved(record, own),
-            None if last is own or record.last_poll_success else last,
-            _listed(details, snapshot),
+            None if last == own or record.last_poll_success else last,
+            _listed(record, snapshot),
             next((fault for fault in operations if fault.of == GetWhatsappHealthStatus.name), None),
         )
 
@@ -106,10 +106,6 @@ class NumberView:
         """Whether the page has a part about health."""
         return self.health is not None or (self.account is not None and self.account.health_seconds is not None)
 
-    def redacted(self, text: str) -> str:
-        """A text of the API, with the label in place of the number."""
-        return self.number.redacted(text)
-
 
 def cure_of(entity: str) -> str:
     """What to do about an error of a health check, for people."""
@@ -123,20 +119,20 @@ def health_advice(code: str) -> str:
 
 def _is_resolved(record: NumberState, error: LastError) -> bool:
     """Whether a poll has succeeded since."""
-    if error is record.last_error:
+    if error == record.last_error:
         return record.last_poll_success is True
     return record.success_unix is not None and record.success_unix > error.unix
 
 
-def _listed(details: Details, snapshot: Snapshot) -> Listed | None:
-    listing, ahead = details.record.listing, details.unix_minus_monotonic
+def _listed(record: NumberState, snapshot: Snapshot) -> Listed | None:
+    listing = record.listing
     if listing is None:
         return None
     return Listed(
         listing.entry,
         listing.listed,
-        listing.looked_at + ahead,
-        listing.seen_at + ahead,
-        snapshot.entry(details.record) is None,
-        snapshot.listed(details.record) is None,
+        snapshot.unix_of(listing.looked_at),
+        snapshot.unix_of(listing.seen_at),
+        snapshot.entry(record) is None,
+        snapshot.listed(record) is None,
     )

@@ -124,7 +124,11 @@ def numbers_page(
         "listing": found,
         "next_poll": found.next_polls.get,
         "rows": rows,
-        "choices": {name: _with_chosen(values, getattr(query, name)) for name, values in choices.items() if values},
+        "choices": {
+            name: _with_chosen(values, getattr(query, name))
+            for name, values in choices.items()
+            if values or getattr(query, name)
+        },
         "titles": _TITLES,
         "foreign": {name: value for name, value in query.chosen().items() if value not in choices[name]},
         "by_name": {account.account: account for account in accounts},
