@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exporter.metrics import catalogue
-from grafana import api_rows, board, queries
+from grafana import api_rows, board, operation_rows, queries
 from grafana.panels import (
     BAD_IF_ANY,
     GREEN,
@@ -51,6 +51,10 @@ def build() -> dashboard.Dashboard:
     api_rows.latency(it)
     it.row("Accounts")
     _accounts(it)
+    it.row("Operations")
+    operation_rows.operations(it)
+    it.row("Discovery and number files")
+    operation_rows.discovery(it)
     it.row("Processes")
     _processes(it)
     return it.build(board.account_variables(), board.links(board.NUMBERS_UID, "CAMS numbers"), board.marks()[:1])

@@ -1,11 +1,11 @@
-"""The dashboard "CAMS numbers": which numbers are not verified, since when, and which get no answer."""
+"""The dashboard "CAMS numbers": which numbers cannot send and why, which are not verified, and which get no answer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from exporter.model import EXPIRED, NOT_VERIFIED, UNKNOWN, VERIFIED
-from grafana import board, queries
+from grafana import board, queries, sending_rows
 from grafana.panels import (
     BAD_IF_ANY,
     BLUE,
@@ -44,13 +44,16 @@ _STATUS_PAGE = (
     "This number on the exporter's status page",
     "${exporter_url:raw}/numbers?account=${__data.fields.Account:percentencode}&q=${__data.fields.Number:percentencode}",
 )
-_IDENTITY = (
+_STATUS = Column(
+    "status", "Status", colours={status: (status, colour) for status, colour in _DOCUMENTED.items()}, width=150
+)
+_NUMBER = (
     Column("account", "Account"),
     Column("cust_space_id", "Space"),
     Column("phone_number", "Number", links=(("This number", _HISTORY), _STATUS_PAGE)),
     Column("name", "Name"),
-    Column("status", "Status", colours={status: (status, colour) for status, colour in _DOCUMENTED.items()}, width=150),
 )
+_IDENTITY = (*_NUMBER, _STATUS)
 
 
 def build() -> dashboard.Dashboard:
@@ -58,11 +61,17 @@ def build() -> dashboard.Dashboard:
     it = board.Board(
         board.NUMBERS_UID,
         TITLE,
-        "Verification status of WhatsApp numbers on Alibaba Cloud, as of the last poll of each number.",
+        "Verification status of WhatsApp numbers on Alibaba Cloud, and whether they can send, as of the last answers.",
         since="24h",
     )
     it.row("Fleet now")
     _fleet(it)
+    it.row("Can it send?")
+    sending_rows.can_send(it, _NUMBER, _STATUS)
+    it.row("Connection")
+    sending_rows.connection(it)
+    it.row("Quality and limits")
+    sending_rows.quality(it)
     it.row("Not verified")
     _not_verified(it)
     it.row("Status over time")

@@ -322,3 +322,142 @@ def test_an_exporter_that_is_down_is_counted_and_keeps_its_row(tmp_path: Path) -
             ),
         ],
     )
+
+
+def said(metric: str, instance: str, phone: str = N1, **flags: str) -> dict[str, str]:
+    """A state set of a number on one replica: the values of each state, in the metric's own label."""
+    label = {"can_send": "verdict", "quality_rating": "rating"}.get(metric, "status")
+    places = {"instance": instance, "phone": phone}
+    return {
+        f"cams_phone_number_{metric}{{{labels(**places, **{label: state})}}}": values for state, values in flags.items()
+    }
+
+
+def listing(instance: str, times: str) -> dict[str, str]:
+    """When a replica listed the space."""
+    name = "cams_account_discovery_last_success_timestamp_seconds"
+    pairs = f'account="main", cust_space_id="s", instance="{instance}", job="cams-exporter"'
+    return {f"{name}{{{pairs}}}": times}
+
+
+KEY1 = f'account="main", cust_space_id="s", phone_number="{N1}"'
+LISTING_AND_CHECKS = (
+    "Can send",
+    "Blocked",
+    "Limited",
+    "Not connected",
+    "Quality RED",
+    "Not listed",
+    "Can it send, and if not why",
+    "Numbers by verdict",
+    "Errors of health checks",
+    "Numbers by connection",
+    "Numbers not listed, by space",
+    "Numbers by quality",
+    "Numbers by messaging limit",
+    "Numbers found",
+    "Left out",
+    "Numbers found by account",
+    "Oldest listing by account",
+    "Discovery by space",
+    "Number files",
+)
+
+
+def test_panels_about_listings_and_checks_are_empty_where_those_are_not_used(tmp_path: Path) -> None:
+    """Empty, not 0: the panel's own text says what is not used."""
+    series = number("a", N1, "desk", VERIFIED="1x60")
+    evaluate(tmp_path, series, [(expression(title), 30, NOTHING) for title in LISTING_AND_CHECKS])
+
+
+def test_the_worst_verdict_of_the_replicas_is_shown_and_unknown_only_if_none_knows_more(tmp_path: Path) -> None:
+    series = (
+        said("can_send", "a", AVAILABLE="1x60", BLOCKED="0x60", UNKNOWN="0x60")
+        | said("can_send", "b", AVAILABLE="0x60", BLOCKED="1x60", UNKNOWN="0x60")
+        | said("can_send", "a", N2, AVAILABLE="0x60", BLOCKED="0x60", UNKNOWN="1x60")
+        | said("can_send", "b", N2, AVAILABLE="1x60", BLOCKED="0x60", UNKNOWN="0x60")
+    )
+    verdicts = {'{verdict="AVAILABLE"}': 1, '{verdict="BLOCKED"}': 1}
+    checks = [(expression("Numbers by verdict"), 30, verdicts), *counts(Can_send=1, Blocked=1, Limited=0)]
+    evaluate(tmp_path, series, checks)
+
+
+def test_what_a_listing_said_is_taken_from_the_replica_that_listed_last(tmp_path: Path) -> None:
+    series = (
+        listing("a", "60x60")
+        | listing("b", "0+60x60")
+        | said("connection_status", "a", CONNECTED="1x60")
+        | said("connection_status", "b", CONNECTED="0x60", BANNED="1x60")
+        | said("quality_rating", "a", RED="1x60")
+        | said("quality_rating", "b", RED="0x60", GREEN="1x60")
+        | of("cams_phone_number_listed", "a", "0x60")
+        | of("cams_phone_number_listed", "b", "1x60")
+        | of("cams_phone_number_messaging_limit", "a", "250x60")
+        | of("cams_phone_number_messaging_limit", "b", "1000x60")
+    )
+    evaluate(
+        tmp_path,
+        series,
+        [
+            (expression("Numbers by connection"), 30, {'{connection="BANNED"}': 1}),
+            (expression("Numbers by quality"), 30, {'{rating="GREEN"}': 1}),
+            (expression("Numbers by messaging limit"), 30, {'{customers="1000"}': 1}),
+            (expression("Numbers not listed, by space"), 30, NOTHING),
+            *counts(Not_connected=1, Quality_RED=0, Not_listed=0),
+        ],
+    )
+
+
+def test_the_table_names_the_numbers_that_cannot_send_and_why(tmp_path: Path) -> None:
+    """N1 is blocked with two errors; N2 can send.  Before the first listing only the verdict is known."""
+    error = "cams_phone_number_health_error_info"
+    series = (
+        number("a", N1, "desk", EXPIRED="1x60")
+        | number("a", N2, "fine", VERIFIED="1x60")
+        | said("can_send", "a", AVAILABLE="0x60", BLOCKED="1x60")
+        | said("can_send", "a", N2, AVAILABLE="1x60", BLOCKED="0x60")
+        | {f"{error}{{{labels(instance='a', entity='WABA', error_code='141006')}}}": "1x60"}
+        | {f"{error}{{{labels(instance='a', phone=N2, entity='WABA', error_code='138024')}}}": "1x60"}
+        | listing("a", "_x20 0+60x40")
+        | said("connection_status", "a", CONNECTED="_x20 1x40")
+        | said("connection_status", "a", N2, CONNECTED="_x20 1x40")
+        | said("quality_rating", "a", GREEN="_x20 1x40")
+        | of("cams_phone_number_messaging_limit", "a", "_x20 250x40")
+    )
+    table = "Can it send, and if not why"
+    evaluate(
+        tmp_path,
+        series,
+        [
+            (expression(table, "A"), 10, {f'{{{KEY1}, name="desk"}}': 1}),
+            (expression(table, "B"), 10, {f'{{{KEY1}, verdict="BLOCKED"}}': 4}),
+            (expression(table, "C"), 10, NOTHING),
+            (expression(table, "C"), 30, {f'{{{KEY1}, connection="CONNECTED"}}': 1}),
+            (expression(table, "D"), 30, {f'{{{KEY1}, rating="GREEN"}}': 1}),
+            (expression(table, "E"), 30, {f"{{{KEY1}}}": 250}),
+            (expression(table, "F"), 30, {f'{{{KEY1}, error_code="141006"}}': 1}),
+            (expression(table, "G"), 30, {f'{{{KEY1}, status="EXPIRED"}}': 1}),
+        ],
+    )
+
+
+def test_discovery_is_shown_by_space_with_the_age_of_its_last_listing(tmp_path: Path) -> None:
+    """Of two replicas the one that listed last counts."""
+    found = "cams_account_discovered_phone_numbers"
+    pairs = 'account="main", cust_space_id="s", job="cams-exporter"'
+    series = (
+        listing("a", "600x60")
+        | listing("b", "1200x60")
+        | {f'{found}{{{pairs}, instance="{instance}"}}': "3x60" for instance in "ab"}
+        | {'cams_account_discovery_left_out{account="main", instance="a", job="cams-exporter"}': "2x60"}
+    )
+    space = '{account="main", cust_space_id="s"}'
+    evaluate(
+        tmp_path,
+        series,
+        [
+            (expression("Discovery by space", "A"), 30, {space: 3}),
+            (expression("Discovery by space", "B"), 30, {space: 600}),
+            *counts(Numbers_found=3, Left_out=2),
+        ],
+    )

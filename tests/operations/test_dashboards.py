@@ -31,6 +31,8 @@ DASHBOARDS = dashboards()
 RUNBOOKS = "https://github.com/cams-exporter/cams-exporter/blob/main/"
 
 TARGET_LABELS = frozenset({"job", "instance"})
+MADE_LABELS = frozenset({"shown", "connection"})
+"""Labels that queries make."""
 OWN_LABELS: dict[str, frozenset[str]] = {metric.name: frozenset(metric.labels) for metric in CATALOGUE}
 LABELS = {
     **OWN_LABELS,
@@ -142,7 +144,7 @@ def test_every_panel_says_what_it_shows(dashboard: dict[str, Any]) -> None:
 @each_dashboard
 def test_every_query_is_about_what_the_exporter_has(dashboard: dict[str, Any]) -> None:
     """Every metric is in the catalogue, every matched label belongs to its metric, every grouped-by label is known."""
-    known = frozenset().union(*LABELS.values(), TARGET_LABELS, {"shown"})
+    known = frozenset().union(*LABELS.values(), TARGET_LABELS, MADE_LABELS)
     for where, expression in expressions(dashboard):
         found = names(expression)
         assert found.selected, where
@@ -167,6 +169,7 @@ def test_values_about_numbers_and_accounts_do_not_depend_on_the_instance(dashboa
     Inside an expression, time stamps and clock of an instance may be joined; the outermost grouping decides the labels.
     """
     processes = {"Exporters", "CPU", "Memory", "File descriptors", "Scrape duration", "Reloads refused"}
+    processes |= {"Number files"}
     for query in queries(dashboard):
         _, title, *_ = query.where.split(" / ")
         if title not in processes and title != "annotation Configuration loaded":
