@@ -40,7 +40,7 @@ def test_polls_listings_and_checks_get_the_shares_that_are_computed(
     times = account.times(interval, None, count)
     asked = Asked(numbers(count), interval, qps, discover=discover, health=health, fleet=FakeFleet(listed))
     asked.run(300.0)
-    seconds = 1200.0
+    seconds = 600.0
     sent = asked.run(seconds)
     for operation, expected_qps in zip((OPERATION, NUMBERS, HEALTH), times.shares, strict=True):
         requests = len(asked.of(operation, sent))
