@@ -127,6 +127,7 @@ class App:
         """Start polling; returns the accounts that cannot be polled because the machine has no thread left."""
         with self._reloading:
             self._started = True
+            self._log_crowding()
             _freeze_gc()
             return self._start_pollers()
 
@@ -277,6 +278,7 @@ class App:
             self._fleets.tell(changed)
         end_replaced()
         if self._started and not self._stopped:
+            self._log_crowding()
             self._start_pollers()
             _freeze_gc()
 
@@ -287,14 +289,18 @@ class App:
 
     def _found_settled(self) -> None:
         """Found numbers are in force, and no more come for now."""
-        config, times = self._config, self._times
-        for account in config.accounts:
-            if account.discover is not None and account.name in times:
-                self._found_numbers.count(config, account, times[account.name])
-        count = sum(of.numbers for of in times.values())
+        self._log_crowding()
+        count = sum(of.numbers for of in self._times.values())
         if not self._stopped and abs(count - self._frozen) >= FREEZE_NUMBERS:
             self._frozen = count
             _freeze_gc()
+
+    def _log_crowding(self) -> None:
+        """Log what the found numbers crowd out."""
+        with self._applying:
+            for account in self._config.accounts:
+                if account.discover is not None:
+                    self._found_numbers.count(self._config, account, self._times[account.name])
 
     def _configure(self, changed: Collection[str]) -> None:
         """Take over the numbers of the accounts that have changed; the locks are held."""

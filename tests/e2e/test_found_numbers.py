@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import yaml
 
 from exporter.app import App
@@ -36,8 +37,8 @@ def settings(url: str, folder: Path, **more: object) -> Path:
 
 
 @contextmanager
-def running(path: Path) -> Iterator[App]:
-    app = App(load(path), SystemClock(), version="1", revision="1")
+def running(path: Path, storage_path: Path | None = None) -> Iterator[App]:
+    app = App(load(path), SystemClock(), version="1", revision="1", storage_path=storage_path)
     app.start()
     try:
         yield app
@@ -85,6 +86,31 @@ def test_the_default_stale_after_counts_found_numbers(tmp_path: Path) -> None:
         assert snapshot.at - snapshot.fresh_since["main"] > 3 * 300 / 0.3 - 1
         assert snapshot.at - snapshot.listing_fresh_since["main"] == 6 * 3600
         assert status.phone_numbers == 300
+
+
+def test_the_log_says_once_what_found_numbers_crowd_out_and_again_after_a_restart(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also while the API is down, with the numbers that were kept."""
+    path, store = tmp_path / "config.yml", tmp_path / "store"
+
+    def said() -> list[str]:
+        return [
+            record.message.partition(",")[0] for record in caplog.records if record.name == "exporter.config.crowding"
+        ]
+
+    expected = ["asking all numbers takes 5m34s", "checking 300 numbers every 5m takes 1 requests per second"]
+    with Simulator(world_of(300)) as simulator:
+        settings(simulator.url, tmp_path, qps=1, health={})
+        with running(path, store) as app:
+            until(lambda: len(said()) == len(expected), "the log says it")
+            assert said() == expected
+            assert len(numbers(app)) == 300
+            app.reload(lambda: load(path))
+            assert said() == expected
+    caplog.clear()
+    with running(path, store):
+        assert said() == expected
 
 
 def test_ready_names_what_it_waits_for(tmp_path: Path) -> None:

@@ -98,17 +98,6 @@ def test_the_time_between_two_checks_is_what_is_told(
     asked.stop()
 
 
-def test_checks_that_do_not_fit_their_interval_are_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    asked = Asked(numbers(3000), health=FIVE_MINUTES)
-    asked.configure()
-    (line,) = [record for record in caplog.records if record.message == "health checks do not fit their interval"]
-    assert line.levelname == "WARNING"
-    facts = line.fields  # type: ignore[attr-defined] # logs.fields
-    assert facts["interval_seconds"] == 300.0
-    assert facts["real_seconds"] == pytest.approx(3000 / 0.98, rel=0.01)
-    asked.stop()
-
-
 def test_where_polls_do_not_fit_errands_take_a_tenth_of_the_slots() -> None:
     asked = Asked(numbers(3000), health=FIVE_MINUTES)
     asked.run(10.0)

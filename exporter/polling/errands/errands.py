@@ -86,7 +86,7 @@ class Errands:
         checks = Regular(len(self._numbers), health.interval_seconds, HEALTH_QPS) if health else Regular(0, 1.0, 1.0)
         got = shares(self._pace, polls, listing, checks)
         self.poll_seconds = polls.seconds(got.polls)
-        self._set_health_seconds(checks, got.health)
+        self.health_seconds = checks.seconds(got.health) if self._health else None
         share = SHARE_BESIDE_POLLS if polls.wanted_qps <= self._pace else SHARE_IF_LATE
         self.polls_first = round(1 / share) - 1
         if self._spaces:
@@ -192,12 +192,6 @@ class Errands:
     def finished(self) -> bool:
         """Whether nothing is left to ask (`repeat=False`)."""
         return all(operation.finished() for operation in self.in_use)
-
-    def _set_health_seconds(self, checks: Regular, qps: float) -> None:
-        before, interval_seconds = self.health_seconds, checks.interval_seconds
-        self.health_seconds = checks.seconds(qps) if self._health else None
-        if self.health_seconds and self.health_seconds > interval_seconds >= (before or 0.0):
-            self._recorder.slow_health(interval_seconds, self.health_seconds)
 
     def _use(self, settings: ErrandSettings) -> None:
         """Make the operations that are new in use, and let go of those that no longer are."""

@@ -85,17 +85,6 @@ class ErrandRecorder:
         facts |= {"code": why.code, "request_id": why.request_id, "advice": advice(why.code, status.operation)}
         logger.warning("an operation is down", extra=fields(**facts))
 
-    def slow_health(self, interval_seconds: float, real_seconds: float) -> None:
-        """Health checks of a number take longer than their interval from now on."""
-        logger.warning(
-            "health checks do not fit their interval",
-            extra=fields(
-                account=self._account,
-                interval_seconds=round(interval_seconds, 1),
-                real_seconds=round(real_seconds, 1),
-            ),
-        )
-
     def _where(self, space: str | None) -> dict[str, str]:
         return {"account": self._account} | ({} if space is None else {"cust_space_id": space})
 
