@@ -151,7 +151,8 @@ class Gate:
         while not waiter.revoked:
             wait_seconds = QUEUE_SECONDS
             now = self._clock.monotonic()
-            if self._next(now) is turn:
+            following = self._next(now)
+            if following is turn:
                 ready_at = self._budget.ready_at(now)
                 if waiter.limit is not None:
                     ready_at = max(ready_at, waiter.limit.ready_at(now))
@@ -162,6 +163,8 @@ class Gate:
                     self._released(turn, waiter, now)
                     return now
                 wait_seconds = ready_at - now
+            elif following is not None:
+                following.notify()  # the turn changes with time: nobody may have told it
             self._wait(turn, wait_seconds)
         raise Stopped
 

@@ -32,15 +32,23 @@ class Crossing:
         self.sent: list[tuple[str, float]] = []
         self.waiters: dict[str, Waiter] = {}
 
-    def come(self, name: str, after_seconds: float = 0.0, *, stall_seconds: float = 0.0, fails: bool = False) -> None:
-        """`stall_seconds` pass between the slot and the sending, which `fails`."""
+    def come(
+        self,
+        name: str,
+        after_seconds: float = 0.0,
+        *,
+        stall_seconds: float = 0.0,
+        fails: bool = False,
+        limit: Budget | None = None,
+    ) -> None:
+        """`stall_seconds` pass between the slot and the sending, which `fails`.  An errand has a `limit`."""
 
         def send() -> None:
             if fails:
                 raise ConnectionResetError
             self.sent.append((name, self.time.now - self.start))
 
-        waiter = self.waiters[name] = Waiter(wanted_at=self.start)
+        waiter = self.waiters[name] = Waiter(wanted_at=self.start, limit=limit)
 
         def cross() -> None:
             self.time.sleep(after_seconds)
@@ -216,3 +224,22 @@ def test_a_poll_that_is_revoked_during_a_scrape_takes_no_slot_after_it() -> None
             crossing.gate.look_again()
     crossing.run(0.125)
     assert (crossing.turned_away, crossing.passed) == ([("a", 0.125)], [("b", 0.125)])
+
+
+def test_a_poll_that_finds_that_it_is_an_errands_turn_wakes_the_errand() -> None:
+    """As the poll was woken, the operation's limit still held the errand back; the poll then waited for a scrape."""
+    crossing = Crossing()
+    limit = Budget(1.0, 1.0)
+    limit.hold_until(crossing.start + GAP + 0.05)
+    for name in "ab":
+        crossing.come(name)
+    crossing.come("errand", after_seconds=0.1, limit=limit)
+    with crossing.lock:
+        for waiter in crossing.waiters.values():
+            crossing.gate.expect(waiter)
+    crossing.run(GAP - 0.1)
+    with crossing.priority.scrape():
+        crossing.run(0.2)
+    crossing.run(5)
+    assert [name for name, _ in crossing.passed] == ["a", "errand", "b"]
+    assert [at for _, at in crossing.passed] == pytest.approx([0.0, GAP + 0.1, 2 * GAP + 0.1])
