@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
-from exporter.simulator import Refusal, Simulator, World, faults
+from exporter.simulator import HEALTH, HealthError, Refusal, Simulator, World, faults, phone_health
 from tests.support.exporter import ExporterProcess, until
-from tests.support.fleet import config, fleet, phones
+from tests.support.fleet import config, exported, fleet, found, phones
 from tests.support.shown import Reader
 
 
@@ -38,6 +39,40 @@ def test_masked_numbers_are_shown_with_their_polls_and_never_in_full() -> None:
     assert "No number matches" in Reader(found).text
     for phone in every:
         assert not any(phone in written for written in pages)
+
+
+def test_found_numbers_are_shown_with_what_stops_them_and_what_to_do(tmp_path: Path) -> None:
+    """From the API to the page, hashed: connection, verdict, error; EXPIRED that sends is no alarm; what is refused."""
+    world = World()
+    every = phones(4)
+    section = found(world, {"cams-one": every}, health={"interval": "1s"})
+    banned, blocked, expired, _ = (world.find_numbers(phone)[0] for phone in every)
+    banned.connection_status, banned.quality_rating = "BANNED", "RED"
+    blocked.health = phone_health("BLOCKED", HealthError("131031", f"{every[1]} is locked.", "Appeal."))
+    expired.status = "EXPIRED"
+    (tmp_path / "key").write_text("0123456789abcdefghijklmnopqrstuvwxyz")
+    hashed = {"phone_number_label": "hashed", "phone_number_hash_key_file": str(tmp_path / "key")}
+    with exported(world, section, flags=["--log.level=debug"], **hashed) as exporter:
+        until(lambda: exporter.get("/numbers?verdict=AVAILABLE")[1].count(b'data-label="Number"') == 3, "checked")
+        until(lambda: exporter.get("/numbers?connection=CONNECTED")[1].count(b'data-label="Number"') == 3, "listed")
+        until(lambda: exporter.get("/numbers?status=EXPIRED")[1].count(b'data-label="Number"') == 1, "polled")
+        page = Reader(exporter.get("/numbers")[1])
+        first = next(link for link in page.links if link.startswith("numbers/number"))
+        body = exporter.get(f"/{first}")[1]
+        world.accounts["main"].calls[HEALTH].refusal = Refusal.PERMISSION_DENIED
+        until(lambda: "Grant cams:GetWhatsappHealthStatus" in Reader(exporter.get("/numbers")[1]).text, "refused")
+        log = exporter.log
+    rows = page.numbers
+    assert rows[0]["Can send"].startswith("BLOCKED")
+    assert (rows[1]["Connection"], rows[1]["Quality"]) == ("BANNED", "RED")
+    assert [row["Status"] for row in rows] == ["VERIFIED", "VERIFIED", "EXPIRED", "VERIFIED"]
+    assert {row["Source"] for row in rows} == {"found"}
+    assert page.looks["EXPIRED"] == {"plain"}
+    text = Reader(body).plain
+    assert "The number cannot send: the health check says BLOCKED." in text
+    assert f"{rows[0]['Number']} is locked." in text
+    for phone in every:
+        assert not any(phone in written for written in (log, body.decode(), page.text))
 
 
 def foretold(html: bytes) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from exporter.cams.error_codes import advice
 from exporter.errors import ApiError, Kind
 from exporter.model import OPERATION, HealthError, OperationStatus, PhoneNumber, Refused
+from exporter.web.ui.health_errors import BY_CODE, cure_of
 from tests.support.numbers import number
 from tests.support.shown import HEALTH_COUNTS, LISTING_COUNTS, REQUEST_ID, Reader, ShownFleet
 
@@ -207,8 +208,8 @@ class TestHealth:
     """Whether it can send."""
 
     ERRORS = (
-        HealthError("PHONE_NUMBER", "141000", "It is <restricted>.", "Improve & ask."),
-        HealthError("BUSINESS", "141006", "Not verified."),
+        HealthError("PHONE_NUMBER", "131031", "It is <restricted>.", "Improve & ask."),
+        HealthError("BUSINESS", "9", "Not verified."),
         HealthError("NEW", "1", "Odd."),
     )
 
@@ -230,15 +231,19 @@ class TestHealth:
         rows = [row for row in Reader(html).rows if "Entity" in row]
         assert rows[0] == {
             "Entity": "PHONE_NUMBER",
-            "Meta's code": "141000",
+            "Meta's code": "131031",
             "Description": "It is <restricted>.",
             "Possible solution": "Improve & ask.",
-            "What to do": "It concerns this number alone. Do what Meta says, in the console.",
+            "What to do": BY_CODE["131031"],
         }
         assert rows[1]["What to do"].startswith("It concerns the whole business")
         assert rows[1]["Possible solution"] == "–"
         assert "Alibaba Cloud support" in rows[2]["What to do"]
         assert b"<restricted>" not in html
+
+    @pytest.mark.parametrize("code", ["138024", "138099"])
+    def test_an_error_about_calls_is_no_reason_to_act(self, code: str) -> None:
+        assert cure_of("PHONE_NUMBER", code).startswith("Nothing, unless you use calls")
 
     def test_a_text_of_any_length_is_cut(self) -> None:
         fleet, one = a_fleet()

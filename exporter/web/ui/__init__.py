@@ -2,5 +2,5 @@
 
 `judgement` says what is wrong with a number.  `entries` has the values of each number, `filters` reads the address,
 `listing` finds and sorts the numbers.  `accounts` and `number` have what is said of an account and on a number's page.
-`formatting` formats instants and spans.
+`health_errors` says what to do about Meta's codes.  `formatting` formats instants and spans.
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from exporter.cams.error_codes import advice
@@ -12,14 +11,6 @@ from exporter.state.store import Details, HealthState, LastError, NumberState, S
 from exporter.web.ui.accounts import AccountRow, Fault
 from exporter.web.ui.entries import Entry, entry_of, limit_of
 from exporter.web.ui.judgement import Trouble, troubles
-
-_CURES: Mapping[str, str] = {
-    "PHONE_NUMBER": "It concerns this number alone. Do what Meta says, in the console.",
-    "WABA": "It concerns the WhatsApp Business Account with all of its numbers. Do what Meta says, in the console.",
-    "BUSINESS": "It concerns the whole business: its verification, payment or policy. "
-    "Do what Meta says, in Meta's Business Manager.",
-}
-_OTHER_CURE = "Do what Meta says. If that does not help, send the code and the RequestId to Alibaba Cloud support."
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +96,6 @@ class NumberView:
     def checks(self) -> bool:
         """Whether the page has a part about health."""
         return self.health is not None or (self.account is not None and self.account.health_seconds is not None)
-
-
-def cure_of(entity: str) -> str:
-    """What to do about an error of a health check, for people."""
-    return _CURES.get(entity, _OTHER_CURE)
 
 
 def health_advice(code: str) -> str:

@@ -20,7 +20,7 @@ from exporter.cams.error_codes import advice
 from exporter.model import AccountStatus, PhoneNumber
 from exporter.state.store import Details, Snapshot
 from exporter.web import routes
-from exporter.web.ui import entries, formatting, judgement, listing, number
+from exporter.web.ui import entries, formatting, health_errors, judgement, listing, number
 from exporter.web.ui.accounts import AccountRow
 from exporter.web.ui.filters import CHOICES, Query, Sort
 
@@ -191,12 +191,12 @@ def _environment() -> Environment:
         "span": formatting.span,
         "look": lambda value, about="status": judgement.look(about, judgement.alone(about, value)),
         "runbook": lambda name: f"{_RUNBOOKS}{name}.md",
-        "cure": number.cure_of,
     }
     environment.globals |= {
         "address": number_address,
         "advice": advice,
         "health_advice": number.health_advice,
+        "cure_of": health_errors.cure_of,
         "infinity": math.inf,
         "not_known": entries.NOT_KNOWN,
         "Level": judgement.Level,
