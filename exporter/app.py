@@ -15,7 +15,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, disable_created_metrics
 
 from exporter.accounts import Account, Accounts
-from exporter.cams.error_codes import DOCUMENTED_CODES, kind_of
+from exporter.cams.error_codes import DOCUMENTED_CODES, OPTIONAL_CODES, kind_of
 from exporter.cams.operations import (
     GetPhoneNumberVerificationStatus,
     GetWhatsappHealthStatus,
@@ -78,7 +78,7 @@ class App:
         self._applying = threading.Lock()  # held while numbers are put in force; a reload reads files without it
         self._state = State(clock)
         self._fleets = Fleets(self._state, clock, self._put_found_in_force, self._found_settled)
-        self._counters = Counters(DOCUMENTED_CODES)
+        self._counters = Counters(DOCUMENTED_CODES, OPTIONAL_CODES)
         self.priority = ScrapePriority(clock)
         self._accounts = Accounts(self._state, self._counters, clock, self.priority, repeat=repeat)
         self._times: Mapping[str, Times] = {}

@@ -142,6 +142,26 @@ DOCUMENTED_CODES = (
 )
 """Counters of these codes start at 0, so that an alert sees the first error of each kind as an increase."""
 
+OPTIONAL_CODES = (
+    "Ram.PermissionDeny",
+    "Forbidden.RAM",
+    "NoPermission",
+    "System.LimitControl",
+    "Throttling.User",
+    "Throttling.Api",
+    "InvalidParameter.CustSpaceId",
+    "Unknown.ResourceOwnerId",
+    "InternalError",
+    "ServiceUnavailable",
+    TIMEOUT,
+    CONNECTION_ERROR,
+    INVALID_RESPONSE,
+    CREDENTIALS_ERROR,
+)
+"""Of listings and health checks only these start at 0, to keep the series few.  They are what one operation may meet
+alone (permission, its own limit, a space, its service, an answer that is not whole) and that nothing answers at all.
+Errors of the key and the clock come to every operation of the account, and those of polls start at 0."""
+
 
 def http_code(status: int) -> str:
     """Our code for an HTTP answer without a code of the API."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import math
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from exporter.metrics.catalogue import (
     BUDGET_WAIT,
@@ -73,7 +73,7 @@ class OperationCounters:
         self._account = account
         self._operation = operation
         self.requests = _Count(REQUESTS, account.name, operation)
-        self.errors = {code: self._error(code) for code in account.documented_codes}
+        self.errors = {code: self._error(code) for code in account.codes_of(operation)}
         self.durations = _Durations(account.name, operation)
         self.retries = _Count(RETRIES, account.name, operation)
 
@@ -108,14 +108,14 @@ class OperationCounters:
 class AccountCounters:
     """What is counted for one account, by operation; `lock` guards all of it."""
 
-    def __init__(self, name: str, documented_codes: Sequence[str], lock: threading.Lock) -> None:
+    def __init__(self, name: str, codes_of: Callable[[str], Sequence[str]], lock: threading.Lock) -> None:
         self.name = name
-        self.documented_codes = documented_codes
+        self.codes_of = codes_of
         self.lock = lock
         self.waits = _Count(BUDGET_WAIT, name)
         self.operations: dict[str, OperationCounters] = {}
         """Those in use, which are shown."""
-        self._codes = set(documented_codes)
+        self._codes = set(codes_of(OPERATION))
 
     def use(self, operations: Iterable[str]) -> None:
         """Show these operations and no others.  The lock is held."""
@@ -140,10 +140,14 @@ class Counters:
     `forget`: what a request still in flight reports after that leaves no series behind.  Not
     `prometheus_client.Counter`: with a hundred accounts its five thousand would cost a scrape more than ten thousand
     numbers do.
+
+    `documented_codes` start at 0; of an operation other than the status poll `optional_codes` do, which are some of
+    them, or all.
     """
 
-    def __init__(self, documented_codes: Iterable[str]) -> None:
+    def __init__(self, documented_codes: Iterable[str], optional_codes: Iterable[str] | None = None) -> None:
         self._documented_codes = tuple(documented_codes)
+        self._optional_codes = self._documented_codes if optional_codes is None else tuple(optional_codes)
         self._lock = threading.Lock()
         self._accounts: dict[str, AccountCounters] = {}
         self._refused = {reason: _Count(REFUSED_CONNECTIONS, reason) for reason in Refusal}
@@ -169,7 +173,10 @@ class Counters:
             return (self._accounts.get(account) or self._made(account)).of(operation)
 
     def _made(self, account: str) -> AccountCounters:
-        return AccountCounters(account, self._documented_codes, self._lock)
+        return AccountCounters(account, self._codes_of, self._lock)
+
+    def _codes_of(self, operation: str) -> Sequence[str]:
+        return self._documented_codes if operation == OPERATION else self._optional_codes
 
     def refused_connection(self, reason: Refusal) -> None:
         """Count one connection that the web server refused or cut off."""

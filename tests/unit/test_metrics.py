@@ -6,6 +6,7 @@ import re
 
 from prometheus_client import Histogram, disable_created_metrics
 
+from exporter.cams.error_codes import DOCUMENTED_CODES, OPTIONAL_CODES
 from exporter.config.numbers import RESERVED_LABELS
 from exporter.metrics.catalogue import CATALOGUE, DURATION, INFO, REFUSED_CONNECTIONS, Refusal
 from exporter.metrics.counters import LATENCY_BUCKETS, MAX_CODES, Counters
@@ -166,6 +167,20 @@ def test_every_operation_in_use_starts_at_zero_and_no_other() -> None:
         for code in ("timeout", "Throttling.User"):
             labels = {"account": "main", "operation": operation, "code": code}
             assert value(made, "cams_api_errors_total", **labels) == 0
+
+
+def test_of_an_optional_operation_fewer_codes_start_at_zero() -> None:
+    made = Counters(DOCUMENTED_CODES, OPTIONAL_CODES)
+    made.register("main", [OPERATION, LISTING])
+    zeros: dict[str, set[str]] = {}
+    for name, labels in samples(made):
+        if name == "cams_api_errors_total":
+            zeros.setdefault(dict(labels)["operation"], set()).add(dict(labels)["code"])
+    assert zeros == {OPERATION: set(DOCUMENTED_CODES), LISTING: set(OPTIONAL_CODES)}
+    assert set(OPTIONAL_CODES) < set(DOCUMENTED_CODES)
+    made.of("main", LISTING).attempt(0.0, 0.1, "SignatureDoesNotMatch")
+    labels_of = {"account": "main", "operation": LISTING, "code": "SignatureDoesNotMatch"}
+    assert value(made, "cams_api_errors_total", **labels_of) == 1
 
 
 def test_an_operation_is_counted_by_itself() -> None:

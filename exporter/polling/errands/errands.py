@@ -46,6 +46,7 @@ class Errands:
         self._repeat = repeat
         self._settings = ErrandSettings()
         self._numbers: Sequence[PhoneNumber] = ()
+        self._listed: tuple[str, ...] = ()
         self._poll_interval = math.inf
         self._pace = 1.0
         self._spaces: SpacesOperation | None = None
@@ -77,7 +78,8 @@ class Errands:
         self.set_spaces(spaces, now=now, now_unix=now_unix)
 
     def set_spaces(self, spaces: Sequence[str], *, now: float, now_unix: float) -> None:
-        """List these spaces from now on."""
+        """List these spaces from now on, and reckon what everything really takes."""
+        self._listed = tuple(spaces)
         discover, health = self._settings.discover, self._settings.health
         to_list = [ToList(self._account, space) for space in dict.fromkeys(spaces)] if self._listings else []
         refresh_seconds = discover.refresh_interval_seconds if discover else 1.0
@@ -156,7 +158,7 @@ class Errands:
             ),
             now,
         )
-        if spaces is not None:
+        if spaces is not None and tuple(spaces) != self._listed:
             self.set_spaces(spaces, now=now, now_unix=now_unix)
         if changed and operation in self.in_use:
             self._recorder.operation_changed(operation.standing.status)
