@@ -162,7 +162,9 @@ class TestFailures:
         assert all(count >= 20 for count in counts.values())
         asked.stop()
 
-    def test_what_is_cured_is_asked_again_at_once_and_is_no_failure_of_the_number(self) -> None:
+    def test_what_is_cured_is_asked_again_at_once_and_is_no_failure_of_the_number(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """The client found that the API wants another spelling."""
         cured = ApiError("InvalidParameter.NodeType", Kind.NUMBER, cured=True)
         asked = Asked(numbers(1), health=FIVE_MINUTES)
@@ -173,6 +175,7 @@ class TestFailures:
         assert health.answer is not None
         assert health.last_error is None
         assert len(asked.of(HEALTH)) == 2
+        assert caplog.records == []
         assert asked.operation(HEALTH).up
         asked.stop()
 

@@ -145,8 +145,6 @@ class OptionalOperation(ABC, Generic[T, V]):
         self._spaces = len({key.cust_space_id for key in keys})
         if self.breaker.is_open:
             self.breaker.turn = OrderedDict.fromkeys((*(key for key in self.breaker.turn if key in keys), *keys))
-        if self._to_go_on is not None and not self._to_go_on.scheduled:
-            self._to_go_on = None
 
     def next_at(self, now: float) -> float:
         """When to hand out the next request; infinity for never."""
@@ -203,7 +201,7 @@ class OptionalOperation(ABC, Generic[T, V]):
         if ended.is_probe and error is not None and error.kind not in REFUSALS:
             self.breaker.probe_again()
         if ended.is_part:
-            self._to_go_on = entry if entry.scheduled else None
+            self._to_go_on = entry
             return changed
         is_refused = error is not None and error.kind in REFUSALS
         entry.failures = 0 if error is None or error.kind in {Kind.NUMBER, Kind.PERMISSION} else entry.failures + 1
