@@ -121,6 +121,13 @@ class ShownFleet:
             ),
         )
 
+    def throttle(self, number: PhoneNumber) -> None:
+        """A poll that failed because the account sends too much, now."""
+        self.state.failed(
+            number,
+            ApiError("System.LimitControl", Kind.THROTTLE, message="Flow control.", http_status=400, request_id="T-1"),
+        )
+
     def view(self) -> tuple[Snapshot, Sequence[AccountStatus]]:
         if self.error is not None:
             raise self.error

@@ -162,6 +162,21 @@ class TestOrder:
         fleet, _ = a_fleet()
         assert "3 numbers need action now, 1 should be looked at" in Reader(fleet.page().html).text
 
+    def test_a_throttle_of_the_account_makes_no_number_urgent(self) -> None:
+        """The poll is still shown, and found, as failed."""
+        fleet, every = a_fleet()
+        fleet.throttle(every[0])
+        assert shown(fleet)[-2:] == [0, 6]
+        assert shown(fleet, failing="1") == [0]
+        page = Reader(fleet.page().html)
+        assert "3 numbers need action now, 1 should be looked at" in page.text
+        assert page.looks["failing"] == {"unknown"}
+        fleet.fail(every[0], "InvalidParameter.PhoneNumber")
+        fleet.throttle(every[0])
+        page = Reader(fleet.page().html)
+        assert "3 numbers need action now, 2 should be looked at" in page.text
+        assert page.looks["failing"] == {"bad"}
+
 
 class TestFilters:
     """Query parameters, as for the status."""

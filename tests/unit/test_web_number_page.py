@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from exporter.cams.error_codes import advice
-from exporter.errors import ApiError, Kind
 from exporter.model import OPERATION, HealthError, OperationStatus, PhoneNumber, Refused
 from exporter.web.ui.health_errors import BY_CODE, cure_of
 from tests.support.numbers import number
@@ -31,12 +30,6 @@ def a_fleet(one: PhoneNumber | None = None) -> tuple[ShownFleet, PhoneNumber]:
 
 def text_of(fleet: ShownFleet, one: PhoneNumber) -> str:
     return Reader(fleet.number_page(one).html).plain
-
-
-def throttle(fleet: ShownFleet, one: PhoneNumber) -> None:
-    fleet.state.failed(
-        one, ApiError("System.LimitControl", Kind.THROTTLE, message="Flow control.", http_status=400, request_id="T-1")
-    )
 
 
 class TestTroubles:
@@ -94,7 +87,7 @@ class TestOwnError:
         fleet, one = a_fleet()
         fleet.fail(one, "InvalidParameter.PhoneNumber", "Not valid.")
         fleet.clock.advance(10)
-        throttle(fleet, one)
+        fleet.throttle(one)
         text = text_of(fleet, one)
         box = text[text.index("Last error") : text.index("The last poll failed because of the account")]
         assert box.startswith("Last error InvalidParameter.PhoneNumber HTTP 500, 10 s ago")
@@ -105,7 +98,7 @@ class TestOwnError:
 
     def test_a_throttle_alone_makes_no_error_of_the_number(self) -> None:
         fleet, one = a_fleet()
-        throttle(fleet, one)
+        fleet.throttle(one)
         text = text_of(fleet, one)
         assert "Last error" not in text
         assert "The last poll failed because of the account" in text
@@ -115,12 +108,12 @@ class TestOwnError:
         fleet.fail(one, "InvalidParameter.PhoneNumber")
         fleet.clock.advance(10)
         fleet.succeed(one)
-        throttle(fleet, one)
+        fleet.throttle(one)
         assert "Last error, now resolved InvalidParameter.PhoneNumber" in text_of(fleet, one)
 
     def test_a_throttle_that_is_over_is_not_told(self) -> None:
         fleet, one = a_fleet()
-        throttle(fleet, one)
+        fleet.throttle(one)
         fleet.succeed(one)
         assert "System.LimitControl" not in text_of(fleet, one).partition("Last 3 polls")[0]
 

@@ -61,6 +61,11 @@ class Entry(NamedTuple):
     customers_a_day: float | None = None
 
     @property
+    def failing(self) -> bool:
+        """Whether the last poll failed, perhaps for a reason of the account."""
+        return self.record.last_poll_success is False
+
+    @property
     def urgency(self) -> int:
         """The place in the default order, lowest first."""
         return judgement.urgency(self.facts)
@@ -73,6 +78,16 @@ class Entry(NamedTuple):
 def entries(snapshot: Snapshot, uses: Uses) -> list[Entry]:
     """Every number, in the order of the snapshot."""
     return [_entry(record, snapshot, uses) for record in snapshot.numbers]
+
+
+def is_resolved(record: NumberState) -> bool:
+    """Whether a poll has succeeded since the number's own last error; True if it never had one."""
+    own = record.own_error
+    if own is None:
+        return True
+    if own == record.last_error:
+        return record.last_poll_success is True
+    return record.success_unix is not None and record.success_unix > own.unix
 
 
 def entry_of(record: NumberState, snapshot: Snapshot, accounts: Iterable[AccountStatus]) -> Entry:
@@ -98,7 +113,7 @@ def _entry(record: NumberState, snapshot: Snapshot, uses: Uses) -> Entry:
         listed.name_status,
         snapshot.verdict(record),
         snapshot.listed(record),
-        record.last_poll_success is False,
+        record.last_poll_success is False and not is_resolved(record),
     )
     verdict = facts.verdict or NOT_KNOWN if account in uses.health else ""
     if account not in uses.discover:
@@ -156,8 +171,6 @@ def counts(every: Sequence[Entry]) -> Counts:
     for (account, status), count in Counter(map(attrgetter("account", "status"), every)).items():
         statuses.setdefault(account, Counter())[status] = count
     levels: Counter[Level] = Counter()
-    failing = 0
     for facts, count in Counter(map(attrgetter("facts"), every)).items():  # few differ
         levels[judgement.level(facts)] += count
-        failing += count * facts.failing
-    return Counts(by, statuses, levels, failing)
+    return Counts(by, statuses, levels, sum(map(attrgetter("failing"), every)))

@@ -47,7 +47,10 @@ class Level(IntEnum):
 
 
 class Facts(NamedTuple):
-    """What is known of a number now.  A text is empty, and `listed` None, if it is not known, or too old."""
+    """What is known of a number now.  A text is empty, and `listed` None, if it is not known, or too old.
+
+    `failing` is whether its polls fail for a reason of its own, not of its account.
+    """
 
     status: str = ""
     connection: str = ""
@@ -142,7 +145,7 @@ _TROUBLES = (
         Level.WARNING,
         "failing",
         "CamsNumberFailing",
-        "The last poll failed.",
+        "Its polls fail.",
         "The last error on this page says why.",
         lambda facts: facts.failing,
     ),

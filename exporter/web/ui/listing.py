@@ -71,7 +71,7 @@ def _matching(every: Sequence[Entry], query: Query) -> list[Entry]:
     for name, value in query.chosen().items():
         found = [entry for entry in found if getattr(entry, name) == value]
     if query.failing:
-        found = [entry for entry in found if entry.facts.failing]
+        found = [entry for entry in found if entry.failing]
     if query.text:
         words = _PLUS.sub("", query.text).casefold().split()
         found = [entry for entry in found if _holds(entry, words)]

@@ -9,7 +9,7 @@ from exporter.cams.operations import GetWhatsappHealthStatus
 from exporter.model import AccountStatus, ListedNumber, PhoneNumber
 from exporter.state.store import Details, HealthState, LastError, NumberState, Snapshot
 from exporter.web.ui.accounts import AccountRow, Fault
-from exporter.web.ui.entries import Entry, entry_of, limit_of
+from exporter.web.ui.entries import Entry, entry_of, is_resolved, limit_of
 from exporter.web.ui.judgement import Trouble, troubles
 
 
@@ -61,7 +61,7 @@ class NumberView:
             entry_of(record, snapshot, () if account is None else (account,)),
             account,
             own,
-            own is not None and _is_resolved(record, own),
+            own is not None and is_resolved(record),
             None if last == own or record.last_poll_success else last,
             _listed(record, snapshot),
             next((fault for fault in operations if fault.of == GetWhatsappHealthStatus.name), None),
@@ -101,13 +101,6 @@ class NumberView:
 def health_advice(code: str) -> str:
     """What to do about the code of a health check that failed."""
     return advice(code, GetWhatsappHealthStatus.name)
-
-
-def _is_resolved(record: NumberState, error: LastError) -> bool:
-    """Whether a poll has succeeded since."""
-    if error == record.last_error:
-        return record.last_poll_success is True
-    return record.success_unix is not None and record.success_unix > error.unix
 
 
 def _listed(record: NumberState, snapshot: Snapshot) -> Listed | None:
