@@ -152,15 +152,15 @@ class Fleets:
             self._loop.wake(self._apply_at)
 
     def _log_news(self, *, is_settled: bool) -> None:
-        config = self._config
+        config, now = self._config, self._clock.monotonic()
         with self._logging:
             for account in () if config is None else config.accounts:
                 fleet = self._accounts.get(account.name)
                 if fleet is None:
                     continue
                 news = fleet.news()
-                self._log.changes(account.name, news)
+                self._log.changes(account.name, news, now)
                 if is_settled and account.discover is not None:
-                    self._log.settled(account.name, news, account.discover.max_numbers)
+                    self._log.settled(account.name, news, account.discover.max_numbers, now)
             if is_settled:
                 self._log.places(itertools.chain.from_iterable(list(self._numbers.values())))

@@ -20,7 +20,10 @@ logger = logging.getLogger(__name__)
 MAX_LINES = 10
 """More numbers to which the same happened at once become one line."""
 
-_ROUTINE = {Change.FIRST, Change.FOUND, Change.BACK}
+FIRST_SECONDS = 30.0
+"""Between two lines about first listings of spaces: those of 500 spaces may take minutes."""
+
+_ROUTINE = {Change.FOUND, Change.BACK}
 
 Place = tuple[str, str]
 """An account and a space."""
@@ -30,26 +33,31 @@ class FleetLog:
     """Logs what is new; remembers what it has said.  Not thread-safe."""
 
     def __init__(self) -> None:
+        self._first: dict[str, list[PhoneNumber]] = {}  # found by first listings, not logged yet
+        self._first_at: dict[str, float] = {}  # not before
         self._left_out: dict[str, int] = {}
         self._collided: dict[str, set[NumberKey]] = {}
         self._in_two_places: set[frozenset[NumberKey]] = set()
 
     def forget(self, account: str) -> None:
         """The account left the configuration."""
-        self._left_out.pop(account, None)
-        self._collided.pop(account, None)
+        for known in (self._first, self._first_at, self._left_out, self._collided):
+            known.pop(account, None)
 
-    def changes(self, account: str, news: News) -> None:
-        """Log what happened to numbers of an account."""
+    def changes(self, account: str, news: News, now: float) -> None:
+        """Log what happened to numbers of an account by the monotonic instant `now`."""
         by_kind: defaultdict[Change, list[PhoneNumber]] = defaultdict(list)
         for what, number in news.changes:
             by_kind[what].append(number)
+        self._first.setdefault(account, []).extend(by_kind.pop(Change.FIRST, ()))
+        if now >= self._first_at.get(account, now):
+            self._log_first(account, now)
         for what, numbers in by_kind.items():
-            level = logging.INFO if what in _ROUTINE else logging.WARNING
-            _log_numbers(level, what, account, numbers, one_by_one=what is not Change.FIRST)
+            _log_numbers(logging.INFO if what in _ROUTINE else logging.WARNING, what, account, numbers)
 
-    def settled(self, account: str, news: News, max_numbers: int) -> None:
-        """Log what is true of an account now, if it is new: numbers that are not polled."""
+    def settled(self, account: str, news: News, max_numbers: int, now: float) -> None:
+        """Log what waited, and what is true of an account now, if it is new: numbers that are not polled."""
+        self._log_first(account, now)
         before, self._left_out[account] = self._left_out.get(account, 0), news.left_out
         if news.left_out != before:
             logger.log(
@@ -64,6 +72,11 @@ class FleetLog:
         self._collided[account] = set(collided)
         what = "number found and not polled: another number of its space has the same label; use another hash key"
         _log_numbers(logging.ERROR, what, account, fresh)
+
+    def _log_first(self, account: str, now: float) -> None:
+        if numbers := self._first.pop(account, None):
+            self._first_at[account] = now + FIRST_SECONDS
+            _log_numbers(logging.INFO, Change.FIRST, account, numbers, one_by_one=False)
 
     def places(self, numbers: Iterable[PhoneNumber]) -> None:
         """Warn once of each number that is polled in two places, at least one of which a listing found."""

@@ -25,7 +25,7 @@ from exporter.model import ListedNumber, Listing, NumberKey, PhoneNumber
 class Change(StrEnum):
     """What happened to a number, as the log says it."""
 
-    FIRST = "number found by the first listing of its space"
+    FIRST = "numbers found by the first listings of their spaces"
     FOUND = "number found"
     UNLISTED = "configured number is not listed by its space"
     MISSING = "number no longer listed"

@@ -13,7 +13,7 @@ import yaml
 from exporter.app import App
 from exporter.config import Config, load
 from exporter.model import SystemClock
-from exporter.simulator import Simulator, World
+from exporter.simulator import HEALTH, Refusal, Simulator, World, faults
 from tests.support.exporter import until
 from tests.support.fleet import SPACE, config, phones
 from tests.support.patience import PATIENCE_SECONDS
@@ -111,6 +111,28 @@ def test_the_log_says_once_what_found_numbers_crowd_out_and_again_after_a_restar
     caplog.clear()
     with running(path, store):
         assert said() == expected
+
+
+def test_a_verdict_that_is_too_old_is_unknown_or_not_shown_where_health_is_refused(tmp_path: Path) -> None:
+    """Unknown says that something is wrong with the answers; a refusal says that nobody may ask."""
+    world = world_of(1)
+    with Simulator(world) as simulator:
+        path = settings(simulator.url, tmp_path, health={"interval": "1s"})
+        path.write_text(f"stale_after: 2s\n{path.read_text()}")
+        with running(path) as app:
+
+            def verdicts() -> list[str]:
+                snapshot, _ = app.view()
+                return [snapshot.verdict(record) for record in snapshot.numbers]
+
+            until(lambda: verdicts() == ["AVAILABLE"], "checked")
+            world.accounts["main"].calls[HEALTH].fault = faults.bare(502)
+            until(lambda: verdicts() == ["UNKNOWN"], "too old")
+            world.accounts["main"].calls[HEALTH].fault = None
+            world.accounts["main"].calls[HEALTH].refusal = Refusal.PERMISSION_DENIED
+            until(lambda: verdicts() == [""], "refused")
+            world.accounts["main"].calls[HEALTH].refusal = None
+            until(lambda: verdicts() == ["AVAILABLE"], "checked again")
 
 
 def test_ready_names_what_it_waits_for(tmp_path: Path) -> None:

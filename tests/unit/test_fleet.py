@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from exporter.state.found import Absence, StoredFound
 from exporter.state.remembered import RememberedListing
 from tests.support.clock import FakeClock
 from tests.support.configs import loaded
+from tests.support.patience import PATIENCE_SECONDS
 
 ONE, TWO = "8613800000001", "8613800000002"
 TIMEOUT = ApiError("timeout", Kind.TRANSIENT, message="slow", request_id="R-1")
@@ -265,6 +268,48 @@ def test_the_first_listing_is_one_line_whatever_its_length(world: World, caplog:
     world.settle_down()
     (line,) = said(caplog)
     assert "9003" in line
+
+
+def test_first_listings_of_many_spaces_are_few_lines(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """One space a second, as with 500 spaces of which each request may list one.  No number is left out of the sums."""
+    caplog.set_level(logging.INFO)
+    world.load("{name: main, discover: {}}")
+    world.spaces(*(f"s{place}" for place in range(500)))
+    for place in range(500):
+        world.listed(*many(20, 20 * place), space=f"s{place}")
+        world.clock.advance(1.0)
+        world.fleets.step()
+    world.settle_down()
+    lines = said(caplog)
+    assert len(lines) <= 500 / 30 + 2
+    assert sum(int(re.findall(r"'numbers': (\d+)", line)[0]) for line in lines) == 10_000
+
+
+def test_what_is_not_logged_yet_is_logged_at_the_end(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.load("{name: main, discover: {spaces: [a], max_numbers: 1}}")
+    world.listed(ONE, TWO)
+    world.fleets.stop()
+    assert any("beyond max_numbers" in line for line in said(caplog))
+
+
+def test_a_thread_without_a_heartbeat_is_seen(world: World) -> None:
+    waits = threading.Event()
+
+    def wait(condition: threading.Condition, _: float) -> None:
+        waits.set()
+        condition.wait()
+
+    fleets = Fleets(world.state, world.clock, world.apply, world.settle, wait)
+    config = world.load(MAIN)
+    fleets.configure(config, config.accounts)
+    assert fleets.seconds_without_heartbeat() == 0.0
+    fleets.start()
+    try:
+        assert waits.wait(PATIENCE_SECONDS)
+        world.clock.advance(1000.0)
+        assert fleets.seconds_without_heartbeat() == 1000.0
+    finally:
+        fleets.stop()
 
 
 def test_later_numbers_are_named_unless_they_are_many(world: World, caplog: pytest.LogCaptureFixture) -> None:
