@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import random
 from collections.abc import Iterator
@@ -97,6 +98,12 @@ class Show(Asked):
             for before, after in zip(sent, sent[most:], strict=False):
                 assert after.at - before.at > 1.0
 
+    def check_wakes(self) -> None:
+        """While a poll is due, no two slots are far apart: nobody waits for one that nobody wakes."""
+        longest = 1 / pace_qps(self.qps, self.quota) + 2.0
+        for before, after in itertools.pairwise([*(sent.at for sent in self.sent), self.now]):
+            assert after - before < longest or not self.was_due_throughout(before, after)
+
     def check_share(self, polls_first: int) -> None:
         """While polls are due, so many of them go between two errands."""
         since: list[Sent] = []
@@ -132,14 +139,26 @@ def made(load: Load, seed: int, *, errors: bool, stalls: bool) -> Show:
     return show
 
 
+def scrapes(show: Show, seed: int, *, until: float) -> None:
+    """Scrapes, at which requests wait: they come to their slots late."""
+    rng = random.Random(seed)
+    while show.now < until:
+        with show.priority.scrape():
+            show.time.sleep(rng.choice([0.01, 0.1, 0.5]))
+        show.time.sleep(rng.uniform(0.0, 0.5))
+
+
 @settings(max_examples=20)
 @given(loads, st.integers(0, 2**32), st.booleans())
 def test_no_second_has_more_than_the_budget_or_a_ceiling_and_polls_go_between_errands(
     load: Load, seed: int, errors: bool
 ) -> None:
     show = made(load, seed, errors=errors, stalls=True)
+    show.time.spawn(lambda: scrapes(show, seed, until=show.now + 60.0))
     show.run(60.0, show.note)
     show.check_paces()
+    if not errors:
+        show.check_wakes()
     fits = load.numbers / load.interval <= pace_qps(load.qps, 10.0)
     show.check_share(1 if fits else 9)
     assert len(show.poller._hand_out.under_way) <= show.time.alive

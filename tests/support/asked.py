@@ -21,6 +21,7 @@ from exporter.metrics.counters import Counters
 from exporter.model import OPERATION, Answer, Health, OperationStatus, PhoneNumber, Slot, Space
 from exporter.polling import AccountPoller, ErrandSettings
 from exporter.polling.budget import Budget
+from exporter.scrape_priority import ScrapePriority
 from exporter.state.store import State
 from tests.support.played import Keyed
 from tests.support.virtualtime import VirtualTime, VirtualWorkers
@@ -87,6 +88,7 @@ class Asked(Keyed):
 
     def __post_init__(self) -> None:
         self.began = self.time.now
+        self.priority = ScrapePriority(self.time, self.time.wait)
         self.state = State(self.time)
         self.counters = Counters([])
         self.counters.register("main", (OPERATION, SPACES, NUMBERS, HEALTH))
@@ -101,6 +103,7 @@ class Asked(Keyed):
             rng=random.Random(1),
             repeat=self.repeat,
             wait=self.time.wait,
+            priority=self.priority,
         )
         self.configure()
         self.time.spawn(self.poller._loop.run)
