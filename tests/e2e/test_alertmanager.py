@@ -6,11 +6,7 @@ intervals, `for` and `keep_firing_for` of the rules, and Alertmanager's group ti
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 from exporter.simulator import Refusal, Simulator, World
 from tests.support.alertmanager import Notification, RealAlertmanager, Webhook
@@ -18,51 +14,13 @@ from tests.support.exporter import ExporterProcess, until
 from tests.support.fleet import config, fleet
 from tests.support.prometheus import RealPrometheus
 from tests.support.servers import each_release
+from tests.support.shipped import prometheus_config, quick_alertmanager, quick_rules
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-PROMETHEUS = Path(__file__).parents[2] / "prometheus"
 RUNBOOKS = "https://github.com/cams-exporter/cams-exporter/blob/main/docs/runbooks/"
-QUICK = "1s"
-
-
-def shipped(name: str) -> Any:
-    """A YAML file of prometheus/ as data."""
-    return yaml.safe_load((PROMETHEUS / name).read_text(encoding="utf-8"))
-
-
-def quick_rules(folder: Path) -> list[Path]:
-    """The shipped rules with shorter waiting times; JSON is YAML."""
-    written = []
-    for file in sorted((PROMETHEUS / "rules").glob("*.yml")):
-        document = shipped(f"rules/{file.name}")
-        for rule in (rule for group in document["groups"] for rule in group["rules"]):
-            rule.update({key: QUICK for key in ("for", "keep_firing_for") if key in rule})
-        copy = folder / file.name
-        copy.write_text(json.dumps(document), encoding="utf-8")
-        written.append(copy)
-    return written
-
-
-def quick_alertmanager(webhook_url: str) -> Any:
-    """The shipped `alertmanager.yml`, quick, with every receiver at `webhook_url`."""
-    document = shipped("alertmanager.yml")
-    document["route"] |= {"group_wait": QUICK, "group_interval": QUICK}
-    for receiver in document["receivers"]:
-        for hook in receiver.get("webhook_configs", ()):
-            hook["url"] = hook["url"].replace("http://localhost:9099", webhook_url)
-    return document
-
-
-def prometheus_config(exporter: str, alertmanager: str) -> Any:
-    """The shipped `prometheus.yml` with these addresses; the caller adds the rules."""
-    document = shipped("prometheus.yml")
-    document["global"] |= {"scrape_interval": QUICK, "scrape_timeout": QUICK, "evaluation_interval": QUICK}
-    document["rule_files"] = []
-    document["scrape_configs"][0]["static_configs"] = [{"targets": [exporter]}]
-    document["alerting"]["alertmanagers"][0]["static_configs"] = [{"targets": [alertmanager]}]
-    return document
 
 
 @each_release
@@ -85,7 +43,7 @@ def test_a_number_that_loses_its_verification_reaches_its_team_and_is_taken_back
         ExporterProcess(config(simulator.url, [section])) as exporter,
         RealAlertmanager(quick_alertmanager(webhook.url), release=release) as alertmanager,
         RealPrometheus(
-            config=prometheus_config(exporter.target, alertmanager.target),
+            config=prometheus_config([exporter.target], alertmanager.target),
             rule_files=quick_rules(tmp_path),
             release=release,
         ) as prometheus,
