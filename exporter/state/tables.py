@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -200,9 +201,10 @@ def _listing(digits: str, values: tuple[object, ...], redaction: Redaction) -> t
 
 
 def _entry(digits: str, text: str, redaction: Redaction) -> ListedNumber | None:
-    if json.loads(text) is None:
+    texts = json.loads(text)
+    if texts is None:
         return None
-    connection, rating, tier, name_status, code_status, verified_name = (_safe(redaction, t) for t in _texts(text))
+    connection, rating, tier, name_status, code_status, verified_name = (_safe(redaction, t) for t in _strings(texts))
     return ListedNumber(
         digits, connection, rating, tier, messaging_limit(tier), name_status, code_status, verified_name
     )
@@ -240,7 +242,7 @@ def _key(values: tuple[object, ...]) -> NumberKey:
 
 
 def _safe(redaction: Redaction, text: str) -> str:
-    return redaction.line(text, MAX_TEXT)
+    return sys.intern(redaction.line(text, MAX_TEXT))  # ten thousand numbers share a few values
 
 
 def _list(value: object) -> list[object]:
