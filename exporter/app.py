@@ -219,8 +219,13 @@ class App:
         return sum(self._fleets.of(name).unlisted() for name, _ in self._accounts)
 
     def stuck(self, seconds: float) -> tuple[str, ...]:
-        """The accounts whose loop has only failed for that long."""
-        return tuple(name for name, poller in self._accounts if poller.seconds_failing() >= seconds)
+        """The accounts whose loop has only failed for that long, or whose found numbers cannot be put in force."""
+        pending = self._fleets.seconds_failing() >= seconds
+        return tuple(
+            name
+            for name, poller in self._accounts
+            if poller.seconds_failing() >= seconds or (pending and self._fleets.of(name).is_pending())
+        )
 
     def _missing(self, name: str, poller: AccountPoller) -> Iterator[str]:
         """What of an account was not attempted yet.  The listings first: after them there may be more numbers."""

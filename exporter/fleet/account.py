@@ -124,6 +124,11 @@ class AccountFleet:
             self._in_force = frozenset(keys)
             return members.numbers
 
+    def put_back(self) -> None:
+        """What was taken did not come in force: take it again."""
+        with self._lock:
+            self._is_pending = True
+
     def tell(self) -> None:
         """Tell the state what listings say of the numbers that are new in force."""
         with self._lock:

@@ -100,6 +100,10 @@ class Fleets:
         with self._lock:
             return self._loop.seconds_without_heartbeat() if self._loop.is_alive else 0.0
 
+    def seconds_failing(self) -> float:
+        """For how long every attempt to put found numbers in force has failed."""
+        return self._loop.seconds_failing()
+
     def is_pending(self) -> bool:
         """Whether found numbers are not in force yet."""
         return any(fleet.is_pending() for fleet in list(self._accounts.values()))
@@ -132,7 +136,12 @@ class Fleets:
         if names and now < self._apply_at:
             return self._apply_at
         if names:
-            self._apply(names)
+            try:
+                self._apply(names)
+            except BaseException:
+                for name in names:
+                    self.of(name).put_back()
+                raise
             self.tell(names)
             after = self._clock.monotonic()
             self._apply_at = after + max(APPLY_SECONDS, (after - now) / APPLY_SHARE)

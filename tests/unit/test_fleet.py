@@ -312,6 +312,35 @@ def test_a_thread_without_a_heartbeat_is_seen(world: World) -> None:
         fleets.stop()
 
 
+def test_numbers_that_cannot_be_put_in_force_stay_pending_and_it_is_seen(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`--once` gives up then, instead of waiting for ever; and the thread goes on."""
+    waits = threading.Semaphore(0)
+
+    def wait(condition: threading.Condition, _: float) -> None:
+        waits.release()
+        condition.wait()
+
+    def apply(names: Sequence[str]) -> None:
+        fleets.take(names)
+        raise MemoryError
+
+    fleets = Fleets(world.state, world.clock, apply, world.settle, wait)
+    config = world.load(MAIN)
+    fleets.configure(config, config.accounts)
+    fleets.of("main").numbers_listed("a", listing(ONE))
+    fleets.start()
+    try:
+        assert waits.acquire(timeout=PATIENCE_SECONDS)
+        world.clock.advance(10.0)
+        assert fleets.seconds_failing() == 10.0
+        assert fleets.of("main").is_pending()
+    finally:
+        fleets.stop()
+    assert "MemoryError" in caplog.text
+
+
 def test_later_numbers_are_named_unless_they_are_many(world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     world.load(MAIN)
