@@ -305,4 +305,5 @@ class AccountPoller:
             self._hand_out.gone(errand)
             now, credential = self._clock.monotonic(), self._current.credential
             self._errands.ended(errand, outcome, credential, spaces, now=now, now_unix=self._clock.unix())
-            self._hand_out.revoke(now)
+            if spaces is not None or isinstance(outcome, ApiError):
+                self._hand_out.revoke(now)

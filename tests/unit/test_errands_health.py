@@ -107,6 +107,17 @@ def test_where_polls_do_not_fit_errands_take_a_tenth_of_the_slots() -> None:
     asked.stop()
 
 
+def test_the_spaces_of_a_large_fleet_get_their_refresh() -> None:
+    """10,000 numbers that do not fit, and 500 spaces: a listing of each takes 500 of a tenth of the slots."""
+    found = [f"cams-{index:03}" for index in range(500)]
+    many = [number(index, space=found[index % 500]) for index in range(10_000)]
+    asked = Asked(many, discover=DiscoverConfig(tuple(found)), fleet=FakeFleet(found))
+    asked.run(530.0)
+    assert Counter(sent.space for sent in asked.of(NUMBERS)).keys() == set(found)
+    assert len(asked.of(OPERATION)) / len(asked.sent) == pytest.approx(0.9, abs=0.005)
+    asked.stop()
+
+
 def test_listings_and_checks_alternate_while_both_want_all_they_can_get() -> None:
     found = [f"cams-{index:03}" for index in range(500)]
     asked = Asked(
