@@ -1,6 +1,9 @@
-"""An API endpoint that costs almost nothing: it always answers VERIFIED, over kept-alive connections.
+"""An API endpoint that costs almost nothing: every number is VERIFIED, CONNECTED and can send.
 
     python -m benchmarks.endpoint [CERTIFICATE_AND_KEY]
+
+Answers over kept-alive connections.  Each account has one space of `NUMBERS_PER_ACCOUNT` numbers, as `benchmarks.fleet`
+numbers them.  A listing names one in 50 numbers BANNED, and the health of that number has an error.
 
 Runs as its own process.  It does not check signatures or limits as the simulator does: at a thousand requests a second
 the benchmark would measure these checks.  Says ``serving URL`` once it serves; ends on SIGTERM.
@@ -14,13 +17,21 @@ import re
 import signal
 import ssl
 import sys
+from functools import lru_cache
 from typing import cast
 
+from benchmarks.fleet import NUMBERS_PER_ACCOUNT, account_of_key, account_of_space, phone_number, space
+
+_ACTION = re.compile(rb"\r\nx-acs-action: *(\w+)", re.IGNORECASE)
 _NUMBER = re.compile(rb"PhoneNumber=(\d+)")
+_SPACE = re.compile(rb"CustSpaceId=([\w-]+)")
+_KEY = re.compile(rb"Credential=([\w-]+)")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_BODY = (
-    b'{"RequestId":"%s","Code":"OK","Message":"None",'
-    b'"Data":{"PhoneNumber":"%s","Id":"1%s","CodeVerificationStatus":"VERIFIED"}}'
+_BODY = b'{"RequestId":"01B2C3D4-E5F6-7890-ABCD-%012d","Code":"OK","Message":"None",%s}'
+_BLOCKED = (
+    b'"Data":{"CanSendMessage":"BLOCKED","Entities":[{"EntityType":"WABA","CanSendMessage":"BLOCKED",'
+    b'"Errors":[{"ErrorCode":"141006","ErrorDescription":"There is an issue with the payment.",'
+    b'"PossibleSolution":"Pay."}]}]}'
 )
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json;charset=utf-8\r\nContent-Length: %d\r\n\r\n"
 
@@ -50,10 +61,58 @@ class Endpoint(asyncio.Protocol):
 
 
 def _answer(head: bytes) -> bytes:
-    number = _NUMBER.search(head)
-    digits = number[1] if number else b"0"
-    body = _BODY % (b"01B2C3D4-E5F6-7890-ABCD-%012d" % next(_served), digits, digits)
+    action = _found(_ACTION, head)
+    body = _BODY % (next(_served), _ANSWERS.get(action, _status)(head))
     return _HEAD % len(body) + body
+
+
+def _status(head: bytes) -> bytes:
+    digits = _found(_NUMBER, head)
+    return b'"Data":{"PhoneNumber":"%s","Id":"1%s","CodeVerificationStatus":"VERIFIED"}' % (digits, digits)
+
+
+def _instances(head: bytes) -> bytes:
+    name = space(account_of_key(_found(_KEY, head).decode()))
+    return b'"TotalCount":1,"Data":[{"CustSpaceId":"%s","ChannelType":"WHATSAPP"}]' % name.encode()
+
+
+def _numbers(head: bytes) -> bytes:
+    return b'"PhoneNumbers":[%s]' % _listed(account_of_space(_found(_SPACE, head).decode()))
+
+
+@lru_cache
+def _listed(account: int) -> bytes:
+    first = account * NUMBERS_PER_ACCOUNT
+    return ",".join(
+        f'{{"PhoneNumber":"{phone_number(index)}","Status":"{_connection(phone_number(index))}",'
+        f'"QualityRating":"GREEN","MessagingLimitTier":"TIER_1K","NameStatus":"APPROVED",'
+        f'"CodeVerificationStatus":"VERIFIED","VerifiedName":"Contoso {index}"}}'
+        for index in range(first, first + NUMBERS_PER_ACCOUNT)
+    ).encode()
+
+
+def _health(head: bytes) -> bytes:
+    return _BLOCKED if _is_bad(int(_found(_NUMBER, head))) else b'"Data":{"CanSendMessage":"AVAILABLE"}'
+
+
+def _connection(number: str) -> str:
+    return "BANNED" if _is_bad(int(number)) else "CONNECTED"
+
+
+def _is_bad(digits: int) -> bool:
+    return digits % 50 == 49
+
+
+def _found(pattern: re.Pattern[bytes], head: bytes) -> bytes:
+    match = pattern.search(head)
+    return match[1] if match else b"0"
+
+
+_ANSWERS = {
+    b"ListInstance": _instances,
+    b"QueryChatappPhoneNumbers": _numbers,
+    b"GetWhatsappHealthStatus": _health,
+}
 
 
 async def _serve(certificate: str | None) -> None:

@@ -16,7 +16,7 @@ FLAT = 1.3
 
 def run(options: Options, progress: Progress) -> Result:
     """Measure, or use the measurements of `memory`."""
-    base, *found = memory.measure((1, 100) if options.quick else memory.SIZES, options, progress)
+    base, *found = memory.measure(memory.sizes(options), options, progress)
     scrape = {m.numbers: (m.scrape_seconds - base.scrape_seconds) / m.numbers * 1e6 for m in found}
     kib = {m.numbers: (m.rss_mib - base.rss_mib) / m.numbers * 1024 for m in found}
     table = Table(

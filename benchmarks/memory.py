@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -24,10 +24,12 @@ from pathlib import Path
 
 from benchmarks.fleet import Fleet
 from benchmarks.harness import Options, Progress, Result, Table, Target, median
-from benchmarks.processes import Child, Scraper, exporter, until, wait_ready
+from benchmarks.processes import Child, Scraper, exporter, until
 from exporter.polling.workers import IDLE_SECONDS
 
 SIZES = (1, 1_000, 10_000, 50_000)
+FOUND = 10_000
+MAX_FOUND_RSS = 1.6
 FILL_RATE = 1_000.0
 ACCOUNT_RATE = 10.0
 """Polls a second of an account at Alibaba Cloud, as load during a start."""
@@ -43,6 +45,7 @@ class Measured:
     """One fleet; seconds and MiB.  `scrape_seconds` is the CPU of one scrape with almost no polls."""
 
     numbers: int
+    found: bool
     start_seconds: float
     stop_seconds: float
     check_seconds: float
@@ -52,12 +55,13 @@ class Measured:
 
 def run(options: Options, progress: Progress) -> Result:
     """Measure all sizes."""
-    found = measure((1, 100) if options.quick else SIZES, options, progress)
+    found = [*measure(sizes(options), options, progress)]
+    found += [_measured(numbers, options, progress, found=True) for numbers in (100 if options.quick else FOUND,)]
     table = Table(
         ("numbers", "exec to first scrape, s", "SIGTERM to exit, s", "--config.check, s", "RSS, MiB"),
         tuple(
             (
-                f"{m.numbers:,}",
+                f"{m.numbers:,}{' found' if m.found else ''}",
                 f"{m.start_seconds:.2f}",
                 f"{m.stop_seconds:.2f}",
                 f"{m.check_seconds:.2f}",
@@ -69,18 +73,22 @@ def run(options: Options, progress: Progress) -> Result:
     return Result((table,), tuple(_targets(found)))
 
 
+def sizes(options: Options) -> tuple[int, ...]:
+    return (1, 100) if options.quick else SIZES
+
+
 @cache
 def measure(sizes: tuple[int, ...], options: Options, progress: Progress) -> tuple[Measured, ...]:
     """Measure fleets of these sizes, once per process, because `growth` uses the same values."""
     return tuple(_measured(size, options, progress) for size in sizes)
 
 
-def _measured(numbers: int, options: Options, progress: Progress) -> Measured:
-    progress(f"memory: {numbers} numbers")
+def _measured(numbers: int, options: Options, progress: Progress, *, found: bool = False) -> Measured:
+    progress(f"memory: {numbers} numbers{' found' if found else ''}")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         endpoint = stack.enter_context(Child("benchmarks.endpoint"))
-        fleet = Fleet(numbers, endpoint.wait_for(r"serving (\S+)")[1], interval="1h")
+        fleet = Fleet(numbers, endpoint.wait_for(r"serving (\S+)")[1], interval="1h", found=found)
         config = folder / "config.yml"
         fleet.write(config, fleet.accounts * ACCOUNT_RATE)
         starts, stops = zip(
@@ -89,7 +97,7 @@ def _measured(numbers: int, options: Options, progress: Progress) -> Measured:
         )
         fleet.write(config, FILL_RATE)
         served = stack.enter_context(exporter(config))
-        wait_ready(served.url)
+        fleet.wait_filled(served.url)
         scraper = Scraper(served.url)
         for _ in range(3):
             scraper.scrape()
@@ -102,7 +110,7 @@ def _measured(numbers: int, options: Options, progress: Progress) -> Measured:
         scrape_seconds = (served.cpu_seconds() - before) / times
         scraper.close()
     with _written(fleet) as path:
-        return Measured(numbers, median(starts), median(stops), _check_seconds(path), rss, scrape_seconds)
+        return Measured(numbers, found, median(starts), median(stops), _check_seconds(path), rss, scrape_seconds)
 
 
 @contextmanager
@@ -145,13 +153,16 @@ def _free_port() -> int:
         return port
 
 
-def _targets(found: tuple[Measured, ...]) -> Iterator[Target]:
-    by_size = {m.numbers: m for m in found}
+def _targets(found: Sequence[Measured]) -> Iterator[Target]:
+    by_size = {m.numbers: m for m in found if not m.found}
     if 50_000 not in by_size:
         return
     for numbers, limit in ((10_000, 85), (50_000, 160)):
         rss = by_size[numbers].rss_mib
         yield Target(f"RSS at {numbers:,} numbers", f"≤ {limit} MiB", f"{rss:.1f} MiB", rss <= limit)
+    share = next(m.rss_mib for m in found if m.found) / by_size[FOUND].rss_mib
+    what = f"RSS at {FOUND:,} numbers found, with health, against as many configured"
+    yield Target(what, f"≤ {MAX_FOUND_RSS} ×", f"{share:.2f} ×", share <= MAX_FOUND_RSS)
     for numbers in (1, 1_000):
         start = by_size[numbers].start_seconds
         what = f"exec to first scrape, {numbers:,} number{'s' if numbers > 1 else ''}"

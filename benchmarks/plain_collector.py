@@ -25,6 +25,10 @@ class PlainCollector(Collector):
     def __init__(self, collector: CamsCollector) -> None:
         self._collector = collector
 
+    def describe(self) -> Iterator[Family]:
+        """The names, for a scrape of some families only."""
+        return (Family(metric.family, metric.help, metric.type) for metric in catalogue.CATALOGUE)
+
     def collect(self) -> Iterator[Family]:
         """All families, numbers first, in the catalogue's order."""
         view = self._collector.view()

@@ -6,8 +6,9 @@ every number has all its series.  Then, interleaved, each is scraped while it is
 exporter is scraped ten times a second (50,000 numbers: four times) while it polls at 100/s, 500/s and 1,000/s.  CPU is
 that of the whole process by the kernel's clock; under polling, what the same time without scrapes costs is taken off.
 Latency is measured at the client, up to the last byte; machines differ, so it is also given as a multiple of the idle
-p50 of the same run.  The last table is the worst case: a scrape after 10 s without one at 1,000 polls/s, so that each
-of 10,000 numbers must be formatted again.
+p50 of the same run.  10,000 numbers are measured twice: configured, and found by `discover` and asked about their
+health, which more than doubles their series.  The last table is the worst case: a scrape after 10 s without one at
+1,000 polls/s, so that each of 10,000 numbers must be formatted again.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from pathlib import Path
 
 from benchmarks.fleet import Fleet
 from benchmarks.harness import Options, Progress, Result, Table, Target, interleaved, median, milliseconds, quantile
-from benchmarks.processes import Child, Scraper, Served, exporter, wait_ready
+from benchmarks.processes import PROMETHEUS_HEADERS, Child, Scraper, Served, exporter
 
-SIZES = (100, 1_000, 10_000, 50_000)
+CASES = ((100, False), (1_000, False), (10_000, False), (10_000, True), (50_000, False))
+"""How many numbers, and whether they are found."""
+
 RATES = (100.0, 500.0, 1_000.0)
 FILL_RATE = 1_000.0
 TARGET_SIZE = 10_000
@@ -59,10 +62,18 @@ class _Size:
     """All measurements of one fleet."""
 
     numbers: int
+    found: bool
+    series: int
+    plain_bytes: int
+    gzip_bytes: int
     reference: _Cell
     idle: _Cell
     polling: dict[float, _Cell] = field(default_factory=dict)
     after_a_pass: _Cell | None = None
+
+    @property
+    def title(self) -> str:
+        return f"{self.numbers:,}{' found' if self.found else ''}"
 
     @property
     def ratio(self) -> float:
@@ -75,30 +86,30 @@ class _Size:
 
 def run(options: Options, progress: Progress) -> Result:
     """Measure all sizes."""
-    sizes = (100,) if options.quick else SIZES
     found = []
-    for numbers in sizes:
-        progress(f"scrape: {numbers} numbers")
-        found.append(_measure(numbers, options))
+    for numbers, are_found in ((100, False), (100, True)) if options.quick else CASES:
+        progress(f"scrape: {numbers} numbers{' found' if are_found else ''}")
+        found.append(_measure(numbers, options, are_found=are_found))
     return Result(_tables(found), _targets(found))
 
 
-def _measure(numbers: int, options: Options) -> _Size:
+def _measure(numbers: int, options: Options, *, are_found: bool) -> _Size:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         endpoint = stack.enter_context(Child("benchmarks.endpoint"))
-        fleet = Fleet(numbers, endpoint.wait_for(r"serving (\S+)")[1])
+        fleet = Fleet(numbers, endpoint.wait_for(r"serving (\S+)")[1], found=are_found)
         config = folder / "config.yml"
         fleet.write(config, FILL_RATE)
         reference = stack.enter_context(Served("benchmarks.reference", config))
         ours = stack.enter_context(exporter(config))
         reference.wait_for("every number was asked")
-        wait_ready(ours.url)
+        fleet.wait_filled(reference.url)
+        fleet.wait_filled(ours.url)
         fleet.write(config, 0)
         for served in (reference, ours):
             served.reload()
         time.sleep(options.pick(SETTLE_SECONDS, 0.2))
-        found = _idle(numbers, reference, ours, options)
+        found = _idle(fleet, reference, ours, options)
         reference.stop()
         for rate in RATES:
             if rate <= numbers:
@@ -111,9 +122,10 @@ def _measure(numbers: int, options: Options) -> _Size:
         return found
 
 
-def _idle(numbers: int, reference: Served, ours: Served, options: Options) -> _Size:
+def _idle(fleet: Fleet, reference: Served, ours: Served, options: Options) -> _Size:
     """Rounds of one scrape of the reference and several of ours, because one of ours is too short to measure."""
-    found = _Size(numbers, _Cell(), _Cell())
+    numbers = fleet.numbers
+    found = _Size(numbers, fleet.found, *_contents(ours, numbers), _Cell(), _Cell())
     theirs, own = Scraper(reference.url), Scraper(ours.url)
     theirs.scrape()
     own.scrape()
@@ -135,6 +147,14 @@ def _idle(numbers: int, reference: Served, ours: Served, options: Options) -> _S
     theirs.close()
     own.close()
     return found
+
+
+def _contents(ours: Served, numbers: int) -> tuple[int, int, int]:
+    """The series a number, and the bytes of a scrape, plain and compressed."""
+    scraper = Scraper(ours.url)
+    plain, compressed = scraper.read(), scraper.read(PROMETHEUS_HEADERS)
+    scraper.close()
+    return plain.count(b'phone_number="') // numbers, len(plain), len(compressed)
 
 
 def _polling(numbers: int, ours: Served, options: Options) -> _Cell:
@@ -176,7 +196,7 @@ def _tables(found: list[_Size]) -> tuple[Table, ...]:
         ("numbers", "reference CPU", "p50", "p99", "exporter CPU", "p50", "p99", "CPU ratio"),
         tuple(
             (
-                f"{size.numbers:,}",
+                size.title,
                 *(milliseconds(v) for v in (size.reference.cpu, size.reference.p50, size.reference.p99)),
                 *(milliseconds(v) for v in (size.idle.cpu, size.idle.p50, size.idle.p99)),
                 f"{size.ratio:.0f} ×",
@@ -189,7 +209,7 @@ def _tables(found: list[_Size]) -> tuple[Table, ...]:
         ("numbers", "polls/s", "CPU", "p50", "p99", "worst", "p99 to idle p50"),
         tuple(
             (
-                f"{size.numbers:,}",
+                size.title,
                 f"{rate:,.0f}",
                 *(milliseconds(v) for v in (cell.cpu, cell.p50, cell.p99)),
                 milliseconds(max(cell.latencies)),
@@ -202,11 +222,19 @@ def _tables(found: list[_Size]) -> tuple[Table, ...]:
     )
     worst = [size for size in found if size.after_a_pass is not None]
     last = tuple(
-        (f"{size.numbers:,}", *(milliseconds(v) for v in sorted(size.after_a_pass.latencies)))
+        (size.title, *(milliseconds(v) for v in sorted(size.after_a_pass.latencies)))
         for size in worst
         if size.after_a_pass is not None
     )
-    tables = [idle, polling]
+    contents = Table(
+        ("numbers", "series a number", "MB", "MB, gzip"),
+        tuple(
+            (size.title, str(size.series), f"{size.plain_bytes / 1e6:.2f}", f"{size.gzip_bytes / 1e6:.3f}")
+            for size in found
+        ),
+        "What a scrape has",
+    )
+    tables = [contents, idle, polling]
     if last:
         tables.append(
             Table(
@@ -223,6 +251,9 @@ def _targets(found: list[_Size]) -> tuple[Target, ...]:
     for size in found:
         if size.numbers != TARGET_SIZE:
             continue
+        if size.found:
+            targets.append(_against_configured(found, size))
+            continue
         targets.append(
             Target(
                 "scrape of 10,000 numbers: CPU against the reference", "≥ 30 ×", f"{size.ratio:.0f} ×", size.ratio >= 30
@@ -237,3 +268,12 @@ def _targets(found: list[_Size]) -> tuple[Target, ...]:
             what = f"scrape of 10,000 numbers: p99 at {rate:,.0f} polls/s against the idle p50"
             targets.append(Target(what, f"≤ {most} ×", f"{times:.1f} ×", times <= most))
     return tuple(targets)
+
+
+def _against_configured(found: list[_Size], size: _Size) -> Target:
+    """A series of a found number costs no more than one of a configured number."""
+    configured = next(other for other in found if other.numbers == size.numbers and not other.found)
+    times = size.idle.cpu / configured.idle.cpu
+    what = f"scrape of {size.numbers:,} numbers found, with health: CPU against as many configured"
+    most = size.series / configured.series
+    return Target(what, f"≤ {most:.1f} ×, as their series", f"{times:.2f} ×", times <= most)
