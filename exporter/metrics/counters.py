@@ -6,6 +6,7 @@ import bisect
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 
 from exporter.metrics.catalogue import (
     BUDGET_WAIT,
@@ -76,6 +77,17 @@ class OperationCounters:
         self.errors = {code: self._error(code) for code in account.codes_of(operation)}
         self.durations = _Durations(account.name, operation)
         self.retries = _Count(RETRIES, account.name, operation)
+        self._samples: tuple[list[Sample], list[Sample]] | None = None
+
+    def samples(self) -> tuple[list[Sample], list[Sample]]:
+        """The errors and the durations as they stand.  The lock is held.
+
+        They are made again only after an attempt: a hundred accounts with four operations have 15,000 samples.
+        """
+        if self._samples is None:
+            errors = [(count.series, count.value) for count in self.errors.values()]
+            self._samples = errors, list(self.durations.samples())
+        return self._samples
 
     def attempt(
         self, waited_seconds: float, elapsed_seconds: float | None, code: str | None = None, *, is_retry: bool = False
@@ -86,6 +98,7 @@ class OperationCounters:
         request was sent.  `is_retry` marks an attempt that repeats another one.
         """
         with self._account.lock:
+            self._samples = None
             self._account.waits.value += waited_seconds
             if code is not None:
                 self._counted(code).value += 1
@@ -188,15 +201,13 @@ class Counters:
         with self._lock:
             accounts = list(self._accounts.values())
             operations = [operation for account in accounts for operation in account.operations.values()]
-            errors = [count for operation in operations for count in operation.errors.values()]
+            samples = [operation.samples() for operation in operations]  # all of one instant
         for metric, counts in (
             (REQUESTS, [operation.requests for operation in operations]),
-            (ERRORS, errors),
             (RETRIES, [operation.retries for operation in operations]),
             (BUDGET_WAIT, [account.waits for account in accounts]),
             (REFUSED_CONNECTIONS, list(self._refused.values())),
         ):
             yield metric, [(count.series, count.value) for count in counts]
-        with self._lock:  # so that no histogram is caught between its buckets and its sum
-            durations = [sample for operation in operations for sample in operation.durations.samples()]
-        yield DURATION, durations
+        yield ERRORS, list(chain.from_iterable(errors for errors, _ in samples))
+        yield DURATION, list(chain.from_iterable(durations for _, durations in samples))

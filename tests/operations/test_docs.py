@@ -25,14 +25,14 @@ from exporter.cli.flags import flags
 from exporter.config import load, plan
 from exporter.metrics.catalogue import CATALOGUE
 from exporter.model import OPERATION
-from exporter.simulator import Simulator, World
+from exporter.simulator import World
 from exporter.web.security.config import load_web_config
 from tests.operations import rulebook
 from tests.operations.rulebook import METRICS
 from tests.operations.tools import ROOT, system_tool
 from tests.support import promql
 from tests.support.exporter import ExporterProcess, until
-from tests.support.fleet import config, fleet
+from tests.support.fleet import exported, fleet, found, phones
 from tests.support.markdown import Block, anchors, blocks, commands, inline_code, links
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.promtool import evaluate
@@ -327,16 +327,28 @@ def test_a_picture_is_readable_on_light_and_dark_pages_and_to_a_screen_reader(fi
     assert not re.search(r'(?:href|src)="https?:|@import|url\(http', text)
 
 
-def test_the_series_counted_in_the_sizing_page_are_those_exposed() -> None:
-    """Counted in a scrape of three numbers with an answer."""
-    page = (ROOT / "docs" / "sizing.md").read_text(encoding="utf-8")
-    said = [int(found) for found in re.findall(r"^\| each \w+ \| (\d+)", page, re.MULTILINE)]
-    world = World()
-    section = fleet(world, 3)
-    with Simulator(world) as simulator, ExporterProcess(config(simulator.url, [section])) as exporter:
-        until(lambda: exporter.get("/-/ready")[0] == 200, "ready")
-        labels = [{label for label, _ in has} for _, has in exporter.scrape()]
+def counted_series(exporter: ExporterProcess) -> list[float]:
+    """How many each of three numbers has, then all accounts, all spaces, and the exporter."""
+    labels = [{label for label, _ in has} for _, has in exporter.scrape()]
     numbers = sum("phone_number" in one for one in labels)
     accounts = sum("account" in one and "cust_space_id" not in one for one in labels)
     spaces = sum("cust_space_id" in one for one in labels) - numbers
-    assert [numbers / 3, accounts, spaces, len(labels) - numbers - accounts - spaces] == said
+    return [numbers / 3, accounts, spaces, len(labels) - numbers - accounts - spaces]
+
+
+def test_the_series_counted_in_the_sizing_page_are_those_exposed() -> None:
+    """Counted in a scrape of three numbers with an answer, configured and then found and checked."""
+    page = (ROOT / "docs" / "sizing.md").read_text(encoding="utf-8")
+    number, account, space, rest = [int(text) for text in re.findall(r"^\| each \w+ \| (\d+)", page, re.MULTILINE)]
+    listed, checked, operation, listed_space = [
+        int(text) for text in re.findall(r"^\| with `.*, each \w+ \| (\d+) more", page, re.MULTILINE)
+    ]
+    world = World()
+    with exported(world, fleet(world, 3)) as exporter:
+        until(lambda: exporter.get("/-/ready")[0] == 200, "ready")
+        assert counted_series(exporter) == [number, account, space, rest]
+    world = World()
+    with exported(world, found(world, {"cams-a": phones(3)}, health={"interval": "1s"})) as exporter:
+        until(lambda: exporter.get("/-/ready")[0] == 200, "ready")
+        shown = [number + listed + checked, account + 3 * operation + 1, space + listed_space, rest]
+        until(lambda: counted_series(exporter) == shown, f"{shown}, not {counted_series(exporter)}")
