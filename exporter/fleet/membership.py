@@ -121,11 +121,12 @@ class Membership:
         self._discover, self._labeller = discover, labeller
         if discover is None or discover.spaces is not None:
             self._instances, self._instances_at = {}, None
+        for found in self._found.values():
+            found.number = _labelled(found.number, labeller)
+        self.changes = [(what, _labelled(number, labeller)) for what, number in self.changes]
         for key, found in list(self._found.items()):
             if not self._may_be_found(key):
                 self._drop(found, Change.LEFT)
-            elif found.number.label != (label := labeller(key.phone_number)):
-                found.number = replace(found.number, label=label)
         self._only_found = sum(key not in self._typed for key in self._found)
         if discover is not None:
             only_found = [found for key, found in self._found.items() if key not in self._typed]
@@ -246,3 +247,9 @@ class Membership:
             wanted |= self._instances
             wanted |= dict.fromkeys(name for name, space in self._spaces.items() if space.found)
         self._spaces = {name: self._spaces.get(name) or FoundSpace() for name in wanted}
+
+
+def _labelled(number: PhoneNumber, labeller: Callable[[str], str]) -> PhoneNumber:
+    """`number` with the label of now: the old one must not be shown any more."""
+    label = labeller(number.phone_number)
+    return number if label == number.label else replace(number, label=label)

@@ -358,9 +358,12 @@ def test_only_one_of_two_numbers_with_one_label_in_a_space_is_polled() -> None:
 
 def test_labels_of_found_numbers_follow_the_configuration() -> None:
     account = found_in_a(ONE)
+    account.listed(TWO)
     account.labeller = lambda digits: f"<{digits[-2:]}>"
-    account.configure()
+    account.configure(exclude=frozenset({TWO}))
     assert [each.label for each in account.membership.members().numbers] == ["<01>"]
+    labels = {number.label for _, number in account.membership.changes}  # the log has not said them yet
+    assert labels == {"<01>", "<02>"}
 
 
 def test_found_numbers_leave_with_discover() -> None:
