@@ -273,6 +273,12 @@ def test_a_hidden_number_stays_hidden_whatever_the_api_says() -> None:
         assert hidden.phone_number.encode() not in page.html
 
 
+def test_an_account_that_has_found_nothing_yet_says_so() -> None:
+    fleet = ShownFleet([])
+    fleet.accounts = [replace(account, phone_numbers=0) for account in a_fleet()[0].accounts]
+    assert "No number is configured or found yet" in Reader(fleet.page().html).text
+
+
 def test_only_the_numbers_of_the_page_are_in_it() -> None:
     """10,000 numbers: the page has the first hundred, and the same size as with a thousand."""
     sizes = []
