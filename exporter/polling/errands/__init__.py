@@ -3,6 +3,7 @@
 ::
 
     Errands                 `errands`: which request goes next
+    Errand                  `errand`: one of them
     OptionalOperation       `operation`: one operation's schedule, ceiling, pauses and refusals
     SpacesOperation,        `discovery`: the two listings; what they find goes to a `Fleet`
     NumbersOperation
@@ -11,8 +12,9 @@
 """
 
 from exporter.polling.errands.discovery import Fleet
+from exporter.polling.errands.errand import Errand
 from exporter.polling.errands.errands import Errands, ErrandSettings
-from exporter.polling.errands.operation import Errand, Reply
+from exporter.polling.errands.operation import Reply
 from exporter.polling.errands.recorder import ErrandRecorder
 
 __all__ = ["Errand", "ErrandRecorder", "ErrandSettings", "Errands", "Fleet", "Reply"]

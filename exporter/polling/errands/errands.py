@@ -18,8 +18,9 @@ from exporter.errors import ApiError
 from exporter.model import OperationStatus, PhoneNumber, Refused
 from exporter.polling.client import Fetcher
 from exporter.polling.errands.discovery import Fleet, NumbersOperation, SpacesOperation, ToList
+from exporter.polling.errands.errand import Errand
 from exporter.polling.errands.health import HealthOperation
-from exporter.polling.errands.operation import Ended, Errand, OptionalOperation, Reply
+from exporter.polling.errands.operation import Ended, OptionalOperation, Reply
 from exporter.polling.errands.recorder import ErrandRecorder
 
 

@@ -13,7 +13,6 @@ Pure but for `ask` and `told`: time is an argument, nothing waits here.
 
 from __future__ import annotations
 
-import logging
 import math
 import random
 from abc import ABC, abstractmethod
@@ -22,21 +21,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
-from exporter.cams.error_codes import INTERNAL_ERROR
 from exporter.cams.operations import Operation
-from exporter.errors import ApiError, Kind, Stopped
-from exporter.logs import fields
+from exporter.errors import ApiError, Kind
 from exporter.model import NumberKey, Refused, Slot
 from exporter.polling.circuit_breaker import CircuitBreaker
 from exporter.polling.client import Fetcher
 from exporter.polling.errands.ceiling import Ceiling
 from exporter.polling.errands.recorder import ErrandRecorder
-from exporter.polling.gate import Waiter
 from exporter.polling.in_flight import HAND_OUT_SECONDS
 from exporter.polling.schedule import Entry, Schedule, Target
 from exporter.polling.standing import REFUSALS, Standing, reason_of
-
-logger = logging.getLogger(__name__)
 
 REFUSALS_TO_PROBE = 3
 RETRY_SECONDS = 10.0
@@ -257,38 +251,6 @@ class OptionalOperation(ABC, Generic[T, V]):
             return None
         longest = min(RETRY_SECONDS * 2.0 ** min(entry.failures - 1, 10), self._interval)
         return now + self._rng.uniform(longest / 2, longest)
-
-
-@dataclass(slots=True, eq=False, kw_only=True)
-class Errand(Waiter):
-    """One request under way that is not a poll; `credential` says which one signs, as a number."""
-
-    account: str
-    operation: OptionalOperation[Any, Any]
-    entry: Entry[Any]
-    client: Fetcher
-    credential: int
-    is_probe: bool
-
-    def asked(self, gate: Callable[[], Slot]) -> Reply[Any] | ApiError | None:
-        """Send it; None if it may not go any more."""
-        try:
-            return self.operation.ask(self.client, self.entry.target, gate)
-        except Stopped:
-            return None
-        except ApiError as error:
-            return error
-        except Exception as bug:  # it must not be lost
-            logger.exception("an errand failed", extra=fields(account=self.account, operation=self.operation.name))
-            return ApiError(INTERNAL_ERROR, Kind.TRANSIENT, message=type(bug).__name__, operation=self.operation.name)
-
-    def told(self, outcome: Reply[Any] | ApiError) -> Sequence[str] | None:
-        """Hand on what came of it; returns the spaces to list from now on if they may be others.  Without the lock."""
-        try:
-            return self.operation.told(self.entry.target, outcome, is_retry=self.entry.retries > 0)
-        except Exception:  # a bug in whom it is handed to must not stop the errands
-            logger.exception("an answer was lost", extra=fields(account=self.account, operation=self.operation.name))
-            return None
 
 
 def _in_turn(keys: Iterable[NumberKey]) -> list[NumberKey]:
