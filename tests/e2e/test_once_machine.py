@@ -49,7 +49,7 @@ def own_mounts() -> list[str]:
 def test_a_file_that_is_mounted_is_written_in_place(tmp_path: Path, own_mounts: list[str]) -> None:
     """Containers mount single files.  Such a file cannot be replaced (EBUSY), and earlier this was noticed too late."""
     world, host, mounted = World(), tmp_path / "host.prom", tmp_path / "cams metrics.prom"
-    host.write_text("old " * 10_000)
+    host.write_text("PREVIOUS " * 10_000)
     mounted.touch()
     with Simulator(world) as simulator:
         flag = write_config(tmp_path, world, simulator.url)
@@ -58,7 +58,7 @@ def test_a_file_that_is_mounted_is_written_in_place(tmp_path: Path, own_mounts: 
     assert done.returncode == 0, done.stderr
     text = host.read_text()
     assert "cams_phone_number_verification_status" in text
-    assert "old" not in text
+    assert "PREVIOUS" not in text
     assert "written in place" in done.stderr
 
 
