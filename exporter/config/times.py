@@ -2,9 +2,9 @@
 
 All three take their slots from one budget.  The rules of `polling` that count here:
 
-- While polls are due, listing and health together get at most every other slot; else all slots.  So in the long run
-  they get what polls leave, but at least half of the slots if they want as many.
-- Where polls alone do not fit the interval, listing and health together get a tenth of the slots.
+- While polls are due, listing and health together get at most every other slot if polls take at most half of all slots
+  in the long run, else every tenth.  While none is due, they get all slots.
+- So they get what polls leave, and a tenth of the slots where polls do not leave as much.
 - If they want more than that, each gets a half of it, and what the other does not use.
 
 Throttles, failures and retries are not counted.
@@ -21,9 +21,9 @@ LISTING_QPS = 10.0 * QUOTA_SHARE
 HEALTH_QPS = 5.0 * QUOTA_SHARE
 """The most requests per second of listing, and of health: a little below what the API allows."""
 
-SHARE_BESIDE_POLLS = 0.5
-SHARE_IF_LATE = 0.1
-"""The share of the slots that listing and health may take: at least, and where polls do not fit their interval."""
+MOST_SHARE = 0.5
+LEAST_SHARE = 0.1
+"""The share of the slots that listing and health may take while polls are due: see `share_while_polls_are_due`."""
 
 ROUNDING = 1 + 1e-9
 
@@ -80,10 +80,17 @@ class Times:
     health_valid_seconds: float | None = None
 
 
+def share_while_polls_are_due(pace_qps: float, polls: Regular) -> float:
+    """The share of the slots that listing and health may take while polls are due.
+
+    Polls that take more than half of the slots would not fit their interval if every other slot were taken.
+    """
+    return MOST_SHARE if polls.wanted_qps <= pace_qps * (1 - MOST_SHARE) else LEAST_SHARE
+
+
 def shares(pace_qps: float, polls: Regular, listing: Regular, health: Regular) -> Shares:
     """What each gets of `pace_qps`."""
-    fits = polls.wanted_qps <= pace_qps
-    rest = max(pace_qps - polls.wanted_qps, pace_qps * SHARE_BESIDE_POLLS) if fits else pace_qps * SHARE_IF_LATE
+    rest = max(pace_qps - polls.wanted_qps, pace_qps * LEAST_SHARE)
     lists = min(listing.possible_qps, max(rest / 2, rest - health.possible_qps))
     checks = min(health.possible_qps, rest - lists)
     return Shares(min(polls.wanted_qps, pace_qps - lists - checks), lists, checks)

@@ -159,8 +159,8 @@ def test_no_second_has_more_than_the_budget_or_a_ceiling_and_polls_go_between_er
     show.check_paces()
     if not errors:
         show.check_wakes()
-    fits = load.numbers / load.interval <= pace_qps(load.qps, 10.0)
-    show.check_share(1 if fits else 9)
+    takes_half = load.numbers / load.interval <= pace_qps(load.qps, 10.0) / 2
+    show.check_share(1 if takes_half else 9)
     assert len(show.poller._hand_out.under_way) <= show.time.alive
     show.stop()
     assert not show.poller._hand_out.under_way
@@ -189,12 +189,17 @@ def test_everything_gets_its_turn_after_any_trouble(load: Load, seed: int) -> No
     show.stop()
 
 
-@settings(max_examples=5)
-@given(st.sampled_from([20, 100, 240]), st.sampled_from([10.0, 60.0]), st.sampled_from([5, 60]), st.integers(0, 2**32))
+@settings(max_examples=8)
+@given(
+    st.sampled_from([20, 100, 240, 300, 400, 520]),
+    st.sampled_from([10.0, 60.0]),
+    st.sampled_from([5, 60]),
+    st.integers(0, 2**32),
+)
 def test_a_poll_is_late_by_a_slot_or_two_however_much_else_is_asked(
     count: int, refresh: float, spaces: int, seed: int
 ) -> None:
-    """Listings and health checks want far more than what is left; polls take less than half of the slots."""
+    """Listings and health checks want far more than what is left; polls leave a tenth of the slots or more."""
     load = Load(count, spaces, 10.0, 60.0, refresh, 10.0)
     show = made(load, seed, errors=False, stalls=False)
     show.connecting = lambda: 0.05

@@ -84,11 +84,27 @@ def test_what_polls_leave_is_for_listing_and_health(tmp_path: Path) -> None:
     assert got.health_seconds == pytest.approx(15 / (0.998 - 0.25))
 
 
-def test_polls_that_take_most_slots_are_slowed_by_health_but_get_half(tmp_path: Path) -> None:
-    """They fit the interval alone.  Health may take every other slot while they are due."""
-    got = times(tmp_path, 54, account="qps: 1, health: {interval: 10s}")
-    assert got.shares == pytest.approx((0.499, 0, 0.499))
-    assert got.poll_seconds == got.health_seconds == pytest.approx(54 / 0.499)
+def test_polls_that_take_most_slots_keep_their_interval(tmp_path: Path) -> None:
+    got = times(tmp_path, 45, account="qps: 1, health: {interval: 10s}")
+    assert got.shares == pytest.approx((0.75, 0, 0.248))
+    assert got.poll_seconds == 60
+
+
+def test_polls_that_take_nearly_all_slots_are_slowed_by_health_by_a_tenth(tmp_path: Path) -> None:
+    """They fit the interval alone."""
+    got = times(tmp_path, 59, account="qps: 1, health: {interval: 10s}")
+    assert got.shares == pytest.approx((0.8982, 0, 0.0998))
+    assert got.poll_seconds == pytest.approx(59 / 0.8982)
+
+
+@pytest.mark.parametrize("numbers", [29, 30, 53, 54, 59, 60])
+def test_one_number_more_takes_no_jump(tmp_path: Path, numbers: int) -> None:
+    """Neither where polls begin to take more than half of the slots, nor where they no longer fit the interval."""
+    before, after = (
+        times(tmp_path, count, account="qps: 1, health: {interval: 10s}") for count in (numbers, numbers + 1)
+    )
+    assert after.poll_seconds <= before.poll_seconds * (1 + 1.1 / numbers)
+    assert before.shares.health - after.shares.health <= 1.1 / 60
 
 
 def test_an_account_without_numbers_takes_no_time(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from exporter.config.settings import DiscoverConfig
+from exporter.config.settings import DiscoverConfig, HealthConfig
 from exporter.errors import ApiError, Kind
 from exporter.model import OPERATION
-from tests.support.asked import NUMBERS, SPACES, Asked, FakeFleet, Sent, most_in_a_second
+from tests.support.asked import HEALTH, NUMBERS, SPACES, Asked, FakeFleet, Sent, most_in_a_second
 from tests.support.numbers import numbers
 
 ALL = DiscoverConfig(refresh_interval_seconds=300.0)
@@ -50,6 +50,18 @@ def test_each_space_is_listed_once_per_interval_spread_evenly() -> None:
     assert len(asked.of(SPACES, sent)) == 5
     by_minute = Counter(int((each.at - asked.began) // 60) for each in asked.of(NUMBERS, sent))
     assert all(80 <= count <= 120 for count in by_minute.values())
+    asked.stop()
+
+
+def test_first_listings_go_before_health_checks() -> None:
+    """Where polls do not fit, a tenth of the slots is all there is: the spaces wait for no check of what is found."""
+    found = [f"cams-{index:02}" for index in range(50)]
+    asked = Asked(numbers(3000), health=HealthConfig(), discover=DiscoverConfig(tuple(found)), fleet=FakeFleet(found))
+    asked.run(60.0)
+    assert {sent.space for sent in asked.of(NUMBERS)} == set(found)
+    last = asked.of(NUMBERS)[len(found) - 1]
+    assert len(asked.of(HEALTH, [sent for sent in asked.sent if sent.at < last.at])) <= 1
+    assert asked.of(HEALTH), "checks begin after that"
     asked.stop()
 
 

@@ -67,7 +67,7 @@ def test_checks_stay_below_their_own_ceiling_although_the_account_has_more() -> 
         (60, 60.0, 10.0, 60.0, 0, 60.0),  # everything fits
         (400, 100.0, 10.0, 60.0, 0, 60.0),  # the ceiling of 5/s
         (50, 10.0, 3.0, 60.0, 0, 60.0),  # polls do not fit: a tenth
-        (200, 60.0, 5.0, 30.0, 0, 60.0),  # polls fit and leave a third: half of the slots
+        (200, 60.0, 5.0, 30.0, 0, 60.0),  # polls fit and leave a third
         (100, 60.0, 3.0, 30.0, 200, 60.0),  # listings want more than there is: each gets half
         (100, 60.0, 3.0, 60.0, 20, 60.0),  # listings fit into their half
     ],
@@ -119,11 +119,11 @@ def test_the_spaces_of_a_large_fleet_get_their_refresh() -> None:
 
 
 def test_listings_and_checks_alternate_while_both_want_all_they_can_get() -> None:
-    found = [f"cams-{index:03}" for index in range(500)]
+    found = [f"cams-{index:02}" for index in range(20)]
     asked = Asked(
-        numbers(3000), health=FIVE_MINUTES, discover=DiscoverConfig(tuple(found), 60.0), fleet=FakeFleet(found)
+        numbers(3000), health=FIVE_MINUTES, discover=DiscoverConfig(tuple(found), 10.0), fleet=FakeFleet(found)
     )
-    asked.run(10.0)
+    asked.run(30.0)  # the first listings go before
     sent = asked.run(200.0)
     assert len(asked.of(HEALTH, sent)) == pytest.approx(len(asked.of(NUMBERS, sent)), abs=2)
     asked.stop()

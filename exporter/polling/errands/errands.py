@@ -1,7 +1,8 @@
 """Which errand of an account goes next: requests of discovery and of health checks.
 
 Pure: time is an argument, nothing waits here.  Of the operations that have a request to send, the one goes that was
-asked longest ago.  So listings and health checks alternate while both want all they can get.
+asked longest ago.  So listings and health checks alternate while both want all they can get.  Before that, first
+listings go before health checks: the numbers of a space that was never listed are not even polled.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from exporter.config.settings import DiscoverConfig, HealthConfig
-from exporter.config.times import HEALTH_QPS, LISTING_QPS, SHARE_BESIDE_POLLS, SHARE_IF_LATE, Regular, shares
+from exporter.config.times import HEALTH_QPS, LISTING_QPS, Regular, share_while_polls_are_due, shares
 from exporter.errors import ApiError
 from exporter.model import OperationStatus, PhoneNumber, Refused
 from exporter.polling.client import Fetcher
@@ -90,8 +91,7 @@ class Errands:
         got = shares(self._pace, polls, listing, checks)
         self.poll_seconds = polls.seconds(got.polls)
         self.health_seconds = checks.seconds(got.health) if self._health else None
-        share = SHARE_BESIDE_POLLS if polls.wanted_qps <= self._pace else SHARE_IF_LATE
-        self.polls_first = round(1 / share) - 1
+        self.polls_first = round(1 / share_while_polls_are_due(self._pace, polls)) - 1
         if self._spaces:
             of_account = [ToList(self._account)]
             self._spaces.configure(of_account, refresh_seconds, refresh_seconds, now=now, now_unix=now_unix)
@@ -111,7 +111,7 @@ class Errands:
         due = [operation for operation in self.in_use if operation.next_at(now) <= now]
         if not due:
             return None
-        operation = min(due, key=lambda each: each.taken_at)
+        operation = min(due, key=lambda each: (each is self._health or not each.schedule.unattempted, each.taken_at))
         is_probe = operation.breaker.is_open
         entry = operation.take(now)
         if entry is None:
