@@ -80,14 +80,12 @@ class FleetLog:
 
     def places(self, numbers: Iterable[PhoneNumber]) -> None:
         """Warn once of each number that is polled in two places, at least one of which a listing found."""
-        seen: dict[str, list[PhoneNumber]] = {}
+        firsts: dict[str, PhoneNumber] = {}
         pairs: dict[frozenset[NumberKey], tuple[PhoneNumber, PhoneNumber]] = {}
-        for number in numbers:
-            others = seen.setdefault(number.phone_number, [])
-            for other in others:
-                if number.found or other.found:
-                    pairs[frozenset({number.key, other.key})] = (other, number)
-            others.append(number)
+        for number in numbers:  # each with the first one only: a number that 500 spaces list has 125,000 pairs
+            first = firsts.setdefault(number.phone_number, number)
+            if first is not number and (number.found or first.found):
+                pairs[frozenset({number.key, first.key})] = (first, number)
         fresh: defaultdict[tuple[Place, Place], list[PhoneNumber]] = defaultdict(list)
         for pair, (one, two) in pairs.items():
             if pair not in self._in_two_places:

@@ -60,8 +60,8 @@ _SIDE_FILES = ("-journal", "-wal", "-shm")
 Guards = Mapping[str, float]
 """Accounts and their guards in seconds."""
 
-_MAX_VALUE_BYTES = 256 << 10
-"""More than any row of this exporter has."""
+_MAX_VALUE_BYTES = 1 << 20
+"""More than any row of this exporter has: the errors of a health check take up to 260,000 bytes."""
 
 _HELPLESS = {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT}
 """Errors that mean that the folder cannot be used; other errors may go away."""
@@ -289,9 +289,9 @@ class Storage:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)  # extended; its last byte is the plain code
             if isinstance(error, sqlite3.OperationalError) and code & 0xFF != sqlite3.SQLITE_ERROR:
                 raise  # locked, full, read-only, ...: the store itself may be sound
-            raise _Harmed(str(error)) from None
+            raise _Harmed(self._learnt.hide(str(error))) from None  # it may quote a value
         except (PermissionError, IsADirectoryError, ValueError, TypeError, RecursionError) as error:
-            raise _Harmed(str(error)) from None
+            raise _Harmed(self._learnt.hide(str(error))) from None
         except OSError as error:
             if error.errno != errno.ELOOP:
                 raise

@@ -423,6 +423,19 @@ def test_a_number_in_two_places_is_warned_about_once(world: World, caplog: pytes
     assert said(caplog) == []
 
 
+def test_a_number_that_many_spaces_list_is_named_once_for_each(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """An API that answers every space with all numbers must not cost the square of the spaces."""
+    caplog.set_level(logging.WARNING)
+    spaces = [f"s{index}" for index in range(30)]
+    world.load(f"{{name: main, discover: {{spaces: [{', '.join(spaces)}]}}}}")
+    for space in spaces:
+        world.listed(ONE, space=space)
+    world.settle_down()
+    *lines, rest = said(caplog)
+    assert len(lines) == 10
+    assert "'more_pairs_of_spaces': 19" in rest
+
+
 def test_a_label_that_two_numbers_share_is_logged_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR)
     config = world.load(MAIN)

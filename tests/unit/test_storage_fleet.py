@@ -13,6 +13,7 @@ import pytest
 
 from exporter.cams.operations import NumberListing
 from exporter.config import Config
+from exporter.config.numbers import redact
 from exporter.fleet.fleets import Fleets
 from exporter.model import UNKNOWN, Answer, Health, HealthError, ListedNumber, NumberKey
 from exporter.state.storage import Learnt, Storage
@@ -297,14 +298,29 @@ def test_stored_texts_are_bounded(tmp_path: Path, process: Process) -> None:
 
 def test_the_longest_rows_can_be_saved(tmp_path: Path, process: Process) -> None:
     """The store bounds a value, so that a hostile file cannot fill the memory; no answer may reach that bound."""
-    errors = tuple(
-        HealthError("\U0001f4a9" * 128, f"{i:0128}", "\U0001f4a9" * 500, "\U0001f4a9" * 500) for i in range(16)
-    )
-    process.state.checked(process.records[ONE].number, Health("BLOCKED", errors))
+    long = [f"{i:02}" + "\U0001f4a9" * 126 for i in range(17)]
+    errors = tuple(HealthError(text, text, "\U0001f4a9" * 500, "\U0001f4a9" * 500) for text in long[:16])
+    for verdict in long:
+        process.state.checked(process.records[ONE].number, Health(verdict, errors))
     after = restarted(tmp_path, process)
     record = after.records[ONE]
     assert record.health is not None
-    assert record.health.answer == Health("BLOCKED", errors)
+    assert record.health.answer == Health(long[-1], errors)
+    assert record.health.shown == tuple(long[1:])
+
+
+def test_the_text_of_damage_shows_no_hidden_number(
+    tmp_path: Path, process: Process, caplog: pytest.LogCaptureFixture
+) -> None:
+    process.ends()
+    path = tmp_path / "store" / STORE
+    path.write_bytes(path.read_bytes().replace(ONE.encode(), ONE[:-2].encode() + b"\xff" + ONE[-1:].encode()))
+    after = Process(tmp_path, FakeClock(now_unix=process.clock.now_unix), hide=redact)
+    after.begins()
+    assert "the store cannot be used" in caplog.text
+    said = " ".join(str(vars(record)) for record in caplog.records)
+    assert "UTF-8" in said
+    assert ONE[:-2] not in said
 
 
 def test_numbers_of_accounts_that_nobody_knows_are_ignored(tmp_path: Path, process: Process) -> None:
