@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from exporter.simulator import INSTANCES, PHONE_NUMBERS, STATUS, Key, Refusal, Simulator, World, faults, listing_faults
-from tests.support.exporter import ExporterProcess, current, labels_of, run_exporter, series, statuses, until, value
+from tests.support.exporter import (
+    ExporterProcess,
+    current,
+    errors,
+    labels_of,
+    run_exporter,
+    series,
+    statuses,
+    until,
+    value,
+)
 from tests.support.fleet import config, exported, found, phones
 
 LISTED = "cams_phone_number_listed"
@@ -411,4 +421,5 @@ def test_ready_waits_for_the_first_listing_of_each_space_and_for_the_numbers_fou
         asked = {arrival.phone_number for arrival in world.arrivals("main", STATUS)}
         assert asked == {*numbers}
         assert 503 in codes
-        assert exporter.statuses() == dict.fromkeys(numbers, "VERIFIED")
+        scraped = exporter.scrape()
+        assert (errors(scraped), statuses(scraped)) == ({}, dict.fromkeys(numbers, "VERIFIED")), exporter.log
