@@ -43,7 +43,7 @@ def flags() -> argparse.ArgumentParser:
         nargs=0,
         help="with --config.check: read the configuration file only, no key, number and CA files",
     )
-    add("--once", nargs=0, help="list the numbers, poll every one once, print the metrics to stdout and exit")
+    add("--once", nargs=0, help="list, poll and check all numbers once, print the metrics to stdout and exit")
     add(
         "--once.output",
         dest="once_output",

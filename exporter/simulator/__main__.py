@@ -63,7 +63,11 @@ def _scenario(flags: argparse.Namespace) -> Scenario:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="exporter.simulator", description="A CAMS endpoint on loopback.")
+    parser = argparse.ArgumentParser(
+        prog="exporter.simulator",
+        description="A CAMS endpoint on loopback. GET /_simulator/state shows its numbers; POST changes them, "
+        "as exporter/simulator/control/__init__.py says.",
+    )
     add = parser.add_argument
     add(
         "--listen",
@@ -72,7 +76,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="HOST:PORT",
         help="address (default: 127.0.0.1 and a free port)",
     )
-    add("--scenario", choices=sorted(SCENARIOS), default="demo", help="the world to serve (default: demo)")
+    add(
+        "--scenario",
+        choices=sorted(SCENARIOS),
+        default="demo",
+        help="what to serve: demo; discovery: the same, also with other --numbers and --spaces; "
+        "steady: 300 numbers that do not change (default: demo)",
+    )
     add("--seed", type=int, default=0, metavar="N", help="seed of all random values (default: 0)")
     add("--numbers", type=int, metavar="N", help="size of the discovered account (default: 14)")
     add("--spaces", type=int, metavar="N", help="spaces of the discovered account (default: 2)")
