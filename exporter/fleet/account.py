@@ -119,7 +119,7 @@ class AccountFleet:
             self._is_pending = False
             members = self._membership.members()
             self._collided = members.collided
-            keys = [number.key for number in members.numbers]
+            keys = [number.key for number in members.numbers] if self._discovers else []
             self._untold = [key for key in keys if key not in self._in_force]
             self._in_force = frozenset(keys)
             return members.numbers

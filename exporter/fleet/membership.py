@@ -52,6 +52,7 @@ class Membership:
 
     def __init__(self, account: str) -> None:
         self._account = account
+        self._numbers: Sequence[PhoneNumber] = ()  # that the configuration and number files name
         self._typed: dict[NumberKey, PhoneNumber] = {}
         self._typed_in: dict[str, list[NumberKey]] = {}  # by space
         self._unlisted: set[NumberKey] = set()  # of `_typed`, those that their space does not list
@@ -87,8 +88,10 @@ class Membership:
 
     def members(self) -> Members:
         """The numbers to poll."""
-        seen = {(number.cust_space_id, number.label) for number in self._typed.values()} if self._found else set()
-        numbers = list(self._typed.values())
+        if not self._found:
+            return Members(tuple(self._numbers))
+        seen = {(number.cust_space_id, number.label) for number in self._numbers}
+        numbers = list(self._numbers)
         collided: list[PhoneNumber] = []
         for key, found in self._found.items():
             if key in self._typed:
@@ -110,9 +113,10 @@ class Membership:
         return None if key.phone_number in space.unwatched else Listing(False, space.looked_at)
 
     def configure(
-        self, typed: Iterable[PhoneNumber], discover: DiscoverConfig | None, labeller: Callable[[str], str]
+        self, typed: Sequence[PhoneNumber], discover: DiscoverConfig | None, labeller: Callable[[str], str]
     ) -> None:
         """Take over a configuration; its word counts at once."""
+        self._numbers = typed
         self._typed = {number.key: number for number in typed}
         self._typed_in = {}
         for key in self._typed:
@@ -132,6 +136,8 @@ class Membership:
             only_found = [found for key, found in self._found.items() if key not in self._typed]
             for found in only_found[discover.max_numbers :]:
                 self._drop(found, Change.LEFT)
+        if discover is None:  # nobody lists them: keep no more of them than the configuration does
+            self._typed, self._typed_in, self._unlisted = {}, {}, set()
         self._settle_spaces()
 
     def spaces_listed(self, spaces: Sequence[str], now: float) -> None:
