@@ -92,11 +92,8 @@ class GatedAdapter(BaseAdapter):
         self._lock = threading.Lock()
         self._idle: deque[Connection] = deque()  # the longest unused first
         self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
-        self._closed = threading.Event()
-
-    def attempt(self, timeout_seconds: float, max_body_bytes: int) -> Attempt:
-        """The attempt that all steps of one request share; `close` ends it."""
-        return Attempt(self._clock, timeout_seconds, self._closed, max_body_bytes)
+        self.closed = threading.Event()
+        """Ends every `Attempt` that is made with it; `close` sets it."""
 
     def send(self, request: PreparedRequest, *_: Any, **__: Any) -> Response:
         """Connect, wait for a slot, send inside it, and read the whole answer.
@@ -147,7 +144,7 @@ class GatedAdapter(BaseAdapter):
         A request that waits for DNS, or for its slot, fails after that wait.
         """
         self.retire()
-        self._closed.set()
+        self.closed.set()
         with self._lock:
             under_way = list(self._open)
         for each in under_way:

@@ -104,17 +104,6 @@ class BoundedSocket(socket.socket):
         """As of any socket, within the time left."""
         self._within_time(super().sendall, *args, **kwargs)
 
-    def is_reusable(self) -> bool:
-        """Whether a request can be sent: the connection is open, and the server has sent nothing unasked."""
-        try:
-            self.settimeout(0)
-            self.recv(1)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return True  # TLS has read its session tickets by now
-        except (OSError, ValueError):  # ValueError: we closed it
-            return False
-        return False  # the end, or bytes that would be taken for the next answer
-
     def cut(self) -> None:
         """End the TCP connection while another thread uses it, without TLS's close_notify."""
         with contextlib.suppress(OSError):

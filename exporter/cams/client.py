@@ -25,7 +25,7 @@ from exporter.cams.endpoint import Endpoint
 from exporter.cams.failures import api_error
 from exporter.cams.operations import GetPhoneNumberVerificationStatus, GetWhatsappHealthStatus, Operation
 from exporter.cams.operations.health import NodeType
-from exporter.cams.signing import Acs3Auth
+from exporter.cams.signing import sign
 from exporter.errors import ApiError, CredentialsError, Kind
 from exporter.logs import fields
 from exporter.model import Answer, Clock, Credential, Health, PhoneNumber, Slot
@@ -134,7 +134,7 @@ class Client:
             raise
 
     def _called(self, operation: Operation[T], gate: Callable[[], Slot]) -> T:
-        attempt = self._adapter.attempt(self._timeout_seconds, operation.max_body_bytes)
+        attempt = Attempt(self._clock, self._timeout_seconds, self._adapter.closed, operation.max_body_bytes)
         try:
             signature = _Signature(self._credential(attempt), self.skew_seconds)
         except ApiError:  # do not even connect
@@ -142,12 +142,12 @@ class Client:
                 pass
             raise
 
-        def sign(request: PreparedRequest) -> None:
+        def sign_now(request: PreparedRequest) -> None:
             """Date and sign the request now: the wait for the slot may have been long."""
             signature.credential, signature.skew_seconds = self._credential(attempt), self.skew_seconds
-            Acs3Auth(signature.credential, self._clock, skew_seconds=signature.skew_seconds)(request)
+            sign(request, signature.credential, self._clock.unix() + signature.skew_seconds)
 
-        request = GatedRequest(self._template, self._url_for(operation), attempt, gate, sign)
+        request = GatedRequest(self._template, self._url_for(operation), attempt, gate, sign_now)
         request.headers["x-acs-action"] = operation.name
         response = self._session.send(request)
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import random
 import socket
+import ssl
 from typing import Any
 
 from exporter.cams.addresses import Addresses
@@ -64,8 +65,17 @@ class Connection(http.client.HTTPConnection):
         raise first
 
     def is_reusable(self) -> bool:
-        """Whether a request can be sent: see `BoundedSocket.is_reusable`."""
-        return self.sock is not None and self.sock.is_reusable()
+        """Whether a request can be sent: it is open, and the server has sent nothing unasked."""
+        if self.sock is None:
+            return False
+        try:
+            self.sock.settimeout(0)
+            self.sock.recv(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True  # TLS has read its session tickets by now
+        except (OSError, ValueError):  # ValueError: we closed it
+            return False
+        return False  # the end, or bytes that would be taken for the next answer
 
     def failed(self) -> None:
         """Close, and have later connections try other addresses first."""

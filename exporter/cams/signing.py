@@ -1,4 +1,4 @@
-"""Sign a request with ACS3-HMAC-SHA256, as a `requests` auth.  Sends nothing and keeps nothing.
+"""Sign a request with ACS3-HMAC-SHA256.  Sends nothing and keeps nothing.
 
 Source: Alibaba Cloud's "V3 request signature".  Tests compare it with their published vector and the SDK's signer.
 """
@@ -14,9 +14,8 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from requests import PreparedRequest
-from requests.auth import AuthBase
 
-from exporter.model import Clock, Credential
+from exporter.model import Credential
 
 ALGORITHM = "ACS3-HMAC-SHA256"
 
@@ -33,57 +32,40 @@ def new_nonce() -> str:
     return f"{_PROCESS}{next(_count):016x}"
 
 
-class Acs3Auth(AuthBase):
-    """Dates and signs one prepared request; call it again for each attempt.
+def sign(
+    request: PreparedRequest, credential: Credential, now_unix: float, nonce: Callable[[], str] = new_nonce
+) -> None:
+    """Set the signature's headers on `request`; again for each attempt.  `now_unix` is the server's time.
 
-    Signs `host` and every ``x-acs-*`` header of the request.  `skew_seconds` is added to the clock: the server's time
-    counts if this machine's is wrong.
+    Signs `host` and every ``x-acs-*`` header of the request.
     """
-
-    def __init__(
-        self,
-        credential: Credential,
-        clock: Clock,
-        *,
-        nonce: Callable[[], str] = new_nonce,
-        skew_seconds: float = 0.0,
-    ) -> None:
-        self._credential = credential
-        self._clock = clock
-        self._nonce = nonce
-        self._skew_seconds = skew_seconds
-
-    def __call__(self, r: PreparedRequest) -> PreparedRequest:
-        """Set the signature's headers on `r`, in place."""
-        parts = urlsplit(r.url or "")
-        body = r.body or b""
-        headers = r.headers
-        now = time.gmtime(self._clock.unix() + self._skew_seconds)
-        headers.setdefault("host", parts.netloc)
-        headers["x-acs-date"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", now)
-        headers["x-acs-signature-nonce"] = self._nonce()
-        headers["x-acs-content-sha256"] = _sha256(body.encode() if isinstance(body, str) else body)
-        if self._credential.security_token:
-            headers["x-acs-security-token"] = self._credential.security_token
-        signed = sorted((name, value.strip()) for name, value in headers.lower_items() if _is_signed(name))
-        names = ";".join(name for name, _ in signed)
-        canonical = "\n".join(
-            (
-                r.method or "",
-                parts.path or "/",
-                _canonical_query(parts.query),
-                *(f"{name}:{value}" for name, value in signed),
-                "",
-                names,
-                headers["x-acs-content-sha256"],
-            )
+    parts = urlsplit(request.url or "")
+    body = request.body or b""
+    headers = request.headers
+    headers.setdefault("host", parts.netloc)
+    headers["x-acs-date"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now_unix))
+    headers["x-acs-signature-nonce"] = nonce()
+    headers["x-acs-content-sha256"] = _sha256(body.encode() if isinstance(body, str) else body)
+    if credential.security_token:
+        headers["x-acs-security-token"] = credential.security_token
+    signed = sorted((name, value.strip()) for name, value in headers.lower_items() if _is_signed(name))
+    names = ";".join(name for name, _ in signed)
+    canonical = "\n".join(
+        (
+            request.method or "",
+            parts.path or "/",
+            _canonical_query(parts.query),
+            *(f"{name}:{value}" for name, value in signed),
+            "",
+            names,
+            headers["x-acs-content-sha256"],
         )
-        key = self._credential.access_key_secret.encode()
-        signature = hmac.digest(key, f"{ALGORITHM}\n{_sha256(canonical.encode())}".encode(), "sha256").hex()
-        headers["authorization"] = (
-            f"{ALGORITHM} Credential={self._credential.access_key_id},SignedHeaders={names},Signature={signature}"
-        )
-        return r
+    )
+    key = credential.access_key_secret.encode()
+    signature = hmac.digest(key, f"{ALGORITHM}\n{_sha256(canonical.encode())}".encode(), "sha256").hex()
+    headers["authorization"] = (
+        f"{ALGORITHM} Credential={credential.access_key_id},SignedHeaders={names},Signature={signature}"
+    )
 
 
 def _is_signed(name: str) -> bool:

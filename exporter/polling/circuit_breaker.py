@@ -102,7 +102,8 @@ class CircuitBreakers:
         self._keys: KeysView[NumberKey] = {}.keys()
         self._counts: Counter[str] = Counter()  # numbers, by space
         self._forbidden: dict[str, CircuitBreaker] = {}  # spaces of which a number is
-        self._open: dict[str, CircuitBreaker] = {}  # refused spaces, the one that was probed longest ago first
+        self.open_spaces: dict[str, CircuitBreaker] = {}
+        """The spaces that are refused, the one that was probed longest ago first."""
         self._again: dict[str, CircuitBreaker] = {}
         """Spaces whose last probe was inconclusive: their next one may come before others'."""
         self._errors_in_a_row = 0
@@ -123,23 +124,18 @@ class CircuitBreakers:
             self._accepted()
         for space in self._forbidden.keys() - self._counts.keys():
             del self._forbidden[space]
-            self._open.pop(space, None)
+            self.open_spaces.pop(space, None)
             self._again.pop(space, None)
-
-    @property
-    def refuses(self) -> bool:
-        """Whether the account or a space of it is refused."""
-        return self.account.is_open or bool(self._open)
 
     @property
     def refused_spaces(self) -> Mapping[str, Refused]:
         """The spaces that are refused, and why."""
-        return {space: breaker.reason for space, breaker in self._open.items() if breaker.reason is not None}
+        return {space: breaker.reason for space, breaker in self.open_spaces.items() if breaker.reason is not None}
 
     @property
     def reason(self) -> Refused | None:
         """Why the account is down: it is refused, or each of its spaces is; None where neither is so."""
-        if self.spaces and len(self._open) == len(self.spaces):
+        if self.spaces and len(self.open_spaces) == len(self.spaces):
             return self.account.reason or self._last_forbidden
         return self.account.reason
 
@@ -158,17 +154,17 @@ class CircuitBreakers:
 
     def is_held(self, key: NumberKey) -> bool:
         """Whether the number's space is refused, and it with it: only probes ask about it."""
-        space = self._open.get(key.cust_space_id)
+        space = self.open_spaces.get(key.cust_space_id)
         return space is not None and key in space.turn
 
     def probe_soon(self) -> None:
         """The credential has changed: what is refused is probed without waiting for the interval."""
-        for breaker in (self.account, *self._open.values()):
+        for breaker in (self.account, *self.open_spaces.values()):
             breaker.probe_soon()
 
     def probe_again(self, key: NumberKey) -> None:
         """A probe by this number was inconclusive, or was not sent."""
-        space = self._open.get(key.cust_space_id)
+        space = self.open_spaces.get(key.cust_space_id)
         if self.account.is_open:
             self.account.probe_again()
         elif space is not None:
@@ -183,14 +179,14 @@ class CircuitBreakers:
         if self.account.is_open:
             return self.account.probe_at(interval_seconds)
         name = self._next_space(interval_seconds)
-        return max(self._open[name].probe_at(interval_seconds), self._space_probed_at + 1 / (pace * PROBE_SHARE))
+        return max(self.open_spaces[name].probe_at(interval_seconds), self._space_probed_at + 1 / (pace * PROBE_SHARE))
 
     def probe(self, now: float, interval_seconds: float, is_free: Callable[[NumberKey], bool]) -> NumberKey | None:
         """The number to probe with at `now`; None where none is free."""
         if self.account.is_open:
             return self.account.probe(now, is_free)
         name = self._next_space(interval_seconds)
-        space = self._open[name] = self._open.pop(name)
+        space = self.open_spaces[name] = self.open_spaces.pop(name)
         self._again.pop(name, None)
         found = space.probe(now, is_free)
         if found is not None:
@@ -199,7 +195,10 @@ class CircuitBreakers:
 
     def _next_space(self, interval_seconds: float) -> str:
         """The refused space that is probed next; not searched for among all, of which there may be thousands."""
-        return min((next(iter(self._open)), *self._again), key=lambda name: self._open[name].probe_at(interval_seconds))
+        return min(
+            (next(iter(self.open_spaces)), *self._again),
+            key=lambda name: self.open_spaces[name].probe_at(interval_seconds),
+        )
 
     def _accepted(self) -> CircuitBreaker | None:
         """The key was accepted."""
@@ -226,7 +225,7 @@ class CircuitBreakers:
         space.turn.pop(key, None)
         if not space.turn:
             del self._forbidden[name]
-        self._open.pop(name, None)
+        self.open_spaces.pop(name, None)
         self._again.pop(name, None)
         return space if space.restore() else None
 
@@ -238,5 +237,5 @@ class CircuitBreakers:
         self._last_forbidden = reason = reason_of(key, error)
         if (not space.is_open and len(space.turn) < self._counts[name]) or not space.refuse(reason, now):
             return None
-        self._open[name] = space
+        self.open_spaces[name] = space
         return space

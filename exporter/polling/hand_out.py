@@ -125,7 +125,7 @@ class HandOut:
 
     def _probe_at(self, now: float) -> float:
         """The instant of the next probe of what is refused."""
-        if not self._repeat or not self._breakers.refuses:
+        if not self._repeat or not (self._breakers.account.is_open or self._breakers.open_spaces):
             return math.inf
         return self._breakers.probe_at(self._interval, self._budget.pace(now))
 
@@ -141,7 +141,7 @@ class HandOut:
 
     def _errand_at(self, now: float, *, polls_are_due: bool) -> float:
         """When to hand out the next errand."""
-        if self._errands_under_way >= max(1, self._most_under_way // 2):
+        if not self._errands.in_use or self._errands_under_way >= max(1, self._most_under_way // 2):
             return math.inf
         at = self._errands.next_at(now)
         if at == math.inf:

@@ -67,11 +67,13 @@ class Reaction:
             self._breakers.probe_soon()
         elif entry.scheduled and is_current:
             changed = self._breakers.heard(key, error, now)
-            self.standing.heard(key, error, is_whole=self._breakers.reason is not None)
+            if error is not None or not self.standing.is_clear:
+                self.standing.heard(key, error, is_whole=self._breakers.reason is not None)
         if is_probe and error is not None and error.kind in _INCONCLUSIVE:
             self._breakers.probe_again(key)
         entry.failures = 0 if error is None or error.kind in _DEFINITE else entry.failures + 1
-        is_held = entry.scheduled and self._breakers.is_held(key)
+        some_are_held = entry.scheduled and bool(self._breakers.open_spaces)
+        is_held = some_are_held and self._breakers.is_held(key)
         scope_is_refused = is_held or self._breakers.account.is_open  # only probes go: the number does not retry
         is_refused = error is not None and error.kind in (REFUSALS | _INCONCLUSIVE if scope_is_refused else REFUSALS)
         at, not_before = None, -math.inf

@@ -22,6 +22,8 @@ class Standing:
         self.operation = operation
         self.down: Refused | None = None
         """The refusal that brought it down, or the error of the attempt before its first success; None while up."""
+        self.is_clear = False
+        """Whether it is up, and nothing is refused: one more success changes nothing."""
         self._kind: Kind | None = None  # of the error that brought it down
         self._succeeded = False
         self._refused: dict[str, set[NumberKey]] = {}  # whose last answer was a refusal, by space
@@ -55,6 +57,7 @@ class Standing:
             self._set(key, None if self._succeeded else error)
         elif not self._succeeded and self._kind not in REFUSALS:
             self._set(key, error)
+        self.is_clear = self._succeeded and self.down is None and not self._refused
         return was_up != (self.down is None)
 
     def configure(self, keys: Collection[NumberKey]) -> None:

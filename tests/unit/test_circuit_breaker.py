@@ -232,7 +232,7 @@ class TestSpaces:
 
     def test_an_account_without_numbers_is_not_refused(self) -> None:
         assert watching().reason is None
-        assert not watching().refuses
+        assert not watching().open_spaces
 
     def test_its_numbers_are_probed_in_turn_once_per_interval(self) -> None:
         breakers = watching(*keys(3))
@@ -312,4 +312,4 @@ class TestSpaces:
         breakers.configure(dict.fromkeys([key(0, "cams-b")]).keys())
         assert not breakers.refused_spaces
         assert breakers.spaces == ("cams-b",)
-        assert not breakers.refuses
+        assert not breakers.open_spaces

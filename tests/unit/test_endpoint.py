@@ -98,6 +98,15 @@ def test_a_tls_connection_closed_while_idle_costs_no_error(ca_file: Path) -> Non
         assert server.connections == 3
 
 
+def test_a_connection_whose_socket_is_closed_is_not_used_again(secure: RawServer, ca_file: Path) -> None:
+    with client_of(secure.url, ca_file=ca_file) as client:
+        client.fetch(number())
+        (connection,) = kept(client)
+        assert connection.sock is not None
+        connection.sock.close()
+        assert not connection.is_reusable()
+
+
 def test_an_unknown_authority_is_a_tls_error(secure: RawServer) -> None:
     with client_of(secure.url) as client:
         error = error_of(client)

@@ -419,3 +419,10 @@ def test_restored_numbers_respect_the_configuration() -> None:
     for digits, space in [(ONE, "b"), (TWO, "a"), (THREE, "a"), (FOUR, "a")]:
         account.membership.restore(Found(PhoneNumber("main", space, digits, digits), 0.0, None), 0.0, 0.0)
     assert account.numbers == [THREE]
+
+
+def test_without_discover_the_configurations_own_list_is_polled() -> None:
+    """Not a copy: ten thousand numbers are in memory once."""
+    account, numbers = Account(), (typed(ONE), typed(TWO))
+    account.membership.configure(numbers, None, str)
+    assert account.membership.members().numbers is numbers

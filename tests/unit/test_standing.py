@@ -80,3 +80,11 @@ def test_the_reason_does_not_name_the_number() -> None:
     message = f"no permission for {each.phone_number}"
     standing.heard(each.key, ApiError("NoPermission", Kind.PERMISSION, message=message, request_id="R"), is_whole=False)
     assert standing.status.refused == Refused("NoPermission", "no permission for …", "R")
+
+
+def test_it_is_clear_while_one_more_success_changes_nothing() -> None:
+    standing, clear = Standing("ListInstance"), []
+    for key, error in ((A, None), (A, REFUSED), (B, None), (A, None)):
+        clear.append(standing.is_clear)
+        standing.heard(key, error, is_whole=False)
+    assert [*clear, standing.is_clear] == [False, True, False, False, True]
