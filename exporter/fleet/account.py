@@ -172,7 +172,7 @@ class AccountFleet:
             now, now_unix = self._clock.monotonic(), self._clock.unix()
             for key, (of, absence) in stored.items():
                 number = PhoneNumber(*key, labeller(key.phone_number), found=True)
-                seen_at = None if of.seen_unix is None else _instant(of.seen_unix, now, now_unix)
+                seen_at = _instant(of.seen_unix, now, now_unix)
                 found = Found(number, now, None, of.listed, absence.missing_seconds)
                 if seen_at is not None:
                     found.seen_at, found.entry = seen_at, of.entry
@@ -217,7 +217,9 @@ class AccountFleet:
         return SpaceStatus(discovered, success_unix, attempts.attempted, attempts.error)
 
 
-def _instant(unix: float, now: float, now_unix: float) -> float | None:
-    """The monotonic instant of a stored time; None if it is not to be believed."""
+def _instant(unix: float | None, now: float, now_unix: float) -> float | None:
+    """The monotonic instant of a stored time; None if it is not known or not to be believed."""
+    if unix is None:
+        return None
     age_seconds = now_unix - unix
     return now - max(0.0, age_seconds) if -MAX_STEP_BACK_SECONDS <= age_seconds < math.inf else None

@@ -39,10 +39,10 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class RememberedListing:
-    """A number's `Listing`.  `seen_unix` is None if no listing ever held the number."""
+    """A number's `Listing`.  `seen_unix` is None if no listing held the number, `looked_unix` if that is not known."""
 
     listed: bool
-    looked_unix: float
+    looked_unix: float | None
     seen_unix: float | None = None
     entry: ListedNumber | None = None
     shown: ShownValues = NOTHING_SHOWN
@@ -76,7 +76,7 @@ def with_status(record: NumberState, known: Remembered, now: float, now_unix: fl
 
 def with_old_listing(record: NumberState, known: RememberedListing, now: float, now_unix: float) -> NumberState | None:
     """`record` with what listings told an earlier process; None if it has a listing, or the age is unknown."""
-    age_seconds = _age(known.looked_unix, now_unix)
+    age_seconds = None if known.looked_unix is None else _age(known.looked_unix, now_unix)
     if record.listing is not None or age_seconds is None:
         return None
     listing = Listing(known.listed, now - age_seconds)

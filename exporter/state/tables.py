@@ -17,10 +17,13 @@ from typing import NamedTuple
 from exporter.cams.answers import MAX_MESSAGE, MAX_TEXT, Redaction
 from exporter.cams.operations.phone_numbers import messaging_limit
 from exporter.config.numbers import digits_of, parse_space_id
-from exporter.model import KNOWN_STATUSES, Health, HealthError, ListedNumber, NumberKey, PhoneNumber
+from exporter.model import KNOWN_STATUSES, Health, HealthError, ListedNumber, Listing, NumberKey, PhoneNumber
 from exporter.state.found import Absence
 from exporter.state.records import MAX_EXTRA_STATUSES, NumberState, ShownValues
 from exporter.state.remembered import Remembered, RememberedHealth, RememberedListing
+
+_NOT_KNOWN = Listing(listed=True, looked_at=-math.inf)
+"""Stands for a found number of which it is not known what its listing said."""
 
 MAX_ERRORS = 16
 """The most errors of a health check that are believed."""
@@ -35,7 +38,7 @@ ANSWERS = f"""CREATE TABLE answers (
     {_PRIMARY}"""
 LISTINGS = f"""CREATE TABLE listings (
     {_KEY},
-    listed INTEGER NOT NULL, looked_unix REAL NOT NULL, seen_unix REAL, entry TEXT NOT NULL, shown TEXT NOT NULL,
+    listed INTEGER NOT NULL, looked_unix REAL, seen_unix REAL, entry TEXT NOT NULL, shown TEXT NOT NULL,
     missing_seconds REAL, gone_seconds REAL,
     {_PRIMARY}"""
 HEALTH = f"""CREATE TABLE health (
@@ -92,14 +95,17 @@ def _answer_row(of: Stored) -> tuple[object, ...]:
 
 
 def _listing_version(of: Stored) -> object:
-    return None if of.record.listing is None else (of.record.listing, of.absence)
+    """A found number is stored even if what its listing said is not known: else the next process does not poll it."""
+    return None if of.record.listing is None and of.absence is None else (of.record.listing, of.absence)
 
 
 def _listing_row(of: Stored) -> tuple[object, ...]:
-    listing = of.record.listing
-    if listing is None:
-        raise ValueError("there is nothing to store")
-    entry, seen_unix = listing.entry, listing.seen_at + of.ahead_seconds
+    listing = of.record.listing or _NOT_KNOWN
+    entry, looked_unix, seen_unix = (
+        listing.entry,
+        listing.looked_at + of.ahead_seconds,
+        listing.seen_at + of.ahead_seconds,
+    )
     texts = None
     if entry is not None:
         texts = [
@@ -112,7 +118,7 @@ def _listing_row(of: Stored) -> tuple[object, ...]:
         ]
     return (
         int(listing.listed),
-        listing.looked_at + of.ahead_seconds,
+        looked_unix if math.isfinite(looked_unix) else None,
         seen_unix if math.isfinite(seen_unix) else None,
         json.dumps(texts),
         json.dumps(of.record.shown),
@@ -192,7 +198,7 @@ def _listing(digits: str, values: tuple[object, ...], redaction: Redaction) -> t
         raise ValueError("other values were expected")
     listing = RememberedListing(
         listed=listed == 1,
-        looked_unix=_time(looked_unix),
+        looked_unix=None if looked_unix is None else _time(looked_unix),
         seen_unix=None if seen_unix is None else _time(seen_unix),
         entry=_entry(digits, _text(entry), redaction),
         shown=ShownValues(*(tuple(_safe(redaction, each) for each in _strings(group)) for group in groups)),

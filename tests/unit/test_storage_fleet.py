@@ -159,6 +159,17 @@ def test_a_number_stays_although_the_clock_was_set_back(tmp_path: Path, process:
     assert after.state.snapshot().listed(after.records[ONE]) is True
 
 
+def test_a_number_stays_over_more_restarts_although_the_clock_was_set_back(tmp_path: Path, process: Process) -> None:
+    """No listing succeeded in between: the API is down."""
+    process = restarted(tmp_path, process, -3600.0)
+    for _ in range(3):
+        process = restarted(tmp_path, process)
+        record = process.records[ONE]
+        assert (process.state.snapshot().listed(record), record.number.found) == (None, True)
+    process.listed(ENTRY)
+    assert process.state.snapshot().listed(process.records[ONE]) is True
+
+
 def test_an_account_without_discover_gets_no_found_numbers_back(tmp_path: Path, process: Process) -> None:
     after = restarted(tmp_path, process, text=CONFIG.replace("discover:", "# discover:").replace("health", "# health"))
     assert list(after.records) == [TYPED]
