@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +45,13 @@ of the 20 ms is for requests that leave late (`polling.budget`), half is for jit
 QPS_SHARE = 0.998
 """The rate is at most this share of `qps`, so that rounding of a clock or an early wake-up never puts one request too
 many into a second."""
+
+DIGIT_RUN = re.compile(r"\d(?:(?:\\[a-zA-Z]|[\W_]){0,3}\d){4,}")
+"""What could be a phone number: five digits or more, at most three other or escaped signs between any two."""
+
+MAX_COUNTRY_CODE = 3
+MIN_NATIONAL = 7
+"""Fewer digits are rarely a phone number without its country code."""
 
 
 class NumberKey(NamedTuple):
@@ -85,8 +93,20 @@ class PhoneNumber:
         return {"account": self.account, "cust_space_id": self.cust_space_id, "phone_number": self.label}
 
     def redacted(self, text: str) -> str:
-        """`text` with the label in place of the number."""
-        return text if self.label == self.phone_number else text.replace(self.phone_number, self.label)
+        """`text` with the label in place of the number, also where it is spelled with spaces, dashes or other signs."""
+        if self.label == self.phone_number:
+            return text
+        text = text.replace(self.phone_number, self.label)
+        return DIGIT_RUN.sub(lambda run: self.label if self._is_in(run[0]) else run[0], text)
+
+    def _is_in(self, run: str) -> bool:
+        """Whether the digits of `run` hold the number, or are the number without its country code."""
+        digits = "".join(filter(str.isdecimal, run))
+        if not digits.isascii():
+            digits = "".join(str(int(digit)) for digit in digits)
+        national = digits.lstrip("0")
+        is_national = len(national) >= max(MIN_NATIONAL, len(self.phone_number) - MAX_COUNTRY_CODE)
+        return self.phone_number in digits or (is_national and self.phone_number.endswith(national))
 
 
 @dataclass(frozen=True, slots=True)

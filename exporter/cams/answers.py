@@ -37,16 +37,17 @@ class Redaction:
         secrets: tuple[str, ...] = (),
         hide: Callable[[str], str] | None = None,
     ) -> None:
-        replaced = [] if number is None else [(number.phone_number, number.label)]
-        replaced += [(secret, "***") for secret in secrets if secret]
-        self._replaced = [(hidden, shown) for hidden, shown in replaced if hidden != shown]
+        self._number = number
+        self._secrets = tuple(secret for secret in secrets if secret)
         self._hide = hide
 
     def verbatim(self, text: str, limit: int = MAX_TEXT) -> str:
         """`text` unchanged, except for what must not be shown; at most `limit` characters."""
         text = text.encode("utf-8", "replace").decode("utf-8")
-        for hidden, shown in self._replaced:
-            text = text.replace(hidden, shown)
+        if self._number is not None:
+            text = self._number.redacted(text)
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
         return (text if self._hide is None else self._hide(text))[:limit]
 
     def line(self, text: str, limit: int = MAX_MESSAGE) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from exporter.config.strict_yaml import Section, show
-from exporter.model import PhoneNumber
+from exporter.model import DIGIT_RUN, PhoneNumber
 
 NUMBER_KEYS = ("phone_number", "cust_space_id", "name", "labels")
 
@@ -41,8 +41,6 @@ _SEPARATORS = re.compile(r"[\s().\-/]")
 _EXAMPLE = re.compile(r"[<>*{}]|^your", re.IGNORECASE)
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
-_DIGITS = re.compile(r"\d(?:(?:\\[a-zA-Z]|[\W_]){0,3}\d){4,}")
-"""Five digits or more with at most three other signs, or escaped ones, between any two."""
 
 
 def masked(digits: str) -> str:
@@ -63,7 +61,7 @@ def hashed(key: bytes) -> Labeller:
 
 def redact(text: str) -> str:
     """`text` with everything that could be a phone number masked."""
-    return _DIGITS.sub(lambda match: masked(re.sub(r"\D", "", match[0])), text)
+    return DIGIT_RUN.sub(lambda match: masked(re.sub(r"\D", "", match[0])), text)
 
 
 def parse_phone_number(text: str) -> str:

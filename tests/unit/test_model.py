@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from types import SimpleNamespace
 
-from exporter.model import Answer, SystemClock
+import pytest
+
+from exporter.model import Answer, PhoneNumber, SystemClock
 from exporter.state.store import State
 from tests.support.numbers import number
 
@@ -58,3 +60,31 @@ def test_the_system_clock_never_goes_back() -> None:
     clock = SystemClock()
     assert 0 < clock.monotonic() <= clock.monotonic()
     assert abs(clock.unix() - time.time()) < 60  # bounds a hang
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        "8613800138000",
+        "+86 138 0013 8000",
+        "+86 138-0013-8000",
+        "+86 (138) 0013.8000",
+        "0086 138 0013 8000",
+        "138 0013 8000",
+        "0138-00138000",
+        "86\u00a0138\u200b0013\n8000",
+        "\u0668\u0666\u0661\u0663\u0668\u0660\u0660\u0661\u0663\u0668\u0660\u0660\u0660",
+        "８６１３８００１３８０００",
+    ],
+)
+def test_a_hidden_number_is_replaced_in_any_usual_spelling(spelled: str) -> None:
+    hidden = PhoneNumber("a", "s", "8613800138000", "0a1b2c3d4e5f")
+    said = hidden.redacted(f"the number {spelled} is blocked").replace("+", "")
+    assert said == "the number 0a1b2c3d4e5f is blocked"
+    shown = PhoneNumber("a", "s", "8613800138000", "8613800138000")
+    assert shown.redacted(spelled) == spelled
+
+
+@pytest.mark.parametrize("text", ["error 131031", "at 2026-11-27 10:00:00", "id 106540352242922", "8000", "138000"])
+def test_other_digits_stay(text: str) -> None:
+    assert PhoneNumber("a", "s", "8613800138000", "0a1b2c3d4e5f").redacted(text) == text
