@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain, cycle, groupby
+from itertools import accumulate, chain, cycle, groupby
 from operator import itemgetter
 from pathlib import Path
 from time import gmtime, strftime
@@ -89,12 +89,18 @@ def _table(axes: Axes, panel: Panel, results: Results) -> None:
         number = itemgetter("account", "cust_space_id", "phone_number")(one.labels)
         numbers[number] |= {**one.labels, f"Value #{ref}": one.points[-1][1]}
     rows = sorted((row for row in numbers.values() if "status" in row), key=itemgetter("status", "phone_number"))
-    for y, row in enumerate([headings, *rows[:TABLE_ROWS]]):
+    cells = [[(heading, SOFT) for heading in headings.values()]]
+    cells += [
+        [_cell(row.get(name), overrides.get(heading, {})) for name, heading in headings.items()]
+        for row in rows[:TABLE_ROWS]
+    ]
+    widths = [2 + max(len(text) for text, _ in column) for column in zip(*cells, strict=True)]
+    places = [0, *accumulate(widths)]
+    for y, line in enumerate(cells):
         axes.axhline(y + 0.5, color=LINE, linewidth=0.8)
-        for x, (name, heading) in enumerate(headings.items()):
-            text, colour = _cell(row.get(name), overrides.get(heading, {})) if y else (heading, SOFT)
+        for x, (text, colour) in zip(places, line, strict=False):
             axes.text(x, y, text, color=COLOURS.get(colour, colour), va="center")
-    axes.set(xlim=(0, len(headings)), ylim=(TABLE_ROWS + 0.5, -0.5), xticks=(), yticks=())
+    axes.set(xlim=(0, places[-1]), ylim=(TABLE_ROWS + 0.5, -0.5), xticks=(), yticks=())
 
 
 def _cell(value: float | str | None, properties: Mapping[str, Any]) -> tuple[str, str]:

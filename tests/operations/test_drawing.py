@@ -96,6 +96,6 @@ def test_the_same_input_gives_the_same_file(drawn: Drawn) -> None:
 def test_the_picture_in_the_docs_says_that_it_is_drawn() -> None:
     text = (ROOT / "docs" / "dashboards.svg").read_text(encoding="utf-8")
     assert "not a screenshot of Grafana" in text
-    for title in ("Numbers that are not verified", "Status of the numbers least verified in this range"):
+    for title in ("Can it send, and if not why", "Status of the numbers least verified in this range"):
         assert title in PANELS
         assert f">{title}<" in text
