@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exporter.cams.operations import InstancePage, ListInstance, SpaceListing
-from exporter.cams.operations.instances import MAX_PAGES, PAGE_SIZE, SMALL_PAGE_SIZE
+from exporter.cams.operations.instances import MAX_ENTRIES, MAX_PAGES, PAGE_SIZE, SMALL_PAGE_SIZE
 from exporter.errors import ApiError, Kind
 from exporter.model import Space
 from tests.support.apianswers import ELAPSED_SECONDS, NOT_OBJECTS, REQUEST_ID, Api, failure, success
@@ -148,6 +148,13 @@ def listing_error(api: Api) -> ApiError:
 
 def indexes(api: Api) -> list[int]:
     return [int(parameters["PageIndex"]) for _, parameters in api.asked]
+
+
+@pytest.mark.parametrize("total", [None, MAX_ENTRIES + 1, 10 * MAX_ENTRIES])
+def test_a_server_with_spaces_without_end_is_an_error(total: int | None) -> None:
+    """Also if the entries are on one page: the page size is a wish."""
+    api = pages_of(entries(MAX_ENTRIES // 2), entries(MAX_ENTRIES // 2 + 1, MAX_ENTRIES // 2), total=total)
+    assert listing_error(api).message == f"the listing has more than {MAX_ENTRIES} entries"
 
 
 def test_the_pages_end_when_they_have_all_that_the_total_says() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exporter.cams.operations import NumberListing, QueryChatappPhoneNumbers
-from exporter.cams.operations.phone_numbers import MAX_LISTING_BYTES, messaging_limit
+from exporter.cams.operations.phone_numbers import MAX_ENTRIES, MAX_LISTING_BYTES, messaging_limit
 from exporter.config.numbers import redact
 from exporter.errors import ApiError, Kind
 from exporter.model import ListedNumber
@@ -51,6 +51,10 @@ def test_a_listing() -> None:
     listed = ListedNumber(DIGITS, "CONNECTED", "GREEN", "TIER_1K", 1000.0, "Approval", "EXPIRED", "Café 你")
     found = Api({"Success": True, "PhoneNumbers": [ENTRY]}).called(lambda client: client.call(ASK))
     assert found == NumberListing((listed,), REQUEST_ID, ELAPSED_SECONDS)
+
+
+def test_a_listing_of_more_numbers_than_any_space_has_is_refused() -> None:
+    assert refused(*[{"PhoneNumber": DIGITS}] * (MAX_ENTRIES + 1)).message == "the list has more than 50000 entries"
 
 
 def test_what_is_asked() -> None:

@@ -23,7 +23,8 @@ SMALL_PAGE_SIZE = 10
 """In use after the API refused `PAGE_SIZE`."""
 
 MAX_PAGES = 1_000
-"""A list with more pages is an error."""
+MAX_ENTRIES = 10_000
+"""A list with more pages or entries is an error: each space is listed, and has series."""
 
 OTHER_CHANNELS = frozenset({"instagram", "messenger", "viber"})
 """Channels without WhatsApp numbers, in lower case.  An unknown channel may have some."""
@@ -136,6 +137,8 @@ class SpaceListing:
         self._entries |= dict.fromkeys(page.spaces)
         if page.spaces and len(self._entries) == before:
             _refuse(page, f"page {self._asked} has only entries of earlier pages")
+        if len(self._entries) > MAX_ENTRIES:
+            _refuse(page, f"the listing has more than {MAX_ENTRIES} entries")
         if page.spaces and len(self._entries) != self._total:
             if self._asked == MAX_PAGES:
                 _refuse(page, f"the listing has more than {MAX_PAGES} pages")

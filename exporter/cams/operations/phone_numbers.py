@@ -20,6 +20,10 @@ MAX_LISTING_BYTES = 16 << 20
 """10,000 numbers of 1,670 bytes each.  An entry with two callback URLs of 200 characters has about 800 bytes; with
 calling hours for each day and three holidays, about 1,600."""
 
+MAX_ENTRIES = 50_000
+"""A list with more entries is an error.  A body has room for fewer of the API's, or for 600,000 short ones, which take
+six seconds to read."""
+
 _TIER = re.compile(r"(?:TIER_)?([0-9]{1,9})([KM]?)", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1_000, "M": 1_000_000}
 
@@ -53,7 +57,10 @@ class QueryChatappPhoneNumbers(Operation[NumberListing]):
         """The numbers.  If one occurs twice, its first CONNECTED entry counts, or else its first entry."""
         payload.expect_success()
         found: dict[str, ListedNumber] = {}
-        for entry in payload.objects("PhoneNumbers"):
+        entries = payload.objects("PhoneNumbers")
+        if len(entries) > MAX_ENTRIES:
+            payload.refuse(f"the list has more than {MAX_ENTRIES} entries")
+        for entry in entries:
             listed = _listed(payload, entry)
             known = found.get(listed.phone_number)
             if known is None or (known.connection_status != CONNECTED and listed.connection_status == CONNECTED):
