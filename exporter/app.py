@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, disable_created_metrics
 
@@ -39,8 +40,10 @@ from exporter.polling import DEAD_SECONDS, AccountPoller
 from exporter.polling.budget import MAX_GUARD_SECONDS
 from exporter.polling.errands import ErrandSettings
 from exporter.scrape_priority import ScrapePriority
-from exporter.state.storage import Learnt, Storage
 from exporter.state.store import Details, Snapshot, State
+
+if TYPE_CHECKING:
+    from exporter.state.storage import Storage
 
 logger = logging.getLogger(__name__)
 
@@ -93,20 +96,7 @@ class App:
         self._apply(config)
         self._storage: Storage | None = None
         if storage_path is not None:
-            self._storage = Storage(
-                storage_path,
-                self._state,
-                clock,
-                learnt=Learnt(
-                    guards=self._accounts.guards,
-                    learn=self._accounts.learn,
-                    max_guard_seconds=MAX_GUARD_SECONDS,
-                    absences=self._fleets.absences,
-                    find=self._fleets.restore,
-                    hide=self._hide,
-                ),
-            )
-            self._storage.open()
+            self._storage = self._opened(storage_path)
         collector = CamsCollector(
             view=self.view,
             counters=self._counters,
@@ -226,6 +216,21 @@ class App:
             for name, poller in self._accounts
             if poller.seconds_failing() >= seconds or (pending and self._fleets.of(name).is_pending())
         )
+
+    def _opened(self, storage_path: Path) -> Storage:
+        from exporter.state.storage import Learnt, Storage  # noqa: PLC0415 - 1 MiB that most do not need
+
+        learnt = Learnt(
+            guards=self._accounts.guards,
+            learn=self._accounts.learn,
+            max_guard_seconds=MAX_GUARD_SECONDS,
+            absences=self._fleets.absences,
+            find=self._fleets.restore,
+            hide=self._hide,
+        )
+        storage = Storage(storage_path, self._state, self._clock, learnt=learnt)
+        storage.open()
+        return storage
 
     def _missing(self, name: str, poller: AccountPoller) -> Iterator[str]:
         """What of an account was not attempted yet.  The listings first: after them there may be more numbers."""

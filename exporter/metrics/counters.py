@@ -128,7 +128,7 @@ class AccountCounters:
         self.waits = _Count(BUDGET_WAIT, name)
         self.operations: dict[str, OperationCounters] = {}
         """Those in use, which are shown."""
-        self._codes = set(codes_of(OPERATION))
+        self._further_codes: set[str] = set()  # than the documented ones
 
     def use(self, operations: Iterable[str]) -> None:
         """Show these operations and no others.  The lock is held."""
@@ -140,9 +140,11 @@ class AccountCounters:
 
     def bounded(self, code: str) -> str:
         """`code`; from `MAX_CODES` distinct ones of the account on, `other`.  The lock is held."""
-        if code not in self._codes and len(self._codes) >= MAX_CODES - 1:  # the last place belongs to `other` itself
-            return OTHER_CODE
-        self._codes.add(code)
+        documented, further = self.codes_of(OPERATION), self._further_codes
+        if code not in documented and code not in further:
+            if len(documented) + len(further) >= MAX_CODES - 1:  # the last place belongs to `other` itself
+                return OTHER_CODE
+            further.add(code)
         return code
 
 

@@ -18,7 +18,6 @@ phases of an account's numbers are evenly spaced, in the order of their keys, so
 from __future__ import annotations
 
 import heapq
-import itertools
 import math
 import zlib
 from collections.abc import Callable, Iterable, KeysView, Sequence
@@ -67,6 +66,10 @@ class Entry(Generic[T]):
         """Whether it is in the configuration, no poll of it is under way, and it is not held."""
         return self.scheduled and self.waiting and not self.held
 
+    def __lt__(self, other: Entry[T]) -> bool:
+        """Whether it goes first if both are due at one instant."""
+        return self.phase < other.phase
+
 
 class _Queue(Generic[T]):
     """Numbers in the order of one of their instants; infinity stands for none.
@@ -77,18 +80,17 @@ class _Queue(Generic[T]):
 
     def __init__(self, instant: Callable[[Entry[T]], float]) -> None:
         self._instant = instant
-        self._heap: list[tuple[float, int, Entry[T]]] = []
-        self._tie = itertools.count()
+        self._heap: list[tuple[float, Entry[T]]] = []
 
     def push(self, entry: Entry[T]) -> None:
         """Put the number in, at its instant as it is now."""
         if entry.scheduled and (at := self._instant(entry)) < math.inf:
-            heapq.heappush(self._heap, (at, next(self._tie), entry))
+            heapq.heappush(self._heap, (at, entry))
 
     def first_at(self) -> float:
         """The earliest instant; infinity for none."""
         while self._heap:
-            at, _, entry = self._heap[0]
+            at, entry = self._heap[0]
             if entry.may_go and at == self._instant(entry):
                 return at
             heapq.heappop(self._heap)
@@ -96,7 +98,7 @@ class _Queue(Generic[T]):
 
     def pop(self) -> Entry[T]:
         """Take out the first, of which `first_at` told."""
-        return heapq.heappop(self._heap)[2]
+        return heapq.heappop(self._heap)[1]
 
 
 class Schedule(Generic[T]):

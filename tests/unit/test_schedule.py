@@ -210,6 +210,14 @@ def test_put_back_polls_are_due_at_once() -> None:
     assert taken(made, 5.0) is not None
 
 
+def test_polls_that_are_due_at_one_instant_go_in_the_order_of_their_phases() -> None:
+    made = schedule(4)
+    under_way = [taken(made, 5.0) for _ in range(4)]
+    for entry in reversed(under_way):
+        made.put_back(entry, 5.0)
+    assert [taken(made, 5.0) for _ in range(4)] == sorted(under_way, key=lambda entry: entry.phase)
+
+
 def test_a_retry_that_is_put_back_stays_a_retry() -> None:
     made = schedule(1, 60.0)
     made.done(taken(made, 0.0), retry_at=1.0)

@@ -10,6 +10,8 @@ import os
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -23,6 +25,7 @@ from exporter.state.store import Snapshot, State
 from exporter.threads import begin
 from tests.support.clock import FakeClock
 from tests.support.numbers import number, numbers
+from tests.support.patience import PATIENCE_SECONDS
 
 STALE_AFTER = 900.0
 STORE = "answers.sqlite3"
@@ -689,3 +692,8 @@ def test_a_store_from_before_guards_were_kept_keeps_its_answers(tmp_path: Path) 
         store.execute("DROP TABLE guards")
     made, found = restored(tmp_path, clock, 1)
     assert (found, shown(made)) == (1, ["VERIFIED"])
+
+
+def test_without_a_storage_path_sqlite_is_not_loaded() -> None:
+    program = "import sys, exporter.app, exporter.cli.serve; sys.exit('sqlite3' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=PATIENCE_SECONDS)
