@@ -83,6 +83,9 @@ class Asked(Keyed):
     connecting: Callable[[], float] = lambda: 0.0
     stall: Callable[[], float] = lambda: 0.0
     fleet: FakeFleet = field(default_factory=FakeFleet)
+    hide: Callable[[str], str] | None = None
+    hidden: set[tuple[str, object]] = field(default_factory=set)
+    """The operations of listings, and what each had to take phone numbers out of its texts."""
     time: VirtualTime = field(default_factory=VirtualTime)
     sent: list[Sent] = field(default_factory=list)
 
@@ -121,7 +124,7 @@ class Asked(Keyed):
             timeout_seconds=TIMEOUT,
             accounts=self.accounts,
             client=client or self,
-            errands=ErrandSettings(self.discover, self.fleet, self.health),
+            errands=ErrandSettings(self.discover, self.fleet, self.health, self.hide),
         )
 
     @property
@@ -137,6 +140,7 @@ class Asked(Keyed):
         return Health("AVAILABLE")
 
     def call(self, operation: Operation[Any], gate: Callable[[], Slot]) -> Any:
+        self.hidden.add((operation.name, operation.hide))
         if isinstance(operation, ListInstance):
             self._request(SPACES, "", "", gate)
             size = min(self.page_size, operation.page_size)

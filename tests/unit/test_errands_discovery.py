@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from exporter.config.numbers import redact
 from exporter.config.settings import DiscoverConfig, HealthConfig
 from exporter.errors import ApiError, Kind
 from exporter.model import OPERATION
@@ -38,6 +39,13 @@ def test_the_spaces_are_found_and_then_the_numbers_of_each_are_listed() -> None:
     )
     assert [[space.cust_space_id for space in found] for found in asked.fleet.found] == [spaces(3)]
     assert sorted(asked.fleet.listed) == spaces(3)
+    asked.stop()
+
+
+def test_listings_hide_phone_numbers_as_the_configuration_says() -> None:
+    asked = Asked(discover=ALL, spaces=spaces(1), hide=redact)
+    asked.run(5.0)
+    assert asked.hidden == {(SPACES, redact), (NUMBERS, redact)}
     asked.stop()
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from exporter.cams.operations import InstancePage, ListInstance, SpaceListing
 from exporter.cams.operations.instances import MAX_ENTRIES, MAX_PAGES, PAGE_SIZE, SMALL_PAGE_SIZE
+from exporter.config.numbers import redact
 from exporter.errors import ApiError, Kind
 from exporter.model import Space
 from tests.support.apianswers import ELAPSED_SECONDS, NOT_OBJECTS, REQUEST_ID, Api, failure, success
@@ -38,6 +39,15 @@ def refused(**fields: Any) -> ApiError:
 def test_a_page() -> None:
     space = Space("cams-kei0001", "cams-instance1", "Support", "WHATSAPP", "published")
     assert page(ENTRY, total=7) == InstancePage((space,), 7, REQUEST_ID, ELAPSED_SECONDS)
+
+
+def test_texts_hide_phone_numbers_and_ids_stay() -> None:
+    ask = ListInstance(1, hide=redact)
+    entry = {**ENTRY, "CustSpaceId": "104000123", "InstanceId": "204000123", "InstanceName": "+86 138-0000-0001"}
+    (space,) = Api({"Data": [entry], "TotalCount": 1}).called(lambda client: client.call(ask)).spaces
+    assert (space.cust_space_id, space.instance_id, space.name) == ("104000123", "204000123", "+861380*****01")
+    error = Api(failure("Odd", "of +86 138-0000-0001")).error(lambda client: client.call(ask))
+    assert error.message == "of +861380*****01"
 
 
 def test_what_is_asked() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Never
 
-from exporter.cams.answers import Payload, as_text
+from exporter.cams.answers import MAX_TEXT, Payload, Redaction, as_text
 from exporter.cams.error_codes import INVALID_RESPONSE, kind_of
 from exporter.cams.operations.operation import Operation
 from exporter.config.numbers import parse_space_id
@@ -42,7 +42,10 @@ class InstancePage:
 
 @dataclass(frozen=True, slots=True)
 class ListInstance(Operation[InstancePage]):
-    """Asks for one page; the first is page 1.  A page is refused if one of its entries has no usable ID."""
+    """Asks for one page; the first is page 1.  A page is refused if one of its entries has no usable ID.
+
+    `hide` is for texts that may contain phone numbers.  IDs stay as they are: spaces are told apart by them.
+    """
 
     name = "ListInstance"
     parameters = (
@@ -51,9 +54,9 @@ class ListInstance(Operation[InstancePage]):
     )
     max_qps = 10.0
     number = None
-    hide = None  # a page has no phone numbers, and its IDs must not change
     page_index: int
     page_size: int = PAGE_SIZE
+    hide: Callable[[str], str] | None = None
 
     def read(self, payload: Payload) -> InstancePage:
         """The page.  Only an account without instances may lack the list."""
@@ -79,7 +82,7 @@ def _space(payload: Payload, entry: Mapping[str, object]) -> Space:
         payload.refuse("an instance has no ID by which its numbers can be asked for")
     return Space(
         cust_space_id=space_id,
-        instance_id=payload.text(instance_id),
+        instance_id=Redaction(None).line(instance_id, MAX_TEXT),
         name=payload.text(entry.get("InstanceName")),
         channel=payload.text(entry.get("ChannelType")),
         state=payload.text(entry.get("State")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from exporter.cams.operations import (
@@ -50,13 +50,17 @@ class ToList:
 
 
 class SpacesOperation(OptionalOperation[ToList, tuple[Space, ...]]):
-    """ListInstance.  Each page is a request of its own; the next one goes as soon as the limits allow."""
+    """ListInstance.  Each page is a request of its own; the next one goes as soon as the limits allow.
+
+    `hide` takes phone numbers that must not be shown out of a text.
+    """
 
     def __init__(
         self, account: str, fleet: Fleet, recorder: ErrandRecorder, rng: random.Random, *, repeat: bool
     ) -> None:
         super().__init__(account, ListInstance, recorder, rng, repeat=repeat)
         self.fleet = fleet
+        self.hide: Callable[[str], str] | None = None
         self._client: Fetcher | None = None
         self._listing = SpaceListing()
 
@@ -68,7 +72,7 @@ class SpacesOperation(OptionalOperation[ToList, tuple[Space, ...]]):
 
         def page(operation: ListInstance) -> InstancePage:
             nonlocal elapsed_seconds
-            asked = client.call(operation, gate)
+            asked = client.call(replace(operation, hide=self.hide), gate)
             elapsed_seconds = asked.elapsed_seconds
             return asked
 

@@ -209,7 +209,7 @@ class Errands:
                 self._spaces = None
             else:
                 self._spaces = self._spaces or SpacesOperation(account, fleet, recorder, rng, repeat=repeat)
-                self._spaces.fleet = fleet
+                self._spaces.fleet, self._spaces.hide = fleet, settings.hide
         if settings.health is None:
             self._health = None
         else:
