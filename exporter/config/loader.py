@@ -81,7 +81,7 @@ def read(path: Path, *, files: bool = True) -> Reading:
     except ConfigError as error:
         return Reading(None, error)
     document.takes_variables, document.reads_files = False, files
-    root = Section.root(document, CONFIG_KEYS)
+    root = Section.root(document, CONFIG_KEYS, dict.fromkeys(ACCOUNT_KEYS, "an entry of accounts"))
     mode = root.text("phone_number_label", one_of(LABELS), FULL) if root else None
     loader = _Loader(root, mode) if root else None
     config = loader.config(path) if loader else None

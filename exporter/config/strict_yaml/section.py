@@ -43,28 +43,40 @@ _VARIABLE = (
 
 
 class Section:
-    """One mapping at `path`.  `keys` are those that it may have (None: any); another key is a fault at once."""
+    """One mapping at `path`.  `keys` are those that it may have (None: any); another key is a fault at once.
+
+    `misplaced` says where a key belongs that people write here by mistake.
+    """
 
     __slots__ = ("_data", "document", "path")
 
-    def __init__(self, document: Document, path: KeyPath, data: Mapping, keys: Collection[str] | None) -> None:
+    def __init__(
+        self,
+        document: Document,
+        path: KeyPath,
+        data: Mapping,
+        keys: Collection[str] | None,
+        misplaced: dict[str, str] | None = None,
+    ) -> None:
         self.document = document
         self.path = path
         self._data = data
         if keys is not None:
             for key in data:
-                if key not in keys:
+                if misplaced and key in misplaced:
+                    self.fault(key, f"is not a key of this section; write it in {misplaced[key]}")
+                elif key not in keys:
                     self._refuse_key(key, keys)
 
     @classmethod
-    def root(cls, document: Document, keys: Collection[str]) -> Section | None:
+    def root(cls, document: Document, keys: Collection[str], misplaced: dict[str, str] | None = None) -> Section | None:
         """The document's outermost mapping; None, and a fault, where it is none."""
         if document.data is None:
             document.fault((), "is empty; write KEY: VALUE lines")
         elif not isinstance(document.data, Mapping):
             document.fault((), f"the file is {_kind(document.data)}; {_MAPPING_CURE.partition(',')[0]}")
         else:
-            return cls(document, (), document.data, keys)
+            return cls(document, (), document.data, keys, misplaced)
         return None
 
     def __contains__(self, key: str) -> bool:
