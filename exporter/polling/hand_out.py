@@ -88,7 +88,8 @@ class HandOut:
                 self._is_held, self._free_since = False, now
             wanted_at = min(self._schedule.next_at(), probe_at)
             at = max(wanted_at, self._gate.slot_at(now) - HAND_OUT_SECONDS)
-            errand_at = self._errand_at(now, polls_are_due=wanted_at <= now)
+            if self._errands.in_use:
+                errand_at = self._errand_at(now, polls_are_due=wanted_at <= now)
         if errand_at <= now and (at > now or self._gate.errand_is_next):
             errand = self._errands.take(now, self._current.client, self._current.credential)
             self._errands_under_way += errand is not None

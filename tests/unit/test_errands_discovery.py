@@ -382,6 +382,19 @@ def test_once_lists_everything_once_with_its_retries() -> None:
     asked.stop()
 
 
+@pytest.mark.parametrize("operation", [SPACES, NUMBERS, HEALTH])
+def test_once_gives_up_an_operation_that_is_throttled_without_end(operation: str) -> None:
+    found = spaces(50)
+    throttle = ApiError("Throttling.User", Kind.THROTTLE, retry_after_seconds=60.0)
+    asked = Asked(numbers(50), discover=ALL, health=HealthConfig(), fleet=FakeFleet(found), spaces=found, repeat=False)
+    asked.answer = failing(operation, throttle)
+    asked.run(400.0)
+    assert asked.poller.finished()
+    assert len(asked.of(operation)) <= 6
+    assert len(asked.of(OPERATION)) == 50
+    asked.stop()
+
+
 def test_errors_of_listings_are_counted_for_their_operation_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
     asked = Asked(discover=ALL, fleet=FakeFleet(["a"]), spaces=["a"])
     asked.answer = failing(NUMBERS, UNREACHABLE)

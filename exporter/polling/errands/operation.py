@@ -38,6 +38,10 @@ MAX_PAUSE_SECONDS = 60.0
 MAX_RETRIES_ONCE = 2
 """How often a failure is retried with `repeat=False`."""
 
+THROTTLES_ONCE = 5
+"""With `repeat=False` the operation is given up after so many throttles in a row: each one pauses it, and thousands of
+requests would take days."""
+
 DEFAULT_QPS = 10.0
 """The ceiling of an operation without a documented one: the account's own."""
 
@@ -142,6 +146,8 @@ class OptionalOperation(ABC, Generic[T, V]):
 
     def next_at(self, now: float) -> float:
         """When to hand out the next request; infinity for never."""
+        if self._is_given_up:
+            return math.inf
         if self._to_go_on is not None:
             at = -math.inf
         elif self.breaker.is_open:
@@ -169,7 +175,12 @@ class OptionalOperation(ABC, Generic[T, V]):
 
     def finished(self) -> bool:
         """Whether nothing is left to ask (`repeat=False`)."""
-        return self._to_go_on is None and (self.breaker.is_open or self.schedule.next_at() == math.inf)
+        is_done = self._to_go_on is None and (self.breaker.is_open or self.schedule.next_at() == math.inf)
+        return is_done or self._is_given_up
+
+    @property
+    def _is_given_up(self) -> bool:
+        return not self._repeat and self._throttles >= THROTTLES_ONCE
 
     @property
     def refused(self) -> Refused | None:
