@@ -8,8 +8,8 @@ from operator import attrgetter
 
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Metric
-from exporter.metrics.number_rows import Row
-from exporter.metrics.text_format import format_labels, format_value
+from exporter.metrics.number_rows import Row, verified_name
+from exporter.metrics.text_format import escaped, format_labels, format_value
 from exporter.model import KNOWN_STATUSES, QUALITY_RATINGS, UNKNOWN, VERDICTS
 
 Lines = Callable[[Iterable[Row]], str]
@@ -76,7 +76,7 @@ def _info_line(row: Row) -> str:
     _, before, between, before_id, before_verified, after = row.pieces
     return (
         f"{catalogue.INFO.name}{{{before}{row.name}{between}{row.label}{before_id}{row.id}"
-        f"{before_verified}{row.verified_name}{after}}} 1.0\n"
+        f"{before_verified}{escaped(verified_name(row.record))}{after}}} 1.0\n"
     )
 
 

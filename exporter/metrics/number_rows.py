@@ -21,8 +21,8 @@ LISTING_SETS = (
 class Row:
     """One number's texts, and what is shown of it now.
 
-    `name`, `label`, `id` and `verified_name` are escaped: mostly these are the very strings that the record holds.  All
-    labels formatted would take three times the memory of the rest.
+    `name`, `label` and `id` are escaped: mostly these are the very strings that the record holds.  All labels formatted
+    would take three times the memory of the rest.
     """
 
     __slots__ = (
@@ -38,7 +38,6 @@ class Row:
         "status",
         "success",
         "verdict",
-        "verified_name",
     )
 
     def __init__(self, record: NumberState, snapshot: Snapshot) -> None:
@@ -48,7 +47,6 @@ class Row:
         self.name = escaped(number.name)
         self.label = escaped(number.label)
         self.id = escaped(record.phone_number_id)
-        self.verified_name = escaped(_verified_name(record))
         self.success = _instant(record.success_unix)
         # one string for both if they are the same instant
         is_same = record.status_since_unix == record.success_unix
@@ -110,9 +108,7 @@ class Row:
             changed += [name for name, was, now, shown_before, shown in states if (was, shown_before) != (now, shown)]
             if _limit(self.entry) != _limit(before):
                 changed.append(catalogue.MESSAGING_LIMIT.name)
-        verified_name = escaped(_verified_name(record))
-        if verified_name != self.verified_name:
-            self.verified_name = verified_name
+        if verified_name(record) != verified_name(old):
             changed.append(catalogue.INFO.name)
         return changed
 
@@ -142,7 +138,7 @@ def _shown_verdicts(record: NumberState) -> tuple[str, ...]:
     return () if record.health is None else record.health.shown
 
 
-def _verified_name(record: NumberState) -> str:
+def verified_name(record: NumberState) -> str:
     """The last one known, however old: a changed label would make a new series."""
     return "" if record.listing is None or record.listing.entry is None else record.listing.entry.verified_name
 

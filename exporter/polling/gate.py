@@ -68,7 +68,7 @@ class Gate:
         self._room = room
         self._priority = priority or ScrapePriority(clock)
         self._polls: deque[threading.Condition] = deque()  # one each: when one passes, only the next wakes
-        self._errands: deque[tuple[threading.Condition, Budget]] = deque()
+        self._errands: list[tuple[threading.Condition, Budget]] = []
         self._sending: threading.Condition | None = None  # of the one that has a slot and has not sent yet
         self._polls_in_a_row = 0  # since the last errand
         self._most_waiting = 1

@@ -22,6 +22,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterable, KeysView, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
 
 from exporter.model import NumberKey
@@ -114,9 +115,9 @@ class Schedule(Generic[T]):
         self._interval = math.inf
         self._fits = True
         self._entries: dict[NumberKey, Entry[T]] = {}
-        self._eager = _Queue[T](lambda entry: entry.eager_at)
-        self._due = _Queue[T](lambda entry: entry.due_at)
-        self._retry = _Queue[T](lambda entry: entry.retry_at)
+        self._eager = _Queue[T](attrgetter("eager_at"))
+        self._due = _Queue[T](attrgetter("due_at"))
+        self._retry = _Queue[T](attrgetter("retry_at"))
         self.unattempted = 0
         """Numbers whose first poll has not ended yet."""
 
@@ -282,7 +283,7 @@ class Schedule(Generic[T]):
 
     def _push(self, entry: Entry[T], retry_at: float = math.inf) -> None:
         """No poll of `entry` is under way any more: it waits for its next one."""
-        entry.waiting, entry.retry_at = True, retry_at
+        entry.waiting, entry.wanted_at, entry.retry_at = True, math.inf, retry_at
         self._due.push(entry)
         self._retry.push(entry)
 
