@@ -8,9 +8,9 @@ from operator import attrgetter
 
 from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Metric
-from exporter.metrics.number_rows import Row, verified_name
+from exporter.metrics.number_rows import Row, limit, shown_verdicts, states, verified_name
 from exporter.metrics.text_format import escaped, format_labels, format_value
-from exporter.model import KNOWN_STATUSES, QUALITY_RATINGS, UNKNOWN, VERDICTS
+from exporter.model import KNOWN_STATUSES, QUALITY_RATINGS, VERDICTS
 
 Lines = Callable[[Iterable[Row]], str]
 
@@ -60,7 +60,8 @@ def _flag(value: bool | None) -> str:
 
 
 def _limit(row: Row) -> str:
-    return "" if row.entry is None or row.entry.messaging_limit is None else _number(row.entry.messaging_limit)
+    found = limit(row.entry)
+    return "" if found is None else _number(found)
 
 
 @lru_cache(maxsize=64)
@@ -97,20 +98,9 @@ def _errors_of(row: Row) -> list[str]:
     ]
 
 
-def _connection_status(row: Row) -> str:
-    return "" if row.entry is None else row.entry.connection_status
-
-
-def _quality_rating(row: Row) -> str:
-    return "" if row.entry is None else row.entry.quality_rating or UNKNOWN
-
-
-def _name_status(row: Row) -> str:
-    return "" if row.entry is None else row.entry.name_status
-
-
-def _shown_verdicts(row: Row) -> tuple[str, ...]:
-    return () if row.record.health is None else row.record.health.shown
+def _state(index: int) -> Callable[[Row], str]:
+    """The state in one of `LISTING_SETS`."""
+    return lambda row: states(row.entry)[index]
 
 
 FAMILIES: tuple[tuple[Metric, Lines], ...] = (
@@ -120,11 +110,11 @@ FAMILIES: tuple[tuple[Metric, Lines], ...] = (
     _one_value(catalogue.LAST_SUCCESS, attrgetter("success")),
     _one_value(catalogue.STATUS_CHANGE, attrgetter("since")),
     _one_value(catalogue.LISTED, lambda row: _flag(row.listed)),
-    _state_set(catalogue.CONNECTION_STATUS, (), _connection_status, attrgetter("record.shown.connection_statuses")),
-    _state_set(catalogue.QUALITY_RATING, QUALITY_RATINGS, _quality_rating, attrgetter("record.shown.quality_ratings")),
-    _state_set(catalogue.NAME_STATUS, (), _name_status, attrgetter("record.shown.name_statuses")),
+    _state_set(catalogue.CONNECTION_STATUS, (), _state(0), attrgetter("record.shown.connection_statuses")),
+    _state_set(catalogue.QUALITY_RATING, QUALITY_RATINGS, _state(1), attrgetter("record.shown.quality_ratings")),
+    _state_set(catalogue.NAME_STATUS, (), _state(2), attrgetter("record.shown.name_statuses")),
     _one_value(catalogue.MESSAGING_LIMIT, _limit),
-    _state_set(catalogue.CAN_SEND, VERDICTS, attrgetter("verdict"), _shown_verdicts),
+    _state_set(catalogue.CAN_SEND, VERDICTS, attrgetter("verdict"), lambda row: shown_verdicts(row.record)),
     (catalogue.HEALTH_ERROR, _error_lines),
 )
 """The families about numbers, and how their lines are written."""

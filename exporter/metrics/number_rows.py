@@ -104,9 +104,9 @@ class Row:
             self.listed = listed
             changed.append(catalogue.LISTED.name)
         if self.entry is not before or record.shown is not old.shown:
-            states = zip(LISTING_SETS, _states(before), _states(self.entry), old.shown, record.shown, strict=True)
-            changed += [name for name, was, now, shown_before, shown in states if (was, shown_before) != (now, shown)]
-            if _limit(self.entry) != _limit(before):
+            sets = zip(LISTING_SETS, states(before), states(self.entry), old.shown, record.shown, strict=True)
+            changed += [name for name, was, now, shown_before, shown in sets if (was, shown_before) != (now, shown)]
+            if limit(self.entry) != limit(before):
                 changed.append(catalogue.MESSAGING_LIMIT.name)
         if verified_name(record) != verified_name(old):
             changed.append(catalogue.INFO.name)
@@ -114,7 +114,7 @@ class Row:
 
     def _show_health(self, old: NumberState, snapshot: Snapshot) -> list[str]:
         verdict, errors, changed = snapshot.verdict(self.record), snapshot.health_errors(self.record), []
-        if verdict != self.verdict or _shown_verdicts(self.record) != _shown_verdicts(old):
+        if verdict != self.verdict or shown_verdicts(self.record) != shown_verdicts(old):
             self.verdict = verdict
             changed.append(catalogue.CAN_SEND.name)
         if errors != self.errors:
@@ -123,18 +123,20 @@ class Row:
         return changed
 
 
-def _states(entry: ListedNumber | None) -> tuple[str, str, str]:
+def states(entry: ListedNumber | None) -> tuple[str, str, str]:
     """The current state of each of `LISTING_SETS`; empty for none."""
     if entry is None:
         return "", "", ""
     return entry.connection_status, entry.quality_rating or UNKNOWN, entry.name_status
 
 
-def _limit(entry: ListedNumber | None) -> float | None:
+def limit(entry: ListedNumber | None) -> float | None:
+    """The messaging limit; None if it is not known."""
     return None if entry is None else entry.messaging_limit
 
 
-def _shown_verdicts(record: NumberState) -> tuple[str, ...]:
+def shown_verdicts(record: NumberState) -> tuple[str, ...]:
+    """Verdicts beyond the documented ones that the number has shown."""
     return () if record.health is None else record.health.shown
 
 
