@@ -10,6 +10,7 @@ Source: Alibaba Cloud API reference, the operations of CAMS.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Never
@@ -23,6 +24,8 @@ from exporter.model import PhoneNumber
 
 MAX_TEXT = 128
 MAX_MESSAGE = 500
+
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 
 class Redaction:
@@ -43,11 +46,7 @@ class Redaction:
 
     def verbatim(self, text: str, limit: int = MAX_TEXT) -> str:
         """`text` unchanged, except for what must not be shown; at most `limit` characters."""
-        text = text.encode("utf-8", "replace").decode("utf-8")
-        if self._number is not None:
-            text = self._number.redacted(text)
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
+        text = self._known_hidden(text)
         return (text if self._hide is None else self._hide(text))[:limit]
 
     def line(self, text: str, limit: int = MAX_MESSAGE) -> str:
@@ -56,6 +55,18 @@ class Redaction:
         if not text.isprintable():
             text = "".join(ch if ch.isprintable() else " " for ch in text)
         return " ".join(text.split())[:limit]
+
+    def request_id(self, text: str) -> str:
+        """`text` as one line; a UUID without `hide`, because support needs the digits that look like a phone number."""
+        return self._known_hidden(text) if _UUID.fullmatch(text) else self.line(text, MAX_TEXT)
+
+    def _known_hidden(self, text: str) -> str:
+        text = text.encode("utf-8", "replace").decode("utf-8")
+        if self._number is not None:
+            text = self._number.redacted(text)
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
 
 
 class Payload:
@@ -66,7 +77,7 @@ class Payload:
         self._now_unix = now_unix
         self.redaction = redaction
         self.elapsed_seconds = elapsed_seconds
-        self.request_id = redaction.line(response.headers.get("x-acs-request-id", ""), MAX_TEXT)
+        self.request_id = redaction.request_id(response.headers.get("x-acs-request-id", ""))
         self.fields: Mapping[str, object] = {}
 
     def expect_success(self) -> None:
@@ -130,7 +141,7 @@ def read_payload(
         payload.refuse("the answer is not a JSON object")
     request_id, raw_code, message = fields.get("RequestId"), fields.get("Code"), fields.get("Message")
     if isinstance(request_id, str) and request_id.strip():  # it goes before that of the header
-        payload.request_id = redaction.line(request_id, MAX_TEXT)
+        payload.request_id = redaction.request_id(request_id)
     if raw_code != "OK":  # compared as it came: " OK\n" is none
         code = redaction.line(raw_code, MAX_TEXT) if isinstance(raw_code, str) else ""
         if code in {"", "OK"}:

@@ -160,6 +160,15 @@ def test_texts_that_name_phone_numbers_are_redacted_where_those_must_not_be_show
     assert DIGITS not in repr(number)
 
 
+def test_the_request_id_that_support_needs_stays_if_it_is_a_uuid() -> None:
+    """Most UUIDs have digits that look like a phone number."""
+    ask = QueryChatappPhoneNumbers("cams-kei0001", hide=redact)
+    uuid = "9FE62E10-2480-424F-8966-03E621A04322"
+    refused = Api(*({"Code": "Bad", "RequestId": given} for given in (uuid, f"{uuid} {DIGITS}")))
+    assert refused.error(lambda client: client.call(ask)).request_id == uuid
+    assert DIGITS not in refused.error(lambda client: client.call(ask)).request_id
+
+
 def test_a_number_that_stands_twice_is_the_one_that_is_connected() -> None:
     """A number that moved between two business accounts stands in both for a while."""
     gone, here = {**ENTRY, "Status": "MIGRATED"}, {**ENTRY, "PhoneNumber": f"+{DIGITS}"}
