@@ -19,6 +19,7 @@ from requests import Response
 
 from exporter.cams import error_codes
 from exporter.cams.retry_after import http_date, retry_after
+from exporter.config.numbers import redact_message
 from exporter.errors import ApiError, Kind
 from exporter.model import PhoneNumber
 
@@ -55,6 +56,11 @@ class Redaction:
         if not text.isprintable():
             text = "".join(ch if ch.isprintable() else " " for ch in text)
         return " ".join(text.split())[:limit]
+
+    def message(self, text: str) -> str:
+        """`text`, which is for people, as one line; it may name other phone numbers, which are masked."""
+        line = self.line(text, MAX_MESSAGE)
+        return line if self._number is None else redact_message(line, self._number)[:MAX_MESSAGE]
 
     def request_id(self, text: str) -> str:
         """`text` as one line; a UUID without `hide`, because support needs the digits that look like a phone number."""
@@ -98,9 +104,13 @@ class Payload:
         """A text or a whole number by `Redaction.verbatim`; empty for any other value."""
         return self.redaction.verbatim(as_text(value))
 
-    def text(self, value: object, limit: int = MAX_TEXT) -> str:
+    def text(self, value: object) -> str:
         """A text or a whole number by `Redaction.line`; empty for any other value."""
-        return sys.intern(self.redaction.line(as_text(value), limit))  # ten thousand numbers share a few values
+        return sys.intern(self.redaction.line(as_text(value), MAX_TEXT))  # ten thousand numbers share a few values
+
+    def message(self, value: object) -> str:
+        """The same by `Redaction.message`."""
+        return sys.intern(self.redaction.message(as_text(value)))
 
     def refuse(self, why: str) -> Never:
         """Raise an ApiError with a code of our own: the answer is not as documented."""
@@ -113,7 +123,7 @@ class Payload:
         raise ApiError(
             code,
             kind,
-            message=self.redaction.line(message),
+            message=self.redaction.message(message),
             http_status=self._response.status_code,
             request_id=self.request_id,
             retry_after_seconds=retry_after(headers, self._now_unix, throttled=kind is Kind.THROTTLE),

@@ -64,6 +64,16 @@ def redact(text: str) -> str:
     return DIGIT_RUN.sub(lambda match: masked(re.sub(r"\D", "", match[0])), text)
 
 
+def redact_message(text: str, number: PhoneNumber) -> str:
+    """`text`, which is for people and about `number`, with what may be shown of phone numbers.
+
+    Where the number is hidden, it is its label, and other numbers are masked.
+    """
+    if number.label == number.phone_number:
+        return text
+    return number.label.join(map(redact, number.redacted(text).split(number.label)))
+
+
 def parse_phone_number(text: str) -> str:
     """The digits of a number, without a leading +; raises ValueError whose text says what to write."""
     digits = text.removeprefix("+")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from exporter.config.numbers import redact_message
 from exporter.errors import ApiError, Kind
 from exporter.model import (
     KNOWN_STATUSES,
@@ -257,6 +258,6 @@ def _safe_error(number: PhoneNumber, error: LastError | None) -> LastError | Non
     return replace(
         error,
         code=number.redacted(error.code),
-        message=number.redacted(error.message),
+        message=redact_message(error.message, number),
         request_id=number.redacted(error.request_id),
     )

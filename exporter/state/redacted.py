@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
+from exporter.config.numbers import redact_message
 from exporter.model import Answer, Health, HealthError, ListedNumber, PhoneNumber
 
 
@@ -41,7 +42,12 @@ def safe_health(number: PhoneNumber, health: Health) -> Health:
     errors = health.errors
     if number.label != number.phone_number:
         errors = tuple(
-            HealthError(*map(number.redacted, (error.entity, error.code, error.description, error.solution)))
+            HealthError(
+                number.redacted(error.entity),
+                number.redacted(error.code),
+                redact_message(error.description, number),
+                redact_message(error.solution, number),
+            )
             for error in errors
         )
     return replace(

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from exporter.cams.answers import MAX_MESSAGE, MAX_TEXT, Redaction
+from exporter.cams.answers import MAX_TEXT, Redaction
 from exporter.cams.operations.phone_numbers import messaging_limit
 from exporter.config.numbers import digits_of, parse_space_id
 from exporter.model import KNOWN_STATUSES, Health, HealthError, ListedNumber, Listing, NumberKey, PhoneNumber
@@ -228,8 +228,8 @@ def _verdict(values: tuple[object, ...], redaction: Redaction) -> RememberedHeal
             HealthError(
                 entity=_safe(redaction, entity),
                 code=_safe(redaction, code),
-                description=redaction.line(description, MAX_MESSAGE),
-                solution=redaction.line(solution, MAX_MESSAGE),
+                description=redaction.message(description),
+                solution=redaction.message(solution),
             )
         )
     return RememberedHealth(

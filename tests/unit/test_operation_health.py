@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from exporter.cams.client import Client
 from exporter.cams.operations import GetWhatsappHealthStatus
 from exporter.cams.operations.health import MAX_ERRORS, NodeType
 from exporter.errors import ApiError, Kind
@@ -174,3 +175,15 @@ def test_the_spelling_that_was_accepted_is_used_even_if_another_request_turned_i
     assert node_type.spelling == "PHONE"
     assert not node_type.refused("phone", wrong_number)
     assert node_type.spelling == "PHONE"
+
+
+def test_reasons_and_errors_that_name_other_numbers_mask_them_where_numbers_are_hidden() -> None:
+    text = "WABA of +86 139-0000-0007 has 131031"
+    entities = [{"EntityType": "WABA", "Errors": [{"ErrorCode": 131031, "ErrorDescription": text}]}]
+    data = {"CanSendMessage": "BLOCKED", "Entities": entities}
+    for who, shown in ((MASKED, "WABA of +861390*****07 has ****31"), (number(), text)):
+        (error,) = read(data, who).errors
+        assert (error.code, error.description) == ("131031", shown)
+        asked = GetWhatsappHealthStatus(who)
+        failed = Api(failure("Odd", text)).error(functools.partial(Client.call, operation=asked))
+        assert failed.message == shown

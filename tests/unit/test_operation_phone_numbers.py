@@ -54,7 +54,9 @@ def test_a_listing() -> None:
 
 
 def test_a_listing_of_more_numbers_than_any_space_has_is_refused() -> None:
-    assert refused(*[{"PhoneNumber": DIGITS}] * (MAX_ENTRIES + 1)).message == "the list has more than 50000 entries"
+    api = Api({"PhoneNumbers": [{"PhoneNumber": DIGITS}] * (MAX_ENTRIES + 1)})
+    error = api.error(lambda client: client.call(QueryChatappPhoneNumbers("cams-kei0001", redact)))
+    assert error.message == "the list has more than 50 thousand entries"
 
 
 def test_what_is_asked() -> None:

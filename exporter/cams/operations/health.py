@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
 
-from exporter.cams.answers import MAX_MESSAGE, Payload
+from exporter.cams.answers import Payload
 from exporter.cams.operations.operation import Operation
 from exporter.errors import ApiError, Kind
 from exporter.model import Health, HealthError, PhoneNumber
@@ -83,8 +83,8 @@ def _errors(payload: Payload, data: Mapping[str, object]) -> Iterator[HealthErro
             yield HealthError(
                 entity=payload.text(entity.get("EntityType")),
                 code=payload.text(error.get("ErrorCode")),
-                description=payload.text(error.get("ErrorDescription"), MAX_MESSAGE),
-                solution=payload.text(error.get("PossibleSolution"), MAX_MESSAGE),
+                description=payload.message(error.get("ErrorDescription")),
+                solution=payload.message(error.get("PossibleSolution")),
             )
 
 

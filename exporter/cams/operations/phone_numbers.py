@@ -59,7 +59,7 @@ class QueryChatappPhoneNumbers(Operation[NumberListing]):
         found: dict[str, ListedNumber] = {}
         entries = payload.objects("PhoneNumbers")
         if len(entries) > MAX_ENTRIES:
-            payload.refuse(f"the list has more than {MAX_ENTRIES} entries")
+            payload.refuse(f"the list has more than {MAX_ENTRIES // 1000} thousand entries")
         for entry in entries:
             listed = _listed(payload, entry)
             known = found.get(listed.phone_number)
