@@ -43,10 +43,10 @@ class FoundSpace:
     `gone_seconds` is for how long lists of the account's spaces have lacked this one.
     """
 
-    found: dict[str, Found] = field(default_factory=dict)
+    found: dict[str, Found] = field(default_factory=dict, repr=False)
     looked_at: float | None = None
     discovered: int = 0
-    unwatched: Collection[str] = ()
+    unwatched: Collection[str] = field(default=(), repr=False)
     gone_seconds: float = 0.0
     empty_listings: int = 0
 

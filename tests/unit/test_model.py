@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from exporter.model import Answer, PhoneNumber, SystemClock
+from exporter.fleet.space import Found, FoundSpace
+from exporter.model import Answer, ListedNumber, PhoneNumber, SystemClock
 from exporter.state.store import State
 from tests.support.numbers import number
 
@@ -18,6 +19,9 @@ def test_no_repr_shows_a_number_that_is_hidden() -> None:
     for shown in (repr(hidden), repr(hidden.key), str(hidden.key), f"{hidden.key}", repr({hidden.key: 1})):
         assert hidden.phone_number not in shown
         assert hidden.cust_space_id in shown
+    found = Found(hidden, 0.0, ListedNumber(hidden.phone_number))
+    space = FoundSpace({hidden.phone_number: found}, unwatched=[hidden.phone_number])
+    assert hidden.phone_number not in f"{found!r} {space!r}"
 
 
 class Machine(SimpleNamespace):
