@@ -41,7 +41,8 @@ class Redaction:
         secrets: tuple[str, ...] = (),
         hide: Callable[[str], str] | None = None,
     ) -> None:
-        self._number = number
+        is_hidden = number is not None and number.label != number.phone_number
+        self._number = number if is_hidden else None
         self._secrets = tuple(secret for secret in secrets if secret)
         self._hide = hide
 
