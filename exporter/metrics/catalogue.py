@@ -174,7 +174,7 @@ ACCOUNT_LAG = Metric(
 DISCOVERED = Metric(
     "cams_account_discovered_phone_numbers",
     "gauge",
-    f"Phone numbers that the last listing of the space held; absent before the first. {_LISTED.capitalize()}.",
+    f"Phone numbers that the last listing of the space held; 0 if none has succeeded yet. {_LISTED.capitalize()}.",
     ("account", "cust_space_id"),
 )
 DISCOVERY_SUCCESS = Metric(

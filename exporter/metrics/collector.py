@@ -100,12 +100,13 @@ def _discovery(accounts: Sequence[AccountStatus]) -> dict[Metric, list[Sample]]:
         (account, space, status)
         for account, discovery in found
         for space, status in discovery.spaces.items()
-        if status.success_unix is not None
+        if status.attempted or status.success_unix is not None
     ]
+    successes = [(account, space, status.success_unix) for account, space, status in spaces]
     counts, times, left_out = catalogue.DISCOVERED, catalogue.DISCOVERY_SUCCESS, catalogue.LEFT_OUT
     return {
         counts: [(_series(counts.name, account, space), float(status.discovered)) for account, space, status in spaces],
-        times: [(_series(times.name, account, space), status.success_unix or 0.0) for account, space, status in spaces],
+        times: [(_series(times.name, account, space), at) for account, space, at in successes if at is not None],
         left_out: [(_series(left_out.name, account), float(discovery.left_out)) for account, discovery in found],
     }
 

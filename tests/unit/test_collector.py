@@ -212,8 +212,14 @@ def test_each_operation_in_use_is_shown_with_whether_it_is_up() -> None:
     assert shown == [1.0, 0.0]
 
 
-def test_discovery_is_shown_by_space_from_its_first_success_on_and_only_where_it_is_configured() -> None:
-    spaces = {"cams-1": SpaceStatus(3, 1_764_000_000.5, attempted=True), "cams-2": SpaceStatus(attempted=True)}
+def test_discovery_is_shown_by_space_from_its_first_attempt_on_and_only_where_it_is_configured() -> None:
+    """A space that was never listed must be seen: its numbers may be unknown, and nothing else says so."""
+    spaces = {
+        "cams-1": SpaceStatus(3, 1_764_000_000.5, attempted=True),
+        "cams-2": SpaceStatus(attempted=True),
+        "cams-3": SpaceStatus(),
+        "cams-4": SpaceStatus(2, 1_764_000_000.5),
+    }
     found = replace(ACCOUNT, discovery=DiscoveryStatus(spaces, left_out=7))
     names = (
         "cams_account_discovered_phone_numbers",
@@ -223,8 +229,11 @@ def test_discovery_is_shown_by_space_from_its_first_success_on_and_only_where_it
     scraped = Scraped(state_of("VERIFIED"), [found, replace(ACCOUNT, account="typed")])
     shown = [[(s.labels, s.value) for f in scraped.families for s in f.samples if s.name == name] for name in names]
     assert shown == [
-        [({"account": "main", "cust_space_id": "cams-1"}, 3.0)],
-        [({"account": "main", "cust_space_id": "cams-1"}, 1_764_000_000.5)],
+        [
+            ({"account": "main", "cust_space_id": f"cams-{space}"}, count)
+            for space, count in ((1, 3.0), (2, 0.0), (4, 2.0))
+        ],
+        [({"account": "main", "cust_space_id": f"cams-{space}"}, 1_764_000_000.5) for space in (1, 4)],
         [({"account": "main"}, 7.0)],
     ]
 
