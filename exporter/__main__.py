@@ -75,7 +75,7 @@ def _run(args: argparse.Namespace, signals: EarlySignals) -> int:
     if args.demo:
         from exporter.cli.demo import demo  # noqa: PLC0415 - only --demo needs the simulator
 
-        with demo() as config:
+        with demo(serves=not (args.config_check or args.once)) as config:
             if args.config_check:
                 return _check(lambda: Reading(config, None), args)
             return _run_with(args, signals, lambda: config)

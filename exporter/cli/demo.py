@@ -19,16 +19,16 @@ logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def demo() -> Iterator[Config]:
+def demo(*, serves: bool) -> Iterator[Config]:
     """A configuration whose endpoint is a simulator that runs until the context ends.
 
-    Logs what the demo will show, and when.
+    If it `serves`, the log says what the demo will show, and when.
     """
     scenario = discovery()
     with Simulator(scenario.world()) as simulator:
         config = _loaded(render(scenario, simulator.url))
         logger.warning("demo: every number and status is simulated")
-        for event in scenario.events:
+        for event in scenario.events if serves else ():
             _announce(event)
         yield config
 

@@ -50,7 +50,7 @@ NUMBERS = st.builds(
     account=st.sampled_from(ACCOUNTS),
     cust_space_id=HOSTILE,
     phone_number=st.integers(10_000, 10_005).map(str),
-    label=HOSTILE,
+    label=HOSTILE.filter(bool),
     name=HOSTILE,
     labels=st.dictionaries(NAMES, HOSTILE, max_size=3).map(lambda found: tuple(found.items())),
 )
