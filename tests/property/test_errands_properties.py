@@ -167,7 +167,7 @@ def test_no_second_has_more_than_the_budget_or_a_ceiling_and_polls_go_between_er
     assert show.poller._gate.waiting == show.poller._gate.errands_waiting == 0
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(loads, st.integers(0, 2**32))
 def test_everything_gets_its_turn_after_any_trouble(load: Load, seed: int) -> None:
     """Each number is polled and checked, and each space listed, within about twice the time that they really take."""
@@ -189,9 +189,9 @@ def test_everything_gets_its_turn_after_any_trouble(load: Load, seed: int) -> No
     show.stop()
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(
-    st.sampled_from([20, 100, 240, 300, 400, 520]),
+    st.sampled_from([20, 100, 240, 300, 520]),
     st.sampled_from([10.0, 60.0]),
     st.sampled_from([5, 60]),
     st.integers(0, 2**32),
@@ -203,8 +203,8 @@ def test_a_poll_is_late_by_a_slot_or_two_however_much_else_is_asked(
     load = Load(count, spaces, 10.0, 60.0, refresh, 10.0)
     show = made(load, seed, errors=False, stalls=False)
     show.connecting = lambda: 0.05
-    show.run(120.0)
+    show.run(60.0)
     lags: list[float] = []
-    show.run(120.0, lambda: lags.append(show.poller.status().lag_seconds))
+    show.run(60.0, lambda: lags.append(show.poller.status().lag_seconds))
     assert max(lags) <= 3 / pace_qps(10.0, 10.0)
     show.stop()

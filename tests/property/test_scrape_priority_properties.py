@@ -46,7 +46,7 @@ def scrape(clock: VirtualTime, priority: ScrapePriority, scrapers: list[list[tup
 
 
 @given(SCRAPERS)
-@settings(max_examples=50)
+@settings(max_examples=10)
 def test_polls_never_wait_for_more_than_their_bound(scrapers: list[list[tuple[float, float]]]) -> None:
     """In any time at all: a third of it, and `MAX_WAIT_SECONDS` on top."""
     clock = VirtualTime()
@@ -74,7 +74,7 @@ def test_polls_never_wait_for_more_than_their_bound(scrapers: list[list[tuple[fl
 
 
 @given(SCRAPERS)
-@settings(max_examples=50)
+@settings(max_examples=20)
 def test_a_flood_of_scrapes_costs_polls_their_share_and_no_more_and_the_pace_is_kept(
     scrapers: list[list[tuple[float, float]]],
 ) -> None:

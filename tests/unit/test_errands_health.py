@@ -65,7 +65,7 @@ def test_checks_stay_below_their_own_ceiling_although_the_account_has_more() -> 
     ("count", "interval", "qps", "health", "spaces", "refresh"),
     [
         (60, 60.0, 10.0, 60.0, 0, 60.0),  # everything fits
-        (400, 100.0, 10.0, 60.0, 0, 60.0),  # the ceiling of 5/s
+        (160, 40.0, 10.0, 24.0, 0, 60.0),  # the ceiling of 5/s
         (50, 10.0, 3.0, 60.0, 0, 60.0),  # polls do not fit: a tenth
         (200, 60.0, 5.0, 30.0, 0, 60.0),  # polls fit and leave a third
         (100, 60.0, 3.0, 30.0, 200, 60.0),  # listings want more than there is: each gets half
@@ -88,7 +88,7 @@ def test_the_time_between_two_checks_is_what_is_told(
     told = asked.poller.status().health_seconds
     assert told is not None
     asked.run(max(2 * told, 1.5 * interval))
-    sent = asked.run(4 * told)
+    sent = asked.run(3 * told)
     found_gaps = gaps(asked.of(HEALTH, sent))
     assert sum(found_gaps) / len(found_gaps) == pytest.approx(told, rel=0.05)
     assert max(found_gaps) < 1.6 * told

@@ -162,10 +162,10 @@ def test_it_happens_less_often_if_it_takes_long(world: World) -> None:
     world.load(MAIN)
     world.apply_seconds = 0.5
     began_at = world.clock.now
-    for count in range(1, 1000):
+    for count in range(1, 100):
         world.listed(*many(count))
         world.fleets.step()
-        world.clock.advance(0.1)
+        world.clock.advance(1.0)
     spent = len(world.applied) * world.apply_seconds
     assert spent <= 0.06 * (world.clock.now - began_at)
     assert spent > 0
@@ -271,18 +271,18 @@ def test_the_first_listing_is_one_line_whatever_its_length(world: World, caplog:
 
 
 def test_first_listings_of_many_spaces_are_few_lines(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    """One space a second, as with 500 spaces of which each request may list one.  No number is left out of the sums."""
+    """One space a second, as if each request listed one of many spaces.  No number is left out of the sums."""
     caplog.set_level(logging.INFO)
     world.load("{name: main, discover: {}}")
-    world.spaces(*(f"s{place}" for place in range(500)))
-    for place in range(500):
+    world.spaces(*(f"s{place}" for place in range(200)))
+    for place in range(200):
         world.listed(*many(20, 20 * place), space=f"s{place}")
         world.clock.advance(1.0)
         world.fleets.step()
     world.settle_down()
     lines = said(caplog)
-    assert len(lines) <= 500 / 30 + 2
-    assert sum(int(re.findall(r"'numbers': (\d+)", line)[0]) for line in lines) == 10_000
+    assert len(lines) <= 200 / 30 + 2
+    assert sum(int(re.findall(r"'numbers': (\d+)", line)[0]) for line in lines) == 4_000
 
 
 def test_what_is_not_logged_yet_is_logged_at_the_end(world: World, caplog: pytest.LogCaptureFixture) -> None:
