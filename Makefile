@@ -51,7 +51,7 @@ lint: $(VENV)/development ## Check style and types.
 .PHONY: test
 test: develop lint ## Install everything for the tests, then lint, type-check and test.
 	$(BIN)/coverage erase
-	$(BIN)/pytest --numprocesses 4 --dist worksteal --cov --cov-report=term
+	$(BIN)/pytest --numprocesses 6 --dist worksteal --cov --cov-report=term
 
 .PHONY: test-image
 test-image: develop ## Build and test the container image, with buildah and podman (root; installs them).
