@@ -75,10 +75,10 @@ class Waiting:
         return Answer("VERIFIED", number.phone_number, "R", elapsed)
 
     def check_health(self, number: PhoneNumber, gate: Callable[[], Slot]) -> Health:
-        raise NotImplementedError
+        raise NotImplementedError("the account has no health checks")
 
     def call(self, operation: Operation[T], gate: Callable[[], Slot]) -> T:
-        raise NotImplementedError
+        raise NotImplementedError("the account has no discovery")
 
     def ready(self) -> bool:
         return True

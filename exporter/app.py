@@ -27,7 +27,7 @@ from exporter.config import AccountConfig, Config, FollowedFiles, Times
 from exporter.config.crowding import FoundNumbers
 from exporter.config.loader import FULL
 from exporter.config.numbers import redact
-from exporter.config.settings import STALE_AFTER_POLLS
+from exporter.config.settings import health_valid_seconds
 from exporter.errors import Kind
 from exporter.fleet.fleets import Fleets
 from exporter.logs import fields
@@ -248,9 +248,7 @@ class App:
     def _health_valid_seconds(self, accounts: Sequence[AccountStatus]) -> Mapping[str, float]:
         """For how long a verdict counts, by what really passes between two checks."""
         return {
-            status.account: max(
-                self._times[status.account].stale_after_seconds, STALE_AFTER_POLLS * status.health_seconds
-            )
+            status.account: health_valid_seconds(self._times[status.account].stale_after_seconds, status.health_seconds)
             for status in accounts
             if status.health_seconds is not None
         }

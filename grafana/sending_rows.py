@@ -25,7 +25,7 @@ from grafana.panels import (
 from grafana.tables import Column, listing, rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from grafana import board
 
@@ -103,14 +103,8 @@ def can_send(it: board.Board, identity: Sequence[Column], status: Column) -> Non
     )
     empty = "No number chosen is known to be in trouble (discover and health must be used)"
     it.add(listing(text, rows(*sending.trouble()), columns, empty=empty, sort="Verdict"), width=24, height=9)
-    verdicts = graph(
-        Text("Numbers by verdict", "How many chosen numbers had each verdict.", ("CamsNumberCannotSend",)),
-        over_time(sending.count_by("verdict", sending.verdict()), "{{verdict}}"),
-        stacked=True,
-        empty=NO_CHECK,
-        coarse=True,
-    )
-    it.add(colour_series(verdicts, _VERDICTS), width=12, height=8)
+    text = Text("Numbers by verdict", "How many chosen numbers had each verdict.", ("CamsNumberCannotSend",))
+    _by_value(it, text, "verdict", sending.verdict(), _VERDICTS, NO_CHECK)
     codes = (
         Column("account", "Account"),
         Column("entity", "Entity"),
@@ -129,18 +123,12 @@ def can_send(it: board.Board, identity: Sequence[Column], status: Column) -> Non
 
 def connection(it: board.Board) -> None:
     """Which numbers are connected, over time."""
-    connections = graph(
-        Text(
-            "Numbers by connection",
-            "How many chosen numbers had each connection status. Only CONNECTED sends and receives.",
-            ("CamsNumberDisconnected",),
-        ),
-        over_time(sending.count_by("connection", sending.connection()), "{{connection}}"),
-        stacked=True,
-        empty=NO_LISTING,
-        coarse=True,
+    text = Text(
+        "Numbers by connection",
+        "How many chosen numbers had each connection status. Only CONNECTED sends and receives.",
+        ("CamsNumberDisconnected",),
     )
-    it.add(colour_series(connections, _CONNECTIONS), width=12, height=8)
+    _by_value(it, text, "connection", sending.connection(), _CONNECTIONS, NO_LISTING)
     it.add(
         graph(
             Text(
@@ -161,18 +149,12 @@ def connection(it: board.Board) -> None:
 
 def quality(it: board.Board) -> None:
     """Quality ratings and messaging limits, over time."""
-    ratings = graph(
-        Text(
-            "Numbers by quality",
-            "How many chosen numbers had each quality rating. UNKNOWN: Meta does not rate the number.",
-            ("CamsNumberQualityLow",),
-        ),
-        over_time(sending.count_by("rating", sending.rating()), "{{rating}}"),
-        stacked=True,
-        empty=NO_LISTING,
-        coarse=True,
+    text = Text(
+        "Numbers by quality",
+        "How many chosen numbers had each quality rating. UNKNOWN: Meta does not rate the number.",
+        ("CamsNumberQualityLow",),
     )
-    it.add(colour_series(ratings, _RATINGS), width=12, height=8)
+    _by_value(it, text, "rating", sending.rating(), _RATINGS, NO_LISTING)
     it.add(
         graph(
             Text(
@@ -192,3 +174,9 @@ def quality(it: board.Board) -> None:
 
 def _meanings(colours: dict[str, str]) -> dict[str, tuple[str, str]]:
     return {value: (value, colour) for value, colour in colours.items()}
+
+
+def _by_value(it: board.Board, text: Text, label: str, numbers: str, colours: Mapping[str, str], empty: str) -> None:
+    """How many of the chosen numbers had each value of a label, over time."""
+    counts = over_time(sending.count_by(label, numbers), f"{{{{{label}}}}}")
+    it.add(colour_series(graph(text, counts, stacked=True, empty=empty, coarse=True), colours), width=12, height=8)

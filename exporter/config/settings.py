@@ -168,7 +168,7 @@ class AccountConfig:
             refresh_seconds,
             refresh_seconds and max(MIN_LISTING_VALID_SECONDS, stale_after, STALE_AFTER_POLLS * refresh_seconds),
             health_seconds,
-            health_seconds and max(stale_after, STALE_AFTER_POLLS * health_seconds),
+            health_seconds and health_valid_seconds(stale_after, health_seconds),
         )
 
     def room(self, interval_seconds: float) -> int:
@@ -231,3 +231,8 @@ class Config:
 def default_stale_after_seconds(poll_seconds: float) -> float:
     """How long a status counts by default where a number is polled every `poll_seconds`."""
     return max(DEFAULT_STALE_AFTER_SECONDS, STALE_AFTER_POLLS * poll_seconds)
+
+
+def health_valid_seconds(stale_after_seconds: float, health_seconds: float) -> float:
+    """How long a verdict counts where a number is checked every `health_seconds`."""
+    return max(stale_after_seconds, STALE_AFTER_POLLS * health_seconds)

@@ -5,7 +5,6 @@ Thread-safe.  The lock is held while the state is told, so that an older listing
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +17,8 @@ from exporter.fleet.membership import Change, Membership
 from exporter.fleet.space import Found
 from exporter.model import Clock, DiscoveryStatus, Listing, NumberKey, PhoneNumber, Refused, Space, SpaceStatus
 from exporter.state.found import Absence, StoredFound
-from exporter.state.remembered import MAX_STEP_BACK_SECONDS
-
-CLOCK_STEP_SECONDS = 1.0
-"""The wall clock was stepped if it moved this much against the monotonic clock; less is drift."""
+from exporter.state.remembered import instant_of
+from exporter.state.store import CLOCK_STEP_SECONDS
 
 
 class ListedState(Protocol):
@@ -65,7 +62,7 @@ class AccountFleet:
         self._in_force: frozenset[NumberKey] = frozenset()
         self._untold: Sequence[NumberKey] = ()  # of those, what listings say of them is not told yet
         self._collided: Sequence[PhoneNumber] = ()
-        self._left_out = 0
+        self._left_out = 0  # as of the last change; to count them takes long if they are many
         self._is_pending = False
 
     def configure(self, account: AccountConfig, labeller: Callable[[str], str]) -> None:
@@ -138,7 +135,7 @@ class AccountFleet:
         """What happened since the last call."""
         with self._lock:
             changes, self._membership.changes = self._membership.changes, []
-            return News(changes, self._collided, self._membership.left_out)
+            return News(changes, self._collided, self._left_out)
 
     def status(self) -> DiscoveryStatus | None:
         """How discovery goes; None without `discover`."""
@@ -147,7 +144,7 @@ class AccountFleet:
                 return None
             ahead = self._clock.unix() - self._clock.monotonic()
             spaces = {name: self._space_status(name, ahead) for name in self._membership.spaces}
-            return DiscoveryStatus(spaces, self._membership.left_out)
+            return DiscoveryStatus(spaces, self._left_out)
 
     def unlisted(self) -> int:
         """How many listings have not succeeded at their last attempt, or were not attempted."""
@@ -172,11 +169,11 @@ class AccountFleet:
             now, now_unix = self._clock.monotonic(), self._clock.unix()
             for key, (of, absence) in stored.items():
                 number = PhoneNumber(*key, labeller(key.phone_number), found=True)
-                seen_at = _instant(of.seen_unix, now, now_unix)
+                seen_at = instant_of(of.seen_unix, now, now_unix)
                 found = Found(number, now, None, of.listed, absence.missing_seconds)
                 if seen_at is not None:
                     found.seen_at, found.entry = seen_at, of.entry
-                looked_at = _instant(of.looked_unix, now, now_unix)
+                looked_at = instant_of(of.looked_unix, now, now_unix)
                 self._membership.restore(found, looked_at, absence.gone_seconds)
                 if looked_at is not None and self._membership.space(key.cust_space_id) is not None:
                     success = (looked_at, looked_at + now_unix - now)
@@ -215,11 +212,3 @@ class AccountFleet:
                 success_unix = at + ahead_seconds
         discovered = 0 if space is None else space.discovered
         return SpaceStatus(discovered, success_unix, attempts.attempted, attempts.error)
-
-
-def _instant(unix: float | None, now: float, now_unix: float) -> float | None:
-    """The monotonic instant of a stored time; None if it is not known or not to be believed."""
-    if unix is None:
-        return None
-    age_seconds = now_unix - unix
-    return now - max(0.0, age_seconds) if -MAX_STEP_BACK_SECONDS <= age_seconds < math.inf else None

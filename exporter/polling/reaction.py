@@ -15,10 +15,7 @@ from exporter.polling.budget import Budget
 from exporter.polling.circuit_breaker import CircuitBreaker, CircuitBreakers
 from exporter.polling.retries import retry_at
 from exporter.polling.schedule import Entry, Schedule
-from exporter.polling.standing import REFUSALS, Standing
-
-_DEFINITE = frozenset({Kind.NUMBER, Kind.PERMISSION})
-"""Errors about one number, which do not pass by themselves: like a status, they end a row of failures."""
+from exporter.polling.standing import DEFINITE, REFUSALS, Standing
 
 _INCONCLUSIVE = frozenset({Kind.THROTTLE, Kind.TRANSIENT})
 """Errors that do not tell whether the API refuses the account or a space."""
@@ -71,7 +68,7 @@ class Reaction:
                 self.standing.heard(key, error, is_whole=self._breakers.reason is not None)
         if is_probe and error is not None and error.kind in _INCONCLUSIVE:
             self._breakers.probe_again(key)
-        entry.failures = 0 if error is None or error.kind in _DEFINITE else entry.failures + 1
+        entry.failures = 0 if error is None or error.kind in DEFINITE else entry.failures + 1
         some_are_held = entry.scheduled and bool(self._breakers.open_spaces)
         is_held = some_are_held and self._breakers.is_held(key)
         scope_is_refused = is_held or self._breakers.account.is_open  # only probes go: the number does not retry
@@ -103,7 +100,7 @@ class Reaction:
             self._budget.throttled(now, asked_at, error.retry_after_seconds)
         elif error.retry_after_seconds is not None:
             until = now + error.retry_after_seconds
-            if error.kind in _DEFINITE:
+            if error.kind in DEFINITE:
                 return until
             self._budget.hold_until(until)
         return -math.inf

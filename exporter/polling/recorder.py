@@ -58,19 +58,13 @@ class Recorder:
         logger.log(
             logging.WARNING if is_news else logging.DEBUG,
             "poll failed",
-            extra=fields(
-                **number.identity(),
-                code=error.code,
-                http_status=error.http_status,
-                request_id=error.request_id,
-                error=number.redacted(error.message),
-            ),
+            extra=fields(**number.identity(), **facts_of(error), error=number.redacted(error.message)),
         )
 
     def changed(self, space: str | None, reason: Refused | None) -> None:
         """A space, or the account where `space` is None, is refused from now on for `reason`, or accepted again."""
         scope = "the account" if space is None else "a space"
-        where = {"account": self._account} | ({} if space is None else {"cust_space_id": space})
+        where = place(self._account, space)
         if reason is None:
             logger.info("%s is accepted again", scope, extra=fields(**where))
         else:
@@ -79,3 +73,13 @@ class Recorder:
                 scope,
                 extra=fields(**where, code=reason.code, request_id=reason.request_id),
             )
+
+
+def place(account: str, space: str | None) -> dict[str, str]:
+    """The fields of a log line about a space, or the account where `space` is None."""
+    return {"account": account} | ({} if space is None else {"cust_space_id": space})
+
+
+def facts_of(error: ApiError) -> dict[str, object]:
+    """The fields of a log line about an error, but for its message."""
+    return {"code": error.code, "http_status": error.http_status, "request_id": error.request_id}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 
 from exporter.errors import ApiError, Kind
+from exporter.polling.standing import DEFINITE
 
 MAX_RETRIES = 2
 BASE_SECONDS = 1.0
@@ -26,7 +27,7 @@ def retry_at(
     instant from which on the number's status is stale.  A backoff of `CAP_SECONDS` has no jitter and counts from
     `asked_at`, when the request left: in an outage each number is polled exactly once a minute.
     """
-    if error.kind in {Kind.NUMBER, Kind.PERMISSION}:
+    if error.kind in DEFINITE:
         return None
     longest = BASE_SECONDS * 2.0 ** min(failures, 10)
     shortest = 0.0 if failures <= MAX_RETRIES else longest / 2  # else chance might reach the end within seconds

@@ -10,6 +10,9 @@ from exporter.model import NumberKey, OperationStatus, Refused
 REFUSALS = frozenset({Kind.ACCOUNT, Kind.PERMISSION})
 """Errors that refuse an operation, or the account: another credential may bring a success."""
 
+DEFINITE = frozenset({Kind.NUMBER, Kind.PERMISSION})
+"""Errors about one number or space, which do not pass by themselves: like a success, they end a row of failures."""
+
 
 class Standing:
     """The standing of one operation of an account.

@@ -60,15 +60,15 @@ class RememberedHealth:
 
 def with_status(record: NumberState, known: Remembered, now: float, now_unix: float) -> NumberState | None:
     """`record` with the status of an earlier process; None if it has a status, or the age is unknown."""
-    age_seconds = _age(known.success_unix, now_unix)
-    if record.status or age_seconds is None:
+    success_at = instant_of(known.success_unix, now, now_unix)
+    if record.status or success_at is None:
         return None
     return replace(
         record,
         status=sys.intern(known.status),
         extra_statuses=known.extra_statuses[-MAX_EXTRA_STATUSES:],
         phone_number_id=known.phone_number_id,
-        success_at=now - age_seconds,
+        success_at=success_at,
         success_unix=min(known.success_unix, now_unix),
         status_since_unix=min(known.status_since_unix, now_unix),
     )
@@ -76,28 +76,28 @@ def with_status(record: NumberState, known: Remembered, now: float, now_unix: fl
 
 def with_old_listing(record: NumberState, known: RememberedListing, now: float, now_unix: float) -> NumberState | None:
     """`record` with what listings told an earlier process; None if it has a listing, or the age is unknown."""
-    age_seconds = None if known.looked_unix is None else _age(known.looked_unix, now_unix)
-    if record.listing is not None or age_seconds is None:
+    looked_at = instant_of(known.looked_unix, now, now_unix)
+    if record.listing is not None or looked_at is None:
         return None
-    listing = Listing(known.listed, now - age_seconds)
-    seen_seconds = None if known.seen_unix is None else _age(known.seen_unix, now_unix)
-    if seen_seconds is not None:
-        listing = replace(listing, seen_at=now - seen_seconds, entry=known.entry)
+    listing = Listing(known.listed, looked_at)
+    seen_at = instant_of(known.seen_unix, now, now_unix)
+    if seen_at is not None:
+        listing = replace(listing, seen_at=seen_at, entry=known.entry)
     shown = ShownValues(*(values[-MAX_EXTRA_STATUSES:] for values in known.shown))
     return with_listing(replace(record, shown=shown), listing)
 
 
 def with_old_health(record: NumberState, known: RememberedHealth, now: float, now_unix: float) -> NumberState | None:
     """`record` with the verdict of an earlier process; None if it has a verdict, or the age is unknown."""
-    age_seconds = _age(known.success_unix, now_unix)
+    success_at = instant_of(known.success_unix, now, now_unix)
     before = record.health or HealthState()
-    if before.answer is not None or age_seconds is None:
+    if before.answer is not None or success_at is None:
         return None
     answer = safe_health(record.number, known.answer)
     health = replace(
         before,
         answer=answer,
-        success_at=now - age_seconds,
+        success_at=success_at,
         success_unix=min(known.success_unix, now_unix),
         since_unix=min(known.since_unix, known.success_unix, now_unix),
         shown=with_extra(known.shown[-MAX_EXTRA_STATUSES:], answer.verdict, VERDICTS),
@@ -105,7 +105,9 @@ def with_old_health(record: NumberState, known: RememberedHealth, now: float, no
     return replace(record, health=health)
 
 
-def _age(unix: float, now_unix: float) -> float | None:
-    """The age of what was known at `unix`, None if that is unknown."""
+def instant_of(unix: float | None, now: float, now_unix: float) -> float | None:
+    """The monotonic instant of a stored time; None if it is not known or not to be believed."""
+    if unix is None:
+        return None
     age_seconds = now_unix - unix
-    return max(0.0, age_seconds) if -MAX_STEP_BACK_SECONDS <= age_seconds < math.inf else None
+    return now - max(0.0, age_seconds) if -MAX_STEP_BACK_SECONDS <= age_seconds < math.inf else None

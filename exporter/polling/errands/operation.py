@@ -30,7 +30,7 @@ from exporter.polling.errands.ceiling import Ceiling
 from exporter.polling.errands.recorder import ErrandRecorder
 from exporter.polling.in_flight import HAND_OUT_SECONDS
 from exporter.polling.schedule import Entry, Schedule, Target
-from exporter.polling.standing import REFUSALS, Standing, reason_of
+from exporter.polling.standing import DEFINITE, REFUSALS, Standing, reason_of
 
 REFUSALS_TO_PROBE = 3
 RETRY_SECONDS = 10.0
@@ -209,7 +209,7 @@ class OptionalOperation(ABC, Generic[T, V]):
             self._to_go_on = entry
             return changed
         is_refused = error is not None and error.kind in REFUSALS
-        entry.failures = 0 if error is None or error.kind in {Kind.NUMBER, Kind.PERMISSION} else entry.failures + 1
+        entry.failures = 0 if error is None or error.kind in DEFINITE else entry.failures + 1
         at = None if error is None else self._retry_at(error, entry, now)
         self.schedule.done(entry, at, refused=is_refused, not_before=not_before)
         if is_refused and not ended.is_current and entry.scheduled:
@@ -233,7 +233,7 @@ class OptionalOperation(ABC, Generic[T, V]):
             self.limit.throttled(now, asked_at, max(error.retry_after_seconds or 0.0, backoff_seconds))
         elif error.retry_after_seconds is not None:
             until = now + error.retry_after_seconds
-            if error.kind in {Kind.NUMBER, Kind.PERMISSION}:
+            if error.kind in DEFINITE:
                 return until
             self.limit.hold_until(until)
         return -math.inf
@@ -258,7 +258,7 @@ class OptionalOperation(ABC, Generic[T, V]):
         if error.cured:
             return now
         most = self.max_retries if self._repeat else MAX_RETRIES_ONCE
-        if error.kind in {Kind.NUMBER, Kind.PERMISSION} or entry.retries >= most:
+        if error.kind in DEFINITE or entry.retries >= most:
             return None
         longest = min(RETRY_SECONDS * 2.0 ** min(entry.failures - 1, 10), self._interval)
         return now + self._rng.uniform(longest / 2, longest)

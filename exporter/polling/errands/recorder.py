@@ -10,6 +10,7 @@ from exporter.errors import ApiError
 from exporter.logs import fields
 from exporter.metrics.counters import Counters
 from exporter.model import BLOCKED, Health, OperationStatus, PhoneNumber
+from exporter.polling.recorder import facts_of, place
 from exporter.state.store import State
 
 logger = logging.getLogger(__name__)
@@ -36,14 +37,14 @@ class ErrandRecorder:
         with self._lock:
             before = self._listing_errors.pop(space, None)
         if before is not None:
-            logger.info("listing succeeded again", extra=fields(**self._where(space)))
+            logger.info("listing succeeded again", extra=fields(**place(self._account, space)))
 
     def listing_failed(self, space: str | None, error: ApiError) -> None:
         """A space was not listed, or for None the account's spaces."""
         with self._lock:
             is_news = self._listing_errors.get(space) != error.code
             self._listing_errors[space] = error.code
-        facts = fields(**self._where(space), operation=error.operation, **_facts(error), error=error.message)
+        facts = fields(**place(self._account, space), operation=error.operation, **facts_of(error), error=error.message)
         logger.log(logging.WARNING if is_news else logging.DEBUG, "listing failed", extra=facts)
 
     def checked(self, number: PhoneNumber, health: Health) -> None:
@@ -72,7 +73,7 @@ class ErrandRecorder:
     def check_failed(self, number: PhoneNumber, error: ApiError) -> None:
         """A health check brought no verdict."""
         is_news = self._state.check_failed(number, error)
-        facts = fields(**number.identity(), **_facts(error), error=number.redacted(error.message))
+        facts = fields(**number.identity(), **facts_of(error), error=number.redacted(error.message))
         logger.log(logging.WARNING if is_news else logging.DEBUG, "health check failed", extra=facts)
 
     def operation_changed(self, status: OperationStatus) -> None:
@@ -84,10 +85,3 @@ class ErrandRecorder:
             return
         facts |= {"code": why.code, "request_id": why.request_id, "advice": advice(why.code, status.operation)}
         logger.warning("an operation is down", extra=fields(**facts))
-
-    def _where(self, space: str | None) -> dict[str, str]:
-        return {"account": self._account} | ({} if space is None else {"cust_space_id": space})
-
-
-def _facts(error: ApiError) -> dict[str, object]:
-    return {"code": error.code, "http_status": error.http_status, "request_id": error.request_id}

@@ -88,7 +88,7 @@ class AccountRow:
         return cls(
             status,
             Faults.of(status.refused_spaces, OPERATION),
-            tuple(_refused(operation) for operation in refused_operations(status)),
+            refused_operations(status),
             None if status.discovery is None else Discovered.of(status.discovery),
         )
 
@@ -103,9 +103,11 @@ class AccountRow:
         )
 
 
-def refused_operations(status: AccountStatus) -> tuple[OperationStatus, ...]:
+def refused_operations(status: AccountStatus) -> tuple[Fault, ...]:
     """The operations that are refused or never succeeded; not the poll, which has places of its own on the page."""
-    return tuple(operation for operation in status.operations if not operation.up and operation.operation != OPERATION)
+    return tuple(
+        _refused(operation) for operation in status.operations if not operation.up and operation.operation != OPERATION
+    )
 
 
 def _refused(operation: OperationStatus) -> Fault:

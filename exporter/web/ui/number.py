@@ -8,7 +8,7 @@ from exporter.cams.error_codes import advice
 from exporter.cams.operations import GetWhatsappHealthStatus
 from exporter.model import AccountStatus, ListedNumber, PhoneNumber
 from exporter.state.store import Details, HealthState, LastError, NumberState, Snapshot
-from exporter.web.ui.accounts import AccountRow, Fault
+from exporter.web.ui.accounts import Fault, refused_operations
 from exporter.web.ui.entries import Entry, entry_of, is_resolved, limit_of
 from exporter.web.ui.judgement import Trouble, troubles
 
@@ -55,7 +55,7 @@ class NumberView:
         """The view of a number at the time of `snapshot`."""
         record = details.record
         own, last = record.own_error, record.last_error
-        operations = () if account is None else AccountRow.of(account).operations
+        operations = () if account is None else refused_operations(account)
         return cls(
             details,
             entry_of(record, snapshot, () if account is None else (account,)),
