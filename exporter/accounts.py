@@ -125,17 +125,18 @@ class Accounts:
             poller.learn_path(guards.get(name, 0.0))
 
     def _built(self, account: AccountConfig, config: Config) -> Account:
-        connections = max_in_flight(account.pace_qps, config.api.timeout_seconds, len(config.accounts))
-        endpoint = endpoint_of(config.api.endpoint, config.api.ca_file)  # read again: the CA file may have changed
-        made_from = (config.api, endpoint, account.credentials, connections)
+        api = account.api
+        connections = max_in_flight(account.pace_qps, api.timeout_seconds, len(config.accounts))
+        endpoint = endpoint_of(api.endpoint, api.ca_file, api.proxy)  # read again: the CA file may have changed
+        made_from = (api, endpoint, account.credentials, connections)
         running = self._accounts.get(account.name)
         if running is not None and running.made_from == made_from:
             return running
-        source = credential_source(account.credentials, self._clock, account.name)
+        source = credential_source(account.credentials, self._clock, account.name, api.proxy)
         client = Client(
             account=account.name,
             endpoint=endpoint,
-            timeout_seconds=config.api.timeout_seconds,
+            timeout_seconds=api.timeout_seconds,
             credentials=source,
             clock=self._clock,
             max_connections=connections,

@@ -329,10 +329,10 @@ class App:
                 running = self._accounts[account.name]
                 running.poller.configure(
                     numbers[account.name],
-                    interval_seconds=config.scrape_interval_seconds,
+                    interval_seconds=account.scrape_interval_seconds,
                     qps=account.qps,
                     quota=account.quota,
-                    timeout_seconds=config.api.timeout_seconds,
+                    timeout_seconds=account.api.timeout_seconds,
                     accounts=len(config.accounts),
                     client=running.client,
                     errands=ErrandSettings(account.discover, self._fleets.of(account.name), account.health, hide),

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from exporter.cams.attempt import BoundedTLSSocket
-from exporter.cams.proxies import Proxy, proxy_for
+from exporter.cams.proxies import Proxy, proxy_for, proxy_of
 from exporter.errors import ConfigError
 
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
@@ -34,17 +34,18 @@ class Endpoint:
     proxy: Proxy | None = None
 
 
-def endpoint_of(url: str, ca_file: Path | None) -> Endpoint:
+def endpoint_of(url: str, ca_file: Path | None, proxy: str = "") -> Endpoint:
     """The endpoint of ``https://host[:port]``.  Raises ConfigError if the CA file or the proxy cannot be used.
 
     `ca_file` goes before REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE and SSL_CERT_FILE, and these before the bundle of
-    `requests`.
+    `requests`.  `proxy` is the URL of the proxy to use whatever the environment says; empty: as that says.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme == "http":  # loopback only: the configuration refuses others
         return Endpoint(host, parts.port or 80, parts.netloc, None)
-    return Endpoint(host, parts.port or 443, parts.netloc, _context_for(ca_file), proxy_for(url))
+    context = _context_for(ca_file)
+    return Endpoint(host, parts.port or 443, parts.netloc, context, proxy_of(proxy) if proxy else proxy_for(url))
 
 
 def authorities_of_environment() -> tuple[str, str]:

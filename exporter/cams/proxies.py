@@ -1,4 +1,6 @@
-"""Which proxy the environment names for a URL.  Reads it as curl and Go do.
+"""Which proxy is used for a URL: the one of the configuration, else the one that the environment names.
+
+The environment is read as curl and Go do.
 
 `HTTPS_PROXY`, else `ALL_PROXY`, names an HTTP proxy that opens tunnels.  `NO_PROXY` lists hosts that need no proxy.
 Each name may be in lower case, which goes first.  `HTTP_PROXY` is not used: the metadata service and a credentials URI
@@ -12,9 +14,9 @@ import ipaddress
 import os
 import re
 from dataclasses import dataclass, field
-from typing import Never
 from urllib.parse import unquote, urlsplit
 
+from exporter.config.readers import read_proxy
 from exporter.errors import ConfigError
 
 METADATA_HOST = "100.100.100.200"
@@ -39,38 +41,38 @@ class Proxy:
     url: str = field(default="", repr=False)
 
 
-def proxy_for(url: str) -> Proxy | None:
+def proxy_for(url: str, configured: str = "") -> Proxy | None:
     """The proxy for `url`; None if it needs none.
 
+    `configured` is `api.proxy`, which is used in place of all that the environment says, NO_PROXY included.
     Raises ConfigError if the proxy cannot be used.  It names the variable and does not show its value.
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
-    if parts.scheme != "https" or _is_near(host) or _is_exempt(host, parts.port or 443):
+    if parts.scheme != "https" or _is_near(host):
+        return None
+    if configured:
+        return proxy_of(configured)
+    if _is_exempt(host, parts.port or 443):
         return None
     return next((_read(name, value, host) for name in _VARIABLES if (value := os.environ.get(name, "").strip())), None)
 
 
-def _read(variable: str, value: str, host: str) -> Proxy:
-    def refuse(fault: str) -> Never:
-        # the value may hold a password: it is not shown
-        raise ConfigError([f"{variable}: {fault}; write http://HOST:PORT, or add {host} to NO_PROXY"]) from None
-
-    url = value if "://" in value else f"http://{value}"
-    try:
-        parts = urlsplit(url)
-        proxy_host, port = parts.hostname, 80 if parts.port is None else parts.port
-    except ValueError:
-        refuse("not an HTTP proxy")
-    if parts.scheme.startswith("socks"):
-        refuse("a SOCKS proxy, which this exporter does not use")
-    if parts.scheme != "http" or not proxy_host or not port or not url.isprintable() or " " in url:
-        refuse("not an HTTP proxy")
+def proxy_of(url: str) -> Proxy:
+    """The proxy with this URL, in which ``http://`` may be left out; raises ValueError, which does not show it."""
+    parts = read_proxy(url)
     authorization = ""
     if parts.username is not None:
         user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = "Basic " + base64.b64encode(user.encode()).decode()
-    return Proxy(proxy_host, port, authorization, url)
+    return Proxy(parts.hostname or "", parts.port or 80, authorization, parts.geturl())
+
+
+def _read(variable: str, value: str, host: str) -> Proxy:
+    try:
+        return proxy_of(value)
+    except ValueError as fault:  # the value may hold a password: it is not shown
+        raise ConfigError([f"{variable}: {fault}; write http://HOST:PORT, or add {host} to NO_PROXY"]) from None
 
 
 def _is_near(host: str) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from exporter.cams.endpoint import endpoint_of
 from exporter.cams.proxies import proxy_for
-from exporter.config import Config, Reading, parse_key, plan
+from exporter.config import AccountConfig, Config, Reading, parse_key, plan
 from exporter.errors import ConfigError
 
 STS_HOST = "sts.aliyuncs.com"
@@ -56,8 +56,11 @@ def _web_summary(path: Path, syntax_only: bool) -> str:
 
 def _environment_faults(config: Config) -> list[str]:
     """Faults in the environment that would stop requests or spoil keys."""
-    looks: list[Callable[[], object]] = [partial(endpoint_of, config.api.endpoint, config.api.ca_file)]
-    looks += [partial(proxy_for, url) for url in _urls(config)]
+    looks: list[Callable[[], object]] = []
+    for account in config.accounts:
+        api = account.api
+        looks.append(partial(endpoint_of, api.endpoint, api.ca_file, api.proxy))
+        looks += [partial(proxy_for, url, api.proxy) for url in _urls(account)]
     if any(account.credentials.type == "default" for account in config.accounts):
         looks += [partial(_look_at_key, name) for name in _KEY_VARIABLES if os.environ.get(name)]
     faults: dict[str, None] = {}
@@ -69,15 +72,14 @@ def _environment_faults(config: Config) -> list[str]:
     return list(faults)
 
 
-def _urls(config: Config) -> Iterator[str]:
-    """All addresses that are asked: the API, and the sources of credentials."""
-    yield config.api.endpoint
-    for account in config.accounts:
-        options = account.credentials.options
-        if "role_arn" in options:
-            yield f"https://{options.get('sts_endpoint', STS_HOST)}"
-        if "credentials_uri" in options:
-            yield str(options["credentials_uri"])
+def _urls(account: AccountConfig) -> Iterator[str]:
+    """All addresses that are asked for the account: the API, and the source of its credentials."""
+    yield account.api.endpoint
+    options = account.credentials.options
+    if "role_arn" in options:
+        yield f"https://{options.get('sts_endpoint', STS_HOST)}"
+    if "credentials_uri" in options:
+        yield str(options["credentials_uri"])
 
 
 def _look_at_key(variable: str) -> None:

@@ -60,7 +60,7 @@ class FoundNumbers:
 
     def count(self, config: Config, account: AccountConfig, times: Times) -> None:
         """`times` are those of `account` with all numbers.  What holds without found numbers is said elsewhere."""
-        interval = config.scrape_interval_seconds
+        interval = account.scrape_interval_seconds
         now = crowded(account, times, interval)
         said_elsewhere = crowded(account, config.times(account), interval)
         log_news(account.name, [*self._last.get(account.name, ()), *said_elsewhere], now)

@@ -18,13 +18,11 @@ from exporter.config.discovery import read_discover, read_health, warn_of_number
 from exporter.config.durations import MINUTE, YEAR, approximately, format_duration
 from exporter.config.hash_key import HASH_KEY, HASH_KEY_FILE, read_hash_key
 from exporter.config.numbers import Labeller, hashed, masked, parse_text, redact
-from exporter.config.readers import certificates, duration, parse_endpoint
+from exporter.config.readers import certificates, duration, parse_endpoint, parse_proxy
 from exporter.config.settings import (
-    DEFAULT_ENDPOINT,
     DEFAULT_QPS,
     DEFAULT_QUOTA,
     DEFAULT_SCRAPE_INTERVAL_SECONDS,
-    DEFAULT_TIMEOUT_SECONDS,
     AccountConfig,
     ApiConfig,
     Config,
@@ -44,8 +42,21 @@ CONFIG_KEYS = (
     "api",
     "accounts",
 )
-API_KEYS = ("endpoint", "timeout", "ca_file")
-ACCOUNT_KEYS = ("name", "qps", "quota", "credentials", "discover", "health", "number_files", "label_columns", "numbers")
+API_KEYS = ("endpoint", "timeout", "ca_file", "proxy")
+ACCOUNT_KEYS = (
+    "name",
+    "qps",
+    "quota",
+    "scrape_interval",
+    "stale_after",
+    "api",
+    "credentials",
+    "discover",
+    "health",
+    "number_files",
+    "label_columns",
+    "numbers",
+)
 
 FULL, MASKED, HASHED = LABELS = ("full", "masked", "hashed")
 """The values of `phone_number_label`."""
@@ -81,7 +92,8 @@ def read(path: Path, *, files: bool = True) -> Reading:
     except ConfigError as error:
         return Reading(None, error)
     document.takes_variables, document.reads_files = False, files
-    root = Section.root(document, CONFIG_KEYS, dict.fromkeys(ACCOUNT_KEYS, "an entry of accounts"))
+    only_of_accounts = [key for key in ACCOUNT_KEYS if key not in CONFIG_KEYS]
+    root = Section.root(document, CONFIG_KEYS, dict.fromkeys(only_of_accounts, "an entry of accounts"))
     mode = root.text("phone_number_label", one_of(LABELS), FULL) if root else None
     loader = _Loader(root, mode) if root else None
     config = loader.config(path) if loader else None
@@ -104,9 +116,8 @@ class _Loader:
     def __init__(self, root: Section, mode: str | None) -> None:
         self._root = root
         self._mode = mode
-        least = MIN_INTERVAL_SECONDS
-        self._interval = duration(root, "scrape_interval", least, YEAR, DEFAULT_SCRAPE_INTERVAL_SECONDS)
-        self._stale_after = duration(root, "stale_after", least, YEAR)
+        self._interval, self._stale_after = _read_intervals(root, DEFAULT_SCRAPE_INTERVAL_SECONDS, None)
+        self._api = _read_api(root, ApiConfig())
         self._labeller = self._read_labeller()
         self._names: dict[str, KeyPath] = {}
         self._discovers: KeyPath = ()
@@ -115,13 +126,6 @@ class _Loader:
 
     def config(self, path: Path) -> Config:
         """What the file says; must not be used where the document has a fault."""
-        if self._interval and self._stale_after and self._stale_after < self._interval:
-            stale_after, interval = format_duration(self._stale_after), format_duration(self._interval)
-            self._root.fault(
-                "stale_after",
-                f"{stale_after} is shorter than scrape_interval ({interval}); write at least 3 times that",
-            )
-        api = _read_api(self._root)
         sections = self._root.sections("accounts", ACCOUNT_KEYS, required='write a list of "- name: ..."')
         accounts = [(section, self._read_account(section, path)) for section in sections]
         warn_of_shared_quotas(accounts)
@@ -133,9 +137,9 @@ class _Loader:
             )
         return Config(
             path,
-            self._interval or DEFAULT_SCRAPE_INTERVAL_SECONDS,
+            self._interval,
             self._mode or FULL,
-            api,
+            self._api,
             tuple(account for _, account in accounts),
             stale_after_seconds=self._stale_after,
             labeller=self._labeller,
@@ -150,6 +154,7 @@ class _Loader:
     def _read_account(self, section: Section, path: Path) -> AccountConfig:
         name = self._read_name(section)
         qps, quota = _read_rates(section)
+        interval, stale_after = _read_intervals(section, self._interval, self._stale_after)
         credentials = read_credentials(section)
         read = AccountNumbers(section, name, path, self._labeller, str if self._mode == FULL else redact)
         self.file_faults += read.file_faults
@@ -164,15 +169,17 @@ class _Loader:
             read.files,
             read_discover(section),
             read_health(section),
+            interval,
+            stale_after,
+            _read_api(section, self._api),
         )
         if account.discover is not None and not self._discovers:
             self._discovers = (*section.path, "discover")
-        interval = self._interval or DEFAULT_SCRAPE_INTERVAL_SECONDS
         times = account.times(interval)
         for _, key, said in crowded(account, times, interval):
             section.warn(next(name for name in (key, "number_files", "discover") if name in section), said)
         warn_of_numbers(section, account)
-        return replace(account, stale_after_seconds=self._stale_after_seconds(name, times))
+        return replace(account, stale_after_seconds=self._stale_after_seconds(section, account, times))
 
     def _read_name(self, section: Section) -> str:
         read = partial(parse_text, max_characters=MAX_ACCOUNT_NAME)
@@ -185,32 +192,53 @@ class _Loader:
             section.fault("name", what, first=(*first, "name"))
         return sys.intern(name)
 
-    def _stale_after_seconds(self, account: str, times: Times) -> float:
+    def _stale_after_seconds(self, section: Section, account: AccountConfig, times: Times) -> float:
         """`times` are those of an account without `stale_after`."""
         default, poll_seconds = times.stale_after_seconds, times.poll_seconds
-        if self._stale_after is None:
+        stale_after = account.written_stale_after_seconds
+        if stale_after is None:
             return default
-        if self._stale_after < default:
-            between = "between two polls" if self._stale_after < poll_seconds else "after few failed polls"
-            self._root.warn(
+        if stale_after < default:
+            between = "between two polls" if stale_after < poll_seconds else "after few failed polls"
+            (section if "stale_after" in section else self._root).warn(
                 "stale_after",
-                f"{format_duration(self._stale_after)} is short for account {show(account)}, whose numbers "
+                f"{format_duration(stale_after)} is short for account {show(account.name)}, whose numbers "
                 f"are polled every {approximately(poll_seconds)}: they will read UNKNOWN {between}; "
                 f"write {approximately(default)}, or remove the line",
             )
-        return self._stale_after
+        return stale_after
 
 
-def _read_api(root: Section) -> ApiConfig:
-    api = root.section("api", API_KEYS)
+def _read_intervals(section: Section, interval: float, stale_after: float | None) -> tuple[float, float | None]:
+    """`scrape_interval` and `stale_after` of the top, or of an account; those given here hold where it has none."""
+    own = duration(section, "scrape_interval", MIN_INTERVAL_SECONDS, YEAR, interval)
+    own_stale_after = duration(section, "stale_after", MIN_INTERVAL_SECONDS, YEAR, stale_after)
+    if own and own_stale_after and own_stale_after < own:
+        short, long = format_duration(own_stale_after), format_duration(own)
+        if "stale_after" in section:
+            section.fault(
+                "stale_after", f"{short} is shorter than scrape_interval ({long}); write at least 3 times that"
+            )
+        elif "scrape_interval" in section:
+            what = f"{long} is longer than stale_after at the top ({short}); write stale_after here too, 3 times that"
+            section.fault("scrape_interval", what)
+    return own or interval, own_stale_after or stale_after
+
+
+def _read_api(section: Section, default: ApiConfig) -> ApiConfig:
+    """The section `api` of the top, or of an account; `default` holds for what it does not have."""
+    api = section.section("api", API_KEYS)
     if api is None:
-        return ApiConfig()
-    endpoint = api.text("endpoint", parse_endpoint, DEFAULT_ENDPOINT)
-    timeout = duration(api, "timeout", MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS, DEFAULT_TIMEOUT_SECONDS)
-    ca_file = certificates(api, "ca_file")
-    if ca_file and endpoint and endpoint.startswith("http:"):
-        api.fault("ca_file", "has no effect with an http endpoint; remove it")
-    return ApiConfig(endpoint or DEFAULT_ENDPOINT, timeout or DEFAULT_TIMEOUT_SECONDS, ca_file)
+        return default
+    endpoint = api.text("endpoint", parse_endpoint, default.endpoint)
+    timeout = duration(api, "timeout", MIN_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS, default.timeout_seconds)
+    ca_file = certificates(api, "ca_file") if "ca_file" in api else default.ca_file
+    proxy = api.text("proxy", parse_proxy, default.proxy, secret=True)
+    if endpoint and endpoint.startswith("http:"):
+        for key, value in (("ca_file", ca_file), ("proxy", proxy)):
+            if key in api and value:
+                api.fault(key, "has no effect with an http endpoint; remove it")
+    return ApiConfig(endpoint or default.endpoint, timeout or default.timeout_seconds, ca_file, proxy or "")
 
 
 def _read_rates(section: Section) -> tuple[float, float]:

@@ -16,17 +16,24 @@ _MORE_HEADER = ("account", "listing", "each space", "health of each number", "li
 
 def plan(config: Config) -> str:
     """The plan, as text of several lines, without a line break at the end."""
-    interval = config.scrape_interval_seconds
-    rows = [_HEADER, *(_row(account, config.times(account), interval) for account in config.accounts)]
+    endpoints = list(dict.fromkeys(account.api.endpoint for account in config.accounts))
+    rows = [_HEADER, *(_row(account, config.times(account)) for account in config.accounts)]
+    if len(endpoints) > 1:
+        rows = [
+            (*rows[0], "endpoint"),
+            *((*row, of.api.endpoint) for row, of in zip(rows[1:], config.accounts, strict=True)),
+        ]
     accounts = _counted(len(config.accounts), "account")
     numbers = _counted(sum(len(account.numbers) for account in config.accounts), "number")
     if any(account.discover for account in config.accounts):
         numbers += " and those that discovery finds"
-    every = f"asked every {format_duration(interval)} at {config.api.endpoint}"
+    every = (
+        f"asked every {_intervals(config)} at {endpoints[0] if len(endpoints) == 1 else f'{len(endpoints)} endpoints'}"
+    )
     summary = f"{config.path or 'configuration'}: valid: {accounts}, {numbers}, {every}"
     lines = [summary, "", *_table(rows)]
     if more := [account for account in config.accounts if account.discover or account.health]:
-        lines += ["", *_table([_MORE_HEADER, *(_more(account, config.times(account), interval) for account in more)])]
+        lines += ["", *_table([_MORE_HEADER, *(_more(account, config.times(account)) for account in more)])]
     if unknown := [_unknown(config, account, account.discover) for account in more if account.discover]:
         lines += ["", *unknown]
     if files := [
@@ -38,7 +45,13 @@ def plan(config: Config) -> str:
     return "\n".join(lines)
 
 
-def _row(account: AccountConfig, times: Times, interval_seconds: float) -> tuple[str, ...]:
+def _intervals(config: Config) -> str:
+    """The interval of all accounts, or the shortest and the longest."""
+    seconds = [account.scrape_interval_seconds for account in config.accounts]
+    return " to ".join(dict.fromkeys(map(format_duration, (min(seconds), max(seconds)))))
+
+
+def _row(account: AccountConfig, times: Times) -> tuple[str, ...]:
     return (
         _shown(account),
         str(len(account.numbers)),
@@ -46,12 +59,12 @@ def _row(account: AccountConfig, times: Times, interval_seconds: float) -> tuple
         f"{account.quota:g}",
         f"{account.pace_qps:.4g}/s",
         approximately(times.pass_seconds),
-        _every(times.poll_seconds, interval_seconds),
+        _every(times.poll_seconds, account.scrape_interval_seconds),
         format_duration(account.stale_after_seconds),
     )
 
 
-def _more(account: AccountConfig, times: Times, interval_seconds: float) -> tuple[str, ...]:
+def _more(account: AccountConfig, times: Times) -> tuple[str, ...]:
     """The row of an account with `discover` or `health`."""
     discover, health = account.discover, account.health
     spaces = (
@@ -63,7 +76,7 @@ def _more(account: AccountConfig, times: Times, interval_seconds: float) -> tupl
         _every(times.refresh_seconds, discover.refresh_interval_seconds if discover else None),
         _every(times.health_seconds, health.interval_seconds if health else None),
         f"{times.shares.listing + times.shares.health:.3g}/s",
-        _counted(account.room(interval_seconds), "number"),
+        _counted(account.room(account.scrape_interval_seconds), "number"),
     )
 
 

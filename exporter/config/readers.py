@@ -72,6 +72,30 @@ def parse_endpoint(text: str) -> str:
     return f"{parts.scheme}://{address}" + (f":{parts.port}" if parts.port else "")
 
 
+def parse_proxy(text: str) -> str:
+    """The URL of an HTTP proxy, which may hold a user name and a password: a ValueError does not show it."""
+    try:
+        read_proxy(text)
+    except ValueError as error:
+        raise ValueError(f"is {error}; write http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT") from None
+    return text
+
+
+def read_proxy(text: str) -> SplitResult:
+    """The parts of a proxy's URL; ``http://`` may be left out.  Raises ValueError, whose text says what it is."""
+    url = text if "://" in text else f"http://{text}"
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError("not an HTTP proxy") from None
+    if parts.scheme.startswith("socks"):
+        raise ValueError("a SOCKS proxy, which this exporter does not use")
+    if parts.scheme != "http" or not parts.hostname or port == 0 or not url.isprintable() or " " in url:
+        raise ValueError("not an HTTP proxy")
+    return parts
+
+
 def parse_host(text: str) -> str:
     """A host name, or HOST:PORT, without a scheme."""
     try:

@@ -56,11 +56,15 @@ class CredentialsConfig:
 
 @dataclass(frozen=True, slots=True)
 class ApiConfig:
-    """How the API is reached.  `endpoint` is scheme://host[:port]; `timeout_seconds` is for a whole request."""
+    """How the API is reached.  `endpoint` is scheme://host[:port]; `timeout_seconds` is for a whole request.
+
+    `proxy` is the URL of an HTTP proxy, maybe with a password.  Empty: the one that the environment names, if any.
+    """
 
     endpoint: str = DEFAULT_ENDPOINT
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     ca_file: Path | None = None
+    proxy: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,7 @@ class AccountConfig:
     """One Alibaba Cloud account: its budget in requests per second, its credentials, its numbers.
 
     `lists` say where the numbers come from, in their order: first the configuration itself, then the number files.
+    `written_stale_after_seconds` is what is written for the account or at the top; None: by default.
     """
 
     name: str
@@ -128,6 +133,9 @@ class AccountConfig:
     number_files: NumberFiles | None = None
     discover: DiscoverConfig | None = None
     health: HealthConfig | None = None
+    scrape_interval_seconds: float = DEFAULT_SCRAPE_INTERVAL_SECONDS
+    written_stale_after_seconds: float | None = None
+    api: ApiConfig = field(default_factory=ApiConfig)
 
     def places(self) -> Iterator[tuple[str, int]]:
         """The file and the line of each of `numbers`."""
@@ -200,7 +208,8 @@ class AccountConfig:
 class Config:
     """A valid configuration, read from `path`.  `warnings` name what is allowed but probably a mistake.
 
-    `stale_after_seconds` is what is written; None: by default.
+    `scrape_interval_seconds`, `stale_after_seconds` (None: by default) and `api` are what the top says.  What is in
+    force stands in each account.
     `key_faults` are the faults of key files.  Such files come and go while the exporter runs: an account without a key
     is refused, the others are polled.
     """
@@ -225,7 +234,7 @@ class Config:
 
     def times(self, account: AccountConfig, numbers: int | None = None, spaces: int | None = None) -> Times:
         """`AccountConfig.times` of one of `accounts`."""
-        return account.times(self.scrape_interval_seconds, self.stale_after_seconds, numbers, spaces)
+        return account.times(account.scrape_interval_seconds, account.written_stale_after_seconds, numbers, spaces)
 
 
 def default_stale_after_seconds(poll_seconds: float) -> float:

@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,6 +171,18 @@ def read_discover(file: Path) -> None:
     assert shown.strip() in plan(config)
 
 
+def read_account_settings(file: Path) -> None:
+    """The keys of an account, all of which take effect."""
+    account = {"name": "main", "numbers": [{"phone_number": "12345", "cust_space_id": "s"}]}
+    account |= yaml.safe_load(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({"accounts": [account]}), encoding="utf-8")
+    config = load(file)
+    (read,) = config.accounts
+    assert config.warnings == ()
+    assert read.scrape_interval_seconds != config.scrape_interval_seconds
+    assert read.api not in {config.api, replace(config.api, timeout_seconds=read.api.timeout_seconds)}
+
+
 def read_web_config(file: Path) -> None:
     """With certificates made for it: the block names files that a user has."""
     document = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -210,6 +223,7 @@ READERS: dict[str, Callable[[Path], None]] = {
     "accounts": read_config,
     "number_files": read_number_files,
     "discover": read_discover,
+    "scrape_interval": read_account_settings,
     "tls_server_config": read_web_config,
     "scrape_configs": read_scrape_configs,
     "alert": read_rules,

@@ -119,12 +119,20 @@ EVERYTHING: dict[str, Any] = {
     "stale_after": "15m",
     "phone_number_label": "hashed",
     "phone_number_hash_key_file": "key",
-    "api": {"endpoint": "https://cams.example.com", "timeout": "10s", "ca_file": "ca.pem"},
+    "api": {"endpoint": "https://cams.example.com", "timeout": "10s", "ca_file": "ca.pem", "proxy": "http://p:1"},
     "accounts": [
         {
             "name": "one",
             "qps": 1,
             "quota": 10,
+            "scrape_interval": "2m",
+            "stale_after": "1h",
+            "api": {
+                "endpoint": "https://cams.example.com",
+                "timeout": "1s",
+                "ca_file": "ca.pem",
+                "proxy": "http://p:1",
+            },
             "credentials": {"type": "access_key", "access_key_id": "i", "access_key_secret_file": "key"},
             "numbers": [{"phone_number": "86138001", "cust_space_id": "c", "name": "n", "labels": {"team": "care"}}],
         },

@@ -718,6 +718,16 @@ def test_an_endpoint_on_loopback_is_reached_directly(
         assert client.fetch(number()).status == "VERIFIED"
 
 
+def test_the_proxy_of_the_configuration_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for a host that NO_PROXY names, and for loopback."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "*")
+    for url in ("https://cams.example", "https://127.0.0.1:8443"):
+        proxy = endpoint_of(url, None, "http://user:hunter2@proxy.example:3128").proxy
+        assert proxy == Proxy("proxy.example", 3128, "Basic dXNlcjpodW50ZXIy", "http://user:hunter2@proxy.example:3128")
+    assert endpoint_of("http://127.0.0.1:8443", None, "http://proxy.example:3128").proxy is None
+
+
 def test_plain_http_is_loopback_and_never_proxied(monkeypatch: pytest.MonkeyPatch) -> None:
     """A signed request never goes through a proxy in plain text."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")

@@ -63,6 +63,24 @@ def test_sts_is_asked_through_the_proxy_of_the_environment(monkeypatch: pytest.M
     assert b"Proxy-Authorization: Basic dXNlcjpwYXNz" in connect
 
 
+def test_sts_is_asked_through_the_proxy_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the environment says; each account through its own."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "*")
+    with RawServer(answering(http(b"", "502 Bad Gateway"))) as one, RawServer(answering(http(b"", "502 No"))) as two:
+        for proxy in (one, two):
+            with pytest.raises(Exception, match="502"):
+                connect_with(role("sts.example"), proxy.url)(KEY)()
+            (connect,) = proxy.requests
+            assert connect.startswith(b"CONNECT sts.example:443 HTTP/1.")
+
+
+def test_keys_on_loopback_never_pass_the_proxy_of_the_configuration() -> None:
+    with RawServer(answering(keys("STS.true"))) as server, RawServer(answering(keys("STS.forged"))) as proxy:
+        assert connect_with(uri(f"{server.url}/role"), proxy.url)({})() == TRUE
+        assert proxy.requests == []
+
+
 def test_sts_is_trusted_by_the_authorities_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Like the API: a proxy that intercepts TLS has its own authority."""
     ca_file = tmp_path / "ca.pem"

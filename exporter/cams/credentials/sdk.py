@@ -12,6 +12,7 @@ import importlib
 import logging
 import re
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 from requests import PreparedRequest, Response
@@ -45,6 +46,10 @@ _PARTS = (
 """Phrases of error texts with their meanings.  `_WHOLE` is looked up before the HTTP status, `_PARTS` after it."""
 
 
+_configured_proxy = ContextVar("configured_proxy", default="")
+"""The `api.proxy` of the account for which the library works on this thread: the library makes its adapter itself."""
+
+
 class _NoScheduler:
     """Takes the place of APScheduler: its thread cannot be stopped, and our own thread asks every minute."""
 
@@ -71,7 +76,7 @@ class _Adapter(HTTPAdapter):
     ) -> Response:
         """As HTTPAdapter's; raises CredentialsError if the proxy is unusable."""
         try:
-            proxy = proxy_for(request.url or "")
+            proxy = proxy_for(request.url or "", _configured_proxy.get())
         except ConfigError as error:
             raise CredentialsError(str(error)) from None
         _, authorities = authorities_of_environment()
@@ -81,12 +86,23 @@ class _Adapter(HTTPAdapter):
         return response
 
 
-def connect_with(config: CredentialsConfig) -> Callable[[Values], Callable[[], Credential]]:
-    """Makes a function that builds the library's client from keys; the client fetches and caches the credential."""
+def connect_with(config: CredentialsConfig, proxy: str = "") -> Callable[[Values], Callable[[], Credential]]:
+    """Makes a function that builds the library's client from keys; the client fetches and caches the credential.
+
+    `proxy` is the account's `api.proxy`.
+    """
 
     def connect(values: Values) -> Callable[[], Credential]:
         client = _client(config, values)
-        return lambda: _credential(client.get_credential())
+
+        def fetch() -> Credential:
+            before = _configured_proxy.set(proxy)
+            try:
+                return _credential(client.get_credential())
+            finally:
+                _configured_proxy.reset(before)
+
+        return fetch
 
     return connect
 

@@ -199,9 +199,9 @@ class FetchedSource:
 CredentialSource = KeySource | FetchedSource
 
 
-def credential_source(config: CredentialsConfig, clock: Clock, name: str) -> CredentialSource:
-    """The source that `config` describes, for the account `name`; does nothing yet."""
+def credential_source(config: CredentialsConfig, clock: Clock, name: str, proxy: str = "") -> CredentialSource:
+    """The source that `config` describes, for the account `name`; does nothing yet.  `proxy` is its `api.proxy`."""
     keys = KeyFiles(config.secrets, clock, name)
     if config.type in {"access_key", "sts"}:
         return KeySource(keys)
-    return FetchedSource(connect_with(config), keys, clock, name, config.type)
+    return FetchedSource(connect_with(config, proxy), keys, clock, name, config.type)

@@ -104,7 +104,7 @@ class _Account:
         if not accepted:
             return account
         merged = _merged(config, account, accepted)
-        interval = config.scrape_interval_seconds
+        interval = account.scrape_interval_seconds
         before, now = (crowded(each, config.times(each), interval) for each in (account, merged))
         log_news(account.name, before, now)
         return merged
