@@ -55,6 +55,8 @@ def _main(arguments: Sequence[str] | None, signals: EarlySignals) -> int:
         parser.error("--once.output needs --once")
     if args.syntax_only and not args.config_check:
         parser.error("--config.syntax-only needs --config.check")
+    if args.systemd_socket and args.listen_addresses:
+        parser.error("--web.systemd-socket takes the place of --web.listen-address; drop one of the two")
     log = configure(args.log_level, args.log_format)
     try:
         return _run(args, signals)
@@ -108,6 +110,7 @@ def _run_with(args: argparse.Namespace, signals: EarlySignals, load_config: Call
         revision=revision(),
         repeat=not args.once,
         about_exporter=not args.once,  # node_exporter refuses a second set, its own or another file's
+        about_process=not args.disable_exporter_metrics,
         storage_path=args.storage_path,
     )
     signals.end_if_asked()

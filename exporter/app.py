@@ -58,7 +58,8 @@ class App:
     """The running exporter without its web server.
 
     `repeat=False` polls each number once (`--once`).  `about_exporter` adds the metrics of the exporter itself:
-    `cams_exporter_*`, `process_*` and `python_info`.  `storage_path` is the folder that keeps answers over a restart.
+    `cams_exporter_*` and, with `about_process`, `process_*` and `python_info`.  `storage_path` is the folder that keeps
+    answers over a restart.
     Raises ConfigError or OSError.
     """
 
@@ -71,6 +72,7 @@ class App:
         revision: str,
         repeat: bool = True,
         about_exporter: bool = True,
+        about_process: bool = True,
         storage_path: Path | None = None,
     ) -> None:
         # Prometheus would store a second series for every counter.
@@ -108,7 +110,7 @@ class App:
             about_exporter=about_exporter,
         )
         process = CollectorRegistry(auto_describe=True)
-        if about_exporter:
+        if about_exporter and about_process:
             ProcessCollector(registry=process)
             PlatformCollector(registry=process)
         self.exposition = Exposition(collector, process)

@@ -79,7 +79,19 @@ def flags() -> argparse.ArgumentParser:
         "--web.enable-lifecycle",
         dest="enable_lifecycle",
         nargs=0,
-        help="let POST /-/reload read the configuration again, as SIGHUP does",
+        help="let POST or PUT /-/reload read the configuration again, as SIGHUP does",
+    )
+    add(
+        "--web.systemd-socket",
+        dest="systemd_socket",
+        nargs=0,
+        help="serve on the sockets that systemd hands over, not at --web.listen-address",
+    )
+    add(
+        "--web.disable-exporter-metrics",
+        dest="disable_exporter_metrics",
+        nargs=0,
+        help="leave out process_* and python_info",
     )
     add(
         "--web.max-requests",

@@ -1,4 +1,4 @@
-"""Serve until a signal ends it: the web server, the pollers, and reloads on SIGHUP or `POST /-/reload`."""
+"""Serve until a signal ends it: the web server, the pollers, and reloads on SIGHUP or `/-/reload`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from exporter.errors import ConfigError
 from exporter.logs import fields
 from exporter.reloads import Reloads
 from exporter.threads import run_apart
+from exporter.web.connections.systemd_sockets import systemd_sockets
 from exporter.web.security.reloader import WebSecurity
 from exporter.web.server import WebServer
 from exporter.web.ui.views import LandingInfo
@@ -48,7 +49,7 @@ async def _serve(
         loop.add_signal_handler(number, stopped.set)
     signals.end_if_asked()
     server = WebServer(
-        addresses=args.listen_addresses or [":10106"],
+        addresses=systemd_sockets() if args.systemd_socket else args.listen_addresses or [":10106"],
         telemetry_path=args.telemetry_path,
         max_requests=args.max_requests,
         exposer=app.exposition,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -77,15 +78,16 @@ class Limits:
 class WebServer:
     """Serves `exposer` at `telemetry_path`, and probes and pages about `fleet` at the paths of `exporter.web.routes`.
 
-    `addresses` are listen addresses (``HOST:PORT``); `max_requests` scrapes are served at once, any number if it is 0;
-    each is served inside `scraping`.  `reload` serves ``POST /-/reload``, which is forbidden without it;
-    `count_refusal` counts refused connections by reason.  Raises ValueError for a bad address or path.
+    `addresses` are listen addresses (``HOST:PORT``), or sockets that listen already and do not block; `max_requests`
+    scrapes are served at once, any number if it is 0; each is served inside `scraping`.  `reload` serves ``/-/reload``,
+    which is forbidden without it; `count_refusal` counts refused connections by reason.  Raises ValueError for a bad
+    address or path.
     One object serves once: after `stop` a new one is needed.
     """
 
     def __init__(
         self,
-        addresses: Sequence[str],
+        addresses: Sequence[str] | Sequence[socket.socket],
         telemetry_path: str,
         max_requests: int,
         exposer: Exposer,
@@ -99,7 +101,8 @@ class WebServer:
         limits: Limits | None = None,
         count_refusal: Callable[[Refusal], object] = str,
     ) -> None:
-        self._addresses = [parse_listen_address(address) for address in addresses]
+        self._addresses = [parse_listen_address(address) for address in addresses if isinstance(address, str)]
+        self._sockets = [address for address in addresses if not isinstance(address, str)]
         self._health = health
         self._limits = limits or Limits()
         self._security = security or WebSecurity(None)
@@ -114,7 +117,7 @@ class WebServer:
             routes.NUMBER: (_READ, self._pages.serve_number),
             routes.HEALTHY: (_READ, self._serve_healthy),
             routes.READY: (_READ, self._serve_ready),
-            routes.RELOAD: ("POST", self._reload.serve),
+            routes.RELOAD: ("POST, PUT", self._reload.serve),
             telemetry_path: (_READ, self._scrapes.serve),  # last: at "/" it replaces the landing page
         }
         self._count_refusal = count_refusal
@@ -128,7 +131,7 @@ class WebServer:
 
         Raises OSError, with a text for the user, if one address cannot be bound; then none stays bound.
         """
-        sockets = listen_all(self._addresses)
+        sockets = [*self._sockets, *listen_all(self._addresses)]
         self._server = web.Server(
             self._dispatch,
             handler_cancellation=True,  # a client that left needs no scrape

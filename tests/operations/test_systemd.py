@@ -14,6 +14,7 @@ from tests.operations.tools import ROOT, system_tool
 from tests.support.patience import PATIENCE_SECONDS
 
 UNIT = ROOT / "deploy" / "systemd" / "cams-exporter.service"
+SOCKET = UNIT.with_suffix(".socket")
 PROGRAM = "/opt/cams-exporter/bin/cams_exporter"
 MAX_EXPOSURE = 2.5
 """On systemd's scale from 0 (best) to 10."""
@@ -44,6 +45,24 @@ def test_systemd_finds_nothing_to_say_about_the_unit(unit: Path) -> None:
     """systemd would ignore an unknown or misplaced setting, with only a log line."""
     done = analyze("verify", "--man=no", unit)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_systemd_finds_nothing_to_say_about_the_socket(unit: Path) -> None:
+    """Its service is beside it, as after the installation."""
+    file = unit.with_name(SOCKET.name)
+    file.write_text(SOCKET.read_text())
+    done = analyze("verify", "--man=no", file, unit)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_socket_belongs_to_the_service_and_has_the_default_port() -> None:
+    """systemd starts the service of the same name; the exporter needs the sockets that listen, not connections."""
+    assert SOCKET.stem == UNIT.stem
+    text = SOCKET.read_text()
+    assert re.findall(r"(?m)^ListenStream=(.*)$", text) == ["10106"]
+    assert "Accept=" not in re.sub("(?m)^#.*", "", text)
+    (given,) = re.findall(r"ARGS=\"(.*)\"'", text)
+    assert flags().parse_args(given.split()).systemd_socket is True
 
 
 def test_the_service_is_exposed_less_than_most(unit: Path) -> None:

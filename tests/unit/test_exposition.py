@@ -126,6 +126,20 @@ def test_the_exporters_families_about_the_process_are_found_by_their_names(tmp_p
     assert family.count(f"\n{name}".encode()) == 1
 
 
+def test_the_families_about_the_process_can_be_left_out(tmp_path: Path) -> None:
+    """The exporter's own stay."""
+    path = tmp_path / "config.yml"
+    path.write_text(CONFIG)
+    app = App(load(path), FakeClock(), version="1", revision="1", about_process=False)
+    try:
+        exposed = app.exposition.scrape(Format.TEXT)
+    finally:
+        app.stop()
+    assert b"process_" not in exposed
+    assert b"python_info" not in exposed
+    assert b"cams_exporter_build_info{" in exposed
+
+
 def test_values_about_the_process_are_kept_for_a_moment_unless_they_are_asked_for_by_name(exposed: Exposed) -> None:
     """Also if the wall clock is set back meanwhile."""
     calls: list[float] = []

@@ -34,13 +34,21 @@ def test_without_the_flag_it_is_forbidden_and_says_which_flag_allows_it() -> Non
 
 
 @pytest.mark.parametrize("reload", [None, FakeReload()])
-@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH", "DELETE", "OPTIONS"])
 def test_other_methods_are_405(reload: FakeReload | None, method: str) -> None:
     """A link or an image on a page must not reload anything."""
     with serving(reload=reload) as server:
         reply = server.get("/-/reload", method)
-    assert (reply.status, reply.headers["allow"]) == (405, "POST")
+    assert (reply.status, reply.headers["allow"]) == (405, "POST, PUT")
     assert reload is None or reload.calls == 0
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_both_methods_of_prometheus_reload(method: str) -> None:
+    reload = FakeReload()
+    with serving(reload=reload) as server:
+        assert server.get("/-/reload", method).status == 200
+    assert reload.calls == 1
 
 
 def test_it_answers_200_once_the_configuration_is_in_force() -> None:

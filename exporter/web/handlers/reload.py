@@ -1,4 +1,4 @@
-"""``POST /-/reload``: reload the configuration, and answer once it is in force.
+"""``POST`` or ``PUT /-/reload``: reload the configuration, and answer once it is in force.
 
 Source: Prometheus's management API; for the Origin check RFC 6454 and the Fetch Metadata specification.
 """
@@ -26,14 +26,14 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class ReloadEndpoint:
-    """Serves ``POST /-/reload``; without a `reload` it is forbidden."""
+    """Serves ``/-/reload``; without a `reload` it is forbidden."""
 
     def __init__(self, reload: Reload | None, wait_seconds: float = RELOAD_SECONDS) -> None:
         self._reload = reload
         self._wait_seconds = wait_seconds
 
     async def serve(self, request: web.BaseRequest, send: Send) -> web.Response:
-        """Answer a POST."""
+        """Answer a POST or PUT."""
         return await send(await self._answer(request))
 
     async def _answer(self, request: web.BaseRequest) -> web.Response:
