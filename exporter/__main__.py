@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from exporter.model import SystemClock
 from exporter.threads import run_apart
 
 if TYPE_CHECKING:
-    from exporter.config import Config, Reading
+    from exporter.config import Config, Reading, Source
 
 logger = logging.getLogger("exporter")  # not __name__: `python -m exporter` calls this module __main__
 
@@ -55,6 +56,10 @@ def _main(arguments: Sequence[str] | None, signals: EarlySignals) -> int:
         parser.error("--once.output needs --once")
     if args.syntax_only and not args.config_check:
         parser.error("--config.syntax-only needs --config.check")
+    if args.demo and (args.expand_variables or args.auto_reload):
+        parser.error("--demo brings its own configuration; drop --config.expand-... and --config.enable-auto-reload")
+    if args.auto_reload_interval is not None and not args.auto_reload:
+        parser.error("--config.auto-reload-interval needs --config.enable-auto-reload")
     if args.systemd_socket and args.listen_addresses:
         parser.error("--web.systemd-socket takes the place of --web.listen-address; drop one of the two")
     log = configure(args.log_level, args.log_format)
@@ -72,7 +77,8 @@ def _main(arguments: Sequence[str] | None, signals: EarlySignals) -> int:
 
 
 def _run(args: argparse.Namespace, signals: EarlySignals) -> int:
-    from exporter.config import Reading, load, read  # noqa: PLC0415 - a tenth of a second, in which signals are handled
+    # imported here: it takes a tenth of a second, in which signals are handled
+    from exporter.config import Reading, Source, Variables, read  # noqa: PLC0415
 
     if args.demo:
         from exporter.cli.demo import demo  # noqa: PLC0415 - only --demo needs the simulator
@@ -83,11 +89,16 @@ def _run(args: argparse.Namespace, signals: EarlySignals) -> int:
             return _run_with(args, signals, lambda: config)
     path = args.config_file or Path("config.yml")
     if args.config_check:
-        return _check(functools.partial(read, path, files=not args.syntax_only), args)
-    return _run_with(args, signals, functools.partial(load, path))
+        environment = {} if args.syntax_only else os.environ
+        variables = Variables(environment if args.expand_variables else None, may_be_unset=args.syntax_only)
+        return _check(functools.partial(read, path, variables, files=not args.syntax_only), args)
+    source = Source(path, Variables(os.environ if args.expand_variables else None))
+    return _run_with(args, signals, source.load, source)
 
 
-def _run_with(args: argparse.Namespace, signals: EarlySignals, load_config: Callable[[], Config]) -> int:
+def _run_with(
+    args: argparse.Namespace, signals: EarlySignals, load_config: Callable[[], Config], source: Source | None = None
+) -> int:
     def load() -> Config:
         config = load_config()
         for warning in config.warnings:
@@ -100,6 +111,9 @@ def _run_with(args: argparse.Namespace, signals: EarlySignals, load_config: Call
         return config
 
     config = run_apart(load, "configuration")
+    if args.auto_reload and config.digest is None:
+        what = "was read from a pipe, which cannot be read again; name a file, or drop --config.enable-auto-reload"
+        raise ConfigError([f"{config.path}: {what}"])
     from exporter.app import App  # noqa: PLC0415 - --config.check and --version do not need it
 
     build = functools.partial(
@@ -121,7 +135,7 @@ def _run_with(args: argparse.Namespace, signals: EarlySignals, load_config: Call
         return run_once(app, args.once_output)
     from exporter.cli.serve import serve  # noqa: PLC0415 - aiohttp takes 0.15 s to import
 
-    serve(app, args, signals, load)
+    serve(app, args, signals, load, source if args.auto_reload else None)
     return OK
 
 

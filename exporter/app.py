@@ -145,6 +145,11 @@ class App:
             self.reload_status.successful = True
             self.reload_status.success_unix = self._clock.unix()
 
+    @property
+    def config(self) -> Config:
+        """The configuration in force."""
+        return self._config
+
     def look_at_number_files(self) -> None:
         """Put in force what the number files hold now.  Does nothing to accounts whose numbers stay the same."""
         with self._reloading:

@@ -1,22 +1,27 @@
 """Reloads run one after the other on one thread; requests that come during a reload become one reload.
 
-Between them the same thread looks at number files, so that the two never meet.
+Between them the same thread looks at number files, and at the configuration file if that is wanted, so that they never
+meet.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import TypeVar
 
 from exporter.logs import fields
 from exporter.threads import start_daemon
 
 logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
 
 SLOW_SECONDS = 30.0
 """A reload that takes longer is logged: the file may be on a mount that hangs."""
@@ -27,6 +32,8 @@ LOOK_SECONDS = 10.0
 
 class Reloads:
     """Runs `reload` on request, and `look` every `look_seconds` however often reloads are asked for; thread-safe.
+
+    Runs `follow` too, first at once; it returns the seconds until its next time.
 
     Calls `slow` if a reload takes longer than `slow_seconds`.
 
@@ -41,11 +48,13 @@ class Reloads:
         *,
         slow_seconds: float = SLOW_SECONDS,
         look_seconds: float = LOOK_SECONDS,
+        follow: Callable[[], float] | None = None,
     ) -> None:
         self._reload = reload
         self._slow = slow
         self._look = look
         self._look_seconds = look_seconds
+        self._follow = follow
         self._slow_seconds = slow_seconds
         self._lock = threading.Lock()
         self._waiting: Future[Exception | None] | None = None
@@ -69,12 +78,15 @@ class Reloads:
 
     def _run(self) -> None:
         next_look = time.monotonic() + self._look_seconds
+        next_follow = time.monotonic() if self._follow is not None else math.inf
         while True:
             if time.monotonic() >= next_look:
-                self._look_safely()
+                self._safely(self._look)
                 next_look = time.monotonic() + self._look_seconds
+            if self._follow is not None and time.monotonic() >= next_follow:
+                next_follow = (self._safely(self._follow) or self._look_seconds) + time.monotonic()
             try:
-                future = self._asked.get(timeout=max(0.0, next_look - time.monotonic()))
+                future = self._asked.get(timeout=max(0.0, min(next_look, next_follow) - time.monotonic()))
             except queue.Empty:
                 continue
             if future is None:
@@ -93,11 +105,12 @@ class Reloads:
                 future.set_result(None)
             watch.cancel()
 
-    def _look_safely(self) -> None:
+    def _safely(self, look: Callable[[], _T]) -> _T | None:
         try:
-            self._look()
+            return look()
         except Exception:
-            logger.exception("number files could not be looked at; the next look follows")
+            logger.exception("files could not be looked at; the next look follows")
+            return None
 
     def _say_slow(self) -> None:
         logger.warning(

@@ -30,7 +30,13 @@ def flags() -> argparse.ArgumentParser:
         formatter_class=functools.partial(argparse.HelpFormatter, max_help_position=36, width=110),
     )
     add = functools.partial(parser.add_argument, action=_Single)
-    add("--config.file", dest="config_file", type=Path, metavar="FILE", help="configuration (default: config.yml)")
+    add(
+        "--config.file",
+        dest="config_file",
+        type=Path,
+        metavar="FILE",
+        help="configuration; a pipe or /dev/stdin is read once (default: config.yml)",
+    )
     add(
         "--config.check",
         dest="config_check",
@@ -42,6 +48,25 @@ def flags() -> argparse.ArgumentParser:
         dest="syntax_only",
         nargs=0,
         help="with --config.check: read the configuration file only, no key, number and CA files",
+    )
+    add(
+        "--config.expand-environment-variables",
+        dest="expand_variables",
+        nargs=0,
+        help="replace ${NAME} in strings of the configuration file by the variable's value, and $$ by $",
+    )
+    add(
+        "--config.enable-auto-reload",
+        dest="auto_reload",
+        nargs=0,
+        help="read the configuration again when the content of its file has changed",
+    )
+    add(
+        "--config.auto-reload-interval",
+        dest="auto_reload_interval",
+        type=_checked(_interval),
+        metavar="DURATION",
+        help="with --config.enable-auto-reload: how often to look, 1s or longer (default: 30s)",
     )
     add("--once", nargs=0, help="list, poll and check all numbers once, print the metrics to stdout and exit")
     add(
@@ -137,6 +162,15 @@ class _Single(argparse.Action):
             raise argparse.ArgumentError(self, "is given twice; keep one")
         given.add(self.dest)
         setattr(namespace, self.dest, True if self.nargs == 0 else values)
+
+
+def _interval(text: str) -> float:
+    from exporter.config.durations import parse_duration  # noqa: PLC0415 - a tenth of a second, only for this flag
+
+    seconds = parse_duration(text)
+    if seconds < 1:
+        raise ValueError(f"{text!r} is too short; write 1s or longer")
+    return seconds
 
 
 def _count(text: str) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from exporter import __version__
 from exporter.app import App
 from exporter.cli.signals import ENDING, EarlySignals
-from exporter.config import Config
+from exporter.config import Config, Source
 from exporter.errors import ConfigError
 from exporter.logs import fields
 from exporter.reloads import Reloads
@@ -25,13 +25,24 @@ from exporter.web.ui.views import LandingInfo
 logger = logging.getLogger(__name__)
 
 
-def serve(app: App, args: argparse.Namespace, signals: EarlySignals, load_config: Callable[[], Config]) -> None:
+DEFAULT_INTERVAL_SECONDS = 30.0
+"""Between two looks at the configuration file."""
+
+
+def serve(
+    app: App,
+    args: argparse.Namespace,
+    signals: EarlySignals,
+    load_config: Callable[[], Config],
+    followed: Source | None = None,
+) -> None:
     """Serve as the flags `args` say; returns after SIGTERM or SIGINT.
 
-    `load_config` reads the configuration again, for a reload.  Raises ConfigError or OSError, with texts for the user.
+    `load_config` reads the configuration again, for a reload; that happens too when `followed` has changed.  Raises
+    ConfigError or OSError, with texts for the user.
     """
     security = run_apart(functools.partial(WebSecurity, args.web_config_file), "web-configuration")
-    asyncio.run(_serve(app, args, signals, load_config, security))
+    asyncio.run(_serve(app, args, signals, load_config, followed, security))
 
 
 async def _serve(
@@ -39,11 +50,27 @@ async def _serve(
     args: argparse.Namespace,
     signals: EarlySignals,
     load_config: Callable[[], Config],
+    followed: Source | None,
     security: WebSecurity,
 ) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
-    reloads = Reloads(functools.partial(_reload, app, load_config), app.reload_hangs, app.look_at_number_files)
+    interval_seconds = args.auto_reload_interval or DEFAULT_INTERVAL_SECONDS
+
+    def follow() -> float:
+        if followed is None:
+            return interval_seconds
+        if followed.has_changed(app.config):
+            logger.info("configuration file has changed", extra=fields(file=app.config.path))
+            reloads.ask()
+        return followed.next_look_seconds(interval_seconds)
+
+    reloads = Reloads(
+        functools.partial(_reload, app, load_config),
+        app.reload_hangs,
+        app.look_at_number_files,
+        follow=follow if followed is not None else None,
+    )
     reloads.start()
     for number in ENDING:
         loop.add_signal_handler(number, stopped.set)

@@ -4,6 +4,7 @@
 
     load(path) -> Config                `loader`: top level, api, accounts; `settings`: the result
     read(path) -> Reading               the same for --config.check
+    Source(path, variables)             `source`: the file over time, for reloads
                                         `credential_types`, `account_numbers`, `numbers`, `discovery`, `hash_key`:
                                         their keys;
                                         `readers`: values;
@@ -27,6 +28,8 @@ from exporter.config.number_files.follow import FollowedFiles
 from exporter.config.plan import plan
 from exporter.config.secrets import parse_key, read_key
 from exporter.config.settings import AccountConfig, ApiConfig, Config, CredentialsConfig, Secret
+from exporter.config.source import Source
+from exporter.config.strict_yaml import Variables
 from exporter.config.times import Times
 
 __all__ = [
@@ -37,7 +40,9 @@ __all__ = [
     "FollowedFiles",
     "Reading",
     "Secret",
+    "Source",
     "Times",
+    "Variables",
     "crowded",
     "format_duration",
     "load",

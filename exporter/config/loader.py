@@ -28,7 +28,7 @@ from exporter.config.settings import (
     Config,
 )
 from exporter.config.shared_quotas import warn_of_shared_quotas
-from exporter.config.strict_yaml import KeyPath, Section, one_of, show
+from exporter.config.strict_yaml import KeyPath, Section, Variables, expand, one_of, show
 from exporter.config.strict_yaml import load as load_yaml
 from exporter.config.times import Times
 from exporter.errors import ConfigError
@@ -70,9 +70,9 @@ MIN_TIMEOUT_SECONDS = 0.001
 MAX_TIMEOUT_SECONDS = 5 * MINUTE
 
 
-def load(path: Path) -> Config:
+def load(path: Path, variables: Variables = Variables()) -> Config:  # noqa: B008 - it is immutable
     """The configuration in the file at `path`; raises ConfigError with all its faults."""
-    reading = read(path)
+    reading = read(path, variables)
     if reading.error is not None or reading.config is None:
         raise reading.error or AssertionError("refused without a fault")
     return reading.config
@@ -85,13 +85,14 @@ class Reading(NamedTuple):
     error: ConfigError | None
 
 
-def read(path: Path, *, files: bool = True) -> Reading:
+def read(path: Path, variables: Variables = Variables(), *, files: bool = True) -> Reading:  # noqa: B008 - it is immutable
     """Read the file at `path`, and the `files` that it names unless told otherwise."""
     try:
-        document = load_yaml(path)
+        document = load_yaml(path, streams=True)
     except ConfigError as error:
         return Reading(None, error)
-    document.takes_variables, document.reads_files = False, files
+    document.reads_files = files
+    expand(document, variables)
     only_of_accounts = [key for key in ACCOUNT_KEYS if key not in CONFIG_KEYS]
     root = Section.root(document, CONFIG_KEYS, dict.fromkeys(only_of_accounts, "an entry of accounts"))
     mode = root.text("phone_number_label", one_of(LABELS), FULL) if root else None
@@ -127,7 +128,9 @@ class _Loader:
     def config(self, path: Path) -> Config:
         """What the file says; must not be used where the document has a fault."""
         sections = self._root.sections("accounts", ACCOUNT_KEYS, required='write a list of "- name: ..."')
-        accounts = [(section, self._read_account(section, path)) for section in sections]
+        # a stream is in no folder: files are relative to the working folder, and shown so
+        beside = path if self._root.document.digest is not None else Path(path.name)
+        accounts = [(section, self._read_account(section, beside)) for section in sections]
         warn_of_shared_quotas(accounts)
         if self._discovers and self._mode == MASKED:
             self._root.fault(
@@ -143,6 +146,7 @@ class _Loader:
             tuple(account for _, account in accounts),
             stale_after_seconds=self._stale_after,
             labeller=self._labeller,
+            digest=self._root.document.digest,
         )
 
     def _read_labeller(self) -> Labeller:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.config.strict_yaml import Document, KeyPath, Section, load, show
+from exporter.config.strict_yaml import Document, KeyPath, Section, Variables, expand, load, show
 from exporter.config.strict_yaml.document import Scalar
 from exporter.config.strict_yaml.parse import LOADER, parse
 from exporter.errors import ConfigError
@@ -253,7 +253,7 @@ def test_a_section_reads_booleans_for_whom_needs_them() -> None:
 def test_a_section_reads_lists_of_strings() -> None:
     """Every item that is refused is a fault at its own line; a variable is one where it is not expanded."""
     document = read("a: [x, y]\nb:\n- x\n- 1\n- ${HOME}\n- z\nc: x\nd:\n")
-    document.takes_variables = False
+    expand(document, Variables())
     section = Section.root(document, ("a", "b", "c", "d"))
     assert section is not None
 
@@ -270,7 +270,7 @@ def test_a_section_reads_lists_of_strings() -> None:
         document.check()
     assert [fault.partition("; ")[0] for fault in error.value.faults] == [
         "file.yml:4: b[1]: is not a string",
-        "file.yml:5: b[2]: holds ${...}, and variables are not expanded",
+        "file.yml:5: b[2]: holds ${...}, and variables are not expanded without --config.expand-environment-variables",
         "file.yml:6: b[3]: is the last letter",
         "file.yml:7: c: is not a list",
     ]

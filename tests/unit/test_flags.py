@@ -14,6 +14,7 @@ VALUES = {
     "--web.listen-address": "127.0.0.1:0",
     "--web.telemetry-path": "/metrics",
     "--web.max-requests": "1",
+    "--config.auto-reload-interval": "30s",
 }
 SHOWN = re.findall(r"^  (--\S+)(?: (\S+))?", flags().format_help(), re.MULTILINE)
 GIVEN = [f"{flag}={VALUES.get(flag, 'x')}" if takes else flag for flag, takes in SHOWN if flag != "--version"]

@@ -5,6 +5,7 @@
     load(path) -> Document      `parse`, `composer`: text to data, within limits on size and depth
     Section(document, ...)      `section`: one mapping, read key by key; it gives its faults to the document
     document.check()            `document`: raises ConfigError with all faults, in the order of the file
+    expand(document, ...)       `variables`: put the environment's values into its strings
     read_named(folder, name)    `files`: a file that a document names
 
 It does not know what a configuration means.  The exporter's own and the web server's are both read with it.
@@ -18,20 +19,25 @@ from __future__ import annotations
 
 from exporter.config.strict_yaml.document import Document, KeyPath, Mapping, Sequence, is_word, show
 from exporter.config.strict_yaml.files import UNSHOWN, called, look_in_time, read_named, read_regular, unreadable
-from exporter.config.strict_yaml.parse import MAX_BYTES, decode, load, parse, too_large
+from exporter.config.strict_yaml.parse import MAX_BYTES, decode, digest, load, parse, too_large
 from exporter.config.strict_yaml.section import Section, entries, nearest, one_of
+from exporter.config.strict_yaml.variables import REFERENCE, Variables, expand
 
 __all__ = [
     "MAX_BYTES",
+    "REFERENCE",
     "UNSHOWN",
     "Document",
     "KeyPath",
     "Mapping",
     "Section",
     "Sequence",
+    "Variables",
     "called",
     "decode",
+    "digest",
     "entries",
+    "expand",
     "is_word",
     "load",
     "look_in_time",

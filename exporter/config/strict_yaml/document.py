@@ -19,6 +19,9 @@ MAX_FAULTS = 100
 
 SHOWN_CHARACTERS = 80
 
+SHOWN_IN_A_ROW = 6
+"""So many letters and digits of a variable's value in a row give it away; of a shorter one, all of them."""
+
 KeyPath = tuple[str | int, ...]
 """Where a value stands: keys and list indices, from the root."""
 
@@ -80,6 +83,28 @@ class Sequence(list[Any]):
         return index if isinstance(index, int) and 0 <= index < len(self) else None
 
 
+class Written(NamedTuple):
+    """A string with variables: the `text` as it is written, and the `values` put into it.
+
+    `is_unknown` if it could not be expanded: what else is said of it has no meaning.
+    """
+
+    text: str
+    values: tuple[str, ...] = ()
+    is_unknown: bool = False
+
+    def hidden(self, message: str, expanded: str, verdict: str) -> str:
+        """`message`, which is about the `expanded` string, without what the variables hold.
+
+        If it cannot be told without that, only the `verdict` is left of it.
+        """
+        message = message.replace(show(expanded), show(self.text))
+        said = _bare(message)
+        if any(_gives_away(said, _bare(value)) for value in self.values):
+            return f"{show(self.text)} {verdict} with the values that its variables have; check them"
+        return message
+
+
 class _Fault(NamedTuple):
     line: int
     path: KeyPath
@@ -92,18 +117,19 @@ class Document:
     """What one file holds, and what is wrong with it.
 
     `name` is the file as the user gave it.  Relative paths in the file start from `folder`, which is absolute.
-    `data` is made of Mapping, Sequence, str, None and Scalar.  Without `takes_variables` a ``${`` in a string is a
-    fault.  Without `reads_files` the files that it names are not looked at.  `files` are those that were read or looked
-    for, except files for later.
+    `data` is made of Mapping, Sequence, str, None and Scalar.  Without `reads_files` the files that it names are not
+    looked at.  `files` are those that were read or looked for, except files for later.  `digest` is that of the
+    content; None if it can be read only once.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.folder = folder
         self.data: Any = None
-        self.takes_variables = True
+        self.digest: bytes | None = None
         self.reads_files = True
         self.files: list[Path] = []
+        self._written: dict[tuple[int, str | int], Written] = {}
         self._faults: list[_Fault] = []
         self._warnings: list[_Fault] = []
 
@@ -126,7 +152,28 @@ class Document:
         `message` has the form ``what is wrong; what to write``.  ``{first}`` in it becomes `first`, or the line of
         the value at that path, if it is given.  With a fault that is not `fatal` the rest of the file can be used.
         """
-        self._faults.append(_Fault(line or self.line_of(path), path, message, first, fatal))
+        written = self._written_at(path)
+        if written is None or not written[0].is_unknown:
+            self._faults.append(_Fault(line or self.line_of(path), path, message, first, fatal))
+
+    def note_written(self, node: Mapping | Sequence, step: str | int, written: Written) -> None:
+        """Note how the string at `step` of `node` is written, which holds variables."""
+        self._written[id(node), step] = written
+
+    def written(self, node: Mapping | Sequence, step: str | int) -> str | None:
+        """The string at `step` of `node` as it is written; None if it holds no variable."""
+        found = self._written.get((id(node), step))
+        return found.text if found is not None else None
+
+    def _written_at(self, path: KeyPath) -> tuple[Written, str] | None:
+        """How the string at `path` is written, and what it became."""
+        node = self.data
+        for step in path[:-1] if self._written else ():
+            if not isinstance(node, Mapping | Sequence) or node.position(step) is None:
+                return None
+            node = node[step]  # type: ignore[index] # a key or an index
+        found = self._written.get((id(node), path[-1])) if path and self._written else None
+        return (found, node[path[-1]]) if found is not None else None
 
     def warn(self, path: KeyPath, message: str) -> None:
         """Note that the value at `path` is allowed but probably a mistake."""
@@ -142,27 +189,39 @@ class Document:
 
         `redact` is applied to all text of the file that a message shows.
         """
-        rendered = self._rendered(self._faults, redact)
+        rendered = self._rendered(self._faults, redact, "is refused")
         if any(fault.fatal for fault in self._faults):
             raise ConfigError(rendered)
         return rendered
 
     def warnings(self) -> list[str]:
         """The warnings in the order of the file, in the form of faults."""
-        return self._rendered(self._warnings, str)
+        return self._rendered(self._warnings, str, "is probably a mistake")
 
-    def _rendered(self, faults: list[_Fault], redact: Callable[[str], str]) -> list[str]:
+    def _rendered(self, faults: list[_Fault], redact: Callable[[str], str], verdict: str) -> list[str]:
         shown = sorted(faults, key=lambda fault: fault.line)[:MAX_FAULTS]
-        lines = [f"{self.name}:{fault.line}: {self._worded(fault, redact)}" for fault in shown]
+        lines = [f"{self.name}:{fault.line}: {self._worded(fault, redact, verdict)}" for fault in shown]
         more = len(faults) - MAX_FAULTS
         return [*lines, f"... and {more} more"] if more > 0 else lines
 
-    def _worded(self, fault: _Fault, redact: Callable[[str], str]) -> str:
+    def _worded(self, fault: _Fault, redact: Callable[[str], str], verdict: str) -> str:
         message = fault.message if isinstance(fault.message, str) else fault.message()
+        written = self._written_at(fault.path)
+        if written is not None:
+            message = written[0].hidden(message, written[1], verdict)
         text = render_path(fault.path, redact) + redact(message)
         if not fault.first:
             return text
         return text.replace("{first}", fault.first if isinstance(fault.first, str) else str(self.line_of(fault.first)))
+
+
+def _bare(text: str) -> str:
+    return "".join(filter(str.isalnum, text)).casefold()
+
+
+def _gives_away(said: str, value: str) -> bool:
+    length = min(SHOWN_IN_A_ROW, len(value))
+    return bool(value) and any(value[at : at + length] in said for at in range(len(value) - length + 1))
 
 
 def render_path(path: KeyPath, redact: Callable[[str], str] = str) -> str:

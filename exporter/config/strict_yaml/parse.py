@@ -8,8 +8,10 @@ Source: YAML 1.1 as PyYAML resolves it, and the behaviour of libyaml 0.2.5.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +20,7 @@ import yaml
 from exporter.config.strict_yaml.composer import Composer
 from exporter.config.strict_yaml.document import Document
 from exporter.config.strict_yaml.files import read_regular
+from exporter.config.strict_yaml.streams import is_stream, read_stream
 from exporter.errors import ConfigError
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -46,14 +49,27 @@ _REFUSALS = {
 """Why PyYAML's composer refuses a text that its parser accepts."""
 
 
-def load(path: Path, max_bytes: int = MAX_BYTES) -> Document:
+def load(path: Path, max_bytes: int = MAX_BYTES, *, streams: bool = False) -> Document:
     """The document in `path`; raises ConfigError where the file cannot be read or is no YAML.
 
-    All other faults stay in the document: `Document.check` raises them.
+    All other faults stay in the document: `Document.check` raises them.  With `streams` the file may be a pipe or
+    standard input: then relative paths start from the working folder, and the document has no digest.
     """
-    document = Document(str(path), Path(os.path.abspath(path)).parent)  # noqa: PTH100 - links stay as they are named
-    parse(document, decode(document.name, _read(path, max_bytes)))
+    is_once = streams and is_stream(path)
+    folder = Path.cwd() if is_once else Path(os.path.abspath(path)).parent  # noqa: PTH100 - links stay as they are named
+    document = Document(str(path), folder)
+    content = _read(path, max_bytes, read_stream if is_once else read_regular)
+    document.digest = None if is_once else hashlib.sha256(content).digest()
+    parse(document, decode(document.name, content))
     return document
+
+
+def digest(path: Path) -> bytes:
+    """That of the document in `path` now; differs also where the file cannot be read."""
+    try:
+        return hashlib.sha256(_read(path, MAX_BYTES, read_regular)).digest()
+    except ConfigError as error:
+        return str(error).encode()
 
 
 def parse(document: Document, text: str, loader: Any = LOADER) -> None:
@@ -66,9 +82,9 @@ def parse(document: Document, text: str, loader: Any = LOADER) -> None:
         raise ConfigError([f"{document.name}: is not valid YAML; check its \\u and \\U escapes"]) from None
 
 
-def _read(path: Path, max_bytes: int) -> bytes:
+def _read(path: Path, max_bytes: int, read: Callable[[Path, int], bytes]) -> bytes:
     try:
-        content = read_regular(path, max_bytes + 1)
+        content = read(path, max_bytes + 1)
     except ValueError as error:
         raise ConfigError([f"{path}: {error}".replace("\0", "\\0")]) from None
     if len(content) > max_bytes:

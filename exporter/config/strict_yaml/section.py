@@ -36,11 +36,6 @@ _KINDS = {
 _MAPPING_CURE = "write a mapping: KEY: VALUE lines, indented below it"
 _LIST_CURE = 'write a list: entries that each begin with "- "'
 
-_VARIABLE = (
-    "holds ${...}, and variables are not expanded; write the value itself, or put a secret into a file "
-    "and name it with the key that ends in _file"
-)
-
 
 class Section:
     """One mapping at `path`.  `keys` are those that it may have (None: any); another key is a fault at once.
@@ -129,9 +124,6 @@ class Section:
 
     def _parsed(self, path: KeyPath, text: str, read: Callable[[str], T]) -> T | None:
         """What `read` makes of the text at `path`; None, and a fault, where it is refused."""
-        if "${" in text and not self.document.takes_variables:
-            self.document.fault(path, _VARIABLE)
-            return None
         try:
             return read(text)
         except ValueError as error:
@@ -175,7 +167,7 @@ class Section:
         value = self._data[key]
         number = value.value if isinstance(value, Scalar) else None
         if number is None or isinstance(number, bool):
-            self.fault(key, f"{_is(value)}; write a number{_unquote(value)}")
+            self.fault(key, f"{_is(value)}; write a number{self._unquote(key)}")
             return None
         if not low <= number <= high or math.isnan(number):
             self.fault(key, f"{cut(value.text)} is out of range; write a number from {low:g} to {high:g}")
@@ -190,7 +182,7 @@ class Section:
         number = value.value if isinstance(value, Scalar) else None
         cure = f"write a whole number from {low} to a million"  # in words: long digits would be redacted
         if number is None or isinstance(number, bool):
-            self.fault(key, f"{_is(value)}; {cure}{_unquote(value)}")
+            self.fault(key, f"{_is(value)}; {cure}{self._unquote(key)}")
         elif not isinstance(number, int) or not low <= number <= MILLION:
             self.fault(key, f"{cut(value.text)} is out of range; {cure}")
         else:
@@ -204,7 +196,7 @@ class Section:
         value = self._data[key]
         if isinstance(value, Scalar) and isinstance(value.value, bool):
             return value.value
-        self.fault(key, f"{_is(value)}; write true or false{_unquote(value)}")
+        self.fault(key, f"{_is(value)}; write true or false{self._unquote(key)}")
         return None
 
     def given(self, key: str) -> str:
@@ -280,6 +272,12 @@ class Section:
 
         return self.text(key, read, required=required, secret=True)
 
+    def _unquote(self, key: str) -> str:
+        """How to write the value of `key`, which is no string, if it is one."""
+        if self.document.written(self._data, key) is not None:
+            return " itself, since a variable gives a string"
+        return " without quotes" if isinstance(self._data[key], str) else ""
+
     def _absent(self, key: str, default: T | None, required: str) -> T | None:
         if required:
             self.fault(key, f"is missing; {required}")
@@ -343,10 +341,6 @@ def _bare(text: str) -> str:
 
 def _kind(value: Any) -> str:
     return _KINDS[type(value.value if isinstance(value, Scalar) else value)]
-
-
-def _unquote(value: Any) -> str:
-    return " without quotes" if isinstance(value, str) else ""
 
 
 def _is(value: Any) -> str:
