@@ -28,6 +28,7 @@ from exporter.config.crowding import FoundNumbers
 from exporter.config.loader import FULL
 from exporter.config.numbers import redact
 from exporter.config.settings import health_valid_seconds
+from exporter.config.shown import text_of
 from exporter.errors import Kind
 from exporter.fleet.fleets import Fleets
 from exporter.logs import fields
@@ -149,6 +150,10 @@ class App:
     def config(self) -> Config:
         """The configuration in force."""
         return self._config
+
+    def config_yaml(self) -> bytes:
+        """The configuration in force as YAML, without secrets."""
+        return text_of(self._config.shown)
 
     def look_at_number_files(self) -> None:
         """Put in force what the number files hold now.  Does nothing to accounts whose numbers stay the same."""

@@ -28,6 +28,7 @@ from exporter.config.settings import (
     Config,
 )
 from exporter.config.shared_quotas import warn_of_shared_quotas
+from exporter.config.shown import render
 from exporter.config.strict_yaml import KeyPath, Section, Variables, expand, one_of, show
 from exporter.config.strict_yaml import load as load_yaml
 from exporter.config.times import Times
@@ -107,7 +108,8 @@ def read(path: Path, variables: Variables = Variables(), *, files: bool = True) 
     if faults:
         return Reading(config, ConfigError(faults))
     if config is not None:
-        config = replace(config, warnings=tuple(document.warnings()), key_faults=tuple(key_faults))
+        shown = render(document, config.labeller)
+        config = replace(config, warnings=tuple(document.warnings()), key_faults=tuple(key_faults), shown=shown)
     return Reading(config, None)
 
 

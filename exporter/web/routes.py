@@ -11,10 +11,11 @@ LANDING = "/"
 HEALTHY = "/-/healthy"
 READY = "/-/ready"
 RELOAD = "/-/reload"
+CONFIG = "/config"
 NUMBERS = "/numbers"
 NUMBER = "/numbers/number"
 
-_RESERVED = ("/-", NUMBERS)
+_RESERVED = ("/-", NUMBERS, CONFIG)
 """These and what lies below them are the exporter's own, served now or by a later version."""
 
 _SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]+", re.ASCII)

@@ -113,6 +113,7 @@ class WebServer:
         self._pages = Pages(landing, routes.parse_telemetry_path(telemetry_path), fleet)
         self._routes: dict[str, tuple[str, _Handler]] = {
             routes.LANDING: (_READ, self._pages.serve_landing),
+            routes.CONFIG: (_READ, self._pages.serve_config),
             routes.NUMBERS: (_READ, self._pages.serve_numbers),
             routes.NUMBER: (_READ, self._pages.serve_number),
             routes.HEALTHY: (_READ, self._serve_healthy),

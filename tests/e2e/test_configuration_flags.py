@@ -53,6 +53,11 @@ def test_variables_give_the_key_and_the_endpoint() -> None:
         ) as exporter,
     ):
         until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
+        status, body, headers = exporter.get("/config")
+        assert (status, headers["Content-Type"]) == (200, "text/plain; charset=utf-8")
+        assert b"access_key_id: <secret>" in body
+        assert b'access_key_secret: "${THE_SECRET}"' in body
+        assert b"secret-main" not in body
         assert "secret-main" not in exporter.log
 
 
@@ -117,6 +122,8 @@ def test_a_changed_file_is_in_force_without_a_signal() -> None:
         (exporter.home / "new.yml").rename(exporter.config_path)
         until(lambda: len(exporter.statuses()) == 1, "the new list is in force")
         until(lambda: value(exporter.scrape(), RELOADED) == 1, "the reload succeeded")
+        _, body, _ = exporter.get("/config")
+        assert body.count(b"phone_number: ") == 1
         assert exporter.log.count("configuration refused") == 1
 
 

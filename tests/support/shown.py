@@ -50,6 +50,10 @@ class ShownFleet:
         ]
         self.due: dict[NumberKey, float | None] = {}
         self.error: Exception | None = None
+        self.config = b"accounts: []\n"
+
+    def config_yaml(self) -> bytes:
+        return self.config
 
     def discover(self, *accounts: str) -> None:
         """These accounts have `discover`."""

@@ -26,7 +26,16 @@ USER, PASSWORD = "alice", "correct horse"
 USERS = f"basic_auth_users: {{{USER}: {bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()}}}\n"
 AUTHORIZATION = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 PROBES = ["/-/healthy", "/-/ready"]
-GUARDED = ["/metrics", "/", "/-/reload", "/nowhere", "/-/healthy/", "//-/healthy", "/-/healthy/../../metrics"]
+GUARDED = [
+    "/metrics",
+    "/",
+    "/config",
+    "/-/reload",
+    "/nowhere",
+    "/-/healthy/",
+    "//-/healthy",
+    "/-/healthy/../../metrics",
+]
 
 
 def security(folder: Path, text: str) -> WebSecurity:

@@ -131,3 +131,13 @@ def test_the_pages_need_the_password(tmp_path: Path) -> None:
             assert server.get(path).status == 401
             assert server.get(path, Authorization=wrong).status == 401
             assert server.get(path, Authorization=right).status == 200
+
+
+def test_the_configuration_is_text() -> None:
+    fleet = ShownFleet([number()])
+    fleet.config = "accounts:\n- name: 客户\n".encode()
+    with serving(fleet=fleet) as server:
+        reply = server.get("/config")
+        assert server.get("/config", "POST").status == 405
+    assert (reply.status, reply.headers["content-type"]) == (200, "text/plain; charset=utf-8")
+    assert reply.body == fleet.config

@@ -20,7 +20,9 @@ def test_a_path_without_its_slash_is_refused_with_the_cure(path: str) -> None:
         parse_telemetry_path(path)
 
 
-@pytest.mark.parametrize("path", [HEALTHY, READY, "/-/reload", "/-/", "/-", "/-/anything", "/numbers", "/numbers/1"])
+@pytest.mark.parametrize(
+    "path", [HEALTHY, READY, "/-/reload", "/-/", "/-", "/-/anything", "/numbers", "/numbers/1", "/config"]
+)
 def test_the_exporters_own_paths_are_refused(path: str) -> None:
     """A telemetry path must not hide a probe or a page, now or in a later version."""
     with pytest.raises(ValueError, match="one of the exporter's own paths; write another one"):

@@ -83,7 +83,9 @@ def test_name_filters_reach_the_exposer(query: str, names: set[str]) -> None:
     assert exposer.calls == [(Format.TEXT, False, frozenset(names))]
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready", "/nowhere", "/numbers", "/numbers/number"])
+@pytest.mark.parametrize(
+    "path", ["/metrics", "/", "/-/healthy", "/-/ready", "/nowhere", "/config", "/numbers", "/numbers/number"]
+)
 def test_head_has_the_headers_of_get_without_its_body(path: str) -> None:
     with serving() as server:
         get, head = server.get(path), server.get(path, "HEAD")
@@ -93,7 +95,7 @@ def test_head_has_the_headers_of_get_without_its_body(path: str) -> None:
     assert int(head.headers["content-length"]) == len(get.body) > 0
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready", "/numbers", "/numbers/number"])
+@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/-/ready", "/config", "/numbers", "/numbers/number"])
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "PROPFIND"])
 def test_other_methods_are_refused_and_told_which_are_allowed(path: str, method: str) -> None:
     with serving() as server:
@@ -170,7 +172,7 @@ def test_the_landing_page_is_html_with_security_headers() -> None:
     assert reply.headers["referrer-policy"] == "no-referrer"
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/nowhere", "/numbers", "/numbers/number"])
+@pytest.mark.parametrize("path", ["/metrics", "/", "/-/healthy", "/nowhere", "/config", "/numbers", "/numbers/number"])
 def test_no_answer_names_the_software_below_or_may_be_sniffed_or_stored(path: str) -> None:
     with serving() as server:
         headers = server.get(path).headers

@@ -111,7 +111,7 @@ class TestEveryPage:
 
     def test_links_hold_behind_a_proxy_that_adds_a_prefix(self) -> None:
         """Each is relative to its page, and is a path of this exporter below the prefix."""
-        paths = {"", "metrics", "numbers", "numbers/number", "-/healthy", "-/ready"}
+        paths = {"", "metrics", "config", "numbers", "numbers/number", "-/healthy", "-/ready"}
         for page, place in zip(every_page(), ("", "numbers", "numbers/number", "numbers/number"), strict=True):
             links = own_links(page)
             assert links
@@ -133,9 +133,9 @@ class TestLanding:
     """The page at the root."""
 
     @pytest.mark.parametrize("telemetry_path", ["/metrics", "/a/b", "/a:b"])
-    def test_it_links_numbers_metrics_health_and_readiness(self, telemetry_path: str) -> None:
+    def test_it_links_every_page_and_probe(self, telemetry_path: str) -> None:
         links = Reader(landing_page(Site(LandingInfo(version="1"), telemetry_path)).html).links
-        assert ["./numbers", f".{telemetry_path}", "./-/healthy", "./-/ready"] == links[-4:]
+        assert ["./numbers", f".{telemetry_path}", "./config", "./-/healthy", "./-/ready"] == links[-5:]
 
     def test_where_metrics_take_its_place_no_page_links_it(self) -> None:
         """With --web.telemetry-path=/ the home page is the list of numbers."""

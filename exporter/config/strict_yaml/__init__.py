@@ -17,7 +17,7 @@ of them can show a number as it was written.
 
 from __future__ import annotations
 
-from exporter.config.strict_yaml.document import Document, KeyPath, Mapping, Sequence, is_word, show
+from exporter.config.strict_yaml.document import Document, KeyPath, Mapping, Scalar, Sequence, escaped, is_word, show
 from exporter.config.strict_yaml.files import UNSHOWN, called, look_in_time, read_named, read_regular, unreadable
 from exporter.config.strict_yaml.parse import MAX_BYTES, decode, digest, load, parse, too_large
 from exporter.config.strict_yaml.section import Section, entries, nearest, one_of
@@ -30,6 +30,7 @@ __all__ = [
     "Document",
     "KeyPath",
     "Mapping",
+    "Scalar",
     "Section",
     "Sequence",
     "Variables",
@@ -37,6 +38,7 @@ __all__ = [
     "decode",
     "digest",
     "entries",
+    "escaped",
     "expand",
     "is_word",
     "load",

@@ -249,8 +249,12 @@ def cut(text: str) -> str:
 
 def show(text: str) -> str:
     """`text` in double quotes on one line, cut to a bounded length: safe in a log, whatever it holds."""
-    quoted = json.dumps(cut(text), ensure_ascii=False)
-    return "".join(char if char.isprintable() else _escape(char) for char in quoted)
+    return escaped(json.dumps(cut(text), ensure_ascii=False))
+
+
+def escaped(quoted: str) -> str:
+    """A text in double quotes with its characters that cannot be printed escaped, as YAML and JSON write them."""
+    return quoted if quoted.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in quoted)
 
 
 def _escape(char: str) -> str:

@@ -13,11 +13,10 @@ from aiohttp import web
 from exporter.logs import fields
 from exporter.model import AccountStatus, NumberKey
 from exporter.state.store import Details, Snapshot
-from exporter.web.responses import Send, answer, plain
+from exporter.web.responses import TEXT, Send, answer, plain
 from exporter.web.ui.filters import Query
 from exporter.web.ui.listing import find
 from exporter.web.ui.views import (
-    CONTENT_TYPE,
     LandingInfo,
     Page,
     Site,
@@ -42,6 +41,9 @@ class Fleet(Protocol):
 
     def view(self) -> tuple[Snapshot, Sequence[AccountStatus]]:
         """All numbers and accounts, of one configuration."""
+
+    def config_yaml(self) -> bytes:
+        """The configuration in force, without secrets."""
 
     def details(self, key: NumberKey) -> Details | None:
         """One number with its last polls; None if it is not configured."""
@@ -74,6 +76,10 @@ class Pages:
         """The page at ``/``."""
         return await self._serve(request, send, functools.partial(landing_page, self._site))
 
+    async def serve_config(self, request: web.BaseRequest, send: Send) -> web.Response:
+        """The configuration in force, as text."""
+        return await self._serve(request, send, lambda: Page(self._fleet.config_yaml(), {}, content_type=TEXT))
+
     async def serve_numbers(self, request: web.BaseRequest, send: Send) -> web.Response:
         """The status page."""
         query = Query.of(request.query)
@@ -94,7 +100,7 @@ class Pages:
             except Exception:  # the client gets 500, the log has the reason
                 logger.exception("page failed", extra=fields(path=request.path))
                 return await send(plain(500, "the page failed; the exporter's log says why"))
-            return await send(answer(page.status, page.html, CONTENT_TYPE, page.headers))
+            return await send(answer(page.status, page.html, page.content_type, page.headers))
         finally:
             self._under_way -= 1
 

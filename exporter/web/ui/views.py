@@ -59,11 +59,12 @@ class LandingInfo:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An HTML page and its headers."""
+    """A page, which is HTML unless its `content_type` says otherwise, and its headers."""
 
     html: bytes
     headers: Mapping[str, str]
     status: int = 200
+    content_type: str = CONTENT_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class Site:
                 home="" if self.telemetry_path == routes.LANDING else root,
                 numbers=root + routes.NUMBERS[1:],
                 metrics=root + self.telemetry_path[1:],
+                config=root + routes.CONFIG[1:],
                 healthy=root + routes.HEALTHY[1:],
                 ready=root + routes.READY[1:],
                 **values,
