@@ -18,6 +18,9 @@ from exporter.errors import ConfigError
 STS_HOST = "sts.aliyuncs.com"
 """Alibaba Cloud's library assumes roles here by default."""
 
+RSA_STS_HOST = "sts.ap-northeast-1.aliyuncs.com"
+"""It exchanges key pairs here by default."""
+
 _KEY_VARIABLES = ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN")
 """The default chain reads these first."""
 
@@ -78,6 +81,8 @@ def _urls(account: AccountConfig) -> Iterator[str]:
     options = account.credentials.options
     if "role_arn" in options:
         yield f"https://{options.get('sts_endpoint', STS_HOST)}"
+    if "public_key_id" in options:
+        yield f"https://{options.get('sts_endpoint', RSA_STS_HOST)}"
     if "credentials_uri" in options:
         yield str(options["credentials_uri"])
 

@@ -3,6 +3,8 @@
 It fetches no credential.  It reads key files to say what is wrong with them.  Such a fault does not stop a start: other
 accounts can be polled, and the file may be created later.
 
+Every type of that library is here but `bearer`: the library's documentation says that only Cloud Call Center takes it.
+
 Source: the providers of alibabacloud-credentials 1.0.12, which use no other keys; Alibaba Cloud's STS reference,
 AssumeRole and AssumeRoleWithOIDC, for the forms.
 """
@@ -50,6 +52,7 @@ TYPES = {
     "ecs_ram_role": _Type((), ("role_name", "disable_imds_v1")),
     "oidc_role_arn": _Type(("role_arn", "oidc_provider_arn", "oidc_token_file_path"), _ROLE),
     "credentials_uri": _Type(("credentials_uri",)),
+    "rsa_key_pair": _Type(("public_key_id", "private_key_file"), ("role_session_expiration", "sts_endpoint")),
     "default": _Type(),
 }
 
@@ -69,7 +72,7 @@ def read_credentials(account: Section) -> CredentialsConfig | None:
     section = account.section("credentials", CREDENTIALS_KEYS)
     if section is None:
         return None
-    name = section.text("type", one_of(TYPES), secret=True, required=f"write type: and one of {', '.join(TYPES)}")
+    name = section.text("type", _type, secret=True, required=f"write type: and one of {', '.join(TYPES)}")
     if name is None:
         return None
     kind = TYPES[name]
@@ -84,6 +87,13 @@ def read_credentials(account: Section) -> CredentialsConfig | None:
         MappingProxyType({key: secret for key, secret in secrets.items() if secret is not None}),
         MappingProxyType({key: value for key, value in options.items() if value is not None}),
     )
+
+
+def _type(text: str) -> str:
+    if text == "bearer":
+        cure = f"write one of {', '.join(TYPES)}"
+        raise ValueError(f"bearer signs no request, and CAMS needs a signature; {cure}")
+    return one_of(TYPES)(text)
 
 
 def _secret(section: Section, key: str, needed: bool) -> Secret | None:
@@ -114,7 +124,7 @@ def _option(section: Section, key: str, needed: bool) -> str | int | bool | None
     required = "write it, or type: default to use what the environment holds" if needed else ""
     if key == "disable_imds_v1":
         return section.boolean(key)
-    if key == "oidc_token_file_path":
+    if key in {"oidc_token_file_path", "private_key_file"}:
         file = section.file_for_later(key, partial(read_named, max_bytes=1), required=required)
         return str(file) if file else None
     value = section.text(key, _READERS[key], required=required, secret=True)
@@ -174,6 +184,7 @@ _READERS: dict[str, Callable[[str], str | int]] = {
         r"acs:ram::[0-9]+:oidc-provider/[A-Za-z0-9._/-]+", "acs:ram::ACCOUNT-ID:oidc-provider/PROVIDER-NAME"
     ),
     "role_session_name": _matching(r"[A-Za-z0-9.@_-]{2,64}", "2 to 64 letters, digits, or any of .@-_"),
+    "public_key_id": _matching(r"[A-Za-z0-9._-]{1,128}", "the ID that the console shows for the public key"),
     "role_name": _matching(r"[A-Za-z0-9._-]{1,64}", "the role's name: letters, digits, or any of .-_"),
     "external_id": _matching(r"[A-Za-z0-9+=,.@:/_-]{2,1224}", "2 to 1224 of letters, digits and +=,.@:/-_"),
     "role_session_expiration": _session_seconds,

@@ -86,7 +86,7 @@ def _identity(config: CredentialsConfig, *, reads_files: bool) -> Hashable:
         return "account", str(config.options["role_arn"]).split(":")[3]
     key_id = config.secrets.get("access_key_id")
     if key_id is None:
-        return config.type, config.options.get("credentials_uri")
+        return config.type, config.options.get("credentials_uri") or config.options.get("public_key_id")
     if key_id.file is None:
         return "key", key_id.value
     if reads_files:

@@ -174,6 +174,11 @@ EVERYTHING: dict[str, Any] = {
             "label_columns": ["team"],
         },
         {
+            "name": "seven",
+            "credentials": {"type": "rsa_key_pair", "public_key_id": "LTAI5t", "private_key_file": "key"},
+            "numbers": [{"phone_number": "86138007", "cust_space_id": "c"}],
+        },
+        {
             "name": "six",
             "discover": {
                 "spaces": ["c"],
@@ -230,7 +235,7 @@ def test_for_any_fault_of_a_key_the_check_and_a_start_have_the_same_text(
         path.write_text(json.dumps(changed))
         said, why = checked(path), started(path)
         is_key = len(said) == len(why) and all(KEY_FILE in fault for fault in said)  # each place has its own words
-        is_for_later = "oidc_token_file_path" in place  # the library reads it at each call
+        is_for_later = place[-1] in {"oidc_token_file_path", "private_key_file"}  # the library reads them
         assert said == why or is_key or is_for_later, value
         files = (f"{path}:1: ", f"{tmp_path}/list.csv:1: ")
         assert all(fault.startswith(files) and "; " in fault for fault in said), said

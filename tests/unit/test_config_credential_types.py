@@ -95,6 +95,36 @@ def test_oidc_role_arn(tmp_path: Path) -> None:
     assert given.options == {"role_arn": ROLE, "oidc_provider_arn": PROVIDER, "oidc_token_file_path": token}
 
 
+def test_rsa_key_pair(tmp_path: Path) -> None:
+    (tmp_path / "private.pem").write_text("k")
+    keys = (
+        "public_key_id: TMPK.x, private_key_file: private.pem, role_session_expiration: 1h, sts_endpoint: sts.example"
+    )
+    given = account(tmp_path, f"{{type: rsa_key_pair, {keys}}}").credentials
+    assert given.secrets == {}
+    assert given.options == {
+        "public_key_id": "TMPK.x",
+        "private_key_file": str(tmp_path / "private.pem"),
+        "role_session_expiration": 3600,
+        "sts_endpoint": "sts.example",
+    }
+
+
+def test_two_key_pairs_may_be_of_two_accounts(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("k")
+    accounts = ", ".join(
+        f"{{name: {name}, qps: 9, numbers: [{NUMBER}], "
+        f"credentials: {{type: rsa_key_pair, public_key_id: {name}, private_key_file: key}}}}"
+        for name in ("a", "b")
+    )
+    assert loaded(tmp_path, f"accounts: [{accounts}]").warnings == ()
+
+
+def test_a_bearer_token_is_refused_with_the_reason(tmp_path: Path) -> None:
+    (fault,) = faults(tmp_path, text("{type: bearer}"))
+    assert "credentials.type: bearer signs no request, and CAMS needs a signature; write one of access_key" in fault
+
+
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:7001/c?a=b", "http://localhost/", "https://example.com/x"])
 def test_credentials_uri(tmp_path: Path, uri: str) -> None:
     read = config(tmp_path, f'{{type: credentials_uri, credentials_uri: "{uri}"}}')

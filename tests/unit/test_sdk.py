@@ -144,6 +144,11 @@ def test_a_hundred_reloads_leave_no_thread_behind() -> None:
             },
         ),
         ("credentials_uri", {}, {"credentials_uri": "http://127.0.0.1:1/role"}),
+        (
+            "rsa_key_pair",
+            {},
+            {"public_key_id": "id", "private_key_file": __file__, "role_session_expiration": 1800, "sts_endpoint": "s"},
+        ),
         ("default", {}, {}),
     ],
 )

@@ -94,6 +94,26 @@ def test_sts_is_trusted_by_the_authorities_of_the_environment(tmp_path: Path, mo
         assert fetch() == TRUE
 
 
+def test_a_key_pair_is_exchanged_for_a_temporary_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session key has no token."""
+    ca_file, private_key = tmp_path / "ca.pem", tmp_path / "private.pem"
+    authority().cert_pem.write_to_path(ca_file)
+    private_key.write_text("PRIVATE KEY")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca_file))
+    session = {"SessionAccessKeyId": "TMPSK.x", "SessionAccessKeySecret": "s", "Expiration": "2100-01-01T00:00:00Z"}
+    answer = http(json.dumps({"SessionAccessKey": session}).encode())
+    with RawServer(answering(answer), tls_context("localhost")) as sts:
+        options = {
+            "public_key_id": "TMPK.id",
+            "private_key_file": str(private_key),
+            "sts_endpoint": f"localhost:{sts.port}",
+        }
+        assert connect_with(CredentialsConfig("rsa_key_pair", {}, options))({})() == Credential("TMPSK.x", "s", "")
+        (asked,) = sts.requests
+    assert b"Action=GenerateSessionAccessKey" in asked
+    assert b"AccessKeyId=TMPK.id" in asked
+
+
 def test_a_proxy_of_no_use_is_said_by_the_name_of_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://user:hunter2@proxy")
     with pytest.raises(CredentialsError) as caught:

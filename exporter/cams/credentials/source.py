@@ -36,6 +36,7 @@ _CURES = {
     "ram_role_arn": "check role_arn, its trust policy, and the key that assumes it",
     "ecs_ram_role": "check that this is an ECS instance with a RAM role attached",
     "oidc_role_arn": "check role_arn, oidc_provider_arn, and the token file",
+    "rsa_key_pair": "check public_key_id and private_key_file",
     "credentials_uri": "check that credentials_uri answers",
     "default": "set ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET, or configure credentials",
 }
