@@ -33,13 +33,8 @@ from exporter.config.strict_yaml import UNSHOWN, Document, Mapping, Scalar, Sequ
 
 SECRET = "<secret>"  # noqa: S105 - what stands in the place of one
 
-OPEN_KEYS = frozenset(
-    {
-        *("type", "role_arn", "role_name", "role_session_name", "role_session_expiration", "oidc_provider_arn"),
-        *("policy", "sts_endpoint"),
-    }
-)
-"""The keys of `credentials` that are shown, beside names of files.  All others may hold secrets."""
+OPEN_KEYS = frozenset({"type", "role_arn", "oidc_provider_arn", "role_session_expiration", "policy"})
+"""The keys of `credentials` that are shown, beside names of files.  Each other one may hold a secret by mistake."""
 
 _VARIABLES_ONLY = re.compile(r"(?:\$\{[A-Za-z_][A-Za-z0-9_]*\}|:)*")
 _USER = re.compile(r"(?<=//)[^/\s]*(?=@)")

@@ -108,3 +108,36 @@ def test_looks_go_on_between_reloads_and_after_one_that_failed() -> None:
     assert looks.acquire(timeout=PATIENCE_SECONDS)
     reloads.stop()
     assert len(threads) == 1
+
+
+def test_the_configuration_is_followed_at_the_pace_that_each_look_says_and_after_one_that_failed() -> None:
+    """First at once, on the thread of the reloads; what it asks for is done."""
+    looks = threading.Semaphore(0)
+    reloaded = threading.Event()
+    threads: set[int] = set()
+
+    def reload() -> None:
+        threads.add(threading.get_ident())
+        reloaded.set()
+
+    def follow() -> float:
+        threads.add(threading.get_ident())
+        looks.release()
+        if len(seconds) == 2:
+            reloads.ask()
+        if not seconds:
+            return 3600.0
+        if seconds.pop() < 0:
+            raise OSError("no file descriptor left")
+        return 0.001
+
+    seconds = [0.0, -1.0, 0.0]
+    reloads = Reloads(reload, nothing, nothing, look_seconds=0.001, follow=follow)
+    reloads.start()
+    for _ in range(4):
+        assert looks.acquire(timeout=PATIENCE_SECONDS)
+    assert reloaded.wait(PATIENCE_SECONDS)
+    assert reloads.ask().result(PATIENCE_SECONDS) is None
+    assert not looks.acquire(blocking=False)  # the last one said: in an hour
+    reloads.stop()
+    assert len(threads) == 1
