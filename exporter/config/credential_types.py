@@ -100,7 +100,7 @@ def _secret(section: Section, key: str, needed: bool) -> Secret | None:
     name = section.given(key)
     if name != key and name in section:
         file = section.file_for_later(name, partial(_key_in_file, key))
-        return Secret(None, file) if file else None
+        return Secret(None, file, section.written(name)) if file else None
     required = f"write {key} or {name}" if needed else ""
     value = section.text(key, _inline, required=required, secret=True)
     return Secret(value, None) if value else None

@@ -108,7 +108,7 @@ def read(path: Path, variables: Variables = Variables(), *, files: bool = True) 
     if faults:
         return Reading(config, ConfigError(faults))
     if config is not None:
-        shown = render(document, config.labeller)
+        shown = render(document, config.labeller) if files else b""
         config = replace(config, warnings=tuple(document.warnings()), key_faults=tuple(key_faults), shown=shown)
     return Reading(config, None)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from exporter.config.strict_yaml import called, read_named
+from exporter.config.strict_yaml import called, read_named, show
 
 MAX_BYTES = 64 << 10
 """STS tokens have about a thousand."""
@@ -53,13 +53,21 @@ def is_placeholder(text: str) -> bool:
     return bool(_PLACEHOLDER.fullmatch(text))
 
 
-def read_key(folder: Path, name: str) -> str:
-    """The key or token in a file, without a BOM or white space at the end; a relative `name` starts from `folder`."""
-    path, content = read_named(folder, name, MAX_BYTES + 1)
+def read_key(folder: Path, name: str, written: str = "") -> str:
+    """The key or token in a file, without a BOM or white space at the end; a relative `name` starts from `folder`.
+
+    A ValueError shows `written`, if it is given, in place of the file.
+    """
     try:
-        return _key_in(content)
+        path, content = read_named(folder, name, MAX_BYTES + 1)
+        try:
+            return _key_in(content)
+        except ValueError as error:
+            raise ValueError(f"{called(folder, path)} {error}") from None
     except ValueError as error:
-        raise ValueError(f"{called(folder, path)} {error}") from None
+        if not written:
+            raise
+        raise ValueError(str(error).replace(called(folder, folder / name), show(written))) from None
 
 
 def _key_in(content: bytes) -> str:

@@ -34,10 +34,14 @@ MIN_LISTING_VALID_SECONDS = 6 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A secret, either inline (`value`) or in a file (`file`: absolute, read when needed)."""
+    """A secret, either inline (`value`) or in a file (`file`: absolute, read when needed).
+
+    `written` is the file's name as it is written, if that holds variables; messages show it in place of the file.
+    """
 
     value: str | None = field(repr=False)
     file: Path | None = field(repr=False)  # by mistake it may be the secret itself
+    written: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,14 @@ def test_a_fault_shows_the_text_as_it_is_written(tmp_path: Path, text: str, show
     assert "1380000123" not in str(said).replace(" ", "")
 
 
+def test_a_key_file_knows_how_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("s3cr3t")
+    keys = "{type: access_key, access_key_id: i, access_key_secret_file: '${DIR}/key'}"
+    config = expanded(tmp_path, f"accounts: [{{name: a, credentials: {keys}, {REST}}}]", DIR=str(tmp_path))
+    secret = config.accounts[0].credentials.secrets["access_key_secret"]
+    assert (secret.file, secret.written) == (tmp_path / "key", "${DIR}/key")
+
+
 def test_a_warning_shows_the_text_as_it_is_written(tmp_path: Path) -> None:
     (warning,) = expanded(tmp_path, f"stale_after: ${{SHORT}}\naccounts: [{{name: a, {REST}}}]", SHORT="2m").warnings
     assert warning.endswith(
@@ -188,7 +196,8 @@ def test_a_warning_shows_the_text_as_it_is_written(tmp_path: Path) -> None:
 
 def test_a_check_without_secrets_does_not_need_the_variables(tmp_path: Path) -> None:
     """As in CI: a string whose variable is not set is not looked at, a malformed one is a fault all the same."""
-    text = f"scrape_interval: ${{EVERY}}\napi: {{endpoint: '${{URL}}'}}\naccounts: [{{name: '${{A}}', {REST}}}]"
+    numbers = "numbers: [{phone_number: '86${N}', cust_space_id: s}]"
+    text = f"scrape_interval: ${{EVERY}}\napi: {{endpoint: '${{URL}}'}}\naccounts: [{{name: '${{A}}', {numbers}}}]"
     missing = Variables({}, may_be_unset=True)
     assert read(written(tmp_path, text), missing, files=False).error is None
     reading = read(written(tmp_path, text.replace("${A}", "${")), missing, files=False)

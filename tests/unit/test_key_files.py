@@ -47,6 +47,17 @@ def test_a_fault_of_a_file_has_its_name_but_not_its_content(tmp_path: Path) -> N
     assert said == f'access_key_secret_file: "{path}" holds 2 lines; write the key alone, on one line'
 
 
+@pytest.mark.parametrize("content", [None, "", "s3cr3t\nsecond"])
+def test_a_file_whose_name_holds_variables_is_shown_as_it_is_written(tmp_path: Path, content: str | None) -> None:
+    """For the log and the pages, while the exporter runs."""
+    path = tmp_path / "key.txt"
+    if content is not None:
+        path.write_text(content)
+    said = fault(KeyFiles({"access_key_secret": Secret(None, path, "${DIR}/key.txt")}, FakeClock(), "main"))
+    assert said.startswith('access_key_secret_file: "${DIR}/key.txt" ')
+    assert str(tmp_path) not in said
+
+
 def test_an_inline_value_that_is_not_a_key_is_refused() -> None:
     said = fault(KeyFiles({"access_key_secret": Secret("s3 cr3t", None)}, FakeClock(), "main"))
     assert said.startswith("access_key_secret: holds a space or another character that no key has")

@@ -79,7 +79,9 @@ class KeyFiles:
             try:
                 self._looking.run(self._check, self._look_seconds)
             except StillRunningError:
-                files = ", ".join(str(secret.file) for secret in self._secrets.values() if secret.file is not None)
+                files = ", ".join(
+                    each.written or str(each.file) for each in self._secrets.values() if each.file is not None
+                )
                 self._say(f"{files}: no answer, the mount hangs")
 
     def _check(self) -> None:
@@ -126,7 +128,7 @@ def _value(name: str, secret: Secret) -> str:
     try:
         if secret.file is None:
             return parse_key(secret.value or "")
-        return read_key(secret.file.parent, secret.file.name)
+        return read_key(secret.file.parent, secret.file.name, secret.written)
     except ValueError as error:
         raise CredentialsError(f"{name if secret.file is None else f'{name}_file'}: {error}") from None
 

@@ -212,6 +212,10 @@ class Section:
         """What stands at `key`, whatever it is; None where nothing does."""
         return self._data.get(key)
 
+    def written(self, key: str) -> str:
+        """The string at `key` as it is written; empty if it holds no variable."""
+        return self.document.written(self._data, key) or ""
+
     def integer_text(self, key: str) -> str:
         """The integer at `key` as it is written; empty where there is none."""
         value = self._data.get(key)
@@ -274,7 +278,7 @@ class Section:
 
     def _unquote(self, key: str) -> str:
         """How to write the value of `key`, which is no string, if it is one."""
-        if self.document.written(self._data, key) is not None:
+        if self.written(key):
             return " itself, since a variable gives a string"
         return " without quotes" if isinstance(self._data[key], str) else ""
 
