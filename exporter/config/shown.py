@@ -16,11 +16,9 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 from exporter.config.durations import format_duration
-from exporter.config.hash_key import HASH_KEY, HASH_KEY_FILE
 from exporter.config.numbers import Labeller, parse_phone_number
 from exporter.config.settings import (
     DEFAULT_ENDPOINT,
@@ -36,6 +34,9 @@ SECRET = "<secret>"  # noqa: S105 - what stands in the place of one
 OPEN_KEYS = frozenset({"type", "role_arn", "oidc_provider_arn", "role_session_expiration", "policy"})
 """The keys of `credentials` that are shown, beside names of files.  Each other one may hold a secret by mistake."""
 
+_SECRET_KEY = re.compile(r"(?:\w+_)?(?:key|password|secret|token)")
+"""Keys whose values are secrets, wherever they stand."""
+
 _VARIABLES_ONLY = re.compile(r"(?:\$\{[A-Za-z_][A-Za-z0-9_]*\}|:)*")
 _USER = re.compile(r"(?<=//)[^/\s]*(?=@)")
 _PLAIN = re.compile(r"[A-Za-z/<][A-Za-z0-9_./<>-]*|(?:[0-9]+(?:ms|[smhdwy]))+|https?://[A-Za-z0-9_.:/-]*[A-Za-z0-9/]")
@@ -47,7 +48,9 @@ _LINES_AT_ONCE = 5000
 Show = Callable[[str, str | None], str]
 """Makes what is shown of a string, and of how it is written if it holds variables."""
 
-_NONE: dict[str, Show] = {}
+ShowOf = Callable[[str], Show]
+"""How the value of a key is shown."""
+
 
 _ROOT_DEFAULTS = {
     "scrape_interval": format_duration(DEFAULT_SCRAPE_INTERVAL_SECONDS),
@@ -78,21 +81,19 @@ class _Rendering:
     def __init__(self, document: Document, labeller: Labeller) -> None:
         self._document = document
         self._labeller = labeller
-        self._special: dict[str, Show] = {"exclude": self._label, "proxy": self._proxy, "ca_file": self._path}
-        self._of_root: dict[str, Show] = {HASH_KEY: self._hide, HASH_KEY_FILE: self._path}
 
     def root(self) -> Iterator[str]:
         data = self._document.data
         for key in data:
             if key == "api":
                 yield "api:"
-                yield from _indented([*self._entries(data[key], self._special), *_missing(data[key], _API_DEFAULTS)])
+                yield from _indented([*self._entries(data[key], self._of), *_missing(data[key], _API_DEFAULTS)])
             elif key == "accounts":
                 yield "accounts:"
                 for account in data[key]:
                     yield from _item(self._account(account))
             else:
-                yield from self._entry(data, key, self._of_root.get(key, self._show))
+                yield from self._entry(data, key, self._of)
         yield from _missing(data, _ROOT_DEFAULTS)
         if "api" not in data:
             yield "api:"
@@ -103,13 +104,13 @@ class _Rendering:
             if key == "credentials":
                 yield "credentials:"
                 for name in value:
-                    yield from _indented(self._entry(value, name, partial(self._credential, name)))
+                    yield from _indented(self._entry(value, name, self._of_credentials))
             elif key == "numbers":
                 yield "numbers:"
                 for number in value:
                     yield from _item(self._number(number))
             else:
-                yield from self._entry(account, key, self._show, self._special)
+                yield from self._entry(account, key, self._of)
         yield from _missing(account, _ACCOUNT_DEFAULTS)
         if "credentials" not in account:
             yield "credentials:"
@@ -117,20 +118,15 @@ class _Rendering:
 
     def _number(self, number: Mapping) -> Iterator[str]:
         for key in number:
-            yield from self._entry(number, key, self._label if key == "phone_number" else self._show)
+            yield from self._entry(number, key, self._of_number)
 
-    def _entries(self, node: Mapping, special: dict[str, Show] = _NONE) -> Iterator[str]:
+    def _entries(self, node: Mapping, of: ShowOf) -> Iterator[str]:
         for key in node:
-            yield from self._entry(node, key, special.get(key, self._show))
+            yield from self._entry(node, key, of)
 
-    def _entry(
-        self,
-        node: Mapping,
-        key: str,
-        show: Show,
-        special: dict[str, Show] = _NONE,
-    ) -> Iterator[str]:
-        """The lines of one key; `special` has what is not as `show` in the mapping that stands there."""
+    def _entry(self, node: Mapping, key: str, of: ShowOf) -> Iterator[str]:
+        """The lines of one key."""
+        show = of(key)
         value = node[key]
         name = _scalar(key)
         if isinstance(value, str):
@@ -138,7 +134,7 @@ class _Rendering:
             yield f"{name}: {_scalar(show(value, written))}"
         elif isinstance(value, Mapping):
             yield f"{name}:" if value else f"{name}: {{}}"
-            yield from _indented(self._entries(value, special))
+            yield from _indented(self._entries(value, of))
         elif isinstance(value, Sequence):
             yield f"{name}:" if value else f"{name}: []"
             for index, item in enumerate(value):
@@ -146,6 +142,23 @@ class _Rendering:
                     yield f"- {_scalar(show(item, self._document.written(value, index)))}"
         else:
             yield f"{name}: {value.text if isinstance(value, Scalar) else 'null'}"
+
+    def _of(self, key: str) -> Show:
+        """How the value of a key is shown that belongs to no number and no credentials."""
+        if key == "exclude":
+            return self._label
+        if key == "proxy":
+            return self._proxy
+        if key.endswith(("_file", "_file_path")):
+            return self._path
+        return self._hide if _SECRET_KEY.fullmatch(key) else self._show
+
+    def _of_credentials(self, key: str) -> Show:
+        return self._of(key) if key in OPEN_KEYS or key.endswith(("_file", "_file_path")) else self._hide
+
+    def _of_number(self, key: str) -> Show:
+        """Labels too, whose names mean nothing here; `phone_number` is none of them, since it is the exporter's."""
+        return self._label if key == "phone_number" else self._show
 
     def _show(self, text: str, written: str | None) -> str:
         """An ordinary string."""
@@ -178,11 +191,6 @@ class _Rendering:
         except ValueError:  # the mount hangs
             is_path = False
         return (written or text) if is_path else SECRET
-
-    def _credential(self, key: str, text: str, written: str | None) -> str:
-        if key.endswith(("_file", "_file_path")):
-            return self._path(text, written)
-        return self._show(text, written) if key in OPEN_KEYS else self._hide(text, written)
 
 
 def _missing(node: Mapping | dict[str, Any], defaults: dict[str, str]) -> list[str]:

@@ -12,7 +12,8 @@ import yaml
 from exporter.config import Variables, load
 from exporter.config.credential_types import CREDENTIALS_KEYS
 from exporter.config.numbers import hashed
-from exporter.config.shown import OPEN_KEYS, text_of
+from exporter.config.shown import OPEN_KEYS, render, text_of
+from exporter.config.strict_yaml import Document, parse
 from tests.support.configs import NUMBER, written
 
 REST = f"numbers: [{NUMBER}]"
@@ -200,3 +201,20 @@ def test_it_is_shown_while_the_environment_has_the_variables(tmp_path: Path) -> 
     name = next(name for name, value in os.environ.items() if value.isalnum())
     read = text_of(load(written(tmp_path, f"accounts: [{{name: '${{{name}}}', {REST}}}]"), Variables(os.environ)).shown)
     assert f"${{{name}}}".encode() in read
+
+
+def test_a_section_that_comes_later_shows_no_secret() -> None:
+    """What a key is called decides, and a URL's password is hidden anywhere."""
+    document = Document("config.yml", Path("/"))
+    parse(
+        document,
+        "store: {url: 'rediss://:hunter2@h/0', password: hunter2, auth_token: hunter2, key: hunter2, "
+        "key_file: aHVudGVyMg, password_file: p.txt, key_prefix: p, inner: {client_secret: hunter2}}\naccounts: []",
+    )
+    assert yaml.safe_load(text_of(render(document, str)))["store"] == {
+        "url": "rediss://<secret>@h/0",
+        **dict.fromkeys(("password", "auth_token", "key", "key_file"), "<secret>"),
+        "password_file": "p.txt",
+        "key_prefix": "p",
+        "inner": {"client_secret": "<secret>"},
+    }
