@@ -68,9 +68,12 @@ def _context_for(ca_file: Path | None) -> ssl.SSLContext:
         raise ConfigError([f"{source}: {path}: {reason}; name a file of PEM certificates"]) from None
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=64)
 def _tls_context(path: str, _version: tuple[int, int, int]) -> ssl.SSLContext:
-    """One context for all accounts: to load a bundle takes 20 ms and a megabyte.  A changed file is loaded again."""
+    """One context for all accounts with the same file: to load a bundle takes 20 ms and a megabyte.
+
+    A changed file is loaded again.  A file that fell out of the cache would give each reload other connections.
+    """
     is_folder = Path(path).is_dir()
     context = ssl.create_default_context(cafile=None if is_folder else path, capath=path if is_folder else None)
     if not is_folder and not context.cert_store_stats()["x509"]:  # revocation lists only

@@ -9,6 +9,7 @@
                                         their keys;
                                         `readers`: values;
                                         `shared_quotas`: warnings
+    shown.text_of(config.shown)         `shown`: the configuration as YAML, without secrets
     parse_key, read_key                 `secrets`: keys and tokens, inline and in files
     FollowedFiles.look(config)          `number_files`: lists of numbers in files, also while the exporter runs
     Config.times(account) -> Times      `times`: how long polls, listings and health checks really take

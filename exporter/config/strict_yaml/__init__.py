@@ -2,7 +2,8 @@
 
 ::
 
-    load(path) -> Document      `parse`, `composer`: text to data, within limits on size and depth
+    load(path) -> Document      `parse`, `composer`: text to data, within limits on size and depth;
+                                `streams`: pipes and standard input
     Section(document, ...)      `section`: one mapping, read key by key; it gives its faults to the document
     document.check()            `document`: raises ConfigError with all faults, in the order of the file
     expand(document, ...)       `variables`: put the environment's values into its strings
