@@ -20,7 +20,10 @@ RUN python3 -m venv /opt/tools && \
     /opt/tools/bin/pip install --require-hashes --only-binary=:all: --requirement=requirements-build.txt && \
     /opt/tools/bin/pip wheel --require-hashes --only-binary=:all: --no-binary=alibabacloud-tea --no-build-isolation \
         --wheel-dir=/wheels --requirement=requirements.txt
-COPY LICENSE README.md pyproject.toml ./
+COPY LICENSE README.md pyproject.toml config.example.yml web-config.example.yml ./
+COPY deploy/systemd deploy/systemd
+COPY grafana grafana
+COPY prometheus prometheus
 COPY exporter exporter
 RUN /opt/tools/bin/pip wheel --no-build-isolation --no-deps --no-index --wheel-dir=/wheels . && \
     python3 -m venv --without-pip /opt/cams-exporter && \
@@ -55,7 +58,7 @@ HEALTHCHECK --interval=30s --timeout=10s --start-period=10s --retries=3 \
     CMD ["python3", "-m", "exporter.cli.healthcheck"]
 ENTRYPOINT ["cams_exporter"]
 
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 ARG CREATED=
 ARG SOURCE=https://github.com/cams-exporter/cams-exporter

@@ -19,4 +19,4 @@ A folder is one idea, and its `__init__` says it.  Imports run one way: `cli`, `
 `metrics`, `state`, `cams`, `config`, then the modules beside `app` that know nothing of the others.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exporter import __version__, streams
-from exporter.cli.flags import flags, revision
+from exporter.cli.flags import flags
+from exporter.cli.revision import revision
 from exporter.cli.signals import EarlySignals
 from exporter.errors import ConfigError
 from exporter.logs import configure, fields
@@ -29,8 +30,8 @@ logger = logging.getLogger("exporter")  # not __name__: `python -m exporter` cal
 
 OK, FAILED, MISUSED = 0, 1, 2
 
-_WORK = frozenset({"--once", "--config.check", "--help", "-h", "--version"})
-"""The flags that ask for a task other than serving; none takes a value or may be abbreviated."""
+_WORK = frozenset({"--once", "--config.check", "--kit.output", "--help", "-h", "--version"})
+"""The flags that ask for a task other than serving; none may be abbreviated."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,7 +48,7 @@ def _main(arguments: Sequence[str] | None, signals: EarlySignals) -> int:
     # A server that is told to end has done its work; any other task is not done then.  This is known before the flags
     # are parsed: printing the help blocks where nobody reads it.
     given = sys.argv[1:] if arguments is None else arguments
-    signals.end_with(OK if _WORK.isdisjoint(given) else FAILED)
+    signals.end_with(OK if _WORK.isdisjoint(flag.partition("=")[0] for flag in given) else FAILED)
     parser = flags()
     args = parser.parse_args(arguments)
     if args.demo and args.config_file is not None:
@@ -62,6 +63,8 @@ def _main(arguments: Sequence[str] | None, signals: EarlySignals) -> int:
         parser.error("--config.auto-reload-interval needs --config.enable-auto-reload")
     if args.systemd_socket and args.listen_addresses:
         parser.error("--web.systemd-socket takes the place of --web.listen-address; drop one of the two")
+    if args.kit_output is not None and (args.config_check or args.once or args.demo):
+        parser.error("--kit.output writes files and exits; drop the other task")
     log = configure(args.log_level, args.log_format)
     try:
         return _run(args, signals)
@@ -77,6 +80,12 @@ def _main(arguments: Sequence[str] | None, signals: EarlySignals) -> int:
 
 
 def _run(args: argparse.Namespace, signals: EarlySignals) -> int:
+    if args.kit_output is not None:
+        from exporter.cli.kit import write_kit  # noqa: PLC0415 - only --kit.output needs it
+
+        written = write_kit(args.kit_output)
+        streams.write_out("".join(f"{path}\n" for path in written).encode("utf-8", "surrogateescape"))
+        return OK
     # imported here: it takes a tenth of a second, in which signals are handled
     from exporter.config import Reading, Source, Variables, read  # noqa: PLC0415
 

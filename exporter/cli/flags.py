@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import argparse
 import functools
-import os
 import platform
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from exporter import __version__
+from exporter.cli.revision import revision
 from exporter.logs import LEVELS
 from exporter.web.connections.listen import parse_listen_address
 from exporter.web.routes import parse_telemetry_path
 
 T = TypeVar("T")
-
-REVISION_VARIABLE = "CAMS_EXPORTER_REVISION"
-"""Set by the container image to the commit it was built from."""
 
 
 def flags() -> argparse.ArgumentParser:
@@ -133,6 +130,13 @@ def flags() -> argparse.ArgumentParser:
         metavar="DIR",
         help="keep each number's last answer in DIR over a restart (default: off)",
     )
+    add(
+        "--kit.output",
+        dest="kit_output",
+        type=_checked(_folder),
+        metavar="DIR",
+        help="write alert rules, dashboards, example configurations and systemd units into DIR and exit",
+    )
     add("--log.level", dest="log_level", choices=list(LEVELS), default="info", help="(default: %(default)s)")
     add("--log.format", dest="log_format", choices=["logfmt", "json"], default="logfmt", help="(default: %(default)s)")
     add(
@@ -141,11 +145,6 @@ def flags() -> argparse.ArgumentParser:
         version=f"cams_exporter, version {__version__} (revision: {revision()}, python: {platform.python_version()})",
     )
     return parser
-
-
-def revision() -> str:
-    """The commit that this was built from, or "unknown"."""
-    return os.environ.get(REVISION_VARIABLE, "unknown")
 
 
 class _Single(argparse.Action):
@@ -177,6 +176,12 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise ValueError(f"{text!r} is not a whole number from 0 on")
     return int(text)
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        raise ValueError("is empty; name a folder")
+    return Path(text)
 
 
 def _checked(parse: Callable[[str], T]) -> Callable[[str], T]:

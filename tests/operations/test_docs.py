@@ -42,6 +42,8 @@ from tests.support.servers import INSTALLED, server_binary
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+HOME = "https://github.com/cams-exporter/cams-exporter"
+RAW = "https://raw.githubusercontent.com/cams-exporter/cams-exporter"
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCKS = [block for page in PAGES for block in blocks(page, ROOT)]
 OUTPUT = frozenset({"text"})
@@ -314,12 +316,13 @@ def test_metrics_that_are_named_exist(page: Path) -> None:
 
 @each_page
 def test_links_lead_somewhere(page: Path) -> None:
-    """Links to files of this repository and their headings; links to other sites are not checked."""
+    """Links to files of this repository and their headings, also by its address on GitHub; no other sites."""
     for link in links(page):
-        if re.match(r"https?:", link):
+        own = re.fullmatch(rf"{HOME}/(?:blob|tree)/main/(.+)|{RAW}/main/(.+)", link)
+        if re.match(r"https?:", link) and not own:
             continue
-        target, _, anchor = link.partition("#")
-        linked = (page.parent / target).resolve() if target else page
+        target, _, anchor = (own[own.lastindex or 0] if own else link).partition("#")
+        linked = ((ROOT if own else page.parent) / target).resolve() if target else page
         assert linked.exists(), link
         assert not anchor or anchor in anchors(linked), link
 

@@ -14,14 +14,17 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
+import trove_classifiers
 
 import exporter
-from tests.operations.tools import ROOT
+from exporter.cli.kit import write_kit
+from tests.operations.tools import ROOT, python_tool
 from tests.support.exporter import ExporterProcess
 from tests.support.patience import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.xdist_group("one package")
 
+HOME = "https://github.com/cams-exporter/cams-exporter"
 NAME = f"cams_exporter-{exporter.__version__}"
 
 
@@ -73,13 +76,14 @@ def dependencies() -> dict[str, str]:
     return {"PYTHONPATH": sysconfig.get_path("purelib"), "PYTHONSAFEPATH": "1"}
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_the_package_with_its_kit_and_nothing_else(wheel: Path, tmp_path: Path) -> None:
     """Templates and py.typed too; no tests, which would be installed as a top-level `tests`."""
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     files = (path.relative_to(ROOT) for path in (ROOT / "exporter").rglob("*") if path.is_file())
     written = {str(path) for path in files if "__pycache__" not in path.parts}
-    assert held == written
+    kit = {f"exporter/kit/{path.relative_to(tmp_path)}" for path in write_kit(tmp_path)}
+    assert held == written | kit
     assert {"exporter/py.typed", "exporter/web/ui/templates/landing.html"} <= held
 
 
@@ -93,9 +97,57 @@ def test_the_metadata_has_version_license_and_python(wheel: Path) -> None:
     assert f"{NAME}.dist-info/licenses/LICENSE" in names
 
 
+def test_the_metadata_names_the_projects_pages(wheel: Path) -> None:
+    """The same home as in the image's labels, the chart and the alerts."""
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = Parser().parsestr(archive.read(f"{NAME}.dist-info/METADATA").decode())
+    urls = {name: url for name, _, url in (text.partition(", ") for text in metadata.get_all("Project-URL", []))}
+    assert {"Homepage", "Documentation", "Changelog", "Source", "Issues"} <= urls.keys()
+    assert all(url == HOME or url.startswith(f"{HOME}/") for url in urls.values())
+    for page in (url.partition("/blob/main/")[2] for url in urls.values()):
+        assert (ROOT / page).exists()
+    assert f"ARG SOURCE={HOME}\n" in (ROOT / "Dockerfile").read_text()
+
+
+def test_pypi_takes_the_files_and_shows_the_whole_readme(source: Path, wheel: Path) -> None:
+    """Strict: a page that PyPI cannot render is a failure."""
+    said = run(python_tool("twine"), "check", "--strict", wheel, source.parent / f"{NAME}.tar.gz")
+    assert said.count("PASSED") == 2
+
+
+def test_every_classifier_is_one_that_pypi_knows(wheel: Path) -> None:
+    """PyPI refuses an upload with another one."""
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = Parser().parsestr(archive.read(f"{NAME}.dist-info/METADATA").decode())
+    assert len(metadata.get_all("Classifier", [])) > 10
+    assert set(metadata.get_all("Classifier", [])) <= trove_classifiers.classifiers
+
+
 def test_the_command_is_installed(installed: Path, dependencies: dict[str, str], tmp_path: Path) -> None:
     said = run(installed / "cams_exporter", "--version", cwd=tmp_path, env=dependencies)
     assert f"version {exporter.__version__} " in said
+
+
+def test_the_installed_package_writes_its_kit(installed: Path, dependencies: dict[str, str], tmp_path: Path) -> None:
+    """The files of the repository, unchanged; a second run with another file in place writes nothing."""
+    folder = tmp_path / "kit"
+    written = run(installed / "cams_exporter", f"--kit.output={folder}", cwd=tmp_path, env=dependencies).split("\n")
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert sorted(written[:-1]) == sorted(str(folder / name) for name in found)
+    assert found == {name: (ROOT / name).read_bytes() for name in found}
+    rules = {str(path.relative_to(ROOT)) for path in (ROOT / "prometheus" / "rules").iterdir()}
+    assert {*rules, "config.example.yml", "deploy/systemd/cams-exporter.service"} <= found.keys()
+    (folder / "config.example.yml").write_text("mine")
+    refused = subprocess.run(
+        [installed / "cams_exporter", f"--kit.output={folder}"],
+        env={**os.environ, **dependencies},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    fault = f"{folder}/config.example.yml: is there with another content; move it away, or name another folder\n"
+    assert (refused.returncode, refused.stdout, refused.stderr) == (2, "", fault)
 
 
 def test_the_installed_package_serves_the_demo_with_its_pages(installed: Path, dependencies: dict[str, str]) -> None:
@@ -115,7 +167,7 @@ PIP = re.compile(r"(?:\bpip|\$\(PIP\))\S* (?:--\S+ )*(?:install|wheel) [^`&|\n]*
 
 def pip_commands() -> Iterator[tuple[str, str]]:
     """(file, command) of each `pip install` and `pip wheel` in the project's files and instructions."""
-    folders = ("deploy", "docs", "scripts", ".ci")
+    folders = ("deploy", "docs", "scripts", ".ci", ".github")
     paths = [
         *ROOT.glob("*.md"),
         *ROOT.glob("[MD]*file"),

@@ -62,7 +62,8 @@ def inline_code(page: Path) -> list[str]:
 def links(page: Path) -> list[str]:
     """The targets of links and pictures."""
     text = re.sub(r"`[^`\n]*`", "", prose(page))
-    return [*re.findall(r"\]\(([^)\s]+)\)", text), *re.findall(r'(?:src|srcset|href)="([^"]+)"', text)]
+    defined = re.findall(r"^\[[^\]]+\]: (\S+)$", text, re.MULTILINE)
+    return [*defined, *re.findall(r"\]\(([^)\s]+)\)", text), *re.findall(r'(?:src|srcset|href)="([^"]+)"', text)]
 
 
 def anchors(page: Path) -> set[str]:

@@ -6,7 +6,10 @@ import os
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
+
+import readme_renderer.markdown
 
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -27,9 +30,38 @@ def test_the_demo_flags_metrics_sizing_and_codes_are_up_to_date() -> None:
     assert done.returncode == 0, done.stderr or "README.md is out of date: run scripts/readme"
 
 
-def test_every_file_it_links_to_is_there() -> None:
-    for target in re.findall(r"\]\((?!https?:|<)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+class _Page(HTMLParser):
+    """The addresses of links and pictures of a page, and its anchors."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.pictures: list[str] = []
+        self.anchors: set[str] = set()
+        self.feed(html)
+
+    def handle_starttag(self, _tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attributes}
+        self.links += [found["href"]] if "href" in found else []
+        self.pictures += [found["src"]] if "src" in found else []
+        self.anchors |= {found["id"]} if "id" in found else set()
+
+
+def test_pypi_shows_it_whole() -> None:
+    """PyPI has no files of the repository: it shows a relative link that leads nowhere, and no picture."""
+    html = readme_renderer.markdown.render(README)
+    assert html is not None
+    page = _Page(html)
+    assert len(page.links) > 20
+    assert len(page.pictures) == 3
+    for address in page.links + page.pictures:
+        assert (
+            address.startswith("https://")
+            or address.removeprefix("http://").startswith("127.0.0.1:")
+            or (address.removeprefix("#") in page.anchors)
+        ), address
+    prose = re.sub(r"<(pre|code)[ >].*?</\1>", "", html, flags=re.DOTALL)
+    assert not re.search(r"\]\[[^\]]+\]", prose), "a link without an address"
 
 
 def test_every_make_target_it_names_is_there() -> None:
