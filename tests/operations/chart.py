@@ -53,8 +53,23 @@ EVERYTHING: Values = {
     "extraArgs": ["--web.max-requests=5"],
     "env": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
     "envFrom": [{"secretRef": {"name": "more"}}],
+    "extraVolumes": [{"name": "numbers", "configMap": {"name": "cams-numbers"}}],
+    "extraVolumeMounts": [{"name": "numbers", "mountPath": "/etc/cams-numbers", "readOnly": True}],
     "storage": {"enabled": True, "storageClassName": "fast"},
     "service": {"port": 80, "annotations": {"a": "b"}, "labels": {"c": "d"}},
+    "ingress": {
+        "enabled": True,
+        "className": "nginx",
+        "annotations": {"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"},
+        "hosts": ["cams.example.org", "numbers.example.org"],
+        "tls": [{"secretName": "public-tls", "hosts": ["cams.example.org"]}],
+    },
+    "httpRoute": {
+        "enabled": True,
+        "annotations": {"e": "f"},
+        "parentRefs": [{"name": "public", "namespace": "gateways", "sectionName": "https"}],
+        "hostnames": ["cams.example.org"],
+    },
     "serviceMonitor": {
         "enabled": True,
         "labels": {"release": "prometheus"},

@@ -57,12 +57,39 @@ _OPERATOR = {
 }
 """The part of the Prometheus operator's API (monitoring.coreos.com/v1) that our manifests use."""
 
+_PATH = _closed(["type", "value"], type={"enum": ["Exact", "PathPrefix"]}, value={"type": "string"})
+_ROUTE = _closed(
+    ["parentRefs", "rules"],
+    parentRefs={
+        "type": "array",
+        "minItems": 1,
+        "items": _closed(
+            ["name"], name={"type": "string"}, namespace={"type": "string"}, sectionName={"type": "string"}
+        ),
+    },
+    hostnames={"type": "array", "items": {"type": "string"}},
+    rules={
+        "type": "array",
+        "items": _closed(
+            matches={"type": "array", "items": _closed(path=_PATH)},
+            backendRefs={
+                "type": "array",
+                "items": _closed(["name", "port"], name={"type": "string"}, port={"type": "integer"}),
+            },
+        ),
+    },
+)
+"""The part of HTTPRoute (gateway.networking.k8s.io/v1) that the chart uses."""
+
 
 def check_schemas(manifests: Iterable[Manifest]) -> None:
     """Every field exists and has the right type, in the oldest and in the newest Kubernetes."""
     for manifest in manifests:
         if manifest["apiVersion"] == "monitoring.coreos.com/v1":
             jsonschema.validate(manifest["spec"], _OPERATOR[manifest["kind"]])
+            continue
+        if manifest["apiVersion"] == "gateway.networking.k8s.io/v1":
+            jsonschema.validate(manifest["spec"], _ROUTE)
             continue
         for version in KUBERNETES_VERSIONS:
             kubernetes_validate.validate(manifest, version, strict=True)
@@ -92,7 +119,7 @@ def check_restricted(manifests: Iterable[Manifest]) -> None:
     assert pod["automountServiceAccountToken"] is False
     assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & pod.keys()
     volumes = {key for volume in pod["volumes"] for key in volume if key != "name"}
-    assert volumes <= {"secret", "emptyDir", "persistentVolumeClaim", "projected"}
+    assert volumes <= {"secret", "configMap", "emptyDir", "persistentVolumeClaim", "projected"}
     assert container(manifests)["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
@@ -118,12 +145,20 @@ def check_wiring(manifests: Iterable[Manifest]) -> None:
             assert container(manifests)[probe]["httpGet"]["port"] in ports
     mounted = [mount["name"] for mount in container(manifests)["volumeMounts"]]
     assert sorted(mounted) == sorted(volume["name"] for volume in pod["volumes"])
+    served = {(service["metadata"]["name"], port[key]) for port in service["spec"]["ports"] for key in ("name", "port")}
     for manifest in manifests:
         if manifest["kind"] == "ServiceMonitor":
             assert manifest["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
-            served = {port["name"] for port in service["spec"]["ports"]}
-            assert {endpoint["port"] for endpoint in manifest["spec"]["endpoints"]} <= served
+            names = {port["name"] for port in service["spec"]["ports"]}
+            assert {endpoint["port"] for endpoint in manifest["spec"]["endpoints"]} <= names
             assert service["metadata"]["labels"][manifest["spec"]["jobLabel"]] == "cams-exporter"
+        if manifest["kind"] == "Ingress":
+            paths = [path for rule in manifest["spec"]["rules"] for path in rule["http"]["paths"]]
+            backends = [path["backend"]["service"] for path in paths]
+            assert {(backend["name"], backend["port"]["name"]) for backend in backends} <= served
+        if manifest["kind"] == "HTTPRoute":
+            references = [backend for rule in manifest["spec"]["rules"] for backend in rule["backendRefs"]]
+            assert {(backend["name"], backend["port"]) for backend in references} <= served
         if manifest["kind"] == "NetworkPolicy":
             assert manifest["spec"]["podSelector"]["matchLabels"].items() <= pod_labels.items()
         if manifest["kind"] == "ServiceAccount":

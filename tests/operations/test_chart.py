@@ -13,7 +13,19 @@ from helm_python.errors import HelmRenderError, HelmValuesError
 
 import exporter
 from tests.operations import manifests as kubernetes
-from tests.operations.chart import CHART, CONFIG, EVERYTHING, MUTUAL, RELATIVE, TLS, VARIANTS, Values, notes, render
+from tests.operations.chart import (
+    CHART,
+    CONFIG,
+    EVERYTHING,
+    HASH,
+    MUTUAL,
+    RELATIVE,
+    TLS,
+    VARIANTS,
+    Values,
+    notes,
+    render,
+)
 from tests.operations.manifests import container, one
 from tests.operations.pod import Files, check_configuration
 
@@ -79,6 +91,12 @@ def test_without_a_configuration_it_says_what_to_set() -> None:
         ({"demo": True, "rrsa": {**EVERYTHING["rrsa"], "roleName": "a"}}, "exclude each other"),
         ({"demo": True, "rrsa": {"roleName": "a"}, "serviceAccount": {"create": False}}, "serviceAccount.create"),
         ({"demo": True, "replicas": 2, "storage": {"enabled": True}}, "one replica"),
+        ({"demo": True, "ingress": {"enabled": True}}, "needs a name in ingress.hosts"),
+        ({"demo": True, "httpRoute": {"enabled": True}}, "needs a Gateway in httpRoute.parentRefs"),
+        (
+            {"demo": True, "extraVolumeMounts": [{"name": "a", "mountPath": "/a"}]},
+            "names a, which is not in extraVolumes",
+        ),
     ],
 )
 def test_values_that_contradict_each_other_are_refused_with_the_reason(wrong: Values, reason: str) -> None:
@@ -105,6 +123,10 @@ def with_number(phone_number: object) -> Values:
         ({"demo": True, "web": {"tls": "yes"}}, "tls"),
         ({"demo": True, "podSecurityContext": {"runAsNonRoot": False}}, "runAsNonRoot"),
         ({"demo": True, "podSecurityContext": {"runAsUser": 0}}, "runAsUser"),
+        ({"demo": True, "extraVolumes": [{"name": "a", "hostPath": {"path": "/"}}]}, "hostPath"),
+        ({"demo": True, "extraVolumes": [{"name": "state", "emptyDir": {}}]}, "name"),
+        ({"demo": True, "extraVolumeMounts": [{"name": "a", "mountPath": "a"}]}, "mountPath"),
+        ({"demo": True, "ingress": {"hosts": ["https://cams.example.org/"]}}, "hosts"),
         (with_number(8613800001234), "phone_number"),
         (with_number("+86 138"), "phone_number"),
     ],
@@ -186,6 +208,19 @@ def test_the_notes_say_how_to_reach_and_reload_it() -> None:
     assert "/-/reload" in said
     assert "simulated" in notes({"demo": True})
     assert "divided by 2" in notes({"demo": True, "replicas": 2})
+
+
+def test_the_notes_warn_of_pages_that_everybody_can_read() -> None:
+    outside: Values = {"demo": True, "ingress": {"enabled": True, "hosts": ["a.example.org"]}}
+    warning = "without a password"
+    assert warning in notes(outside)
+    assert warning in notes({"demo": True, "httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]}})
+    assert warning not in notes({**outside, "web": {"config": {"basic_auth_users": {"a": HASH}}}})
+    assert warning not in notes({"demo": True})
+
+
+def test_an_account_may_find_its_numbers_and_type_none() -> None:
+    render({"config": {"accounts": [{"name": "a", "discover": {}}]}})
 
 
 def test_every_value_is_described_and_in_the_schema() -> None:

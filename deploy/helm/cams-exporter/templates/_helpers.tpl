@@ -112,4 +112,17 @@ httpGet:
 {{- if and .Values.storage.enabled (gt (int .Values.replicas) 1) -}}
 {{- fail "\n\ncams-exporter: storage belongs to one replica; set replicas: 1 or storage.enabled: false\n" -}}
 {{- end -}}
+{{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
+{{- fail "\n\ncams-exporter: ingress.enabled needs a name in ingress.hosts\n" -}}
+{{- end -}}
+{{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
+{{- fail "\n\ncams-exporter: httpRoute.enabled needs a Gateway in httpRoute.parentRefs\n" -}}
+{{- end -}}
+{{- $volumes := list -}}
+{{- range .Values.extraVolumes }}{{ $volumes = append $volumes .name }}{{ end -}}
+{{- range .Values.extraVolumeMounts -}}
+{{- if not (has .name $volumes) -}}
+{{- fail (printf "\n\ncams-exporter: extraVolumeMounts names %s, which is not in extraVolumes\n" .name) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
