@@ -19,7 +19,7 @@ COPY requirements-build.txt requirements.txt ./
 RUN python3 -m venv /opt/tools && \
     /opt/tools/bin/pip install --require-hashes --only-binary=:all: --requirement=requirements-build.txt && \
     /opt/tools/bin/pip wheel --require-hashes --only-binary=:all: --no-binary=alibabacloud-tea --no-build-isolation \
-        --wheel-dir=/wheels --requirement=requirements.txt
+        --use-pep517 --wheel-dir=/wheels --requirement=requirements.txt
 COPY LICENSE README.md pyproject.toml config.example.yml web-config.example.yml ./
 COPY deploy/systemd deploy/systemd
 COPY grafana grafana

@@ -51,6 +51,23 @@ def _main(arguments: Sequence[str] | None, signals: EarlySignals) -> int:
     signals.end_with(OK if _WORK.isdisjoint(flag.partition("=")[0] for flag in given) else FAILED)
     parser = flags()
     args = parser.parse_args(arguments)
+    _check_together(parser, args)
+    log = configure(args.log_level, args.log_format)
+    try:
+        return _run(args, signals)
+    except ConfigError as error:
+        for fault in error.faults:
+            print(fault, file=sys.stderr)
+        return MISUSED
+    except OSError as error:
+        logger.error("cannot go on", extra=fields(error=error))  # noqa: TRY400 - the text is enough, a traceback adds nothing
+        return FAILED
+    finally:
+        log.drain()
+
+
+def _check_together(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse flags that contradict each other.  Ends the process as argparse does, with status 2."""
     if args.demo and args.config_file is not None:
         parser.error("--demo brings its own configuration; drop --config.file, or --demo")
     if args.once_output is not None and not args.once:
@@ -65,18 +82,6 @@ def _main(arguments: Sequence[str] | None, signals: EarlySignals) -> int:
         parser.error("--web.systemd-socket takes the place of --web.listen-address; drop one of the two")
     if args.kit_output is not None and (args.config_check or args.once or args.demo):
         parser.error("--kit.output writes files and exits; drop the other task")
-    log = configure(args.log_level, args.log_format)
-    try:
-        return _run(args, signals)
-    except ConfigError as error:
-        for fault in error.faults:
-            print(fault, file=sys.stderr)
-        return MISUSED
-    except OSError as error:
-        logger.error("cannot go on", extra=fields(error=error))  # noqa: TRY400 - the text is enough, a traceback adds nothing
-        return FAILED
-    finally:
-        log.drain()
 
 
 def _run(args: argparse.Namespace, signals: EarlySignals) -> int:

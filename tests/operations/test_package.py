@@ -188,6 +188,14 @@ def test_every_pip_command_installs_only_pinned_packages() -> None:
         assert builds_nothing or "--no-build-isolation" in command, (where, command)
 
 
+def test_pip_builds_source_packages_in_the_new_way() -> None:
+    """In the old way pip warns of its own deprecations, which a user can do nothing about."""
+    assert "\nPIP := PIP_USE_PEP517=1 " in (ROOT / "Makefile").read_text()
+    for where, command in pip_commands():
+        if command.endswith(("requirements.txt", "requirements-dev.txt")):
+            assert "--use-pep517" in command or command.startswith("$(PIP) "), (where, command)
+
+
 def test_an_editable_install_needs_nothing_beside_the_pinned_build_backend(source: Path, tmp_path: Path) -> None:
     """`make install` builds without isolation, so `editables`, which hatchling needs, must be locked too."""
     build = (

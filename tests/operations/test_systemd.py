@@ -73,6 +73,14 @@ def test_the_service_is_exposed_less_than_most(unit: Path) -> None:
     assert float(level[1]) <= MAX_EXPOSURE
 
 
+def test_every_page_says_that_a_rotated_key_needs_a_restart_of_the_service() -> None:
+    """systemd copies credentials at the start of the service (systemd.exec(5)); the exporter cannot see a new one."""
+    assert "\nLoadCredential=cams-exporter.access-key-secret\n" in UNIT.read_text()
+    for page in ("README.md", "docs/security.md", "deploy/systemd/cams-exporter.service"):
+        text = re.sub(r"\n#? *", " ", (ROOT / page).read_text())
+        assert re.search(r"rotat[^.:]*run `systemctl restart cams-exporter`", text), page
+
+
 def test_it_starts_with_flags_the_exporter_knows() -> None:
     (command,) = re.findall(r"^ExecStart=(.+)$", UNIT.read_text(), re.MULTILINE)
     program, *arguments = command.split()

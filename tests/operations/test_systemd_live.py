@@ -135,6 +135,20 @@ def test_reload_applies_a_changed_configuration(service: Machine, config: str) -
     until(lambda: 'interval_seconds{account="steady"} 90.0' in service.metrics(), "the new interval is in force")
 
 
+def test_a_rotated_key_is_used_after_a_restart(service: Machine) -> None:
+    """A reload does not bring the new one: systemd copied the old one when the service started."""
+    file = f"/etc/credstore/{UNIT}.access-key-secret"
+    right = service.container.ok("cat", file).strip()
+    service.write(file, "not-the-secret-any-more", "600")
+    service.systemctl("restart", UNIT)
+    until(lambda: 'cams_account_up{account="steady"} 0.0' in service.metrics(), "the old key is refused")
+    service.write(file, right, "600")
+    service.systemctl("reload", UNIT)
+    service.container.ok("grep", "--quiet", "not-the-secret-any-more", f"{CREDENTIALS}.access-key-secret")
+    service.systemctl("restart", UNIT)
+    service.wait_until_verified()
+
+
 def test_answers_are_kept_over_a_restart(service: Machine) -> None:
     """In the state directory, which belongs to a user that exists only while the service runs."""
     service.wait_until_verified()
