@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from exporter.cli.revision import revision
+from tests.operations.tools import system_tool
+from tests.support.exporter import run_exporter
 from tests.support.patience import PATIENCE_SECONDS
 
 OTHER = "0123456789abcdef0123456789abcdef01234567"
@@ -15,7 +17,7 @@ OTHER = "0123456789abcdef0123456789abcdef01234567"
 
 def git(folder: Path, *arguments: str) -> str:
     identity = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgSign=false")
-    command = ("git", "-C", str(folder), *identity, *arguments)
+    command = (system_tool("git", "git"), "-C", str(folder), *identity, *arguments)
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True)
     return done.stdout.strip()
 
@@ -59,6 +61,10 @@ def test_a_worktree_shows_its_own_commit(packed: bool, checkout: Path, tmp_path:
     if packed:
         git(checkout, "pack-refs", "--all")
     assert shown(other) == git(other, "rev-parse", "HEAD") != shown(checkout)
+
+
+def test_it_is_what_the_command_shows() -> None:
+    assert f"(revision: {revision()}, " in run_exporter("--version").stdout
 
 
 def test_the_image_says_which_commit_it_was_built_from(checkout: Path) -> None:
