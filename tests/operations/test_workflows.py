@@ -89,6 +89,16 @@ def test_no_expression_is_pasted_into_a_shell() -> None:
     assert [where for where, step in steps() if "${{" in step.get("run", "")] == []
 
 
+def test_every_script_is_one_that_bash_can_read() -> None:
+    scripts = [step["run"] for _, step in steps() if "run" in step]
+    assert len(scripts) > 5
+    for script in scripts:
+        done = subprocess.run(
+            ["/bin/bash", "-n"], input=script, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, ""), script
+
+
 def test_nothing_is_published_before_the_tests_passed() -> None:
     def before(job: str) -> set[str]:
         needs = RELEASE[job].get("needs", [])
