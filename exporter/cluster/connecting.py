@@ -1,0 +1,55 @@
+"""How the store is reached: a redis-py client for a URL, a unix socket, or whatever Sentinel says.
+
+The only module that imports redis.  It is imported when a cluster is configured, not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+from exporter.cluster.replies import StoreError
+from exporter.config.cluster import ClusterConfig
+
+
+def connected(config: ClusterConfig, password: str | None, timeout_seconds: float) -> redis.Redis:
+    """A client that asks once and waits for at most `timeout_seconds`; it connects when first used.
+
+    Nothing is retried here: a contact that is repeated later counts from when it was asked first.
+    """
+    options: dict[str, Any] = {
+        "username": config.username or None,
+        "password": password,
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
+        "retry": Retry(NoBackoff(), 0),
+        "protocol": 2,
+        "driver_info": None,  # else a connection begins with a command that the user of the store may lack
+    }
+    tls = {
+        "ssl_ca_certs": None if config.ca_file is None else str(config.ca_file),
+        "ssl_certfile": None if config.cert_file is None else str(config.cert_file),
+        "ssl_keyfile": None if config.key_file is None else str(config.key_file),
+    }
+    if config.sentinels:
+        if config.tls:
+            options |= {"ssl": True, **tls}
+        sentinel = Sentinel(config.sentinels, sentinel_kwargs=options, **options)  # type: ignore[no-untyped-call] # as redis-py has it
+        client: redis.Redis = sentinel.master_for(config.master_name)  # type: ignore[no-untyped-call]
+        return client
+    if config.url.startswith("rediss://"):
+        options |= tls
+    return redis.Redis.from_url(config.url, **options)
+
+
+def asked(call: Callable[[], object]) -> object:
+    """What the store answers; raises StoreError, whose text has no password: redis-py never puts it into one."""
+    try:
+        return call()
+    except (redis.RedisError, OSError, UnicodeError) as error:
+        raise StoreError(f"{type(error).__name__}: {error}"[:200]) from None

@@ -1,0 +1,66 @@
+"""What to write to the store next, and where to go on reading.  Pure: time and the store's answers are arguments.
+
+Each number has one place in the outbox: a poll that is not written yet when the next one ends is never written.  So
+the cost grows with answers, and a store that was away finds one answer a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from exporter.cluster.store import Exchange
+from exporter.model import NumberKey
+
+MAX_WRITTEN = 200
+"""How many answers one exchange writes at most."""
+
+
+@dataclass(slots=True)
+class Mail:
+    """One replica's outbox, and its place in the log of answers.  Not thread-safe; `now` is monotonic."""
+
+    epoch: str = ""
+    since: str = "0"
+    _out: dict[NumberKey, None] = field(default_factory=dict)  # in order; a set would lose it
+    _read_at: float | None = None  # since when everything is read that was written before
+
+    def post(self, keys: Iterable[NumberKey]) -> None:
+        """These numbers have a newer answer."""
+        self._out.update(dict.fromkeys(keys))
+
+    def enter(self, epoch: str, known: Iterable[NumberKey]) -> None:
+        """Use the store in this epoch.  In a new one all is read again, and all that is `known` is written again."""
+        if epoch != self.epoch:
+            self.epoch, self.since, self._read_at = epoch, "0", None
+            self.post(known)
+
+    def batch(self) -> tuple[NumberKey, ...]:
+        """The numbers whose answers are to be written now; they leave the outbox."""
+        keys = tuple(self._out)[:MAX_WRITTEN]
+        for key in keys:
+            del self._out[key]
+        return keys
+
+    def failed(self, keys: Iterable[NumberKey]) -> None:
+        """These were not written, as far as is known."""
+        self.post(keys)
+
+    def read(self, exchange: Exchange, asked_at: float) -> None:
+        """Go on after what this exchange read, which was asked after `asked_at`."""
+        self.since = exchange.count
+        if exchange.is_all:
+            self._read_at = asked_at
+
+    def age_seconds(self, exchange: Exchange, written_ms: int, now: float) -> float:
+        """How long ago an entry of `exchange` was written.
+
+        The store's clock says it.  It may have been set since; but what was not there at the last read is not older.
+        """
+        by_store = max(0.0, (exchange.now_ms - written_ms) / 1000)
+        return by_store if self._read_at is None else min(by_store, max(0.0, now - self._read_at))
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is more to write now."""
+        return bool(self._out)

@@ -1,0 +1,182 @@
+"""What the store answers, checked and bounded like an answer of the API: another program may have written it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from exporter.cluster.table import Contact, Holding, Member, Pace, Table
+from exporter.cluster.timing import MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, timing
+
+MAX_NAME = 128
+MAX_MEMBERS = 256
+MAX_ACCOUNTS = 20_000
+MAX_LIST_BYTES = 4 << 20
+MAX_COUNT = 1 << 53
+MAX_GUARD_SECONDS = 60.0
+MAX_PAUSE_SECONDS = 60.0
+
+_V = TypeVar("_V")
+
+
+class StoreError(Exception):
+    """The store did not answer, or not as this exporter's scripts do.  The text says why, without a secret."""
+
+
+def about(member: Member) -> str:
+    """What a replica says of itself, as the store keeps it."""
+    return json.dumps(
+        [member.name, member.lease_seconds, member.right_seconds, member.claims, member.accounts, member.config_hash],
+        separators=(",", ":"),
+    )
+
+
+def pace_text(pace: Pace) -> str:
+    """A pace as the store keeps it."""
+    slot_age = None if pace.slot_age_seconds is None else round(pace.slot_age_seconds, 3)
+    return json.dumps([round(pace.guard_seconds, 3), round(pace.pause_seconds, 3), slot_age], separators=(",", ":"))
+
+
+def contact(reply: object) -> Contact:
+    """What a contact answered; raises StoreError."""
+    epoch, opens_in, held, change, has_list, beats, *table = listed(reply, 6, 9)
+    return Contact(
+        epoch=text(epoch),
+        opens_in_seconds=count(opens_in) / 1000,
+        hold_seconds=min(count(held) / 1000, MAX_LEASE_SECONDS + 1),
+        change=count(change),
+        beats={text(replica): count(beat) for replica, beat in pairs(beats, MAX_MEMBERS)},
+        table=_table(*table) if len(table) == 3 else None,
+        lacks_accounts=count(has_list) == 0,
+    )
+
+
+def names(reply: object) -> tuple[str, ...]:
+    """A list of accounts; raises StoreError."""
+    return tuple(text(each) for each in listed(reply, 0, MAX_ACCOUNTS))
+
+
+def account_list(value: object) -> tuple[str, ...]:
+    """The accounts of a replica, as `lists` has them; raises StoreError."""
+    if not isinstance(value, bytes) or len(value) > MAX_LIST_BYTES:
+        raise StoreError("the list of a replica's accounts is no text, or too long")
+    found = parsed(value)
+    if not isinstance(found, list) or len(found) > MAX_ACCOUNTS or not all(isinstance(each, str) for each in found):
+        raise StoreError("the list of a replica's accounts is no list of texts")
+    return tuple(found)
+
+
+def _table(members: object, holders: object, paces: object) -> Table:
+    return Table(
+        members=dict(_each(members, MAX_MEMBERS, _member)),
+        holdings=dict(_each(holders, MAX_ACCOUNTS, _holding)),
+        paces=dict(_each(paces, MAX_ACCOUNTS, _pace)),
+    )
+
+
+def _each(flat: object, most: int, read: Any) -> Iterator[tuple[str, Any]]:
+    for name, value in pairs(flat, most):
+        if not isinstance(value, bytes) or len(value) > 8 * MAX_NAME:
+            raise StoreError("a value in the table of leases is no text, or too long")
+        key = text(name)
+        yield key, read(key, value)
+
+
+def _member(replica: str, value: bytes) -> Member:
+    joined, _, rest = value.partition(b"|")
+    found = parsed(rest)
+    if not isinstance(found, list) or len(found) != 6 or not joined.isdigit():
+        raise StoreError("a replica in the store is not as an exporter writes it")
+    name, lease, right, claims, accounts, config_hash = found
+    lease_seconds = seconds(lease, MAX_LEASE_SECONDS)
+    if lease_seconds < MIN_LEASE_SECONDS or not isinstance(claims, bool):
+        raise StoreError("a replica in the store is not as an exporter writes it")
+    return Member(
+        id=replica,
+        name=text(name),
+        joined=int(joined),
+        lease_seconds=lease_seconds,
+        right_seconds=seconds(right, timing(lease_seconds).lease_seconds),
+        claims=claims,
+        accounts=text(accounts),
+        config_hash=text(config_hash),
+    )
+
+
+def _holding(_: str, value: bytes) -> Holding:
+    token, separator, holder = value.partition(b"|")
+    if not separator or not token.isdigit():
+        raise StoreError("a holder in the store is not as an exporter writes it")
+    return Holding(count(int(token)), text(holder))
+
+
+def _pace(_: str, value: bytes) -> Pace:
+    found = parsed(value)
+    if not isinstance(found, list) or len(found) != 3:
+        raise StoreError("a pace in the store is not as an exporter writes it")
+    guard, pause, slot_age = found
+    return Pace(
+        guard_seconds=seconds(guard, MAX_GUARD_SECONDS),
+        pause_seconds=seconds(pause, MAX_PAUSE_SECONDS),
+        slot_age_seconds=None if slot_age is None else seconds(slot_age, math.inf),
+    )
+
+
+# Plain values
+
+
+def listed(value: object, least: int, most: int) -> Sequence[object]:
+    """A list of that many items; raises StoreError."""
+    if not isinstance(value, list) or not least <= len(value) <= most:
+        raise StoreError("an answer of the store has another shape than this exporter's scripts give")
+    return value
+
+
+def pairs(flat: object, most: int) -> Iterator[tuple[object, object]]:
+    """The fields and values of a hash; raises StoreError."""
+    found = listed(flat, 0, 2 * most)
+    if len(found) % 2:
+        raise StoreError("an answer of the store has another shape than this exporter's scripts give")
+    return zip(found[::2], found[1::2], strict=True)
+
+
+def text(value: object, most: int = MAX_NAME) -> str:
+    """A printable text of bounded length; raises StoreError."""
+    if isinstance(value, bytes):
+        value = value[: 4 * most + 1].decode("utf-8", "replace")
+    if not isinstance(value, str) or len(value) > most or not value.isprintable():
+        raise StoreError("a text in the store is too long, or not printable")
+    return value
+
+
+def count(value: object) -> int:
+    """A whole number from 0; raises StoreError."""
+    if isinstance(value, bytes) and value.isdigit() and len(value) < 18:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
+        raise StoreError("a number in the store is none, or out of range")
+    return value
+
+
+def seconds(value: object, most: float) -> float:
+    """A duration from 0 to `most`, finite; raises StoreError."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= most or not math.isfinite(value):  # type: ignore[operator,arg-type]
+        raise StoreError("a duration in the store is none, or out of range")
+    return float(value)  # type: ignore[arg-type]
+
+
+def parsed(value: bytes) -> object:
+    """JSON; raises StoreError."""
+    try:
+        found: object = json.loads(value)
+    except (ValueError, RecursionError):
+        raise StoreError("a value in the store is not JSON") from None
+    return found
+
+
+def only(found: Mapping[str, _V], wanted: Sequence[str]) -> dict[str, _V]:
+    """The entries of `found` that were asked for."""
+    return {key: found[key] for key in wanted if key in found}

@@ -1,0 +1,163 @@
+"""The calls to the store: scripts in, checked values out.  Each blocks for a bounded time; raises StoreError only."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from exporter.cluster import replies, scripts
+from exporter.cluster.replies import StoreError
+from exporter.cluster.table import Contact, Member, Pace, Take
+from exporter.threads import Bounded, StillRunningError
+
+MAX_ANSWERS = 500
+"""How many answers one exchange reads at most."""
+
+MAX_PAYLOAD_BYTES = 4 << 10
+
+
+class Redis(Protocol):
+    """What is needed of redis-py's client."""
+
+    def execute_command(self, *args: object) -> object:
+        """Send one command and return its answer."""
+
+    def close(self) -> None:
+        """Close its connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An answer of a number in the store; `written_ms` is by the store's clock."""
+
+    key: str
+    written_ms: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What one exchange read.  `now_ms` is the store's clock, `count` where the next one goes on."""
+
+    now_ms: int
+    count: str
+    entries: tuple[Entry, ...]
+    is_all: bool
+
+
+class Store:
+    """One replica's calls to the store.
+
+    `connect` makes a client; it is called again after each failure, so a name is resolved anew and a Sentinel is asked
+    anew.  `guarded` is how redis-py's errors become StoreError.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Redis],
+        guarded: Callable[[Callable[[], object]], object],
+        prefix: str,
+        timeout_seconds: float,
+    ) -> None:
+        self._connect = connect
+        self._guarded = guarded
+        self._keys = [f"{prefix}:{name}" for name in scripts.KEYS]
+        self._timeout_seconds = timeout_seconds
+        self._bounded = Bounded("cluster-store")
+        self._client: Redis | None = None
+
+    def contact(
+        self,
+        me: Member,
+        number: int,
+        known: tuple[str, int],
+        hold_seconds: float,
+        paces: Mapping[str, tuple[int, Pace]],
+    ) -> Contact:
+        """Renew all leases, and learn what changed.  `paces` has those that changed, with the tokens of the leases."""
+        published = [
+            part for account, (token, pace) in paces.items() for part in (account, token, replies.pace_text(pace))
+        ]
+        arguments = (me.id, number, replies.about(me), f"{known[0]}:{known[1]}", _ms(hold_seconds), uuid.uuid4().hex)
+        return replies.contact(self._run(scripts.CONTACT, *arguments, *published))
+
+    def take(self, me: str, epoch: str, takes: Sequence[Take]) -> tuple[str, ...]:
+        """Become the holder; returns of which accounts."""
+        wanted = [part for each in takes for part in (each.account, each.token, each.holder, each.beat)]
+        return replies.names(self._run(scripts.TAKE, epoch, me, *wanted))
+
+    def release(self, me: str, paces: Mapping[str, tuple[int, Pace]], *, leaves: bool) -> tuple[str, ...]:
+        """Hand accounts over, with their tokens and paces; returns which.  No request may leave any more."""
+        given = [part for account, (token, pace) in paces.items() for part in (account, token, replies.pace_text(pace))]
+        return replies.names(self._run(scripts.RELEASE, me, int(leaves), *given))
+
+    def forget(self, members: Sequence[tuple[str, int]]) -> None:
+        """Remove dead replicas, given with their last heartbeats."""
+        self._run(scripts.FORGET, *(part for member in members for part in member))
+
+    def publish_accounts(self, me: str, accounts: Sequence[str]) -> None:
+        """Tell the others the names of this replica's accounts."""
+        self._command("HSET", self._key("lists"), me, json.dumps(accounts))
+
+    def accounts_of(self, member: str) -> tuple[str, ...] | None:
+        """The accounts of another replica; None if it has not told them."""
+        found = self._command("HGET", self._key("lists"), member)
+        return None if found is None else replies.account_list(found)
+
+    def exchange(
+        self, me: str, epoch: str, since: str, keep_seconds: float, answers: Sequence[tuple[str, float, bytes]]
+    ) -> Exchange | None:
+        """Write answers (key, age in seconds, payload), and read what others wrote; None in another epoch."""
+        written = [part for key, age_seconds, payload in answers for part in (key, _ms(age_seconds), payload)]
+        reply = self._run(scripts.EXCHANGE, epoch, me, since, MAX_ANSWERS, _ms(keep_seconds), *written)
+        is_epoch, *rest = replies.listed(reply, 1, 4 + 3 * MAX_ANSWERS)
+        if not replies.count(is_epoch):
+            return None
+        now_ms, count, found, *flat = replies.listed(rest, 3, 3 + 3 * MAX_ANSWERS)
+        if len(flat) % 3:
+            raise StoreError("an answer of the store has another shape than this exporter's scripts give")
+        entries = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+        return Exchange(
+            replies.count(now_ms),
+            str(replies.count(count)),
+            tuple(
+                Entry(replies.text(key, 3 * replies.MAX_NAME), replies.count(written_ms), payload)
+                for key, written_ms, payload in entries
+                if isinstance(payload, bytes) and len(payload) <= MAX_PAYLOAD_BYTES
+            ),
+            replies.count(found) < MAX_ANSWERS,
+        )
+
+    def close(self) -> None:
+        """Close the connections; a call that hangs ends."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _key(self, name: str) -> str:
+        return self._keys[scripts.KEYS.index(name)]
+
+    def _run(self, script: str, *arguments: object) -> object:
+        return self._command("EVAL", script, len(self._keys), *self._keys, *arguments)
+
+    def _command(self, *command: object) -> object:
+        if self._client is None:
+            self._client = self._connect()
+        client = self._client
+        try:
+            return self._bounded.run(
+                lambda: self._guarded(lambda: client.execute_command(*command)), self._timeout_seconds
+            )
+        except StillRunningError:
+            self.close()
+            raise StoreError(f"no answer within {self._timeout_seconds:g} s") from None
+        except StoreError:
+            self.close()
+            raise
+
+
+def _ms(seconds: float) -> int:
+    return max(0, round(seconds * 1000))

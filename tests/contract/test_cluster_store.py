@@ -1,0 +1,304 @@
+"""The scripts and the client on a real server: what they do, and what becomes of them when the server fails."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.cluster.replies import StoreError
+from exporter.cluster.session import Calls
+from exporter.cluster.store import MAX_ANSWERS, MAX_PAYLOAD_BYTES, Store
+from exporter.cluster.table import Contact, Member, Pace, Take
+from tests.support.clusterstore import ModelStore
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.redisserver import PREFIX, RedisServer, redis_server
+from tests.support.storeproxy import StoreProxy
+
+A, B = (Member(name, f"host-{name}", 0, 15.0, 12.5, claims=True, accounts="0123") for name in "ab")
+HOLD_SECONDS = 0.05
+IMPATIENT_SECONDS = 0.3
+
+
+@pytest.fixture
+def server() -> Iterator[RedisServer]:
+    with tempfile.TemporaryDirectory(prefix="cams-") as folder, redis_server(Path(folder)) as running:
+        yield running
+
+
+@pytest.fixture
+def store(server: RedisServer) -> Iterator[Store]:
+    store = server.store()
+    yield store
+    store.close()
+
+
+def contact(store: Calls, me: Member, number: int, known: Contact | None = None, **paces: tuple[int, Pace]) -> Contact:
+    epoch_and_change = ("", -1) if known is None else (known.epoch, known.change)
+    return store.contact(me, number, epoch_and_change, HOLD_SECONDS, paces)
+
+
+def opened(store: Calls, *members: Member) -> Contact:
+    """Wait until the epoch grants; each of `members` made a contact."""
+    deadline, number = time.monotonic() + PATIENCE_SECONDS, 1
+    while [contact(store, each, number) for each in members][-1].opens_in_seconds > 0:
+        assert time.monotonic() < deadline  # bounds a hang
+        time.sleep(HOLD_SECONDS / 2)
+        number += 1
+    return [contact(store, each, 500) for each in members][-1]
+
+
+def test_the_scripts_need_no_more_than_the_documented_commands(server: RedisServer, store: Store) -> None:
+    """Every script ran as the user with just these; the server's log of refusals is empty."""
+    epoch = opened(store, A).epoch
+    assert store.take("a", epoch, [Take("one", 0, "", -1)]) == ("one",)
+    store.publish_accounts("a", ["one"])
+    assert store.accounts_of("a") == ("one",)
+    assert store.accounts_of("b") is None
+    store.exchange("a", epoch, "0", 60, [("k", 0.0, b"[]")])
+    store.release("a", {"one": (1, Pace())}, leaves=True)
+    store.forget([("a", 1)])
+    assert server.admin("ACL", "LOG") == []
+    keys = server.admin("KEYS", "*")
+    assert isinstance(keys, list)
+    assert {key.split(b":")[0] for key in keys} == {PREFIX.encode()}
+
+
+def test_the_model_does_what_the_scripts_do(store: Store) -> None:
+    """The property test of the leases runs on the model, so the two must agree on every answer."""
+    assert _played(store) == _played(ModelStore(time.monotonic))
+
+
+def _played(store: Calls) -> list[Any]:
+    epoch = opened(store, A, B).epoch
+    seen: list[Any] = []
+
+    def note(me: Member, number: int, known: Contact | None = None, **paces: tuple[int, Pace]) -> Contact:
+        reply = contact(store, me, number, known, **paces)
+        seen.append((reply.beats, reply.table, reply.lacks_accounts, reply.epoch == epoch))
+        return reply
+
+    takes = [Take("one", 0, "", -1), Take("two", 0, "", -1), Take("three", 1, "", -1), Take("four", 0, "b", 1)]
+    seen.append(store.take("a", epoch, takes))
+    seen.append(store.take("b", epoch, takes))
+    seen.append(store.take("c", epoch, [Take("five", 0, "", -1)]))  # no member
+    seen.append(store.take("b", "another epoch", [Take("five", 0, "", -1)]))
+    reply = note(A, 1000, one=(1, Pace(0.1)), two=(7, Pace(0.2)))
+    note(A, 999, reply)  # executed late: the heartbeat stays
+    seen.append(store.take("b", epoch, [Take("one", 1, "a", 999)]))  # it made a contact since
+    seen.append(store.take("b", epoch, [Take("one", 2, "a", 1000)]))  # an old or new token
+    seen.append(store.take("b", epoch, [Take("one", 1, "a", 1000)]))
+    store.publish_accounts("b", ["one"])
+    note(B, 1001)
+    seen.append(store.release("a", {"one": (1, Pace()), "two": (1, Pace(0.1, 2.0, 0.5))}, leaves=False))
+    store.forget([("b", 1001), ("a", 999)])  # one holds an account, one made a contact since
+    note(replace(B, claims=False), 1002)
+    seen.append(store.release("b", {"one": (2, Pace())}, leaves=True))
+    note(A, 1003)
+    return seen
+
+
+def test_an_empty_store_grants_nothing_at_first(store: Store) -> None:
+    first = store.contact(A, 1, ("", -1), 60.0, {})
+    assert first.opens_in_seconds == 60
+    assert store.take("a", first.epoch, [Take("one", 0, "", -1)]) == ()
+    longer = store.contact(B, 1, ("", -1), 90.0, {})  # one that knows of a longer lease
+    assert 60 < longer.opens_in_seconds <= 90
+
+
+@pytest.mark.parametrize("loss", ["flush", "restart", "kill"])
+def test_a_store_that_lost_its_data_has_a_new_epoch(server: RedisServer, store: Store, loss: str) -> None:
+    before = opened(store, A)
+    assert store.take("a", before.epoch, [Take("one", 0, "", -1)]) == ("one",)
+    if loss == "flush":
+        server.admin("FLUSHALL")
+    else:
+        server.kill()
+        with pytest.raises(StoreError):
+            contact(store, A, 1001)
+        server.start()
+    assert store.take("a", before.epoch, [Take("two", 0, "", -1)]) == ()
+    after = store.contact(A, 1002, ("", -1), 60.0, {})
+    assert after.epoch != before.epoch
+    assert after.opens_in_seconds == 60
+    assert after.table is not None
+    assert after.table.holdings == {}
+
+
+def test_a_store_that_kept_its_data_over_a_restart_has_a_new_epoch() -> None:
+    """What it has may be old: a failover loses the last changes."""
+    with (
+        tempfile.TemporaryDirectory(prefix="cams-") as folder,
+        redis_server(Path(folder), "--appendonly", "yes", "--appendfsync", "always") as server,
+    ):
+        store = server.store()
+        before = opened(store, A)
+        store.take("a", before.epoch, [Take("one", 0, "", -1)])
+        server.kill()
+        server.start()
+        store.close()
+        after = store.contact(A, 1001, (before.epoch, before.change), 60.0, {})
+        store.close()
+    assert after.epoch != before.epoch
+    assert after.opens_in_seconds == 60
+    assert after.table is not None
+    assert after.table.holdings["one"].holder == "a"
+
+
+def test_the_clock_of_the_store_never_keeps_an_epoch_closed_for_longer(server: RedisServer, store: Store) -> None:
+    """As if the clock was set back by an hour after the epoch began."""
+    contact(store, A, 1)
+    server.admin("HINCRBY", f"{PREFIX}:epoch", "opens", "3600000")
+    assert contact(store, A, 2).opens_in_seconds <= HOLD_SECONDS  # bounds a hang
+
+
+def test_a_frozen_store_fails_in_time_and_what_it_does_later_is_fenced(server: RedisServer) -> None:
+    """The take is executed when the server goes on; it still compares what it was told to."""
+    patient, impatient = server.store(), server.store(IMPATIENT_SECONDS)
+    epoch = opened(patient, A, B).epoch
+    assert patient.take("a", epoch, [Take("one", 0, "", -1)]) == ("one",)
+    reply = contact(patient, A, 1000)
+    stale = Take("one", 1, "a", reply.beats["a"])
+    contact(impatient, B, 1000)
+    with server.halted(), pytest.raises(StoreError, match="no answer within"):
+        impatient.take("b", epoch, [replace(stale, beat=999)])
+    assert _holder_after(patient, 1001) == "a"
+    assert contact(impatient, B, 1002).beats["a"] == 1001  # it connects again
+    for each in (patient, impatient):
+        each.close()
+
+
+def _holder_after(store: Store, number: int) -> str:
+    table = contact(store, A, number).table
+    assert table is not None
+    return table.holdings["one"].holder
+
+
+def test_a_network_that_swallows_everything_fails_in_time_and_heals(server: RedisServer) -> None:
+    with StoreProxy(server.socket) as proxy:
+        store = server.store(IMPATIENT_SECONDS, proxy.url)
+        contact(store, A, 1)
+        proxy.is_cut = True
+        with pytest.raises(StoreError):
+            contact(store, A, 2)
+        proxy.is_cut = False
+        patient = server.store(url=proxy.url)
+        assert contact(patient, A, 3).beats == {"a": 3}
+        store.close()
+        patient.close()
+
+
+def test_a_slow_network_is_waited_for(server: RedisServer) -> None:
+    with StoreProxy(server.socket) as proxy:
+        proxy.delay_seconds = 0.2
+        store = server.store(url=proxy.url)
+        began = time.monotonic()
+        contact(store, A, 1)
+        assert time.monotonic() - began >= 0.4
+        store.close()
+
+
+def test_an_error_of_the_server_shows_no_password(server: RedisServer) -> None:
+    server.admin("ACL", "SETUSER", "cams", "resetpass", ">another")
+    store = server.store()
+    with pytest.raises(StoreError) as failure:
+        contact(store, A, 1)
+    assert "not-a-real-password" not in str(failure.value)
+
+
+# Answers
+
+
+def test_each_replica_reads_what_others_wrote_and_once(store: Store) -> None:
+    epoch = contact(store, A, 1).epoch
+    own = store.exchange("a", epoch, "0", 60, [("one", 0.0, b"1"), ("two", 0.0, b"2|x")])
+    assert own is not None
+    assert own.entries == ()
+    first = store.exchange("b", epoch, "0", 60, [])
+    assert first is not None
+    assert {entry.key: entry.payload for entry in first.entries} == {"one": b"1", "two": b"2|x"}
+    store.exchange("a", epoch, own.count, 60, [("two", 0.0, b"3")])
+    second = store.exchange("b", epoch, first.count, 60, [])
+    assert second is not None
+    assert [(entry.key, entry.payload) for entry in second.entries] == [("two", b"3")]
+    assert store.exchange("b", "another epoch", "0", 60, []) is None
+
+
+def test_an_older_answer_replaces_no_newer_one(server: RedisServer, store: Store) -> None:
+    epoch = contact(store, A, 1).epoch
+    store.exchange("a", epoch, "0", 60, [("one", 1.0, b"new")])
+    store.exchange("b", epoch, "0", 60, [("one", 9.0, b"old")])
+    found = store.exchange("c", epoch, "0", 60, [])
+    assert found is not None
+    assert [entry.payload for entry in found.entries] == [b"new"]
+    # The clock was set back by an hour since: then the last one counts.
+    written = str(found.now_ms + 3_600_000)
+    server.admin("HSET", f"{PREFIX}:entries", "one", f"{written}|0|a|future")
+    store.exchange("b", epoch, "0", 60, [("one", 9.0, b"old")])
+    found = store.exchange("c", epoch, "0", 60, [])
+    assert found is not None
+    assert [entry.payload for entry in found.entries] == [b"old"]
+
+
+def test_many_answers_are_read_in_parts(store: Store) -> None:
+    epoch = contact(store, A, 1).epoch
+    for part in range(3):
+        store.exchange("a", epoch, "0", 60, [(f"{part}-{index}", 0.0, b"x") for index in range(200)])
+    first = store.exchange("b", epoch, "0", 60, [])
+    assert first is not None
+    rest = store.exchange("b", epoch, first.count, 60, [])
+    assert rest is not None
+    assert [len(each.entries) for each in (first, rest)] == [MAX_ANSWERS, 100]
+    assert [each.is_all for each in (first, rest)] == [False, True]
+
+
+def test_what_nobody_renews_is_forgotten(server: RedisServer, store: Store) -> None:
+    epoch = contact(store, A, 1).epoch
+    store.exchange("a", epoch, "0", 60, [("gone", 0.0, b"x")])
+    server.admin("HSET", f"{PREFIX}:entries", "gone", "1|0|a|x")  # written long ago
+    store.exchange("a", epoch, "0", 60, [("kept", 0.0, b"x")])
+    assert server.admin("HKEYS", f"{PREFIX}:entries") == [b"kept"]
+    assert server.admin("ZCARD", f"{PREFIX}:log") == 1
+
+
+def test_a_payload_that_is_too_long_is_left_out(server: RedisServer, store: Store) -> None:
+    epoch = contact(store, A, 1).epoch
+    store.exchange("a", epoch, "0", 60, [("long", 0.0, b"x" * (MAX_PAYLOAD_BYTES + 1)), ("short", 0.0, b"x")])
+    found = store.exchange("b", epoch, "0", 60, [])
+    assert found is not None
+    assert [entry.key for entry in found.entries] == ["short"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("members", ["x", "1|[]"]),
+        ("members", ["x", '1|["n", 1e9, 5, true, "d", ""]']),
+        ("members", ["x", '1|["n", 15, 1e9, true, "d", ""]']),
+        ("members", ["x", "1|" + "[" * 100_000]),
+        ("holders", ["one", "1"]),
+        ("holders", ["one", "-1|a"]),
+        ("holders", ["o" * 200, "1|a"]),
+        ("paces", ["one", "[1e99, 0, null]"]),
+        ("paces", ["one", "[NaN, 0, null]"]),
+        ("paces", ["one", "nonsense"]),
+        ("beats", ["\x1b[31m", "1"]),
+    ],
+)
+def test_what_another_program_wrote_is_refused(server: RedisServer, store: Store, key: str, value: list[str]) -> None:
+    contact(store, A, 1)
+    server.admin("HSET", f"{PREFIX}:{key}", *value)
+    with pytest.raises(StoreError):
+        contact(store, A, 2)
+
+
+def test_a_list_of_accounts_of_another_shape_is_refused(server: RedisServer, store: Store) -> None:
+    for value in ("nonsense", "{}", "[1]"):
+        server.admin("HSET", f"{PREFIX}:lists", "x", value)
+        with pytest.raises(StoreError):
+            store.accounts_of("x")

@@ -1,0 +1,92 @@
+"""A real Redis on a unix socket of its own: started, halted, killed, started again."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from exporter.cluster import connecting
+from exporter.cluster.scripts import COMMANDS
+from exporter.cluster.store import Store
+from exporter.config.cluster import ClusterConfig
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.servers import require_binary
+
+PASSWORD = "not-a-real-password"
+PREFIX = "cams-exporter"
+
+
+class RedisServer:
+    """One server; `folder` must have a short path, because that of a unix socket is bounded."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self.socket = folder / "redis.sock"
+        self._arguments = ["--unixsocket", str(self.socket), "--dir", str(folder), "--save", "", *arguments]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self.socket.unlink(missing_ok=True)
+        command = [require_binary("redis-server"), "--port", "0", *self._arguments]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                self.admin("PING")
+                break
+            except redis.RedisError:
+                assert self._process.poll() is None, "the server ended"
+                assert time.monotonic() < deadline  # bounds a hang
+                time.sleep(0.02)
+        rules = [f"+{command}" for command in COMMANDS]
+        self.admin("ACL", "SETUSER", "cams", "on", f">{PASSWORD}", "resetkeys", f"~{PREFIX}:*", "-@all", *rules)
+
+    def signal(self, number: int) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as `kill -9` does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def admin(self, *command: str) -> object:
+        """Run a command as the default user, who may do everything."""
+        client: Any = redis.Redis(unix_socket_path=str(self.socket))
+        with contextlib.closing(client):
+            return client.execute_command(*command)
+
+    @contextlib.contextmanager
+    def halted(self) -> Iterator[None]:
+        """Frozen inside the block."""
+        self.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
+
+    def store(self, timeout_seconds: float = PATIENCE_SECONDS, url: str | None = None) -> Store:
+        """A store's client, as the user whom the docs propose."""
+        config = ClusterConfig(replicas=3, url=url or f"unix://{self.socket}", username="cams")
+        return Store(
+            lambda: connecting.connected(config, PASSWORD, timeout_seconds), connecting.asked, PREFIX, timeout_seconds
+        )
+
+
+@contextlib.contextmanager
+def redis_server(folder: Path, *arguments: str) -> Iterator[RedisServer]:
+    """A server that runs; skips the test if there is none on this machine, but fails it in CI."""
+    server = RedisServer(folder, *arguments)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
