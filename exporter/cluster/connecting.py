@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from exporter.cluster.replies import StoreError
+from exporter.cluster.replies import StoreError, UnknownScriptError
 from exporter.config.cluster import ClusterConfig
 
 
@@ -51,5 +51,7 @@ def asked(call: Callable[[], object]) -> object:
     """What the store answers; raises StoreError, whose text has no password: redis-py never puts it into one."""
     try:
         return call()
+    except redis.exceptions.NoScriptError as error:
+        raise UnknownScriptError(str(error)) from None
     except (redis.RedisError, OSError, UnicodeError) as error:
         raise StoreError(f"{type(error).__name__}: {error}"[:200]) from None

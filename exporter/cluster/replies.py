@@ -25,6 +25,10 @@ class StoreError(Exception):
     """The store did not answer, or not as this exporter's scripts do.  The text says why, without a secret."""
 
 
+class UnknownScriptError(StoreError):
+    """The store does not have the script that was named by its digest."""
+
+
 def about(member: Member) -> str:
     """What a replica says of itself, as the store keeps it."""
     return json.dumps(

@@ -15,6 +15,7 @@ KEYS = ("epoch", "members", "beats", "lists", "holders", "paces", "entries", "lo
 
 COMMANDS = (
     "eval",
+    "evalsha",
     "info",
     "time",
     "hget",

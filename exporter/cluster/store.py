@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from exporter.cluster import replies, scripts
-from exporter.cluster.replies import StoreError
+from exporter.cluster.replies import StoreError, UnknownScriptError
 from exporter.cluster.table import Contact, Member, Pace, Take
 from exporter.threads import Bounded, StillRunningError
 
@@ -141,7 +143,10 @@ class Store:
         return self._keys[scripts.KEYS.index(name)]
 
     def _run(self, script: str, *arguments: object) -> object:
-        return self._command("EVAL", script, len(self._keys), *self._keys, *arguments)
+        try:
+            return self._command("EVALSHA", _digest(script), len(self._keys), *self._keys, *arguments)
+        except UnknownScriptError:  # a new server, or the first time: it keeps what EVAL brings
+            return self._command("EVAL", script, len(self._keys), *self._keys, *arguments)
 
     def _command(self, *command: object) -> object:
         if self._client is None:
@@ -154,9 +159,16 @@ class Store:
         except StillRunningError:
             self.close()
             raise StoreError(f"no answer within {self._timeout_seconds:g} s") from None
+        except UnknownScriptError:
+            raise
         except StoreError:
             self.close()
             raise
+
+
+@functools.cache
+def _digest(script: str) -> str:
+    return hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
 def _ms(seconds: float) -> int:

@@ -22,10 +22,8 @@ from exporter.cluster.table import Contact, Holding, Pace
 from exporter.cluster.timing import PATH_SECONDS, Timing, spare_qps, timing
 from tests.support.clusterstore import Data, ModelStore
 
-TICK_SECONDS = 0.05
 MAX_SNAPSHOTS = 60
 DRIFT = 1e-4
-LATE_SHARE = 0.2  # of the calls that change the table
 
 
 @dataclass(frozen=True)
@@ -215,6 +213,8 @@ class World:
         self.skew = self.rng.uniform(-30, 30)
         self.store = ModelStore(lambda: 1e9 + self.now + self.skew, fenced=rules.fence, holds=rules.hold)
         self.store_frozen = self.store_dead = False
+        self.tick_seconds = 0.05
+        self.late_share = 0.2  # of the calls that change the table: those are late by seconds
         self.members: list[Replica] = []
         self.sent: list[Sent] = []
         self.snapshots: deque[Data] = deque(maxlen=MAX_SNAPSHOTS)
@@ -238,7 +238,7 @@ class World:
         if link.cut or self.rng.random() < link.loss:
             return
         for _ in range(2 if self.rng.random() < 0.1 else 1):  # doubled
-            late = self.rng.uniform(0, 4) if not is_contact and self.rng.random() < LATE_SHARE else 0.0
+            late = self.rng.uniform(0, 4) if not is_contact and self.rng.random() < self.late_share else 0.0
             self._at(self._delay(link) + late, lambda: self._arrives(replica, number, call))
 
     def _arrives(self, replica: Replica, number: int, call: Call) -> None:
@@ -275,7 +275,7 @@ class World:
                 replica.run()
             if self.rng.random() < 0.2:
                 self.snapshots.append(copy.deepcopy(self.store.data))
-            self.now += TICK_SECONDS
+            self.now += self.tick_seconds
 
     # Faults
 
