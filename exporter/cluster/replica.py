@@ -164,12 +164,13 @@ class Replica:
             self._answers.take_over(theirs)
 
     def _note(self) -> None:
-        live = {each.id: each.name for each in self._leases.live(self._clock.monotonic())}
+        now = self._clock.monotonic()
+        live = {each.id: each.name for each in self._leases.live(now)}
         holders = self._leases.holders()
         status = ClusterStatus(
             store_up=self._leases.store_up,
             replicas=live,
-            held=frozenset(self._leases.rights()),
+            held=frozenset(account for account, right in self._leases.rights().items() if now < right.until_at),
             holders=holders,
             lease_changes=dict(self._leases.changes),
             is_spare=self._leases.is_spare,

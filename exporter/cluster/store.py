@@ -18,7 +18,8 @@ from exporter.threads import Bounded, StillRunningError
 MAX_ANSWERS = 500
 """How many answers one exchange reads at most."""
 
-MAX_PAYLOAD_BYTES = 4 << 10
+MAX_PAYLOAD_BYTES = 32 << 10
+"""More than any answer has."""
 
 
 class Redis(Protocol):

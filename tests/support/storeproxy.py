@@ -43,7 +43,11 @@ class StoreProxy:
                 client, _ = self._listener.accept()
                 server = socket.socket(socket.AF_UNIX)
                 self._sockets += [client, server]
-                server.connect(str(self._target))
+                try:
+                    server.connect(str(self._target))
+                except OSError:  # no server now
+                    client.close()
+                    continue
                 self._start(self._forward, client, server)
                 self._start(self._forward, server, client)
 
