@@ -11,8 +11,8 @@ trip.  Nothing here is imported without the section `cluster`; only `connecting`
 
 How the rest of the exporter uses it:
 
-- `App` makes a `Replica`, and a loop's thread calls its `step`.  On a clean stop, polling stops first, then comes
-  `leave`.
+- `App` makes a `Replica`, tells it each configuration (`configure`), and a loop's thread calls its `step`.  On a clean
+  stop, polling stops first, then comes `leave`.
 - `session.Polling` is what polls.  `allow(rights, is_spare=…)` comes after each contact.  For an account with a
   right it starts polling, with the right's `guard_seconds`; the first slot comes one gap after `slot_at`.  For one
   without, it revokes the polls that wait, and returns when none can leave any more.  With `is_spare` it polls all

@@ -39,8 +39,10 @@ def connected(config: ClusterConfig, password: str | None, timeout_seconds: floa
     if config.sentinels:
         if config.tls:
             options |= {"ssl": True, **tls}
-        sentinel = Sentinel(config.sentinels, sentinel_kwargs=options, **options)  # type: ignore[no-untyped-call] # as redis-py has it
-        client: redis.Redis = sentinel.master_for(config.master_name)  # type: ignore[no-untyped-call]
+        # A Sentinel only tells an address: it gets no password of the store.
+        asking = options | {"username": None, "password": None}
+        sentinel: Any = Sentinel(config.sentinels, sentinel_kwargs=asking, **options)  # type: ignore[no-untyped-call]
+        client: redis.Redis = sentinel.master_for(config.master_name)
         return client
     if config.url.startswith("rediss://"):
         options |= tls

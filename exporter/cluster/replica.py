@@ -66,10 +66,16 @@ class Replica:
         self._answers = known
         self._clock = clock
         self._mail = Mail()
-        self._lock = threading.Lock()  # guards the two below
+        self._lock = threading.Lock()  # guards the three below
         self._posted: dict[NumberKey, None] = {}
+        self._configuration: tuple[Collection[str], str] | None = None  # for the next step
         self._status = ClusterStatus(False, {}, (), {}, {}, is_spare=False)
         self._is_well: bool | None = None  # as it was logged
+
+    def configure(self, accounts: Collection[str], config_hash: str) -> None:
+        """Take over a configuration at the next step; accounts that are gone are handed over."""
+        with self._lock:
+            self._configuration = accounts, config_hash
 
     def polled(self, key: NumberKey) -> None:
         """A poll of this number ended here: the others will be told."""
@@ -85,9 +91,14 @@ class Replica:
         """One look; returns the instant of the next one."""
         began_at = self._clock.monotonic()
         follows = False
+        with self._lock:
+            configuration, self._configuration = self._configuration, None
+        if configuration is not None:
+            self._session.configure(*configuration)
         try:
             follows = self._run(self._session.step())
-            self._exchange()
+            while self._exchange() and self._clock.monotonic() < began_at + self._leases.timing.look_seconds:
+                pass
         except StoreError as error:
             self._say(error)
         else:
@@ -120,11 +131,11 @@ class Replica:
             except StoreError as error:
                 failure = error
 
-    def _exchange(self) -> None:
-        """Write and read answers once; what is left waits for the next look, so that leases are renewed in time."""
+    def _exchange(self) -> bool:
+        """Write and read answers once; returns whether there is more.  Raises StoreError."""
         epoch = self._leases.known[0]
         if not epoch:
-            return
+            return False
         with self._lock:
             self._mail.post(self._posted)
             self._posted.clear()
@@ -144,10 +155,11 @@ class Replica:
             raise
         if found is None:  # another epoch: the next contact says which
             self._mail.failed(keys)
-            return
+            return False
         for entry in found.entries:
             self._read(entry, found)
         self._mail.read(found, asked_at)
+        return self._mail.is_behind or not found.is_all
 
     def _read(self, entry: Entry, exchange: Exchange) -> None:
         """Take over one answer; one that cannot be read is left out."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 MIN_LEASE_SECONDS = 3.0
 MAX_LEASE_SECONDS = 300.0
 
-MAX_LOOK_SECONDS = 0.5
+MAX_LOOK_SECONDS = 0.3
 """Looks are at most this far apart: a hand-over takes one look, and answers travel with it."""
 
 MAX_TIMEOUT_SECONDS = 3.0

@@ -66,8 +66,8 @@ class Node:
         self.sent: list[tuple[str, float]] = []
         self.leases = Leases(name, timing(lease), replicas, CLOCK.monotonic())
         session = Session(self.leases, self, CLOCK.monotonic, name)
-        session.configure(self.accounts, "hash")
         self.replica = Replica(store, self.leases, session, self.known, CLOCK)
+        self.replica.configure(self.accounts, "hash")
         self._gap = 1 / (qps * 0.98)
         self._lock = threading.Lock()
         self._rights: Mapping[str, Right] = {}

@@ -1,0 +1,150 @@
+"""The ways to the store: TLS with certificates of both sides, and Sentinel, which names the primary after a failover."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import trustme
+
+from exporter.cluster import connecting
+from exporter.cluster.replies import StoreError
+from exporter.cluster.store import Store
+from exporter.cluster.table import Contact, Member
+from exporter.config.cluster import ClusterConfig
+from tests.support.patience import PATIENCE_SECONDS
+from tests.support.servers import free_port, require_binary
+
+ME = Member("a", "host", 0, 15.0, 12.5, claims=True, accounts="0123")
+
+
+def store(config: ClusterConfig) -> Store:
+    return Store(
+        lambda: connecting.connected(config, None, PATIENCE_SECONDS),
+        connecting.asked,
+        "cams-exporter",
+        PATIENCE_SECONDS,
+    )
+
+
+def contact(of: Store, number: int = 1) -> Contact:
+    return of.contact(ME, number, ("", -1), 60.0, {})
+
+
+@contextlib.contextmanager
+def server(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([require_binary("redis-server"), *arguments], stdout=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def wait_until(what: str, is_so: Any) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not is_so():
+        assert time.monotonic() < deadline, what  # bounds a hang
+        time.sleep(0.05)
+
+
+def answers(port: int, *command: str) -> Any:
+    """What a server says; None while it does not."""
+    client: Any = redis.Redis(port=port)
+    with contextlib.closing(client):
+        try:
+            return client.execute_command(*(command or ("PING",)))
+        except redis.RedisError:
+            return None
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="cams-") as path:
+        yield Path(path)
+
+
+def test_tls_with_certificates_of_both_sides(folder: Path) -> None:
+    authority, stranger = trustme.CA(), trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    files = {name: folder / f"{name}.pem" for name in ("ca", "cert", "key", "stranger")}
+    authority.cert_pem.write_to_path(str(files["ca"]))
+    stranger.cert_pem.write_to_path(str(files["stranger"]))
+    issued.cert_chain_pems[0].write_to_path(str(files["cert"]))
+    issued.private_key_pem.write_to_path(str(files["key"]))
+    port = free_port()
+    tls = [f"--tls-{name}-file" for name in ("ca-cert", "cert", "key")]
+    paths = [str(files[name]) for name in ("ca", "cert", "key")]
+    options = [part for pair in zip(tls, paths, strict=True) for part in pair]
+    config = ClusterConfig(
+        replicas=2,
+        url=f"rediss://127.0.0.1:{port}/0",
+        ca_file=files["ca"],
+        cert_file=files["cert"],
+        key_file=files["key"],
+    )
+    with server("--port", "0", "--tls-port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options):
+        good = store(config)
+
+        def is_met() -> bool:
+            with contextlib.suppress(StoreError):
+                return contact(good).epoch != ""
+            return False
+
+        wait_until("the server answers", is_met)
+        for fault in ({"ca_file": files["stranger"]}, {"cert_file": None, "key_file": None}):
+            refused = store(ClusterConfig(**{**_fields(config), **fault}))
+            with pytest.raises(StoreError):
+                contact(refused)
+            refused.close()
+        good.close()
+
+
+def _fields(config: ClusterConfig) -> dict[str, Any]:
+    return {name: getattr(config, name) for name in config.__slots__}
+
+
+def test_sentinel_names_the_primary_also_after_a_failover(folder: Path) -> None:
+    """The new primary has a new epoch, whatever was replicated."""
+    first, second, sentinel = free_port(), free_port(), free_port()
+    rules = folder / "sentinel.conf"
+    rules.write_text(
+        f"port {sentinel}\nbind 127.0.0.1\ndir {folder}\nsentinel monitor cams 127.0.0.1 {first} 1\n"
+        "sentinel down-after-milliseconds cams 1000\nsentinel failover-timeout cams 5000\n"
+    )
+    local = ["--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+    with (
+        server("--port", str(first), *local) as primary,
+        server("--port", str(second), *local, "--dbfilename", "second.rdb", "--replicaof", "127.0.0.1", str(first)),
+        server(str(rules), "--sentinel"),
+    ):
+        found = store(ClusterConfig(replicas=2, sentinels=(("127.0.0.1", sentinel),), master_name="cams"))
+
+        def has_replica() -> bool:
+            named = answers(sentinel, "SENTINEL", "REPLICAS", "cams")
+            return bool(named) and b"slave_repl_offset:0" not in (answers(second, "INFO", "replication") or b"")
+
+        wait_until("the replica is known", has_replica)
+        before = contact(found)
+        wait_until("it is replicated", lambda: answers(second, "HGET", "cams-exporter:beats", "a") == b"1")
+        primary.kill()
+        epochs: list[Contact] = []
+
+        def is_back() -> bool:
+            with contextlib.suppress(StoreError):
+                epochs.append(contact(found, 2))
+            return bool(epochs)
+
+        wait_until("the other one is the primary", is_back)
+        found.close()
+    assert epochs[0].epoch != before.epoch
+    assert epochs[0].opens_in_seconds > 0
+    assert epochs[0].table is not None
+    assert "a" in epochs[0].table.members
