@@ -6,8 +6,9 @@ says, never what it remembers.
 
 Others see that a contact raised the replica's count of heartbeats.  If it stays the same for `right_seconds`, on their
 own clocks, from when they saw it first, then the replica can no longer send.  One of them takes its accounts, and is
-silent for `silence_seconds` more.  No clock of two machines is compared for that, nor does the store's clock matter:
-it may be set, or may be another one after a failover.
+silent for `silence_seconds` more.  After that time they set free what is left, and forget the replica: one that started
+in between did not see for how long its heartbeat had stayed the same.  No clock of two machines is compared for that,
+nor does the store's clock matter: it may be set, or may be another one after a failover.
 
 A store that lost its data, or another server, has a new epoch.  It says for how long it grants nothing; who knew the
 old epoch waits for that long on its own clock, too.
@@ -22,9 +23,6 @@ from dataclasses import dataclass, field
 from exporter.cluster.spread import spread
 from exporter.cluster.table import Contact, Holding, Member, Pace, Table, Take
 from exporter.cluster.timing import PATH_SECONDS, Timing
-
-FORGET_LEASES = 3.0
-"""A dead replica that holds nothing is forgotten after this many leases."""
 
 SPARE_FAILURES = 2
 """The spare rate needs this many failures in a row: a process that was halted for long has no news of the store."""
@@ -233,7 +231,6 @@ class Leases:
 
     def moves(self, now: float) -> Moves:
         """What to ask of the store; from now on the right to what is released is gone."""
-        known = self._known
         live = self.live(now)
         wanted = self._wanted(live)
         self._releasing = releases = {
@@ -248,14 +245,24 @@ class Leases:
         if now < self._right_until and self._claims:
             mine = sorted(account for account, replica in wanted.items() if replica == self.me)
             takes = [take for account in mine if (take := self._take(account, now)) is not None]
-        holders = {each.holder for each in known.table.holdings.values()}
-        forget_seconds = FORGET_LEASES * self._longest
-        forget = [
-            (member, since.beat)
-            for member, since in known.beats.items()
-            if member not in holders | {self.me} and now >= since.seen_at + forget_seconds
+        freed, forget = self._bury(now, {take.account for take in takes}) if now < self._right_until else ([], [])
+        return Moves((*takes, *freed), tuple(releases.items()), tuple(forget))
+
+    def _bury(self, now: float, taken: Collection[str]) -> tuple[list[Take], list[tuple[str, int]]]:
+        """What dead replicas hold, to be set free; and those that hold nothing, to be forgotten."""
+        known = self._known
+        dead = {
+            replica: known.beats[replica].beat if replica in known.beats else -1
+            for replica in known.beats.keys() | known.lost.keys()
+            if replica != self.me and now >= self._dead_at(replica) + self.timing.silence_seconds
+        }
+        freed = [
+            Take(account, each.token, each.holder, dead[each.holder], frees=True)
+            for account, each in known.table.holdings.items()
+            if each.holder in dead and account not in taken
         ]
-        return Moves(tuple(takes), tuple(releases.items()), tuple(forget))
+        holders = {each.holder for each in known.table.holdings.values()}
+        return freed, [(replica, beat) for replica, beat in dead.items() if replica not in holders and beat >= 0]
 
     def _wanted(self, live: Sequence[Member]) -> dict[str, str]:
         knows: dict[str, Collection[str]] = {}

@@ -110,22 +110,22 @@ return reply
 TAKE = (
     _COMMON
     + """
--- ARGV: epoch, replica; then account, token, holder, beat of the holder (-1: it is no member) for each.
+-- ARGV: epoch, replica; then account, token, holder, beat of the holder (-1: it is no member), next holder for each.
 local taken = {}
 if not is_epoch(ARGV[1]) or not is_open(milliseconds()) or not redis.call('HGET', beats, ARGV[2]) then return taken end
-for i = 3, #ARGV, 4 do
+for i = 3, #ARGV, 5 do
   local account, token, holder, beat = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2], tonumber(ARGV[i + 3])
   local token_now, holder_now = holding(account)
   local beat_now = tonumber(holder ~= '' and redis.call('HGET', beats, holder) or -1)
   if token_now == token and holder_now == holder and beat_now == beat then
-    hold(account, token + 1, ARGV[2])
+    hold(account, token + 1, ARGV[i + 4])
     taken[#taken + 1] = account
   end
 end
 return taken
 """
 )
-"""Become the holder of accounts that still are as this replica saw them; returns which."""
+"""Become the holder of accounts that still are as this replica saw them, or set them free; returns which."""
 
 RELEASE = (
     _COMMON

@@ -88,8 +88,12 @@ class Store:
         return replies.contact(self._run(scripts.CONTACT, *arguments, *published))
 
     def take(self, me: str, epoch: str, takes: Sequence[Take]) -> tuple[str, ...]:
-        """Become the holder; returns of which accounts."""
-        wanted = [part for each in takes for part in (each.account, each.token, each.holder, each.beat)]
+        """Become the holder, or set accounts free; returns which."""
+        wanted = [
+            part
+            for each in takes
+            for part in (each.account, each.token, each.holder, each.beat, "" if each.frees else me)
+        ]
         return replies.names(self._run(scripts.TAKE, epoch, me, *wanted))
 
     def release(self, me: str, paces: Mapping[str, tuple[int, Pace]], *, leaves: bool) -> tuple[str, ...]:

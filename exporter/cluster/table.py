@@ -79,12 +79,14 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """A request to become the holder.  It succeeds only if the account still is as it was seen.
+    """A request to become the holder, or with `frees` to set the account free for another.
 
-    That is: `token` and `holder` are the same, and `holder` made no contact since its `beat`.
+    It succeeds only if the account still is as it was seen: `token` and `holder` are the same, and `holder` made no
+    contact since its `beat`.
     """
 
     account: str
     token: int
     holder: str
     beat: int
+    frees: bool = False

@@ -1,4 +1,4 @@
-"""The ways to the store: TLS with certificates of both sides, and Sentinel, which names the primary after a failover."""
+"""The ways to the store: TLS with certificates of both sides, and Sentinel, which names the primary, also a new one."""
 
 from __future__ import annotations
 

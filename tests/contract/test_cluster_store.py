@@ -92,10 +92,12 @@ def _played(store: Calls) -> list[Any]:
     note(A, 999, reply)  # executed late: the heartbeat stays
     seen.append(store.take("b", epoch, [Take("one", 1, "a", 999)]))  # it made a contact since
     seen.append(store.take("b", epoch, [Take("one", 2, "a", 1000)]))  # an old or new token
-    seen.append(store.take("b", epoch, [Take("one", 1, "a", 1000)]))
+    seen.append(store.take("b", epoch, [Take("one", 1, "a", 1000), Take("two", 1, "a", 999, frees=True)]))
+    seen.append(store.take("a", epoch, [Take("two", 1, "a", 1000, frees=True)]))
+    seen.append(store.take("a", epoch, [Take("two", 2, "", -1)]))
     store.publish_accounts("b", ["one"])
     note(B, 1001)
-    seen.append(store.release("a", {"one": (1, Pace()), "two": (1, Pace(0.1, 2.0, 0.5))}, leaves=False))
+    seen.append(store.release("a", {"one": (1, Pace()), "two": (3, Pace(0.1, 2.0, 0.5))}, leaves=False))
     store.forget([("b", 1001), ("a", 999)])  # one holds an account, one made a contact since
     note(replace(B, claims=False), 1002)
     seen.append(store.release("b", {"one": (2, Pace())}, leaves=True))

@@ -104,7 +104,7 @@ class ModelStore:
             held = data.holdings.get(take.account, Holding(0, ""))
             beat = data.beats.get(take.holder, -1) if take.holder else -1
             if not self._fenced or (held == Holding(take.token, take.holder) and beat == take.beat):
-                self._hold(take.account, held.token + 1, me)
+                self._hold(take.account, held.token + 1, "" if take.frees else me)
                 taken.append(take.account)
         return tuple(taken)
 

@@ -73,7 +73,7 @@ class Unfenced(Leases):
 
     def moves(self, now: float) -> Moves:
         moves = super().moves(now)
-        self.expected.update({take.account: take.token + 1 for take in moves.takes})
+        self.expected.update({take.account: take.token + 1 for take in moves.takes if not take.frees})
         return moves
 
     def answered(self, number: int, asked_at: float, reply: Contact, now: float) -> None:

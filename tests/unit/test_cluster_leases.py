@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.cluster.leases import Leases
-from exporter.cluster.table import Contact, Holding, Member, Pace, Table
+from exporter.cluster.leases import Leases, Moves
+from exporter.cluster.table import Contact, Holding, Member, Pace, Table, Take
 from exporter.cluster.timing import MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, SILENCE_SECONDS, spare_qps, timing
 from tests.support.clusterworld import Replica, Rules, World
 
@@ -297,13 +297,34 @@ def test_a_new_epoch_gives_no_right_for_a_lease_and_a_second() -> None:
     assert len(mine.moves(102.2 + LEASE).takes) == 1
 
 
-def test_dead_replicas_that_hold_nothing_are_forgotten() -> None:
+def test_dead_replicas_are_forgotten_once_what_they_held_is_free() -> None:
     mine = leases()
-    mine.answered(mine.ask(), 100.0, reply(beat=4), 100.1)
-    mine.answered(mine.ask(), 100.0 + 3 * LEASE, reply(beat=4), 100.1 + 3 * LEASE)
-    assert mine.moves(100.1 + 3 * LEASE).forget == (("other", 4),)
-    mine.answered(mine.ask(), 101.0 + 3 * LEASE, reply("other", beat=4), 101.1 + 3 * LEASE)
-    assert mine.moves(101.1 + 3 * LEASE).forget == ()
+    mine.configure([])  # others are to have the account
+    mine.answered(mine.ask(), 100.0, reply("other", beat=4), 100.1)
+    dead_at = 100.1 + OTHER.right_seconds
+    mine.answered(mine.ask(), dead_at + 1.0, reply("other", beat=4), dead_at + 1.0)
+    assert mine.moves(dead_at + SILENCE_SECONDS - 0.01) == Moves()
+    moves = mine.moves(dead_at + SILENCE_SECONDS)
+    assert moves == Moves(takes=(Take("one", 1, "other", 4, frees=True),))
+    mine.answered(mine.ask(), dead_at + 1.5, reply("", token=2, beat=4), dead_at + 1.5)
+    assert mine.moves(dead_at + 1.5) == Moves(forget=(("other", 4),))
+
+
+@pytest.mark.parametrize("after_seconds", [0.5, 4.0, 8.0, 12.0])
+def test_a_death_and_a_join_at_once_leave_no_account_for_longer_than_a_lease(after_seconds: float) -> None:
+    """The one that joins did not see the dead one alive; it has to rely on the others."""
+    of = world()
+    first, *_ = settled(of, 3)
+    died_at = of.now
+    first.alive = False
+    of.run(after_seconds)
+    of.start()
+    of.run(2 * LEASE)
+    assert counts(of) == [2, 2, 2]
+    for account in of.accounts:
+        times = [died_at, *(at for at, _ in polled(of, account, died_at)), of.now]
+        assert max(after - before for before, after in itertools.pairwise(times)) < LEASE
+    of.check()
 
 
 def test_counters_are_of_this_replica_alone() -> None:
