@@ -3,6 +3,7 @@
 Clocks of two machines differ, so no time of day is passed on.  A record says how old its parts were when it was
 written; the reader adds how long ago that was.  What comes from the store is checked and bounded like an answer of the
 API, and shows the phone number only if this replica's configuration does.
+A newer version may add parts at the end; they are ignored.
 """
 
 from __future__ import annotations
@@ -17,21 +18,25 @@ from exporter.cluster.replies import StoreError
 from exporter.model import KNOWN_STATUSES, NumberKey, PhoneNumber
 from exporter.state.store import MAX_EXTRA_STATUSES, LastError, NumberState
 
-MAX_KEY_CHARACTERS = 384
+KIND = "number"
+"""The first part of each name: replicas of a newer version may tell each other of more than numbers."""
+
 MAX_AGE_SECONDS = 10 * 366 * 86400.0
 
 
 def key_text(key: NumberKey) -> str:
     """The name of a number's entry in the store."""
-    return json.dumps(key, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps([KIND, *key], ensure_ascii=False, separators=(",", ":"))
 
 
 def key_of(text: str) -> NumberKey:
     """The number that an entry is about; raises StoreError."""
     found = _parsed(text)
-    if not isinstance(found, list) or len(found) != 3 or not all(isinstance(part, str) for part in found):
+    if not isinstance(found, list) or len(found) != 4 or not all(isinstance(part, str) for part in found):
         _refuse("the name of an answer is no account, space and number")
-    return NumberKey(*found)
+    if found[0] != KIND:
+        _refuse("an answer is about no number")
+    return NumberKey(*found[1:])
 
 
 def freshest_age(record: NumberState, now_unix: float) -> float:
@@ -70,9 +75,9 @@ def decoded(payload: bytes, number: PhoneNumber, age_seconds: float, now: float,
         found = _parsed(payload.decode("utf-8"))
     except UnicodeDecodeError:
         _refuse("an answer is no UTF-8")
-    if not isinstance(found, list) or len(found) != 8:
+    if not isinstance(found, list) or len(found) < 8:
         _refuse("an answer has another shape than an exporter writes")
-    status, extra, number_id, success, since, last_success, last_poll, error = found
+    status, extra, number_id, success, since, last_success, last_poll, error = found[:8]
     redaction = Redaction(number)
     read = _Reader(redaction, age_seconds)
     success_age, poll_age, since_age = read.age(success), read.age(last_poll), read.age(since)

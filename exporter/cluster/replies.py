@@ -1,4 +1,8 @@
-"""What the store answers, checked and bounded like an answer of the API: another program may have written it."""
+"""What the store answers, checked and bounded like an answer of the API: another program may have written it.
+
+Replicas of two versions run side by side during an update.  A newer one may add parts at the end of a value; they are
+ignored.
+"""
 
 from __future__ import annotations
 
@@ -91,9 +95,9 @@ def _each(flat: object, most: int, read: Any) -> Iterator[tuple[str, Any]]:
 def _member(replica: str, value: bytes) -> Member:
     joined, _, rest = value.partition(b"|")
     found = parsed(rest)
-    if not isinstance(found, list) or len(found) != 6 or not joined.isdigit():
+    if not isinstance(found, list) or len(found) < 6 or not joined.isdigit():
         raise StoreError("a replica in the store is not as an exporter writes it")
-    name, lease, right, claims, accounts, config_hash = found
+    name, lease, right, claims, accounts, config_hash = found[:6]
     lease_seconds = seconds(lease, MAX_LEASE_SECONDS)
     if lease_seconds < MIN_LEASE_SECONDS or not isinstance(claims, bool):
         raise StoreError("a replica in the store is not as an exporter writes it")
@@ -118,9 +122,9 @@ def _holding(_: str, value: bytes) -> Holding:
 
 def _pace(_: str, value: bytes) -> Pace:
     found = parsed(value)
-    if not isinstance(found, list) or len(found) != 3:
+    if not isinstance(found, list) or len(found) < 3:
         raise StoreError("a pace in the store is not as an exporter writes it")
-    guard, pause, slot_age = found
+    guard, pause, slot_age = found[:3]
     return Pace(
         guard_seconds=seconds(guard, MAX_GUARD_SECONDS),
         pause_seconds=seconds(pause, MAX_PAUSE_SECONDS),

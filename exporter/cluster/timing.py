@@ -1,8 +1,8 @@
 """The durations of a lease, in seconds: all of them follow from how long an account may rest when its holder dies.
 
 A holder that dies right after a contact has the right to send for `right_seconds` more.  The others see its last
-heartbeat at their next look, wait for the same time, and are silent for `silence_seconds`.  The sum is 95 % of the
-lease.  The rest is for the round trips.
+heartbeat at their next look, wait for the same time, and are silent for `silence_seconds`; one look more may pass until
+they see that this is over.  The sum is 95 % of the lease.  The rest is for the round trips.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def timing(lease_seconds: float) -> Timing:
         lease_seconds=lease_seconds,
         look_seconds=look_seconds,
         timeout_seconds=min(lease_seconds / 5, MAX_TIMEOUT_SECONDS),
-        right_seconds=0.95 * lease_seconds - look_seconds - SILENCE_SECONDS,
+        right_seconds=0.95 * lease_seconds - 2 * look_seconds - SILENCE_SECONDS,
         silence_seconds=SILENCE_SECONDS,
         rest_seconds=lease_seconds + REST_SECONDS,
     )

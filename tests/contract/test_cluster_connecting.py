@@ -38,6 +38,19 @@ def contact(of: Store, number: int = 1) -> Contact:
     return of.contact(ME, number, ("", -1), 60.0, {})
 
 
+def contact_at_last(of: Store, number: int) -> Contact:
+    """The answer, as soon as there is one."""
+    found: list[Contact] = []
+
+    def is_answered() -> bool:
+        with contextlib.suppress(StoreError):
+            found.append(contact(of, number))
+        return bool(found)
+
+    wait_until("the store answers", is_answered)
+    return found[0]
+
+
 @contextlib.contextmanager
 def server(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen([require_binary("redis-server"), *arguments], stdout=subprocess.DEVNULL)
@@ -92,13 +105,7 @@ def test_tls_with_certificates_of_both_sides(folder: Path) -> None:
     )
     with server("--port", "0", "--tls-port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options):
         good = store(config)
-
-        def is_met() -> bool:
-            with contextlib.suppress(StoreError):
-                return contact(good).epoch != ""
-            return False
-
-        wait_until("the server answers", is_met)
+        contact_at_last(good, 1)
         for fault in ({"ca_file": files["stranger"]}, {"cert_file": None, "key_file": None}):
             refused = store(ClusterConfig(**{**_fields(config), **fault}))
             with pytest.raises(StoreError):
@@ -117,7 +124,7 @@ def test_sentinel_names_the_primary_also_after_a_failover(folder: Path) -> None:
     rules = folder / "sentinel.conf"
     rules.write_text(
         f"port {sentinel}\nbind 127.0.0.1\ndir {folder}\nsentinel monitor cams 127.0.0.1 {first} 1\n"
-        "sentinel down-after-milliseconds cams 1000\nsentinel failover-timeout cams 5000\n"
+        "sentinel down-after-milliseconds cams 2000\nsentinel failover-timeout cams 5000\n"
     )
     local = ["--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
     with (
@@ -132,19 +139,12 @@ def test_sentinel_names_the_primary_also_after_a_failover(folder: Path) -> None:
             return bool(named) and b"slave_repl_offset:0" not in (answers(second, "INFO", "replication") or b"")
 
         wait_until("the replica is known", has_replica)
-        before = contact(found)
+        before = contact_at_last(found, 1)
         wait_until("it is replicated", lambda: answers(second, "HGET", "cams-exporter:beats", "a") == b"1")
         primary.kill()
-        epochs: list[Contact] = []
-
-        def is_back() -> bool:
-            with contextlib.suppress(StoreError):
-                epochs.append(contact(found, 2))
-            return bool(epochs)
-
-        wait_until("the other one is the primary", is_back)
+        after = contact_at_last(found, 2)  # with the other one, which is the primary now
         found.close()
-    assert epochs[0].epoch != before.epoch
-    assert epochs[0].opens_in_seconds > 0
-    assert epochs[0].table is not None
-    assert "a" in epochs[0].table.members
+    assert after.epoch != before.epoch
+    assert after.opens_in_seconds > 0
+    assert after.table is not None
+    assert "a" in after.table.members

@@ -299,6 +299,15 @@ def test_what_another_program_wrote_is_refused(server: RedisServer, store: Store
         contact(store, A, 2)
 
 
+def test_a_replica_of_a_newer_version_is_understood(server: RedisServer, store: Store) -> None:
+    server.admin("HSET", f"{PREFIX}:members", "new", '7|["host", 15, 12, true, "d", "hash", "more"]')
+    server.admin("HSET", f"{PREFIX}:paces", "one", "[0.1, 0, null, 5]")
+    table = contact(store, A, 1).table
+    assert table is not None
+    assert table.members["new"] == Member("new", "host", 7, 15.0, 12.0, claims=True, accounts="d", config_hash="hash")
+    assert table.paces["one"] == Pace(0.1)
+
+
 def test_a_list_of_accounts_of_another_shape_is_refused(server: RedisServer, store: Store) -> None:
     for value in ("nonsense", "{}", "[1]"):
         server.admin("HSET", f"{PREFIX}:lists", "x", value)

@@ -214,6 +214,7 @@ class World:
         self.store = ModelStore(lambda: 1e9 + self.now + self.skew, fenced=rules.fence, holds=rules.hold)
         self.store_frozen = self.store_dead = False
         self.tick_seconds = 0.05
+        self.slow_share = 0.1  # of the messages: those take up to ten times as long as the link's delay
         self.late_share = 0.2  # of the calls that change the table: those are late by seconds
         self.members: list[Replica] = []
         self.sent: list[Sent] = []
@@ -259,7 +260,7 @@ class World:
             replica.inbox.append((number, answer))
 
     def _delay(self, link: Link) -> float:
-        return self.rng.uniform(0, link.delay) * (self.rng.uniform(1, 10) if self.rng.random() < 0.1 else 1)
+        return self.rng.uniform(0, link.delay) * (self.rng.uniform(1, 10) if self.rng.random() < self.slow_share else 1)
 
     def _at(self, seconds: float, event: Callable[[], None]) -> None:
         heapq.heappush(self._events, (self.now + seconds, next(self._order), event))

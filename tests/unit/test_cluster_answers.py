@@ -88,7 +88,9 @@ def test_a_key_keeps_any_text() -> None:
     assert answers.key_of(answers.key_text(key)) == key
 
 
-@pytest.mark.parametrize("text", ["", "[]", '["a","b"]', '["a","b",1]', '{"a":1}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '["a","b","c"]', '["number","a","b",1]', '["listing","a","b","c"]', '{"a":1}', "[" * 100_000]
+)
 def test_a_key_of_another_shape_is_refused(text: str) -> None:
     with pytest.raises(StoreError):
         answers.key_of(text)
@@ -132,6 +134,11 @@ def test_an_answer_of_another_shape_is_refused(index: int, value: object) -> Non
 
 
 JSON = st.recursive(st.none() | st.text() | st.floats(), st.lists).map(json.dumps).map(str.encode)
+
+
+def test_parts_that_a_newer_version_adds_are_ignored() -> None:
+    payload = [*GOOD, {"new": True}]
+    assert answers.decoded(json.dumps(payload).encode(), NUMBER, 0.0, 1000.0, 2000.0).status == "VERIFIED"
 
 
 @given(st.one_of(st.binary(), JSON))

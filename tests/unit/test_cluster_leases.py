@@ -18,7 +18,7 @@ LEASE = 15.0
 
 def world(*, replicas: int = 3, accounts: int = 6, qps: int = 5, lease: float = LEASE) -> World:
     found = World(1, qps=qps, quota=4 * qps, accounts=accounts, replicas=replicas, rules=Rules(), lease=lease)
-    found.late_share = 0.0
+    found.late_share = found.slow_share = 0.0
     return found
 
 
@@ -45,7 +45,7 @@ def polled(of: World, account: str, since: float) -> list[tuple[float, str]]:
 def test_a_dead_holder_is_followed_within_a_lease(lease: float) -> None:
     """Its right, the look of another, and the silence are less than a lease; a right bears a contact that fails."""
     found = timing(lease)
-    assert found.look_seconds + found.right_seconds + found.silence_seconds < lease
+    assert 2 * found.look_seconds + found.right_seconds + found.silence_seconds < lease
     assert found.look_seconds + found.timeout_seconds < found.right_seconds
     assert found.rest_seconds > found.right_seconds + found.silence_seconds
     assert found.timeout_seconds == min(lease / 5, 3.0)
@@ -325,6 +325,19 @@ def test_a_death_and_a_join_at_once_leave_no_account_for_longer_than_a_lease(aft
         times = [died_at, *(at for at, _ in polled(of, account, died_at)), of.now]
         assert max(after - before for before, after in itertools.pairwise(times)) < LEASE
     of.check()
+
+
+def test_a_second_of_latency_to_the_store_costs_no_lease_of_ten_seconds() -> None:
+    of = world(lease=10.0, accounts=4)
+    settled(of, 2)
+    for each in of.alive:
+        each.link.delay = 0.5  # each way
+    began_at, changes = of.now, [dict(each.leases.changes) for each in of.alive]
+    of.run(60.0)
+    assert [each.leases.changes for each in of.alive] == changes
+    for account in of.accounts:
+        times = [began_at, *(at for at, _ in polled(of, account, began_at)), of.now]
+        assert max(after - before for before, after in itertools.pairwise(times)) < 1.0
 
 
 def test_counters_are_of_this_replica_alone() -> None:
