@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from exporter.cluster.table import Contact, Holding, Member, Pace, Table
 from exporter.cluster.timing import MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, timing
@@ -22,7 +23,7 @@ MAX_COUNT = 1 << 53
 MAX_GUARD_SECONDS = 60.0
 MAX_PAUSE_SECONDS = 60.0
 
-_V = TypeVar("_V")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class StoreError(Exception):
@@ -151,11 +152,11 @@ def pairs(flat: object, most: int) -> Iterator[tuple[object, object]]:
 
 
 def text(value: object, most: int = MAX_NAME) -> str:
-    """A printable text of bounded length; raises StoreError."""
+    """A text of bounded length without control characters, like any name in a configuration; raises StoreError."""
     if isinstance(value, bytes):
         value = value[: 4 * most + 1].decode("utf-8", "replace")
-    if not isinstance(value, str) or len(value) > most or not value.isprintable():
-        raise StoreError("a text in the store is too long, or not printable")
+    if not isinstance(value, str) or len(value) > most or _CONTROL.search(value):
+        raise StoreError("a text in the store is too long, or has control characters")
     return value
 
 
@@ -183,8 +184,3 @@ def parsed(value: bytes) -> object:
     except (ValueError, RecursionError):
         raise StoreError("a value in the store is not JSON") from None
     return found
-
-
-def only(found: Mapping[str, _V], wanted: Sequence[str]) -> dict[str, _V]:
-    """The entries of `found` that were asked for."""
-    return {key: found[key] for key in wanted if key in found}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any, Protocol
 
 from exporter.cluster.leases import Leases, Right
-from exporter.cluster.replies import StoreError
+from exporter.cluster.replies import MAX_NAME, StoreError
 from exporter.cluster.table import Contact, Member, Pace, Take
 
 PACE_CHANGE_SECONDS = 0.001
@@ -81,7 +81,7 @@ class Session:
         self._leases = leases
         self._polling = polling
         self._clock = clock
-        self._name = name
+        self._name = "".join(filter(str.isprintable, name))[:MAX_NAME]  # the others refuse what is longer
         self._config_hash = ""
         self._accounts: tuple[str, ...] = ()
         self._told: dict[str, tuple[int, Pace]] = {}  # what the store knows of the paces of held accounts

@@ -131,9 +131,9 @@ class Store:
             replies.count(now_ms),
             str(replies.count(count)),
             tuple(
-                Entry(replies.text(key, 3 * replies.MAX_NAME), replies.count(written_ms), payload)
+                Entry(key.decode("utf-8", "replace"), replies.count(written_ms), payload)
                 for key, written_ms, payload in entries
-                if isinstance(payload, bytes) and len(payload) <= MAX_PAYLOAD_BYTES
+                if isinstance(key, bytes) and isinstance(payload, bytes) and len(key + payload) <= MAX_PAYLOAD_BYTES
             ),
             replies.count(found) < MAX_ANSWERS,
         )

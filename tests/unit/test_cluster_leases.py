@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from exporter.cluster.leases import Leases, Moves
+from exporter.cluster.session import Session
 from exporter.cluster.table import Contact, Holding, Member, Pace, Table, Take
 from exporter.cluster.timing import MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, SILENCE_SECONDS, spare_qps, timing
 from tests.support.clusterworld import Replica, Rules, World
@@ -338,6 +339,14 @@ def test_a_second_of_latency_to_the_store_costs_no_lease_of_ten_seconds() -> Non
     for account in of.accounts:
         times = [began_at, *(at for at, _ in polled(of, account, began_at)), of.now]
         assert max(after - before for before, after in itertools.pairwise(times)) < 1.0
+
+
+def test_a_long_name_of_a_replica_is_cut_to_what_the_others_read() -> None:
+    of = world(accounts=1)
+    session = Session(leases(), of.start(), lambda: 0.0, "pod\n" * 99)
+    call = next(session.step())
+    call(of.store)
+    assert of.store.data.members["me"].name == ("pod" * 99)[:128]
 
 
 def test_counters_are_of_this_replica_alone() -> None:
