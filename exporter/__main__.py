@@ -128,6 +128,10 @@ def _run_with(
     if args.auto_reload and config.digest is None:
         what = "was read from a pipe, which cannot be read again; name a file, or drop --config.enable-auto-reload"
         raise ConfigError([f"{config.path}: {what}"])
+    if args.once and config.cluster is not None:
+        raise ConfigError(
+            [f"{config.path}: cluster: --once would poll beside the replicas; leave it out, or remove the section"]
+        )
     from exporter.app import App  # noqa: PLC0415 - --config.check and --version do not need it
 
     build = functools.partial(

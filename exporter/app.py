@@ -23,7 +23,7 @@ from exporter.cams.operations import (
     ListInstance,
     QueryChatappPhoneNumbers,
 )
-from exporter.config import AccountConfig, Config, FollowedFiles, Times
+from exporter.config import AccountConfig, Config, FollowedFiles, Times, config_number
 from exporter.config.crowding import FoundNumbers
 from exporter.config.loader import FULL
 from exporter.config.numbers import redact
@@ -95,6 +95,7 @@ class App:
         self._stopped = False
         self.reload_status = ReloadStatus(clock.unix())
         self._config = replace(config, accounts=())
+        self._config_hash = 0
         self._number_files = FollowedFiles(config)
         self._apply(config)
         self._storage: Storage | None = None
@@ -108,6 +109,7 @@ class App:
             revision=revision,
             storage_up=self._storage.up if self._storage is not None else None,
             number_files_up=self._number_files_up,
+            config_hash=lambda: self._config_hash,
             about_exporter=about_exporter,
         )
         process = CollectorRegistry(auto_describe=True)
@@ -285,6 +287,7 @@ class App:
         config = replace(
             config, accounts=tuple(self._with_kept(a) if a.name in changed else a for a in config.accounts)
         )
+        self._config_hash = config_number(config)
         with self._applying:
             self._fleets.configure(config, [account for account in config.accounts if account.name in changed])
             with self._lock:

@@ -10,7 +10,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -263,6 +263,10 @@ class AccountStatus:
     """The time that really passes between two health checks of a number; None without `health`."""
     discovery: DiscoveryStatus | None = None
     """None without `discover`."""
+    is_held: bool | None = None
+    """Whether this replica holds the account; None without `cluster`."""
+    holder: str = ""
+    """The name of the replica that holds it; empty for none, and without `cluster`."""
 
     @property
     def up(self) -> bool:
@@ -275,9 +279,66 @@ class AccountStatus:
         return self.effective_qps < 0.999 * self.budget_qps / (1 + self.guard_seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    """How the cluster looks from here, for metrics and pages.
+
+    `replicas` are the names of the live ones, by id.  `holders` has the id of each account's holder; empty for none.
+    `lease_changes` counts how often this replica got or lost an account.  `is_spare`: the spare rate is in force.
+    """
+
+    store_up: bool
+    replicas: Mapping[str, str]
+    held: Collection[str]
+    holders: Mapping[str, str]
+    lease_changes: Mapping[str, int]
+    is_spare: bool
+
+
 def pace_qps(qps: float, quota: float) -> float:
     """The rate, in requests per second, for a budget of `qps` and an account limit of `quota`."""
     return min(qps * QPS_SHARE, quota * QUOTA_SHARE)
+
+
+def spare_qps(qps: float, quota: float, replicas: int) -> int:
+    """The requests per second that each of `replicas` may send while the cluster's store is away; 0 if nothing is left.
+
+    They come from the part of the quota that is not this exporter's: together with a holder, which may be in another
+    part of the network, they stay within `quota`.
+    """
+    return math.floor(round((quota - qps) / replicas, 9))
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """The right to send requests of one account.  Instants are monotonic seconds.
+
+    A request may leave at an instant from `from_at` on and before `until_at`.  The first slot keeps its distance from
+    `slot_at`: so late may the last request of a holder arrive that handed the account over.
+    """
+
+    token: int
+    from_at: float
+    until_at: float
+    slot_at: float = -math.inf
+    guard_seconds: float = 0.0
+
+    def allows(self, now: float) -> bool:
+        """Whether a request may leave at `now`."""
+        return self.from_at <= now < self.until_at
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What a holder passes on to the next one.
+
+    `guard_seconds` is the jitter of the path, as throttles taught.  Only a release knows the others: `pause_seconds` is
+    what remains of a pause that the API asked for, `slot_age_seconds` how long ago the last request left.
+    """
+
+    guard_seconds: float = 0.0
+    pause_seconds: float = 0.0
+    slot_age_seconds: float | None = None
 
 
 class Clock(Protocol):

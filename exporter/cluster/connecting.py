@@ -14,7 +14,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from exporter.cluster.replies import StoreError, UnknownScriptError
-from exporter.config.cluster import ClusterConfig
+from exporter.config.settings import ClusterConfig
 
 
 def connected(config: ClusterConfig, password: str | None, timeout_seconds: float) -> redis.Redis:

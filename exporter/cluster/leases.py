@@ -21,30 +21,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from exporter.cluster.spread import spread
-from exporter.cluster.table import Contact, Holding, Member, Pace, Table, Take
+from exporter.cluster.table import Contact, Holding, Member, Table, Take
 from exporter.cluster.timing import PATH_SECONDS, Timing
+from exporter.model import Pace, Right
 
 SPARE_FAILURES = 2
 """The spare rate needs this many failures in a row: a process that was halted for long has no news of the store."""
-
-
-@dataclass(frozen=True, slots=True)
-class Right:
-    """The right to send requests of one account.  Instants are monotonic seconds.
-
-    A request may leave at an instant from `from_at` on and before `until_at`.  The first slot keeps its distance from
-    `slot_at`: so late may the last request of a holder arrive that handed the account over.
-    """
-
-    token: int
-    from_at: float
-    until_at: float
-    slot_at: float = -math.inf
-    guard_seconds: float = 0.0
-
-    def allows(self, now: float) -> bool:
-        """Whether a request may leave at `now`."""
-        return self.from_at <= now < self.until_at
 
 
 @dataclass(frozen=True, slots=True)

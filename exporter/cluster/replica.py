@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
 from typing import Protocol
 
 from exporter.cluster import answers
@@ -18,7 +17,7 @@ from exporter.cluster.replies import StoreError
 from exporter.cluster.session import Session, Step
 from exporter.cluster.store import Entry, Exchange, Store
 from exporter.logs import fields
-from exporter.model import Clock, NumberKey
+from exporter.model import Clock, ClusterStatus, NumberKey
 from exporter.state.store import NumberState
 
 logger = logging.getLogger(__name__)
@@ -38,22 +37,6 @@ class Answers(Protocol):
 
     def take_over(self, record: NumberState) -> None:
         """Keep what is newer in `record` (`answers.merged`); nothing for a number that is gone."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterStatus:
-    """How the cluster looks from here, for metrics and pages.
-
-    `replicas` are the names of the live ones, by id.  `holders` has the id of each account's holder; empty for none.
-    `lease_changes` counts how often this replica got or lost an account.  `is_spare`: the spare rate is in force.
-    """
-
-    store_up: bool
-    replicas: Mapping[str, str]
-    held: Collection[str]
-    holders: Mapping[str, str]
-    lease_changes: Mapping[str, int]
-    is_spare: bool
 
 
 class Replica:

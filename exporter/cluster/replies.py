@@ -12,8 +12,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from exporter.cluster.table import Contact, Holding, Member, Pace, Table
-from exporter.cluster.timing import MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, timing
+from exporter.cluster.table import Contact, Holding, Member, Table
+from exporter.cluster.timing import timing
+from exporter.config.settings import MAX_LEASE_SECONDS, MIN_LEASE_SECONDS
+from exporter.model import Pace
 
 MAX_NAME = 128
 MAX_MEMBERS = 256

@@ -11,9 +11,10 @@ import json
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any, Protocol
 
-from exporter.cluster.leases import Leases, Right
+from exporter.cluster.leases import Leases
 from exporter.cluster.replies import MAX_NAME, StoreError
-from exporter.cluster.table import Contact, Member, Pace, Take
+from exporter.cluster.table import Contact, Member, Take
+from exporter.model import Pace, Right
 
 PACE_CHANGE_SECONDS = 0.001
 """A guard that changed by less is not told to the store."""

@@ -12,7 +12,8 @@ from typing import Protocol
 
 from exporter.cluster import replies, scripts
 from exporter.cluster.replies import StoreError, UnknownScriptError
-from exporter.cluster.table import Contact, Member, Pace, Take
+from exporter.cluster.table import Contact, Member, Take
+from exporter.model import Pace
 from exporter.threads import Bounded, StillRunningError
 
 MAX_ANSWERS = 500

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from exporter.model import Pace
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -34,19 +36,6 @@ class Holding:
 
     token: int
     holder: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """What a holder passes on to the next one.
-
-    `guard_seconds` is the jitter of the path, as throttles taught.  Only a release knows the others: `pause_seconds` is
-    what remains of a pause that the API asked for, `slot_age_seconds` how long ago the last request left.
-    """
-
-    guard_seconds: float = 0.0
-    pause_seconds: float = 0.0
-    slot_age_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

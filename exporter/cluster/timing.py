@@ -7,11 +7,7 @@ they see that this is over.  The sum is 95 % of the lease.  The rest is for the 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-
-MIN_LEASE_SECONDS = 3.0
-MAX_LEASE_SECONDS = 300.0
 
 MAX_LOOK_SECONDS = 0.3
 """Looks are at most this far apart: a hand-over takes one look, and answers travel with it."""
@@ -56,12 +52,3 @@ def timing(lease_seconds: float) -> Timing:
         silence_seconds=SILENCE_SECONDS,
         rest_seconds=lease_seconds + REST_SECONDS,
     )
-
-
-def spare_qps(qps: float, quota: float, replicas: int) -> int:
-    """The requests per second that each of `replicas` may send while the store is away; 0 if nothing is left.
-
-    They come from the part of the quota that is not this exporter's: together with a holder, which may be in another
-    part of the network, they stay within `quota`.
-    """
-    return math.floor(round((quota - qps) / replicas, 9))

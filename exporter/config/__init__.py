@@ -5,8 +5,8 @@
     load(path) -> Config                `loader`: top level, api, accounts; `settings`: the result
     read(path) -> Reading               the same for --config.check
     Source(path, variables)             `source`: the file over time, for reloads
-                                        `credential_types`, `account_numbers`, `numbers`, `discovery`, `hash_key`:
-                                        their keys;
+                                        `credential_types`, `account_numbers`, `numbers`, `discovery`, `hash_key`,
+                                        `cluster`: their keys;
                                         `readers`: values;
                                         `shared_quotas`: warnings
     shown.text_of(config.shown)         `shown`: the configuration as YAML, without secrets
@@ -14,6 +14,7 @@
     FollowedFiles.look(config)          `number_files`: lists of numbers in files, also while the exporter runs
     Config.times(account) -> Times      `times`: how long polls, listings and health checks really take
     crowded(account, times, ...)        `crowding`: what the check and the log say where that is too long
+    config_number(config) -> int        `digest`: equal on replicas with equal configurations
     plan(config) -> str                 what --config.check prints
     parse_duration, format_duration     30s, 1m30s, 1h
 
@@ -23,12 +24,13 @@ Key files are only checked here.  The code that needs the keys reads them, again
 from __future__ import annotations
 
 from exporter.config.crowding import crowded
+from exporter.config.digest import config_number
 from exporter.config.durations import format_duration, parse_duration
 from exporter.config.loader import Reading, load, read
 from exporter.config.number_files.follow import FollowedFiles
 from exporter.config.plan import plan
 from exporter.config.secrets import parse_key, read_key
-from exporter.config.settings import AccountConfig, ApiConfig, Config, CredentialsConfig, Secret
+from exporter.config.settings import AccountConfig, ApiConfig, ClusterConfig, Config, CredentialsConfig, Secret
 from exporter.config.source import Source
 from exporter.config.strict_yaml import Variables
 from exporter.config.times import Times
@@ -36,6 +38,7 @@ from exporter.config.times import Times
 __all__ = [
     "AccountConfig",
     "ApiConfig",
+    "ClusterConfig",
     "Config",
     "CredentialsConfig",
     "FollowedFiles",
@@ -44,6 +47,7 @@ __all__ = [
     "Source",
     "Times",
     "Variables",
+    "config_number",
     "crowded",
     "format_duration",
     "load",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from exporter.config.account_numbers import AccountNumbers
+from exporter.config.cluster import read_cluster, warn_of_no_spare
 from exporter.config.credential_types import DEFAULT_CREDENTIALS, read_credentials
 from exporter.config.crowding import crowded
 from exporter.config.discovery import read_discover, read_health, warn_of_numbers
@@ -41,6 +42,7 @@ CONFIG_KEYS = (
     HASH_KEY,
     HASH_KEY_FILE,
     "api",
+    "cluster",
     "accounts",
 )
 API_KEYS = ("endpoint", "timeout", "ca_file", "proxy")
@@ -134,6 +136,8 @@ class _Loader:
         beside = path if self._root.document.digest is not None else Path(path.name)
         accounts = [(section, self._read_account(section, beside)) for section in sections]
         warn_of_shared_quotas(accounts)
+        cluster = read_cluster(self._root)
+        warn_of_no_spare(self._root, cluster, [account for _, account in accounts])
         if self._discovers and self._mode == MASKED:
             self._root.fault(
                 "phone_number_label",
@@ -147,6 +151,7 @@ class _Loader:
             self._api,
             tuple(account for _, account in accounts),
             stale_after_seconds=self._stale_after,
+            cluster=cluster,
             labeller=self._labeller,
             digest=self._root.document.digest,
         )

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from exporter.config.durations import approximately, format_duration
-from exporter.config.settings import AccountConfig, Config, DiscoverConfig
+from exporter.config.settings import AccountConfig, ClusterConfig, Config, DiscoverConfig
 from exporter.config.strict_yaml import show
 from exporter.config.times import Times
+from exporter.model import spare_qps
 
 _FILE_HEADER = ("number file", "account", "numbers")
 _HEADER = ("account", "numbers", "qps", "quota", "pace", "one pass", "each number", "stale after")
+_CLUSTER_HEADER = ("account", "at most, in each replica", "one pass then")
 _MORE_HEADER = ("account", "listing", "each space", "health of each number", "listing and health", "room for")
 
 
@@ -36,6 +38,8 @@ def plan(config: Config) -> str:
         lines += ["", *_table([_MORE_HEADER, *(_more(account, config.times(account)) for account in more)])]
     if unknown := [_unknown(config, account, account.discover) for account in more if account.discover]:
         lines += ["", *unknown]
+    if config.cluster is not None:
+        lines += ["", *_cluster(config, config.cluster)]
     if files := [
         (of.file, _shown(account), str(len(of.lines))) for account in config.accounts for of in account.lists[1:]
     ]:
@@ -98,6 +102,24 @@ def _unknown(config: Config, account: AccountConfig, discover: DiscoverConfig) -
         f"account {_shown(account)}: {what} that discovery finds are not counted, because the check sends no request; "
         f"with {_counted(discover.max_numbers, 'more number')} (max_numbers) {each}"
     )
+
+
+def _cluster(config: Config, cluster: ClusterConfig) -> list[str]:
+    """How the replicas share the accounts, and how each account is polled while their store is away."""
+    lease = format_duration(cluster.lease_seconds)
+    lines = [f"cluster: at most {_counted(cluster.replicas, 'replica')}, a lease of {lease}"]
+    if cluster.stops_without_store:
+        return [*lines, "while the store is away nothing is polled (without_store: stop)"]
+    rows = [_CLUSTER_HEADER]
+    for account in config.accounts:
+        spare = spare_qps(account.qps, account.quota, cluster.replicas)
+        one_pass = approximately(len(account.numbers) / spare) if spare else "never"
+        rows.append((_shown(account), f"{spare}/s", one_pass))
+    return [
+        *lines,
+        "while the store is away each replica polls each account at this rate:",
+        *_table(rows),
+    ]
 
 
 def _shown(account: AccountConfig) -> str:

@@ -57,7 +57,7 @@ def parse_endpoint(text: str) -> str:
     if "@" in text:
         raise ValueError("holds a user name or password; remove it: credentials have their own place")
     host = parts.hostname or ""
-    if parts.scheme not in {"http", "https"} or not _is_host(host, bracketed="[" in parts.netloc):
+    if parts.scheme not in {"http", "https"} or not is_host(host, bracketed="[" in parts.netloc):
         is_address = re.fullmatch(r"[\w/\[\]-]*[.:][\w.:/\[\]-]*", text)  # without a query, and no key in its place
         shown = f"{show(text)} " if is_address else ""
         raise ValueError(f"{shown}is not the URL of a server; write https://HOST or https://HOST:PORT")
@@ -100,7 +100,7 @@ def parse_host(text: str) -> str:
     """A host name, or HOST:PORT, without a scheme."""
     try:
         parts = split_url(f"//{text}")
-        valid = parts.netloc == text and _is_host(parts.hostname or "", bracketed=False) and "@" not in text
+        valid = parts.netloc == text and is_host(parts.hostname or "", bracketed=False) and "@" not in text
     except ValueError:
         valid = False
     if valid:
@@ -108,8 +108,8 @@ def parse_host(text: str) -> str:
     raise ValueError("is not a host; write HOST or HOST:PORT, without https:// before it")
 
 
-def _is_host(host: str, *, bracketed: bool) -> bool:
-    """A host name or an IPv4 address, or within brackets an IPv6 address."""
+def is_host(host: str, *, bracketed: bool) -> bool:
+    """Whether it is a host name or an IPv4 address, or within brackets an IPv6 address."""
     return bool(_address(host)) and ":" in host if bracketed else bool(_HOST.fullmatch(host))
 
 

@@ -24,6 +24,9 @@ DEFAULT_REFRESH_INTERVAL_SECONDS = 5 * 60.0
 DEFAULT_MAX_NUMBERS = 10_000
 DEFAULT_FORGET_AFTER_SECONDS = 24 * 3600.0
 DEFAULT_HEALTH_INTERVAL_SECONDS = 5 * 60.0
+DEFAULT_LEASE_SECONDS = 15.0
+MIN_LEASE_SECONDS, MAX_LEASE_SECONDS = 3.0, 300.0
+DEFAULT_KEY_PREFIX = "cams-exporter"
 STALE_AFTER_POLLS = 3
 """By default a status stays valid for this many polls of its number, whatever the interval.  What a health check says
 stays valid for as many checks, what a listing says for as many listings."""
@@ -209,13 +212,37 @@ class AccountConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterConfig:
+    """The store that the replicas share, and the lease of an account.
+
+    Either `url` names the store (redis://, rediss:// or unix://, without a password), or `sentinels` (host and port)
+    and `master_name` find it; then `tls` says whether it and they speak TLS.  `replicas` is how many there are at most.
+    `stops_without_store`: nothing is polled while the store is away.
+    """
+
+    replicas: int
+    url: str = ""
+    sentinels: tuple[tuple[str, int], ...] = ()
+    master_name: str = ""
+    tls: bool = False
+    username: str = ""
+    password: Secret | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    lease_seconds: float = DEFAULT_LEASE_SECONDS
+    key_prefix: str = DEFAULT_KEY_PREFIX
+    stops_without_store: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A valid configuration, read from `path`.  `warnings` name what is allowed but probably a mistake.
 
     `scrape_interval_seconds`, `stale_after_seconds` (None: by default) and `api` are what the top says.  What is in
     force stands in each account.
     `key_faults` are the faults of key files.  Such files come and go while the exporter runs: an account without a key
-    is refused, the others are polled.
+    is refused, the others are polled.  `cluster`: this is one of several replicas.
     """
 
     path: Path | None
@@ -230,6 +257,7 @@ class Config:
     """That of the file's content; None if it was a stream, which cannot be read again."""
     shown: bytes = field(default=b"", repr=False, compare=False)
     """What the page ``/config`` shows, made by `shown.render`."""
+    cluster: ClusterConfig | None = None
     labeller: Callable[[str], str] = field(default=str, repr=False, compare=False)
     """Makes of a number's digits what people see of it, as `phone_number_label` says."""
 

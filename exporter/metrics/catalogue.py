@@ -47,6 +47,7 @@ class Metric:
 _CACHED = "as of the last poll, not of the scrape"
 _LISTED = "as of the last listing, not of the scrape"
 _CALLED = "as of the last call, not of the scrape"
+_HELD = "With cluster only on the replica that holds the account."
 _CHECKED = "as of the last check, not of the scrape"
 
 STATUS = Metric(
@@ -171,6 +172,12 @@ ACCOUNT_LAG = Metric(
     "How late the most overdue number of the account is; 0 when polling is on schedule.",
     ("account",),
 )
+ACCOUNT_HELD = Metric(
+    "cams_account_held",
+    "gauge",
+    "With cluster: 1 on the replica that holds the account and polls it, else 0.",
+    ("account",),
+)
 DISCOVERED = Metric(
     "cams_account_discovered_phone_numbers",
     "gauge",
@@ -214,11 +221,17 @@ RETRIES = Metric(
     "Requests that repeated another one after a transient failure.",
     ("account", "operation"),
 )
-BUDGET_QPS = Metric("cams_api_budget_qps", "gauge", "Configured requests per second (qps).", ("account",))
+BUDGET_QPS = Metric(
+    "cams_api_budget_qps",
+    "gauge",
+    f"Configured requests per second (qps). {_HELD}",
+    ("account",),
+)
 EFFECTIVE_QPS = Metric(
     "cams_api_effective_qps",
     "gauge",
-    "Requests per second that are left of the configured qps, after throttles and because of jitter on the path.",
+    "Requests per second that are left of the configured qps, after throttles and because of jitter on the path. "
+    f"{_HELD}",
     ("account",),
 )
 BUDGET_WAIT = Metric(
@@ -227,7 +240,28 @@ BUDGET_WAIT = Metric(
     "Time that due polls waited for the budget.",
     ("account",),
 )
-IN_FLIGHT = Metric("cams_api_requests_in_flight", "gauge", "API requests in flight now.", ("account",))
+IN_FLIGHT = Metric(
+    "cams_api_requests_in_flight",
+    "gauge",
+    f"API requests in flight now. {_HELD}",
+    ("account",),
+)
+CLUSTER_STORE_UP = Metric(
+    "cams_cluster_store_up",
+    "gauge",
+    "With cluster: 1 if this replica's last look at the replicas' store succeeded, else 0.",
+)
+CLUSTER_REPLICAS = Metric(
+    "cams_cluster_replicas",
+    "gauge",
+    "With cluster: live replicas, as this one saw them at its last look at the store, itself included.",
+)
+LEASE_CHANGES = Metric(
+    "cams_cluster_lease_changes_total",
+    "counter",
+    "With cluster: how often this replica got or lost the account.",
+    ("account",),
+)
 BUILD_INFO = Metric(
     "cams_exporter_build_info",
     "gauge",
@@ -263,6 +297,11 @@ NUMBER_FILE_UP = Metric(
     "is in force.",
     ("file",),
 )
+CONFIG_HASH = Metric(
+    "cams_exporter_config_hash",
+    "gauge",
+    "Number made from the configuration in force, secrets left out; replicas with equal configurations have the same.",
+)
 TIME = Metric(
     "cams_exporter_time_seconds",
     "gauge",
@@ -288,6 +327,7 @@ CATALOGUE: tuple[Metric, ...] = (
     ACCOUNT_NUMBERS,
     ACCOUNT_INTERVAL,
     ACCOUNT_LAG,
+    ACCOUNT_HELD,
     DISCOVERED,
     DISCOVERY_SUCCESS,
     LEFT_OUT,
@@ -299,12 +339,16 @@ CATALOGUE: tuple[Metric, ...] = (
     EFFECTIVE_QPS,
     BUDGET_WAIT,
     IN_FLIGHT,
+    CLUSTER_STORE_UP,
+    CLUSTER_REPLICAS,
+    LEASE_CHANGES,
     BUILD_INFO,
     RELOAD_SUCCESSFUL,
     RELOAD_TIMESTAMP,
     REFUSED_CONNECTIONS,
     STORAGE_UP,
     NUMBER_FILE_UP,
+    CONFIG_HASH,
     TIME,
 )
 """Every metric of ours, in the order of the exposition; `process_*` and `python_info` are prometheus_client's own."""

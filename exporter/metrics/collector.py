@@ -13,7 +13,7 @@ from exporter.metrics import catalogue
 from exporter.metrics.catalogue import Metric
 from exporter.metrics.counters import Counters, Sample
 from exporter.metrics.text_format import Series
-from exporter.model import AccountStatus
+from exporter.model import AccountStatus, ClusterStatus
 from exporter.state.store import Snapshot
 
 _ABOUT_EXPORTER = "cams_exporter_"
@@ -34,9 +34,10 @@ class CamsCollector:
     """Collects everything again at each scrape, so that what left the configuration leaves no series.
 
     `storage_up` tells whether answers are stored; None where they are not to be.  `number_files_up` tells for each
-    number file whether what it holds is in force.  `about_exporter=False` leaves out the families about the exporter
-    itself: they have no label of the configuration, so that two files in one folder of a textfile collector would
-    collide.
+    number file whether what it holds is in force.  `config_hash` is the number of the configuration in force.
+    `cluster` tells how this replica sees the cluster; None without one.  `about_exporter=False` leaves out the families
+    about the exporter itself: they have no label of the configuration, so that two files in one folder of a textfile
+    collector would collide.
     """
 
     def __init__(
@@ -49,11 +50,15 @@ class CamsCollector:
         revision: str,
         storage_up: Callable[[], bool] | None = None,
         number_files_up: Callable[[], Mapping[str, bool]] = dict,
+        config_hash: Callable[[], int] = int,
+        cluster: Callable[[], ClusterStatus | None] = lambda: None,
         about_exporter: bool = True,
     ) -> None:
         self.view = view
         self._storage_up = storage_up
         self._number_files_up = number_files_up
+        self._config_hash = config_hash
+        self._cluster = cluster
         self._metrics = tuple(
             m for m in catalogue.CATALOGUE if about_exporter or not m.name.startswith(_ABOUT_EXPORTER)
         )
@@ -77,11 +82,21 @@ class CamsCollector:
             for account in accounts
             for operation in account.operations
         ]
+        for metric, value in _HOLDER_VALUES:
+            found[metric] = [
+                (_series(metric.name, account.account), value(account))
+                for account in accounts
+                if account.is_held is not False
+            ]
+        cluster = self._cluster()
+        if cluster is not None:
+            found |= _cluster(cluster, accounts)
         found |= _discovery(accounts)
         found[catalogue.BUILD_INFO] = [(_series(catalogue.BUILD_INFO.name, *self._build), 1.0)]
         values = {
             catalogue.RELOAD_SUCCESSFUL: float(self._reload_status.successful),
             catalogue.RELOAD_TIMESTAMP: self._reload_status.success_unix,
+            catalogue.CONFIG_HASH: float(self._config_hash()),
             catalogue.TIME: snapshot.unix,
         }
         if self._storage_up is not None:
@@ -91,6 +106,21 @@ class CamsCollector:
             found[catalogue.NUMBER_FILE_UP] = [(_series(name, file), float(is_up)) for file, is_up in files.items()]
         found |= {metric: [(_series(metric.name), value)] for metric, value in values.items()}
         return ((metric, found[metric]) for metric in self._metrics if metric in found)
+
+
+def _cluster(cluster: ClusterStatus, accounts: Sequence[AccountStatus]) -> dict[Metric, list[Sample]]:
+    """How this replica sees the cluster."""
+    up, replicas = catalogue.CLUSTER_STORE_UP, catalogue.CLUSTER_REPLICAS
+    held, changes = catalogue.ACCOUNT_HELD, catalogue.LEASE_CHANGES
+    return {
+        up: [(_series(up.name), float(cluster.store_up))],
+        replicas: [(_series(replicas.name), float(len(cluster.replicas)))],
+        held: [(_series(held.name, each.account), float(each.account in cluster.held)) for each in accounts],
+        changes: [
+            (_series(changes.name, each.account), float(cluster.lease_changes.get(each.account, 0)))
+            for each in accounts
+        ],
+    }
 
 
 def _discovery(accounts: Sequence[AccountStatus]) -> dict[Metric, list[Sample]]:
@@ -116,6 +146,9 @@ _ACCOUNT_VALUES: tuple[tuple[Metric, Callable[[AccountStatus], float]], ...] = (
     (catalogue.ACCOUNT_NUMBERS, lambda a: float(a.phone_numbers)),
     (catalogue.ACCOUNT_INTERVAL, lambda a: a.scrape_interval_seconds),
     (catalogue.ACCOUNT_LAG, lambda a: a.lag_seconds),
+)
+
+_HOLDER_VALUES: tuple[tuple[Metric, Callable[[AccountStatus], float]], ...] = (
     (catalogue.BUDGET_QPS, lambda a: a.budget_qps),
     (catalogue.EFFECTIVE_QPS, lambda a: a.effective_qps),
     (catalogue.IN_FLIGHT, lambda a: float(a.in_flight)),

@@ -18,7 +18,7 @@ from exporter.cluster import connecting
 from exporter.cluster.replies import StoreError
 from exporter.cluster.store import Store
 from exporter.cluster.table import Contact, Member
-from exporter.config.cluster import ClusterConfig
+from exporter.config.settings import ClusterConfig
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import free_port, require_binary
 

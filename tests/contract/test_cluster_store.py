@@ -14,7 +14,8 @@ import pytest
 from exporter.cluster.replies import StoreError
 from exporter.cluster.session import Calls
 from exporter.cluster.store import MAX_ANSWERS, MAX_PAYLOAD_BYTES, Store
-from exporter.cluster.table import Contact, Member, Pace, Take
+from exporter.cluster.table import Contact, Member, Take
+from exporter.model import Pace
 from tests.support.clusterstore import ModelStore
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.redisserver import PREFIX, RedisServer, redis_server

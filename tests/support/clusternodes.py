@@ -10,13 +10,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from exporter.cluster.answers import merged
-from exporter.cluster.leases import Leases, Right
+from exporter.cluster.leases import Leases
 from exporter.cluster.replica import Replica
 from exporter.cluster.session import Session
 from exporter.cluster.store import Store
-from exporter.cluster.table import Pace
 from exporter.cluster.timing import timing
-from exporter.model import Answer, NumberKey, PhoneNumber, SystemClock
+from exporter.model import Answer, NumberKey, Pace, PhoneNumber, Right, SystemClock
 from exporter.state.store import NumberState, State
 from tests.support.patience import PATIENCE_SECONDS
 

@@ -9,7 +9,8 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from exporter.cluster.table import Contact, Holding, Member, Pace, Table, Take
+from exporter.cluster.table import Contact, Holding, Member, Table, Take
+from exporter.model import Pace
 
 
 @dataclass

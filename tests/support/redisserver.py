@@ -15,7 +15,7 @@ import redis
 from exporter.cluster import connecting
 from exporter.cluster.scripts import COMMANDS
 from exporter.cluster.store import Store
-from exporter.config.cluster import ClusterConfig
+from exporter.config.settings import ClusterConfig
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import require_binary
 

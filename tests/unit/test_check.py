@@ -16,6 +16,7 @@ from exporter.app import App
 from exporter.cams.credentials.key_files import KeyFiles
 from exporter.cli.check import check
 from exporter.config import load, read
+from exporter.config.cluster import CLUSTER_KEYS
 from exporter.config.credential_types import CREDENTIALS_KEYS
 from exporter.config.discovery import DISCOVER_KEYS, HEALTH_KEYS
 from exporter.config.loader import ACCOUNT_KEYS, API_KEYS, CONFIG_KEYS
@@ -120,6 +121,17 @@ EVERYTHING: dict[str, Any] = {
     "phone_number_label": "hashed",
     "phone_number_hash_key_file": "key",
     "api": {"endpoint": "https://cams.example.com", "timeout": "10s", "ca_file": "ca.pem", "proxy": "http://p:1"},
+    "cluster": {
+        "url": "rediss://valkey.example.com:6379/0",
+        "allow_plaintext": False,
+        "username": "cams",
+        "password_file": "key",
+        "ca_file": "ca.pem",
+        "lease": "15s",
+        "replicas": 3,
+        "key_prefix": "cams-exporter",
+        "without_store": "poll",
+    },
     "accounts": [
         {
             "name": "one",
@@ -209,7 +221,9 @@ def places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 def test_the_configuration_with_everything_has_every_key() -> None:
     steps = {step for path in places(EVERYTHING) for step in path}
     others = {"phone_number_hash_key", "access_key_id", "access_key_secret_file", "access_key_secret", "security_token"}
+    others |= {"sentinels", "master_name", "tls", "password", "cert_file", "key_file"}
     keys = {*CONFIG_KEYS, *API_KEYS, *ACCOUNT_KEYS, *NUMBER_KEYS, *CREDENTIALS_KEYS, *DISCOVER_KEYS, *HEALTH_KEYS}
+    keys |= {*CLUSTER_KEYS}
     assert keys - steps <= others
 
 

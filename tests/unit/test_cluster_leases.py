@@ -10,8 +10,10 @@ import pytest
 
 from exporter.cluster.leases import Leases, Moves
 from exporter.cluster.session import Session
-from exporter.cluster.table import Contact, Holding, Member, Pace, Table, Take
-from exporter.cluster.timing import MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, SILENCE_SECONDS, spare_qps, timing
+from exporter.cluster.table import Contact, Holding, Member, Table, Take
+from exporter.cluster.timing import SILENCE_SECONDS, timing
+from exporter.config.settings import MAX_LEASE_SECONDS, MIN_LEASE_SECONDS
+from exporter.model import Pace, spare_qps
 from tests.support.clusterworld import Replica, Rules, World
 
 LEASE = 15.0

@@ -14,7 +14,7 @@ from exporter.metrics.catalogue import CATALOGUE
 from exporter.metrics.collector import CamsCollector, ReloadStatus
 from exporter.metrics.counters import Counters
 from exporter.metrics.exposition import Exposition, Format
-from exporter.model import AccountStatus, Answer, DiscoveryStatus, OperationStatus, Refused, SpaceStatus
+from exporter.model import AccountStatus, Answer, ClusterStatus, DiscoveryStatus, OperationStatus, Refused, SpaceStatus
 from exporter.state.store import State
 from tests.support.clock import FakeClock
 from tests.support.exposing import Exposed
@@ -33,6 +33,16 @@ ACCOUNT = AccountStatus(
 )
 
 
+CLUSTER = ClusterStatus(
+    store_up=True,
+    replicas={"a": "host-a", "b": "host-b"},
+    held={"main"},
+    holders={"main": "a", "other": "b"},
+    lease_changes={"main": 3},
+    is_spare=False,
+)
+
+
 def families(collector: CamsCollector) -> list[Family]:
     """What a scrape of nothing but `collector` shows."""
     text = Exposition(collector, CollectorRegistry()).scrape(Format.TEXT).decode()
@@ -42,7 +52,9 @@ def families(collector: CamsCollector) -> list[Family]:
 class Scraped:
     """One scrape, by sample name."""
 
-    def __init__(self, state: State, accounts: Sequence[AccountStatus] = (ACCOUNT,)) -> None:
+    def __init__(
+        self, state: State, accounts: Sequence[AccountStatus] = (ACCOUNT,), cluster: ClusterStatus | None = None
+    ) -> None:
         counters = Counters(["timeout"])
         for account in accounts:
             counters.register(account.account)
@@ -54,6 +66,8 @@ class Scraped:
             revision="abc",
             storage_up=lambda: True,
             number_files_up=lambda: {"a.csv": True, "b.csv": False},
+            config_hash=lambda: 2**48 - 1,
+            cluster=lambda: cluster,
         )
         self.families = families(collector)
 
@@ -193,7 +207,7 @@ def test_spaces_and_accounts_that_leave_are_shown_no_more() -> None:
 
 
 def test_families_come_in_the_order_of_the_catalogue_each_once_with_its_help_type_and_labels() -> None:
-    scraped = Scraped(state_of("VERIFIED")).families
+    scraped = Scraped(state_of("VERIFIED"), cluster=CLUSTER).families
     assert [family.name for family in scraped] == [metric.name.removesuffix("_total") for metric in CATALOGUE]
     for family, metric in zip(scraped, CATALOGUE, strict=True):
         assert (family.documentation, family.type) == (metric.help, metric.type)
@@ -265,3 +279,27 @@ def test_storage_is_shown_where_there_is_one_and_what_is_about_the_exporter_can_
     left = names(storage_up=lambda: True, about_exporter=False)
     assert {"cams_phone_number_verification_status", "cams_account_up"} <= left.keys()
     assert not [name for name in left if name.startswith("cams_exporter_")]
+
+
+def test_without_a_cluster_nothing_of_it_is_shown() -> None:
+    names = {family.name for family in Scraped(state_of("VERIFIED")).families}
+    assert names.isdisjoint({"cams_cluster_store_up", "cams_cluster_replicas", "cams_account_held"})
+    assert "cams_cluster_lease_changes" not in names
+
+
+def test_what_only_the_holder_knows_stands_on_the_holder_only() -> None:
+    """All the others show what the holder told them; of these a sum over the replicas would be wrong."""
+    mine, other = replace(ACCOUNT, is_held=True), replace(ACCOUNT, account="other", is_held=False)
+    scraped = Scraped(state_of("VERIFIED"), [mine, other], CLUSTER)
+
+    def shown(name: str) -> dict[str, float]:
+        return {s.labels["account"]: s.value for f in scraped.families for s in f.samples if s.name == name}
+
+    for name in ("cams_api_budget_qps", "cams_api_effective_qps", "cams_api_requests_in_flight"):
+        assert shown(name).keys() == {"main"}
+    assert shown("cams_account_up").keys() == {"main", "other"}
+    assert shown("cams_account_held") == {"main": 1, "other": 0}
+    assert shown("cams_cluster_lease_changes_total") == {"main": 3, "other": 0}
+    assert scraped.values("cams_cluster_store_up") == {(): 1}
+    assert scraped.values("cams_cluster_replicas") == {(): 2}
+    assert scraped.values("cams_exporter_config_hash") == {(): 2**48 - 1}

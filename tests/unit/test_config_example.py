@@ -9,6 +9,7 @@ from textwrap import indent
 import pytest
 
 from exporter.config import Config, load, read
+from exporter.config.cluster import CLUSTER_KEYS
 from exporter.config.credential_types import CREDENTIALS_KEYS, TYPES
 from exporter.config.discovery import DISCOVER_KEYS, HEALTH_KEYS
 from exporter.config.loader import ACCOUNT_KEYS, API_KEYS, CONFIG_KEYS, LABELS
@@ -46,7 +47,16 @@ def test_what_the_example_sets_at_the_top_are_the_defaults(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "key",
     dict.fromkeys(
-        (*CONFIG_KEYS, *API_KEYS, *ACCOUNT_KEYS, *NUMBER_KEYS, *CREDENTIALS_KEYS, *DISCOVER_KEYS, *HEALTH_KEYS)
+        (
+            *CONFIG_KEYS,
+            *API_KEYS,
+            *ACCOUNT_KEYS,
+            *NUMBER_KEYS,
+            *CREDENTIALS_KEYS,
+            *DISCOVER_KEYS,
+            *HEALTH_KEYS,
+            *CLUSTER_KEYS,
+        )
     ),
 )
 def test_every_key_is_in_the_example(key: str) -> None:

@@ -11,13 +11,23 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.config import Config, load, plan
+from exporter.config.cluster import CLUSTER_KEYS
 from exporter.config.credential_types import CREDENTIALS_KEYS, TYPES
 from exporter.config.discovery import DISCOVER_KEYS, HEALTH_KEYS
 from exporter.config.loader import ACCOUNT_KEYS, API_KEYS, CONFIG_KEYS
 from exporter.config.numbers import NUMBER_KEYS
 from exporter.errors import ConfigError
 
-KEYS = [*CONFIG_KEYS, *API_KEYS, *ACCOUNT_KEYS, *NUMBER_KEYS, *CREDENTIALS_KEYS, *DISCOVER_KEYS, *HEALTH_KEYS]
+KEYS = [
+    *CONFIG_KEYS,
+    *API_KEYS,
+    *CLUSTER_KEYS,
+    *ACCOUNT_KEYS,
+    *NUMBER_KEYS,
+    *CREDENTIALS_KEYS,
+    *DISCOVER_KEYS,
+    *HEALTH_KEYS,
+]
 WORDS = [
     *TYPES,
     "masked",

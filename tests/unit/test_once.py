@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from exporter.cli.once import Progress, check_output, write_in_place
+from tests.support.configs import ACCOUNTS, written
+from tests.support.exporter import run_exporter
 
 
 class Terminal(io.StringIO):
@@ -81,3 +83,13 @@ def test_a_full_file_system_is_reported_before_the_first_request(tmp_path: Path)
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert "cannot be written: file too large" in done.stderr
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_it_is_refused_beside_replicas(tmp_path: Path) -> None:
+    """It would send more than the replicas' budget."""
+    path = written(tmp_path, f"cluster: {{url: redis://127.0.0.1, replicas: 2}}\n{ACCOUNTS}")
+    done = run_exporter("--once", f"--config.file={path}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr == f"{path}: cluster: --once would poll beside the replicas; leave it out, or remove the section\n"
+    )
