@@ -328,6 +328,13 @@ class Right:
         return self.from_at <= now < self.until_at
 
 
+ALWAYS = Right(0, -math.inf, math.inf)
+"""The right of an exporter that is alone."""
+
+NEVER = Right(0, math.inf, -math.inf)
+"""The right to nothing: another replica holds the account."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """What a holder passes on to the next one.

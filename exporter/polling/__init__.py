@@ -6,8 +6,8 @@ are pure: time is an argument.  At the `gate` a poll waits for the budget.  `loo
 `client` is what they need of the client.  `errands` are the requests of discovery and health checks.
 """
 
-from exporter.polling.account import DEAD_SECONDS, AccountPoller
+from exporter.polling.account import DEAD_SECONDS, AccountPoller, Known
 from exporter.polling.client import Fetcher
 from exporter.polling.errands import ErrandSettings, Fleet
 
-__all__ = ["DEAD_SECONDS", "AccountPoller", "ErrandSettings", "Fetcher", "Fleet"]
+__all__ = ["DEAD_SECONDS", "AccountPoller", "ErrandSettings", "Fetcher", "Fleet", "Known"]

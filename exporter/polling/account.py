@@ -12,14 +12,27 @@ import logging
 import math
 import random
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from exporter.cams.error_codes import INTERNAL_ERROR
 from exporter.errors import ApiError, Kind, Stopped
 from exporter.logs import fields
 from exporter.metrics.counters import Counters
-from exporter.model import AccountStatus, Answer, Clock, NumberKey, PhoneNumber, Wait, pace_qps
+from exporter.model import (
+    ALWAYS,
+    NEVER,
+    AccountStatus,
+    Answer,
+    Clock,
+    NumberKey,
+    Pace,
+    PhoneNumber,
+    Right,
+    Wait,
+    pace_qps,
+)
 from exporter.polling.budget import Budget
 from exporter.polling.circuit_breaker import CircuitBreaker, CircuitBreakers
 from exporter.polling.client import CurrentClient, Fetcher
@@ -43,8 +56,35 @@ LOOK_SECONDS = 2.0
 DEAD_SECONDS = 30.0
 """A loop without a heartbeat for longer than this is dead."""
 
+SENDING_SECONDS = 0.25
+"""How long a request may take from its slot to its leaving.  One that takes longer counts as leaving now."""
+
 MAX_STAGGER_SECONDS = 1.0
 """An account's first poll waits for less than this, and for less than the time between two of its requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The part of a configuration that a change of the rate needs again."""
+
+    numbers: Sequence[PhoneNumber] = field(repr=False)
+    interval_seconds: float
+    qps: float
+    quota: float
+    max_in_flight: int
+    errands: ErrandSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What other replicas found: the account's standing, and when each number was last polled and checked with success.
+
+    Instants are monotonic seconds, minus infinity for never.
+    """
+
+    status: AccountStatus | None = None
+    polled_at: Callable[[NumberKey], float] = lambda _: -math.inf
+    checked_at: Callable[[NumberKey], float] = lambda _: -math.inf
 
 
 class AccountPoller:
@@ -67,6 +107,7 @@ class AccountPoller:
         repeat: bool = True,
         wait: Wait = threading.Condition.wait,
         priority: ScrapePriority | None = None,
+        right: Right = ALWAYS,
     ) -> None:
         self.account = account
         self._current = CurrentClient(client)
@@ -79,6 +120,7 @@ class AccountPoller:
         self._schedule = Schedule[PhoneNumber](account, repeat=repeat)
         self._budget = budget
         self._gate = Gate(budget, self._lock, clock, wait, room=self._loop.wake, priority=priority)
+        self._gate.right = right
         self._breakers = CircuitBreakers()
         self._errands = Errands(account, ErrandRecorder(account, state, counters), rng, repeat=repeat)
         self._numbers = 0
@@ -89,6 +131,8 @@ class AccountPoller:
         self._hand_out = HandOut(
             self._schedule, self._errands, budget, self._gate, self._breakers, self._current, repeat=repeat
         )
+        self._settings: Settings | None = None
+        self._spare_qps: int | None = None  # in place of `qps` and `quota`
         self._stopped = False
 
     def configure(
@@ -107,29 +151,92 @@ class AccountPoller:
         pace = pace_qps(qps, quota)
         errands = errands or ErrandSettings()
         spaces = errands.fleet.spaces() if errands.fleet else ()
+        settings = Settings(
+            numbers, interval_seconds, qps, quota, max_in_flight(pace, timeout_seconds, accounts), errands
+        )
         with self._lock:
-            now, now_unix = self._clock.monotonic(), self._clock.unix()
-            self._budget.configure(qps, quota)
-            self._errands.configure(
-                errands,
-                numbers,
-                spaces,
-                poll_interval_seconds=interval_seconds,
-                pace=pace,
-                now=now,
-                now_unix=now_unix,
-            )
-            self._schedule.configure(numbers, interval_seconds, self._errands.poll_seconds, now=now, now_unix=now_unix)
-            self._breakers.configure(self._schedule.keys)
-            self._reaction.standing.configure(self._schedule.keys)
+            self._configure(settings, spaces)
             self._numbers = len(numbers)
             self._interval = interval_seconds
-            self._hand_out.configure(interval_seconds, max_in_flight(pace, timeout_seconds, accounts))
-            self._gate.configure(connect_ahead(pace), self._errands.polls_first)
             if client is not None:
                 self._current.replace(client)
             self._loop.wake()
-            self._hand_out.revoke(now)
+            self._hand_out.revoke(self._clock.monotonic())
+
+    def _configure(self, settings: Settings, spaces: Sequence[str]) -> None:
+        """Take over settings at the rate that is in force; the lock is held."""
+        self._settings = settings
+        now, now_unix = self._clock.monotonic(), self._clock.unix()
+        qps, quota = settings.qps, settings.quota
+        if self._spare_qps is not None:
+            qps = quota = float(self._spare_qps)
+        pace, numbers, interval_seconds = pace_qps(qps, quota), settings.numbers, settings.interval_seconds
+        self._budget.configure(qps, quota)
+        self._errands.configure(
+            settings.errands,
+            numbers,
+            spaces,
+            poll_interval_seconds=interval_seconds,
+            pace=pace,
+            now=now,
+            now_unix=now_unix,
+        )
+        self._schedule.configure(numbers, interval_seconds, self._errands.poll_seconds, now=now, now_unix=now_unix)
+        self._breakers.configure(self._schedule.keys)
+        self._reaction.standing.configure(self._schedule.keys)
+        self._hand_out.configure(interval_seconds, settings.max_in_flight)
+        self._gate.configure(connect_ahead(pace), self._errands.polls_first)
+
+    def allow(self, right: Right, known: Known, spare_qps: int | None = None) -> None:
+        """Send requests only while `right` allows it, at `spare_qps` in place of the configured rate if that is given.
+
+        Where the right is a new one, polling goes on from what is `known`.  When this returns, no request leaves
+        without the right, apart from one that takes longer than `SENDING_SECONDS` to leave.
+        """
+        errands = self._settings.errands if self._settings else ErrandSettings()
+        is_other_rate = spare_qps != self._spare_qps
+        spaces = errands.fleet.spaces() if is_other_rate and errands.fleet else ()
+        with self._lock:
+            now, before = self._clock.monotonic(), self._gate.right
+            is_new = right is not NEVER and (before is NEVER or right.token != before.token)
+            if is_other_rate and self._settings is not None:
+                self._spare_qps = spare_qps
+                self._configure(self._settings, spaces)
+            if is_new:
+                self._take_over(right, known, now)
+            self._gate.right = right
+            if is_new or is_other_rate or right is NEVER or not before.allows(now):
+                self._loop.wake()
+                self._hand_out.revoke(now)
+            if right is NEVER:
+                self._gate.wait_sent(now + SENDING_SECONDS)
+
+    def _take_over(self, right: Right, known: Known, now: float) -> None:
+        """Go on where another replica stopped; the lock is held."""
+        self._budget.left_elsewhere(right.slot_at)
+        self._budget.remember(now, max(right.guard_seconds, self._budget.guard_seconds(now)))
+        status = known.status
+        if status is not None:
+            self._breakers.take_over(status.refused, status.refused_spaces, now)
+            for operation in status.operations:
+                if operation.operation == self._reaction.standing.operation:
+                    self._reaction.standing.take_over(operation)
+        self._errands.take_over(() if status is None else status.operations, known.checked_at)
+        self._schedule.done_elsewhere(known.polled_at)
+        held = {key for key in self._schedule.keys if self._breakers.is_held(key)}
+        self._schedule.hold(held)
+        self._schedule.resume(self._schedule.keys - held, now)
+
+    def pace(self) -> Pace:
+        """What to pass on to the next replica that holds the account."""
+        with self._lock:
+            now, last = self._clock.monotonic(), self._budget.last_release
+            slot_age = None if last == -math.inf else max(0.0, now - last)
+            return Pace(
+                self._budget.guard_seconds(now),
+                self._budget.pause_seconds(now),
+                0.0 if self._gate.is_sending else slot_age,
+            )
 
     def start(self) -> None:
         """Start polling, unless it has been started or stopped before.

@@ -96,6 +96,19 @@ class Budget:
         """Let no request go before `instant`."""
         self._paused_until = max(self._paused_until, instant)
 
+    def left_elsewhere(self, instant: float) -> None:
+        """A request of another process left at `instant`: the next slot comes after it, as after one of its own."""
+        self._last_release = max(self._last_release, instant)
+
+    def pause_seconds(self, now: float) -> float:
+        """What remains of a pause."""
+        return max(0.0, self._paused_until - now)
+
+    @property
+    def last_release(self) -> float:
+        """When the last request left, or will have left elsewhere; minus infinity for never."""
+        return self._last_release
+
     def ready_at(self, now: float) -> float:
         """The instant of the next slot; at or before `now` means that a request may go at once."""
         return max(self._last_release + 1 / self.pace(now), self._paused_until)

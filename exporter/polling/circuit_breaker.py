@@ -127,6 +127,25 @@ class CircuitBreakers:
             self.open_spaces.pop(space, None)
             self._again.pop(space, None)
 
+    def take_over(self, reason: Refused | None, spaces: Mapping[str, Refused], now: float) -> None:
+        """Go on from what another replica found: why the account is refused, and which of its spaces are."""
+        if reason is None or self._counts.keys() <= spaces.keys():
+            self._accepted()
+        else:
+            self._errors_in_a_row = ERRORS_TO_REFUSE
+            self.account.refuse(reason, now)
+            self.account.turn = OrderedDict.fromkeys(self._keys)
+        for space in self.open_spaces.keys() - spaces.keys():
+            del self.open_spaces[space], self._forbidden[space]
+            self._again.pop(space, None)
+        for space in spaces.keys() & self._counts.keys():
+            self._last_forbidden = spaces[space]
+            breaker = self.open_spaces[space] = self._forbidden.setdefault(space, CircuitBreaker(space))
+            breaker.refuse(spaces[space], now)
+        for key in self._keys if spaces else ():
+            if key.cust_space_id in self.open_spaces:
+                self.open_spaces[key.cust_space_id].turn.setdefault(key)
+
     @property
     def refused_spaces(self) -> Mapping[str, Refused]:
         """The spaces that are refused, and why."""

@@ -4,6 +4,8 @@ A poll comes here connected and ready to send.  Its slot is taken when it passes
 when its request has left.  So requests stay evenly spaced even if a thread wakes late, a TLS handshake is slow, or the
 machine stalls.
 
+Where replicas share the account, a request leaves only while this one has the `right` to it, which is looked at last.
+
 An *errand* is a request that is not a poll.  One waits at a time.  While polls want slots, it goes only after
 `polls_first` of them since the last errand.
 """
@@ -18,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from exporter.errors import Stopped
-from exporter.model import Clock, Wait
+from exporter.model import ALWAYS, Clock, Right, Wait
 from exporter.polling.budget import Budget
 from exporter.scrape_priority import ScrapePriority
 
@@ -71,6 +73,9 @@ class Gate:
         self._errands: list[tuple[threading.Condition, Budget]] = []
         self._sending: threading.Condition | None = None  # of the one that has a slot and has not sent yet
         self._polls_in_a_row = 0  # since the last errand
+        self._sent = threading.Condition(lock)  # no request is between its slot and its leaving
+        self.right: Right = ALWAYS
+        """When requests may leave at all.  Set with the lock held."""
         self._most_waiting = 1
         self._polls_first = 1
         self.waiting = 0
@@ -141,6 +146,16 @@ class Gate:
                     waiter.limit.left(now)
                 self._leave(turn, waiter)
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether a request has its slot and has not left yet.  The lock is held."""
+        return self._sending is not None
+
+    def wait_sent(self, until: float) -> None:
+        """Wait until no request is between its slot and its leaving, at most until `until`.  The lock is held."""
+        while self._sending is not None and (seconds := until - self._clock.monotonic()) > 0:
+            self._wait(self._sent, seconds)
+
     def look_again(self) -> None:
         """The pace has changed, or waiters were revoked.  The lock is held."""
         for turn in (*self._polls, *(turn for turn, _ in self._errands)):
@@ -153,16 +168,17 @@ class Gate:
             now = self._clock.monotonic()
             following = self._next(now)
             if following is turn:
-                ready_at = self._budget.ready_at(now)
+                ready_at = max(self._budget.ready_at(now), self.right.from_at)
                 if waiter.limit is not None:
                     ready_at = max(ready_at, waiter.limit.ready_at(now))
                 if ready_at <= now and self._priority.polls_wait:
                     self._let_scrape_go_first()
                     continue  # the clock went on, and the poll may be revoked
-                if ready_at <= now:
+                if ready_at <= now and self.right.allows(now):
                     self._released(turn, waiter, now)
                     return now
-                wait_seconds = ready_at - now
+                if ready_at > now:
+                    wait_seconds = min(ready_at - now, QUEUE_SECONDS)
             elif following is not None:
                 following.notify()  # the turn changes with time: nobody may have told it
             self._wait(turn, wait_seconds)
@@ -212,6 +228,7 @@ class Gate:
             self._errands.remove((turn, waiter.limit))
         if self._sending is turn:
             self._sending = None
+            self._sent.notify_all()
         self._wake_next()
 
     def _wake_next(self) -> None:

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TypeVar
 
-from exporter.model import PhoneNumber
+from exporter.model import NEVER, PhoneNumber
 from exporter.polling.budget import Budget
 from exporter.polling.circuit_breaker import CircuitBreakers
 from exporter.polling.client import CurrentClient, Fetcher
@@ -112,11 +112,13 @@ class HandOut:
     def revoke(self, now: float) -> None:
         """Turn back at the gate the requests that may not go any more.
 
-        Those are the requests of a client that was replaced and, except for probes, of what is refused.
+        Those are the requests of a client that was replaced, of an account that another replica holds and, except for
+        probes, of what is refused.
         """
         account_is_refused = self._breakers.account.is_open
+        may_not_go = self._stopped or self._gate.right is NEVER
         for request in self.under_way:
-            if self._stopped or not request.entry.scheduled or request.client is not self._current.client:
+            if may_not_go or not request.entry.scheduled or request.client is not self._current.client:
                 request.revoked = True
             elif isinstance(request, Errand):
                 request.revoked |= account_is_refused or not self._errands.may_wait(request, now)
@@ -134,6 +136,9 @@ class HandOut:
         """When to look again where it is not the budget that holds requests back; None where nothing else does."""
         if self._stopped or len(self.under_way) >= self._most_under_way:
             return math.inf
+        right = self._gate.right
+        if now >= right.until_at or now < right.from_at - HAND_OUT_SECONDS:
+            return math.inf if now >= right.until_at else right.from_at - HAND_OUT_SECONDS
         if not self._current.is_ready:
             return now + NOT_READY_SECONDS
         if self._breakers.account.is_open:

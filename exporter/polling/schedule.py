@@ -220,6 +220,20 @@ class Schedule(Generic[T]):
         entry.due_at = self._next_due(entry, not_before)
         self._push(entry, retry_at if retry_at is not None and retry_at < entry.due_at else math.inf)
 
+    def done_elsewhere(self, done_at: Callable[[NumberKey], float]) -> None:
+        """Another process polled the numbers: each with success at `done_at`, minus infinity for none."""
+        for key, entry in self._entries.items():
+            at = done_at(key)
+            if at <= entry.taken_at or not entry.waiting:
+                continue
+            entry.taken_at, entry.eager_at, entry.retries, entry.failures = at, math.inf, 0, 0
+            entry.refused = False
+            if not entry.attempted:
+                entry.attempted = True
+                self.unattempted -= 1
+            entry.due_at = self._next_due(entry, entry.not_before)
+            self._push(entry)
+
     def put_back(self, entry: Entry[T], now: float) -> None:
         """The poll of `entry` was not sent: it is still due, as the regular poll or the retry that it was."""
         if entry.retries:

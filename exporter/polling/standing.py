@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from exporter.cams.error_codes import kind_of
 from exporter.errors import ApiError, Kind
 from exporter.model import NumberKey, OperationStatus, Refused
 
@@ -62,6 +63,13 @@ class Standing:
             self._set(key, error)
         self.is_clear = self._succeeded and self.down is None and not self._refused
         return was_up != (self.down is None)
+
+    def take_over(self, status: OperationStatus) -> None:
+        """Go on from what another replica found."""
+        self.down = status.refused
+        self._kind = None if status.refused is None else kind_of(status.refused.code, None)
+        self._succeeded |= status.up
+        self._refused.clear()
 
     def configure(self, keys: Collection[NumberKey]) -> None:
         """Only these numbers or spaces are left."""

@@ -16,7 +16,7 @@ from typing import Any
 from exporter.config.settings import DiscoverConfig, HealthConfig
 from exporter.config.times import HEALTH_QPS, LISTING_QPS, Regular, share_while_polls_are_due, shares
 from exporter.errors import ApiError
-from exporter.model import OperationStatus, PhoneNumber, Refused
+from exporter.model import NumberKey, OperationStatus, PhoneNumber, Refused
 from exporter.polling.client import Fetcher
 from exporter.polling.errands.discovery import Fleet, NumbersOperation, SpacesOperation, ToList
 from exporter.polling.errands.errand import Errand
@@ -101,6 +101,15 @@ class Errands:
         if self._health and self.health_seconds:
             seconds = self.health_seconds
             self._health.configure(self._numbers, checks.interval_seconds, seconds, now=now, now_unix=now_unix)
+
+    def take_over(self, statuses: Sequence[OperationStatus], checked_at: Callable[[NumberKey], float]) -> None:
+        """Go on from what another replica found; each number was checked by it at `checked_at`."""
+        known = {status.operation: status for status in statuses}
+        for operation in self.in_use:
+            if operation.name in known:
+                operation.standing.take_over(known[operation.name])
+        if self._health:
+            self._health.schedule.done_elsewhere(checked_at)
 
     def next_at(self, now: float) -> float:
         """When to look for the next errand; infinity for never."""

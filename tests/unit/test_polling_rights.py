@@ -1,0 +1,183 @@
+"""A poller whose account other replicas may hold: it sends only while it has the right, and goes on where they were."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from exporter.errors import ApiError, Kind
+from exporter.model import ALWAYS, NEVER, OPERATION, NumberKey, OperationStatus, Refused, Right
+from exporter.polling import Known
+from tests.support.numbers import numbers
+from tests.support.played import FORBIDDEN, Played
+
+NOTHING = Known()
+FORBIDDEN_REASON = Refused(FORBIDDEN.code, FORBIDDEN.message, FORBIDDEN.request_id)
+
+
+class Bench(Played):
+    """A poller in virtual time; another replica holds its account."""
+
+    def __init__(self, count: int = 30, *, qps: float = 5.0, interval: float = 60.0, is_alone: bool = False) -> None:
+        super().__init__(numbers(count), interval, qps)
+        if not is_alone:
+            self.poller.allow(NEVER, NOTHING)
+            self.run(1.0)  # the first look at the credential is over
+        self.start = self.now
+
+    def sends(self, seconds: float) -> list[float]:
+        """When requests leave in the next seconds, since the start."""
+        return [at - self.start for at, _ in self.run(seconds)]
+
+
+@pytest.fixture
+def made() -> Bench:
+    return Bench()
+
+
+def right(made: Bench, *, seconds: float = math.inf, after: float = 0.0, token: int = 1, **more: float) -> Right:
+    now = made.now
+    return Right(token, now + after, now + seconds, **more)
+
+
+def test_without_the_right_nothing_leaves(made: Bench) -> None:
+    assert made.sends(120) == []
+    assert made.poller.status().in_flight == 0
+
+
+def test_nothing_leaves_before_the_right_begins_nor_after_it_ended(made: Bench) -> None:
+    made.poller.allow(right(made, after=2.0, seconds=4.0), NOTHING)
+    sent = made.sends(30)
+    assert sent[0] == 2.0
+    assert 3.5 < sent[-1] < 4.0
+
+
+def test_a_poll_that_waits_when_the_right_ends_goes_when_it_comes_back(made: Bench) -> None:
+    made.poller.allow(right(made, seconds=1.0), NOTHING)
+    made.sends(10)
+    made.poller.allow(replace(right(made), from_at=made.start), NOTHING)
+    assert made.sends(1)[0] == 10.0
+
+
+def test_a_right_that_is_renewed_in_time_changes_nothing(made: Bench) -> None:
+    alone = Bench(is_alone=True)
+    sent = []
+    for _ in range(90):
+        made.poller.allow(right(made, seconds=3.0), NOTHING)
+        sent += made.run(1.0)
+    assert len(sent) >= 45
+    assert abs(len(alone.run(90)) - len(sent)) <= 1
+
+
+def test_polls_that_wait_are_turned_back_when_the_right_is_taken_away(made: Bench) -> None:
+    made.poller.allow(right(made), NOTHING)
+    made.sends(1)
+    made.poller.allow(NEVER, NOTHING)
+    assert made.sends(30) == []
+    assert made.poller.status().in_flight == 0
+
+
+def test_the_first_slot_keeps_its_distance_from_the_last_one_of_the_holder_before() -> None:
+    made = Bench(qps=1)
+    made.poller.allow(right(made, slot_at=made.now + 0.2), NOTHING)
+    first, second = made.sends(2.5)
+    assert 1.2 < first < 1.21
+    assert second - first > 1.0
+
+
+def test_the_guard_of_the_holder_before_is_taken_over() -> None:
+    made = Bench(qps=10)
+    made.poller.allow(right(made, guard_seconds=0.25), NOTHING)
+    assert 7.9 < made.poller.status().effective_qps < 8.1
+    assert 0.24 < made.poller.pace().guard_seconds <= 0.25
+
+
+def test_what_is_passed_on_says_when_the_last_request_left_and_what_remains_of_a_pause() -> None:
+    made = Bench(1)
+    made.answer = lambda _: ApiError("Throttling.User", Kind.THROTTLE, retry_after_seconds=30.0)
+    assert made.poller.pace().slot_age_seconds is None
+    made.poller.allow(right(made), NOTHING)
+    made.sends(5)
+    made.poller.allow(NEVER, NOTHING)
+    pace = made.poller.pace()
+    assert 4.5 < (pace.slot_age_seconds or 0) <= 5.0
+    assert 24.5 < pace.pause_seconds <= 25.5
+
+
+def test_numbers_that_the_holder_before_polled_wait_for_their_turn(made: Bench) -> None:
+    """Else each hand-over would cost a pass."""
+    recent = {number.key: made.now - 1.0 for number in made.numbers[:20]}
+
+    def polled_at(key: NumberKey) -> float:
+        return recent.get(key, -math.inf)
+
+    made.poller.allow(right(made), Known(polled_at=polled_at))
+    first = [key for _, key in made.run(2.3)]
+    assert set(first) >= {number.key for number in made.numbers[20:]}
+    assert len(first) <= 12
+    made.run(90)  # its turn comes half an interval after a poll, or later
+    assert {key for _, key in made.sent} == {number.key for number in made.numbers}
+    assert made.poller.status().lag_seconds < 1
+    assert made.poller.unattempted() == 0
+
+
+def test_a_number_that_another_replica_polled_is_not_overdue(made: Bench) -> None:
+    made.run(600)
+    made.poller.allow(right(made, after=1.0), Known(polled_at=lambda _: made.now - 1.0))
+    assert made.poller.status().lag_seconds == 0
+
+
+def test_what_the_api_refuses_stays_refused_over_a_hand_over() -> None:
+    """An alert must neither resolve nor fire because another replica polls."""
+    made = Bench(4)
+    made.answer = lambda _: FORBIDDEN
+    status = made.poller.status()
+    status = replace(
+        status,
+        refused=FORBIDDEN_REASON,
+        refused_spaces=dict.fromkeys(status.spaces, FORBIDDEN_REASON),
+        operations=(OperationStatus(OPERATION, up=False, refused=FORBIDDEN_REASON),),
+    )
+    made.poller.allow(right(made), Known(status))
+    for seconds, probes in ((55, 0), (10, 1)):  # the holder before has just sent one
+        assert len(made.sends(seconds)) == probes
+        after = made.poller.status()
+        assert (after.up, dict(after.refused_spaces)) == (False, dict(status.refused_spaces))
+        assert after.operations == status.operations
+
+
+def test_an_account_that_is_refused_as_a_whole_is_probed_by_the_next_holder() -> None:
+    made = Bench(4)
+    refused = replace(made.poller.status(), refused=Refused("InvalidAccessKeyId.NotFound", "no"))
+    made.poller.allow(right(made), Known(refused))
+    assert not made.poller.status().up
+    assert made.sends(55) == []
+    made.run(10)
+    assert made.poller.status().up
+
+
+def test_what_the_api_accepts_again_is_not_refused_by_who_held_it_long_ago() -> None:
+    made = Bench(4)
+    made.answer = lambda _: FORBIDDEN
+    made.poller.allow(right(made), NOTHING)
+    made.run(5)
+    assert not made.poller.status().up
+    made.poller.allow(NEVER, NOTHING)
+    made.answer = lambda _: None
+    healthy = replace(made.poller.status(), refused=None, refused_spaces={}, operations=(OperationStatus(OPERATION),))
+    made.poller.allow(right(made, token=3), Known(healthy))
+    assert made.poller.status().up
+    assert len(made.run(75)) >= 4
+
+
+def test_at_the_spare_rate_all_requests_share_it() -> None:
+    made = Bench(200)
+    made.poller.allow(ALWAYS, NOTHING, 2)
+    sent = made.sends(60)
+    assert 110 < len(sent) < 120
+    assert all(third - first > 1.0 for first, third in zip(sent, sent[2:], strict=False))
+    made.poller.allow(right(made), NOTHING)
+    assert 45 <= len(made.sends(10)) <= 50
+    assert made.poller.status().budget_qps == 5
