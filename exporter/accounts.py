@@ -17,7 +17,7 @@ from exporter.cams.endpoint import Endpoint, endpoint_of
 from exporter.config import AccountConfig, ApiConfig, Config, CredentialsConfig
 from exporter.logs import fields
 from exporter.metrics.counters import Counters
-from exporter.model import Clock, NumberKey
+from exporter.model import ALWAYS, Clock, NumberKey, Right
 from exporter.polling import DEAD_SECONDS, AccountPoller
 from exporter.polling.budget import Budget
 from exporter.polling.in_flight import max_in_flight
@@ -39,16 +39,24 @@ class Account:
 
 
 class Accounts:
-    """All polled accounts.  `repeat=False` polls each number once."""
+    """All polled accounts.  `repeat=False` polls each number once.  New ones have `right` at first."""
 
     def __init__(
-        self, state: State, counters: Counters, clock: Clock, priority: ScrapePriority, *, repeat: bool
+        self,
+        state: State,
+        counters: Counters,
+        clock: Clock,
+        priority: ScrapePriority,
+        *,
+        repeat: bool,
+        right: Right = ALWAYS,
     ) -> None:
         self._state = state
         self._counters = counters
         self._clock = clock
         self._priority = priority
         self._repeat = repeat
+        self._right = right
         self._workers = Workers()
         self._accounts: dict[str, Account] = {}
         self._budgets: dict[str, Budget] = {}
@@ -155,6 +163,7 @@ class Accounts:
             rng=random.Random(),  # noqa: S311 - jitter guards nothing
             repeat=self._repeat,
             priority=self._priority,
+            right=self._right,
         )
         return Account(fresh, client, source, made_from)
 

@@ -23,20 +23,20 @@ from exporter.cams.operations import (
     ListInstance,
     QueryChatappPhoneNumbers,
 )
-from exporter.config import AccountConfig, Config, FollowedFiles, Times, config_number
+from exporter.config import AccountConfig, ClusterConfig, Config, FollowedFiles, Times, config_number
 from exporter.config.crowding import FoundNumbers
 from exporter.config.loader import FULL
 from exporter.config.numbers import redact
 from exporter.config.settings import health_valid_seconds
 from exporter.config.shown import text_of
-from exporter.errors import Kind
+from exporter.errors import ConfigError, Kind
 from exporter.fleet.fleets import Fleets
 from exporter.logs import fields
 from exporter.metrics.catalogue import Refusal
 from exporter.metrics.collector import CamsCollector, ReloadStatus
 from exporter.metrics.counters import Counters
 from exporter.metrics.exposition import Exposition
-from exporter.model import AccountStatus, Clock, NumberKey
+from exporter.model import ALWAYS, NEVER, AccountStatus, Clock, ClusterStatus, NumberKey
 from exporter.polling import DEAD_SECONDS, AccountPoller
 from exporter.polling.budget import MAX_GUARD_SECONDS
 from exporter.polling.errands import ErrandSettings
@@ -45,6 +45,9 @@ from exporter.state.store import Details, Snapshot, State
 
 if TYPE_CHECKING:
     from exporter.state.storage import Storage
+
+if TYPE_CHECKING:
+    from exporter.sharing import Sharing
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +89,9 @@ class App:
         self._fleets = Fleets(self._state, clock, self._put_found_in_force, self._found_settled)
         self._counters = Counters(DOCUMENTED_CODES, OPTIONAL_CODES)
         self.priority = ScrapePriority(clock)
-        self._accounts = Accounts(self._state, self._counters, clock, self.priority, repeat=repeat)
+        right = ALWAYS if config.cluster is None else NEVER
+        self._accounts = Accounts(self._state, self._counters, clock, self.priority, repeat=repeat, right=right)
+        self._sharing = None if config.cluster is None else self._shared(config.cluster)
         self._times: Mapping[str, Times] = {}
         self._found_numbers = FoundNumbers()
         self._frozen = 0  # of the found numbers, how many there were when they were last excluded
@@ -110,6 +115,7 @@ class App:
             storage_up=self._storage.up if self._storage is not None else None,
             number_files_up=self._number_files_up,
             config_hash=lambda: self._config_hash,
+            cluster=self.cluster,
             about_exporter=about_exporter,
         )
         process = CollectorRegistry(auto_describe=True)
@@ -129,6 +135,8 @@ class App:
     def stop(self) -> None:
         """Stop polling; requests under way are abandoned, and a reload under way starts nothing more."""
         self._stopped = True
+        if self._sharing is not None:
+            self._sharing.stop()
         self._fleets.stop()
         self._accounts.stop()
         if self._storage is not None:
@@ -141,7 +149,9 @@ class App:
         """
         with self._reloading:
             try:
-                self._apply(load())
+                config = load()
+                self._expect_the_cluster(config)
+                self._apply(config)
             except Exception:
                 self.reload_status.successful = False
                 raise
@@ -172,7 +182,8 @@ class App:
         """All that a scrape shows of numbers and accounts, from one configuration."""
         with self._lock:
             accounts = [
-                replace(poller.status(), discovery=self._fleets.of(name).status()) for name, poller in self._accounts
+                self._seen(replace(poller.status(), discovery=self._fleets.of(name).status()))
+                for name, poller in self._accounts
             ]
             self._state.set_health(self._health_valid_seconds(accounts), _health_refused(accounts))
             return self._state.snapshot(), accounts
@@ -183,13 +194,28 @@ class App:
 
     def next_polls(self, keys: Sequence[NumberKey]) -> Mapping[NumberKey, float | None]:
         """When numbers are polled next, as Unix seconds; None while one is being polled, infinity for never."""
-        return self._accounts.next_polls(keys)
+        sharing = self._sharing
+        if sharing is None:
+            return self._accounts.next_polls(keys)
+        elsewhere = [key for key in keys if not sharing.polls(key.account)]
+        found: dict[NumberKey, float | None] = {}
+        found |= sharing.next_polls(elsewhere, self._config.scrape_interval_seconds)
+        found |= self._accounts.next_polls([key for key in keys if key not in found])
+        return found
+
+    def cluster(self) -> ClusterStatus | None:
+        """How the cluster of replicas looks from here; None without one."""
+        return None if self._sharing is None else self._sharing.status()
 
     def unhealthy(self) -> tuple[str, ...]:
         """The loops without a heartbeat, in words; empty when all have one."""
         silent = self._fleets.seconds_without_heartbeat()
+        if self._sharing is not None and (still := self._sharing.seconds_without_heartbeat()) > DEAD_SECONDS:
+            fleets_and_cluster = [f"the thread of the cluster has not moved for {still:.0f} s"]
+        else:
+            fleets_and_cluster = []
         fleets = [f"the thread for found numbers has not moved for {silent:.0f} s"] if silent > DEAD_SECONDS else []
-        return (*self._accounts.unhealthy(), *fleets)
+        return (*self._accounts.unhealthy(), *fleets, *fleets_and_cluster)
 
     def not_ready(self) -> tuple[str, ...]:
         """The accounts with numbers that were not attempted yet, or spaces that were not listed, in words.
@@ -248,6 +274,9 @@ class App:
 
     def _missing(self, name: str, poller: AccountPoller) -> Iterator[str]:
         """What of an account was not attempted yet.  The listings first: after them there may be more numbers."""
+        if self._sharing is not None and not self._sharing.polls(name):
+            yield from self._missing_elsewhere(name, self._sharing)
+            return
         unlisted = poller.unlisted()
         spaces = len(unlisted) - unlisted.count(None)
         if None in unlisted:
@@ -258,6 +287,34 @@ class App:
             yield "found numbers are not polled yet"
         if missing := poller.unattempted():
             yield f"{missing} numbers not attempted yet"
+
+    def _missing_elsewhere(self, name: str, sharing: Sharing) -> Iterator[str]:
+        """The same of an account that another replica holds, as far as that is known here."""
+        status = sharing.seen(self._accounts[name].poller.status())
+        if status.refused is not None:
+            return
+        discovers = any(account.discover for account in self._config.accounts if account.name == name)
+        if discovers and (unlisted := sharing.unlisted(name)):
+            yield f"{unlisted} listings have not ended yet"
+        records = self._state.snapshot().numbers
+        if missing := sum(each.number.account == name and each.last_poll_success is None for each in records):
+            yield f"{missing} numbers not attempted yet"
+
+    def _seen(self, own: AccountStatus) -> AccountStatus:
+        """The status of an account as it is shown: by its own poller, or by the replica that holds it."""
+        return own if self._sharing is None else self._sharing.seen(own)
+
+    def _shared(self, cluster: ClusterConfig) -> Sharing:
+        from exporter.sharing import Sharing  # noqa: PLC0415 - without the section nothing of it is imported
+
+        return Sharing(cluster, self._accounts, self._state, self._fleets, self._clock)
+
+    def _expect_the_cluster(self, config: Config) -> None:
+        """Refuse another section `cluster`: the leases of now would not count for it."""
+        before = None if self._sharing is None else self._sharing.cluster
+        if config.cluster != before:
+            what = "cluster: changed; restart this replica to use it: the others poll meanwhile"
+            raise ConfigError([f"{config.path}: {what}"])
 
     def _health_valid_seconds(self, accounts: Sequence[AccountStatus]) -> Mapping[str, float]:
         """For how long a verdict counts, by what really passes between two checks."""
@@ -300,6 +357,8 @@ class App:
                 self._configure(changed)
             self._fleets.tell(changed)
         end_replaced()
+        if self._sharing is not None:
+            self._sharing.configure(config)
         if self._started and not self._stopped:
             self._log_crowding()
             self._start_pollers()
@@ -368,6 +427,12 @@ class App:
             logger.error("found numbers cannot be put in force", extra=fields(error=error))  # noqa: TRY400 - the text is enough
             failed += [account.name for account in self._config.accounts if account.discover]
         failed += self._accounts.start()
+        if self._sharing is not None:
+            try:
+                self._sharing.start()
+            except OSError as error:
+                logger.error("the accounts cannot be shared", extra=fields(error=error))  # noqa: TRY400 - the text is enough
+                failed += [account.name for account in self._config.accounts]
         return tuple(failed)
 
 

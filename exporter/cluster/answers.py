@@ -10,42 +10,52 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Never
 
-from exporter.cams.answers import MAX_MESSAGE, Redaction
-from exporter.cluster.replies import StoreError
-from exporter.model import KNOWN_STATUSES, NumberKey, PhoneNumber
-from exporter.state.store import MAX_EXTRA_STATUSES, LastError, NumberState
+from exporter.cams.answers import Redaction
+from exporter.cams.error_codes import kind_of
+from exporter.cluster.reading import ENTRY_TEXTS, Reader, parsed, refuse
+from exporter.errors import Kind
+from exporter.model import KNOWN_STATUSES, PhoneNumber
+from exporter.state.found import Absence
+from exporter.state.records import (
+    MAX_EXTRA_STATUSES,
+    NOTHING_SHOWN,
+    HealthState,
+    LastError,
+    NumberState,
+    ShownValues,
+)
 
-KIND = "number"
-"""The first part of each name: replicas of a newer version may tell each other of more than numbers."""
-
-MAX_AGE_SECONDS = 10 * 366 * 86400.0
-
-
-def key_text(key: NumberKey) -> str:
-    """The name of a number's entry in the store."""
-    return json.dumps([KIND, *key], ensure_ascii=False, separators=(",", ":"))
-
-
-def key_of(text: str) -> NumberKey:
-    """The number that an entry is about; raises StoreError."""
-    found = _parsed(text)
-    if not isinstance(found, list) or len(found) != 4 or not all(isinstance(part, str) for part in found):
-        _refuse("the name of an answer is no account, space and number")
-    if found[0] != KIND:
-        _refuse("an answer is about no number")
-    return NumberKey(*found[1:])
+Key = tuple[str, ...]
+"""The name of an entry: its kind, then what it is about.  A newer version may have more kinds."""
 
 
-def freshest_age(record: NumberState, now_unix: float) -> float:
-    """How long ago a number was last polled, in seconds; infinity for never."""
-    return math.inf if record.last_poll_unix is None else max(0.0, now_unix - record.last_poll_unix)
+def key_text(key: Key) -> str:
+    """The name of an entry in the store."""
+    return json.dumps(key, ensure_ascii=False, separators=(",", ":"))
 
 
-def encoded(record: NumberState, now: float, now_unix: float) -> bytes:
-    """A record as the store keeps it."""
+def key_of(text: str) -> Key:
+    """What an entry is about; raises StoreError."""
+    found = parsed(text.encode("utf-8", "replace"))
+    if not isinstance(found, list) or not 1 < len(found) < 8 or not all(isinstance(part, str) for part in found):
+        refuse("the name of an answer is no list of texts")
+    return tuple(found)
+
+
+def freshest_age(record: NumberState, now: float, now_unix: float) -> float:
+    """How long ago a number was last polled, listed or checked, in seconds; infinity for never."""
+    ages = [] if record.last_poll_unix is None else [now_unix - record.last_poll_unix]
+    ages += [now - record.success_at] if record.status else []
+    ages += [] if record.listing is None else [now - record.listing.looked_at]
+    ages += [] if record.health is None else [now_unix - _tried_unix(record.health)]
+    return max(0.0, min(ages, default=math.inf))
+
+
+def encoded(record: NumberState, now: float, now_unix: float, absence: Absence | None = None) -> bytes:
+    """A record as the store keeps it; `absence` is given for a number that listings found."""
 
     def age(unix: float | None) -> float | None:
         return None if unix is None else round(max(0.0, now_unix - unix), 3)
@@ -63,31 +73,67 @@ def encoded(record: NumberState, now: float, now_unix: float) -> bytes:
             None
             if error is None
             else [error.code, error.message, error.http_status, error.request_id, age(error.unix)],
+            _listing_parts(record, now),
+            _health_parts(record.health, now, age),
+            None if absence is None else [round(absence.missing_seconds, 3), round(absence.gone_seconds, 3)],
         ],
         ensure_ascii=False,
         separators=(",", ":"),
     ).encode("utf-8", "replace")
 
 
+def _listing_parts(record: NumberState, now: float) -> list[object] | None:
+    listing = record.listing
+    if listing is None:
+        return None
+    entry = listing.entry
+    return [
+        listing.listed,
+        round(max(0.0, now - listing.looked_at), 3),
+        None if entry is None else round(max(0.0, now - listing.seen_at), 3),
+        None if entry is None else [getattr(entry, name) for name in ENTRY_TEXTS],
+        record.shown,
+    ]
+
+
+def _health_parts(
+    health: HealthState | None, now: float, age: Callable[[float | None], float | None]
+) -> list[object] | None:
+    if health is None:
+        return None
+    answer, error = health.answer, health.last_error
+    return [
+        None
+        if answer is None
+        else [
+            answer.verdict,
+            [[each.entity, each.code, each.description, each.solution] for each in answer.errors],
+            answer.request_id,
+        ],
+        None if answer is None else round(max(0.0, now - health.success_at), 3),
+        age(health.since_unix),
+        health.shown,
+        None if error is None else [error.code, error.message, error.http_status, error.request_id, age(error.unix)],
+    ]
+
+
 def decoded(payload: bytes, number: PhoneNumber, age_seconds: float, now: float, now_unix: float) -> NumberState:
     """The record that another replica wrote `age_seconds` ago; raises StoreError."""
-    try:
-        found = _parsed(payload.decode("utf-8"))
-    except UnicodeDecodeError:
-        _refuse("an answer is no UTF-8")
+    found = parsed(payload)
     if not isinstance(found, list) or len(found) < 8:
-        _refuse("an answer has another shape than an exporter writes")
+        refuse("an answer has another shape than an exporter writes")
     status, extra, number_id, success, since, last_success, last_poll, error = found[:8]
+    listing, health, _ = (*found[8:11], None, None, None)[:3]
     redaction = Redaction(number)
-    read = _Reader(redaction, age_seconds)
+    read = Reader(redaction, age_seconds)
     success_age, poll_age, since_age = read.age(success), read.age(last_poll), read.age(since)
     known = read.text(status)
     if (success_age is None) is not (known == "") or (known and not known.strip()):
-        _refuse("an answer has a status without a time, or a time without a status")
+        refuse("an answer has a status without a time, or a time without a status")
     if not isinstance(last_success, bool | None) or (poll_age is None) is not (last_success is None):
-        _refuse("an answer does not say whether its last poll succeeded")
+        refuse("an answer does not say whether its last poll succeeded")
     if not isinstance(extra, list) or len(extra) > MAX_EXTRA_STATUSES:
-        _refuse("an answer has too many statuses")
+        refuse("an answer has too many statuses")
     return NumberState(
         number,
         status=known,
@@ -101,7 +147,23 @@ def decoded(payload: bytes, number: PhoneNumber, age_seconds: float, now: float,
         success_unix=None if success_age is None else now_unix - success_age,
         status_since_unix=None if since_age is None else now_unix - max(since_age, success_age or 0.0),
         last_error=None if error is None else read.error(error, now_unix),
+        listing=None if listing is None else read.listing(listing, number, now),
+        shown=NOTHING_SHOWN if listing is None else read.shown(listing),
+        health=None if health is None else read.health(health, now, now_unix),
     )
+
+
+def absence_in(payload: bytes) -> Absence | None:
+    """For how long listings have lacked the number; None unless listings found it.  Raises StoreError."""
+    found = parsed(payload)
+    parts = found[10] if isinstance(found, list) and len(found) > 10 else None
+    if parts is None:
+        return None
+    if not isinstance(parts, list) or len(parts) < 2:
+        refuse("an answer has an absence of another shape")
+    read = Reader(Redaction(None), 0.0)
+    missing, gone = map(read.age, parts[:2])
+    return Absence(missing or 0.0, gone or 0.0)
 
 
 def merged(mine: NumberState, theirs: NumberState) -> NumberState:
@@ -129,58 +191,49 @@ def merged(mine: NumberState, theirs: NumberState) -> NumberState:
             last_poll_success=theirs.last_poll_success,
             last_poll_unix=theirs.last_poll_unix,
             last_error=theirs.last_error or mine.last_error,
+            own_error=_newer(mine.own_error, theirs.last_error),
         )
-    return changed
+    return _with_health(_with_listing(changed, theirs), theirs)
 
 
-class _Reader:
-    """Reads parts of a payload; each raises StoreError."""
+def _newer(mine: LastError | None, theirs: LastError | None) -> LastError | None:
+    """The newer error about the number itself."""
+    if theirs is None or kind_of(theirs.code, theirs.http_status) in {Kind.THROTTLE, Kind.ACCOUNT}:
+        return mine
+    return theirs if mine is None or theirs.unix > mine.unix else mine
 
-    def __init__(self, redaction: Redaction, age_seconds: float) -> None:
-        self._redaction = redaction
-        self._age_seconds = age_seconds
 
-    def text(self, value: object) -> str:
-        if not isinstance(value, str):
-            _refuse("an answer lacks a text")
-        return self._redaction.verbatim(value)
-
-    def age(self, value: object) -> float | None:
-        """How old it is now."""
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_AGE_SECONDS:
-            _refuse("an answer has an age that is none")
-        return value + self._age_seconds
-
-    def error(self, value: object, now_unix: float) -> LastError:
-        if not isinstance(value, list) or len(value) != 5:
-            _refuse("an answer has an error of another shape")
-        code, message, http_status, request_id, age = value
-        error_age = self.age(age)
-        is_status = http_status is None or (type(http_status) is int and 0 <= http_status < 1000)
-        if error_age is None or not is_status or not isinstance(message, str):
-            _refuse("an answer has an error of another shape")
-        return LastError(
-            code=self._redaction.line(self.text(code)),
-            message=self._redaction.line(message, MAX_MESSAGE),
-            http_status=http_status,
-            request_id=self._redaction.line(self.text(request_id)),
-            unix=now_unix - error_age,
+def _with_listing(mine: NumberState, theirs: NumberState) -> NumberState:
+    new, old = theirs.listing, mine.listing
+    if new is None or (old is not None and (old.looked_at, old.seen_at) >= (new.looked_at, new.seen_at)):
+        return mine
+    if old is not None and new.entry is None:
+        new = replace(new, entry=old.entry, seen_at=old.seen_at)
+    shown = ShownValues(
+        *(
+            tuple(dict.fromkeys((*ours, *more)))[-MAX_EXTRA_STATUSES:]
+            for ours, more in zip(mine.shown, theirs.shown, strict=True)
         )
+    )
+    return replace(mine, listing=new, shown=mine.shown if shown == mine.shown else shown)
 
 
-def _parsed(text: str) -> object:
-    try:
-        found: object = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        _refuse("an answer is not JSON")
-    return found
+def _with_health(mine: NumberState, theirs: NumberState) -> NumberState:
+    new, old = theirs.health, mine.health
+    if new is None or old is None:
+        return mine if new is None else replace(mine, health=new)
+    changed = old
+    if new.success_at > old.success_at:
+        same = old.answer is not None and new.answer is not None and old.answer.verdict == new.answer.verdict
+        since = min(old.since_unix or math.inf, new.since_unix or math.inf) if same else new.since_unix
+        shown = tuple(dict.fromkeys((*old.shown, *new.shown)))[-MAX_EXTRA_STATUSES:]
+        changed = replace(new, since_unix=since, shown=shown, last_error=old.last_error)
+    if _tried_unix(new) > _tried_unix(old):
+        changed = replace(changed, last_error=new.last_error)
+    return mine if changed is old else replace(mine, health=changed)
 
 
-def _no_constant(_: str) -> Never:
-    raise ValueError("NaN and infinity are not JSON")
-
-
-def _refuse(why: str) -> Never:
-    raise StoreError(why)
+def _tried_unix(health: HealthState) -> float:
+    """When the last check ended."""
+    error_unix = -math.inf if health.last_error is None else health.last_error.unix
+    return max(-math.inf if health.success_unix is None else health.success_unix, error_unix)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from exporter.cluster.answers import Key
 from exporter.cluster.store import Exchange
-from exporter.model import NumberKey
 
 MAX_WRITTEN = 200
 """How many answers one exchange writes at most."""
@@ -22,27 +22,27 @@ class Mail:
 
     epoch: str = ""
     since: str = "0"
-    _out: dict[NumberKey, None] = field(default_factory=dict)  # in order; a set would lose it
+    _out: dict[Key, None] = field(default_factory=dict)  # in order; a set would lose it
     _read_at: float | None = None  # since when everything is read that was written before
 
-    def post(self, keys: Iterable[NumberKey]) -> None:
+    def post(self, keys: Iterable[Key]) -> None:
         """These numbers have a newer answer."""
         self._out.update(dict.fromkeys(keys))
 
-    def enter(self, epoch: str, known: Iterable[NumberKey]) -> None:
+    def enter(self, epoch: str, known: Iterable[Key]) -> None:
         """Use the store in this epoch.  In a new one all is read again, and all that is `known` is written again."""
         if epoch != self.epoch:
             self.epoch, self.since, self._read_at = epoch, "0", None
             self.post(known)
 
-    def batch(self) -> tuple[NumberKey, ...]:
+    def batch(self) -> tuple[Key, ...]:
         """The numbers whose answers are to be written now; they leave the outbox."""
         keys = tuple(self._out)[:MAX_WRITTEN]
         for key in keys:
             del self._out[key]
         return keys
 
-    def failed(self, keys: Iterable[NumberKey]) -> None:
+    def failed(self, keys: Iterable[Key]) -> None:
         """These were not written, as far as is known."""
         self.post(keys)
 

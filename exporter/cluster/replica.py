@@ -11,14 +11,14 @@ from collections.abc import Collection
 from typing import Protocol
 
 from exporter.cluster import answers
+from exporter.cluster.answers import Key
 from exporter.cluster.leases import Leases
 from exporter.cluster.mail import Mail
 from exporter.cluster.replies import StoreError
 from exporter.cluster.session import Session, Step
 from exporter.cluster.store import Entry, Exchange, Store
 from exporter.logs import fields
-from exporter.model import Clock, ClusterStatus, NumberKey
-from exporter.state.store import NumberState
+from exporter.model import Clock, ClusterStatus
 
 logger = logging.getLogger(__name__)
 
@@ -27,16 +27,19 @@ KEEP_SECONDS = 7 * 86400.0
 
 
 class Answers(Protocol):
-    """The answers of this process: `state.store.State`.  Thread-safe."""
+    """What this process knows: `shared.Shared`."""
 
-    def get(self, key: NumberKey) -> NumberState | None:
-        """One number's record; None if it is not configured."""
+    def begin(self) -> None:
+        """A look begins."""
 
-    def answered(self) -> Collection[NumberKey]:
-        """The numbers that were polled, by whomever."""
+    def known(self) -> Collection[Key]:
+        """All that there is to tell."""
 
-    def take_over(self, record: NumberState) -> None:
-        """Keep what is newer in `record` (`answers.merged`); nothing for a number that is gone."""
+    def written(self, key: Key) -> tuple[float, bytes] | None:
+        """How old an entry is, in seconds, and its payload; None if there is nothing to tell."""
+
+    def read(self, key: Key, payload: bytes, age_seconds: float) -> None:
+        """Take over an entry that was written so long ago; raises StoreError."""
 
 
 class Replica:
@@ -50,7 +53,7 @@ class Replica:
         self._clock = clock
         self._mail = Mail()
         self._lock = threading.Lock()  # guards the three below
-        self._posted: dict[NumberKey, None] = {}
+        self._posted: dict[Key, None] = {}
         self._configuration: tuple[Collection[str], str] | None = None  # for the next step
         self._status = ClusterStatus(False, {}, (), {}, {}, is_spare=False)
         self._is_well: bool | None = None  # as it was logged
@@ -60,8 +63,8 @@ class Replica:
         with self._lock:
             self._configuration = accounts, config_hash
 
-    def polled(self, key: NumberKey) -> None:
-        """A poll of this number ended here: the others will be told."""
+    def post(self, key: Key) -> None:
+        """There is something new to tell of this."""
         with self._lock:
             self._posted[key] = None
 
@@ -119,17 +122,18 @@ class Replica:
         epoch = self._leases.known[0]
         if not epoch:
             return False
+        self._answers.begin()
         with self._lock:
             self._mail.post(self._posted)
             self._posted.clear()
-        self._mail.enter(epoch, self._answers.answered())
+        if self._mail.epoch != epoch:
+            self._mail.enter(epoch, self._answers.known())
         keys = self._mail.batch()
-        asked_at, now_unix = self._clock.monotonic(), self._clock.unix()
-        records = [record for key in keys if (record := self._answers.get(key)) is not None]
+        asked_at = self._clock.monotonic()
         written = [
-            (answers.key_text(record.number.key), age, answers.encoded(record, asked_at, now_unix))
-            for record in records
-            if (age := answers.freshest_age(record, now_unix)) <= KEEP_SECONDS
+            (answers.key_text(key), *of)
+            for key in keys
+            if (of := self._answers.written(key)) is not None and of[0] <= KEEP_SECONDS
         ]
         try:
             found = self._store.exchange(self._leases.me, epoch, self._mail.since, KEEP_SECONDS, written)
@@ -148,15 +152,10 @@ class Replica:
         """Take over one answer; one that cannot be read is left out."""
         now = self._clock.monotonic()
         try:
-            record = self._answers.get(answers.key_of(entry.key))
-            if record is None:
-                return
-            age_seconds = self._mail.age_seconds(exchange, entry.written_ms, now)
-            theirs = answers.decoded(entry.payload, record.number, age_seconds, now, self._clock.unix())
+            key = answers.key_of(entry.key)
+            self._answers.read(key, entry.payload, self._mail.age_seconds(exchange, entry.written_ms, now))
         except StoreError as error:
             logger.debug("an answer in the store is left out", extra=fields(error=error))
-        else:
-            self._answers.take_over(theirs)
 
     def _note(self) -> None:
         now = self._clock.monotonic()

@@ -64,6 +64,8 @@ class AccountFleet:
         self._collided: Sequence[PhoneNumber] = ()
         self._left_out = 0  # as of the last change; to count them takes long if they are many
         self._is_pending = False
+        self.gone: frozenset[NumberKey] = frozenset()
+        """The numbers that the last `take` took out of force."""
 
     def configure(self, account: AccountConfig, labeller: Callable[[str], str]) -> None:
         """Take over a configuration; `take` and `tell` put it in force."""
@@ -105,6 +107,29 @@ class AccountFleet:
                 attempts = self._listings.setdefault(cust_space_id, _Attempts())
             attempts.attempted, attempts.error = True, Refused(error.code, error.message, error.request_id)
 
+    def absence(self, key: NumberKey) -> Absence | None:
+        """For how long listings have lacked a number; None if none found it."""
+        with self._lock:
+            missing_seconds = self._membership.missing_seconds(key)
+            return None if missing_seconds is None else Absence(missing_seconds)
+
+    def may_be_found(self, key: NumberKey) -> bool:
+        """Whether a listing may find this number."""
+        with self._lock:
+            return self._membership.may_be_found(key)
+
+    def heard(self, number: PhoneNumber, listing: Listing, absence: Absence) -> None:
+        """Another replica says this of a number that it found."""
+        with self._lock:
+            self._membership.heard(number, listing, absence.missing_seconds)
+            self._noticed()
+
+    def forgotten_elsewhere(self, key: NumberKey) -> None:
+        """Another replica polls the number no more."""
+        with self._lock:
+            self._membership.forgotten_elsewhere(key)
+            self._noticed()
+
     def is_pending(self) -> bool:
         """Whether `take` would return other numbers than before."""
         with self._lock:
@@ -118,7 +143,8 @@ class AccountFleet:
             self._collided = members.collided
             keys = [number.key for number in members.numbers] if self._discovers else []
             self._untold = [key for key in keys if key not in self._in_force]
-            self._in_force = frozenset(keys)
+            before, self._in_force = self._in_force, frozenset(keys)
+            self.gone = before - self._in_force
             return members.numbers
 
     def put_back(self) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from exporter.config import AccountConfig, Config
 from exporter.fleet.account import AccountFleet, ListedState
 from exporter.fleet.log import FleetLog
-from exporter.model import Clock, NumberKey, PhoneNumber, Wait
+from exporter.model import Clock, Listing, NumberKey, PhoneNumber, Wait
 from exporter.polling.loop import Loop
 from exporter.state.found import Absence, StoredFound
 
@@ -44,6 +44,8 @@ class Fleets:
         self._settled = settled
         self._lock = threading.Lock()
         self._loop = Loop("fleets", self.step, self._lock, clock, wait)
+        self.gone: Callable[[Collection[NumberKey]], None] = lambda _: None
+        """Called with the numbers that were taken out of force."""
         self._config: Config | None = None
         self._accounts: dict[str, AccountFleet] = {}
         self._logging = threading.Lock()
@@ -75,6 +77,8 @@ class Fleets:
         """The numbers of each account, with what has changed in the accounts `names`."""
         for name in names:
             self._numbers[name] = self.of(name).take()
+            if gone := self.of(name).gone:
+                self.gone(gone)
         return self._numbers
 
     def tell(self, names: Iterable[str]) -> None:
@@ -128,6 +132,28 @@ class Fleets:
             self.of(name).restore(by_account[name], config.labeller)
         if names:
             self._apply(names)
+
+    def absence(self, key: NumberKey) -> Absence | None:
+        """For how long listings have lacked a number; None if none found it."""
+        fleet = self._accounts.get(key.account)
+        return None if fleet is None else fleet.absence(key)
+
+    def candidate(self, key: NumberKey) -> PhoneNumber | None:
+        """A number that another replica found, as it would be polled here; None if it may not be."""
+        fleet, config = self._accounts.get(key.account), self._config
+        if fleet is None or config is None or not fleet.may_be_found(key):
+            return None
+        return PhoneNumber(*key, config.labeller(key.phone_number), found=True)
+
+    def heard(self, number: PhoneNumber, listing: Listing, absence: Absence) -> None:
+        """Another replica says this of a number that it found."""
+        self.of(number.account).heard(number, listing, absence)
+
+    def forgotten(self, key: NumberKey) -> None:
+        """Another replica polls the number no more."""
+        fleet = self._accounts.get(key.account)
+        if fleet is not None:
+            fleet.forgotten_elsewhere(key)
 
     def step(self) -> float:
         """Put in force what has changed, if it is time; returns the instant at which to be called again."""

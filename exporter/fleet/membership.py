@@ -183,6 +183,44 @@ class Membership:
         self._note_unlisted([key for key in typed if key not in self._found], typed)
         return [*typed, *(found.number.key for found in space.found.values() if found.number.key not in self._typed)]
 
+    def may_be_found(self, key: NumberKey) -> bool:
+        """Whether a listing may find this number."""
+        return self._may_be_found(key)
+
+    def heard(self, number: PhoneNumber, listing: Listing, missing_seconds: float) -> None:
+        """Another replica found the number, or says something newer of it than is known here.
+
+        When its space was listed is not taken over: of other numbers of the space nothing is known yet.
+        """
+        key, discover = number.key, self._discover
+        if discover is None or not self._may_be_found(key):
+            return
+        known = self._found.get(key)
+        if known is None:
+            if key not in self._typed and self._only_found >= discover.max_numbers:
+                return
+            found = Found(number, listing.seen_at, listing.entry, listing.listed, missing_seconds)
+            self._keep(self._spaces.setdefault(key.cust_space_id, FoundSpace()), found)
+            self._note(Change.FIRST, [found])
+            return
+        looked_at = self._spaces[key.cust_space_id].looked_at
+        if looked_at is None or listing.looked_at > looked_at:
+            known.listed, known.missing_seconds = listing.listed, missing_seconds
+            if listing.entry is not None and listing.seen_at > known.seen_at:
+                known.seen_at, known.entry = listing.seen_at, listing.entry
+
+    def forgotten_elsewhere(self, key: NumberKey) -> None:
+        """Another replica polls the number no more."""
+        found = self._found.get(key)
+        if found is not None:
+            self._drop(found, Change.FORGOTTEN)
+            self._settle_spaces()
+
+    def missing_seconds(self, key: NumberKey) -> float | None:
+        """For how long listings have lacked the number; None if none found it."""
+        found = self._found.get(key)
+        return None if found is None else found.missing_seconds
+
     def restore(self, found: Found, looked_at: float | None, gone_seconds: float) -> None:
         """Take over a number that an earlier process had found, unless this process knows it."""
         key = found.number.key

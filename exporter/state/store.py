@@ -75,6 +75,8 @@ class State:
         self._listing_seconds: dict[str, float] = {}
         self._health_seconds: dict[str, float] = {}
         self._health_refused: frozenset[str] = frozenset()
+        self.changed: Callable[[NumberKey], None] = lambda _: None
+        """Called when this process learnt something of a number, not when `take_over` did."""
 
     def configure(
         self,
@@ -167,7 +169,8 @@ class State:
             record = self._records.get(number.key)
             if record is not None:  # else the number left the configuration during its poll
                 self._records[number.key] = with_answer(record, number, answer, now, now_unix)
-            return record
+        self.changed(number.key)
+        return record
 
     def failed(self, number: PhoneNumber, error: ApiError) -> bool:
         """Record a failure: the status and its success time stay.
@@ -180,11 +183,10 @@ class State:
             if record is None:
                 return False
             self._records[number.key] = with_failure(record, error, now, now_unix)
-            return (
-                record.last_poll_success is not False
-                or record.last_error is None
-                or record.last_error.code != error.code
-            )
+        self.changed(number.key)
+        return (
+            record.last_poll_success is not False or record.last_error is None or record.last_error.code != error.code
+        )
 
     def listed(self, listings: Mapping[NumberKey, Listing]) -> None:
         """Record what listings say of numbers; others keep what they have.
@@ -192,10 +194,19 @@ class State:
         Numbers that are not configured and accounts without `discover` are ignored.
         """
         with self._lock:
+            news = []
             for key, listing in listings.items():
                 record = self._records.get(key)
-                if record is not None and record.listing is not listing and key.account in self._listing_seconds:
-                    self._records[key] = with_listing(record, listing)
+                before = None if record is None else record.listing
+                if record is None or before is listing or key.account not in self._listing_seconds:
+                    continue
+                if before is not None and before.looked_at > listing.looked_at:
+                    continue  # another replica listed its space later
+                self._records[key] = with_listing(record, listing)
+                if before is None or (before.listed, before.entry) != (listing.listed, listing.entry):
+                    news.append(key)
+        for key in news:
+            self.changed(key)
 
     def checked(self, number: PhoneNumber, health: Health) -> HealthState | None:
         """Record a verdict; returns what was known before.
@@ -208,7 +219,8 @@ class State:
             if record is None:
                 return None
             self._records[number.key] = with_health(record, health, now, now_unix)
-            return record.health or HealthState()
+        self.changed(number.key)
+        return record.health or HealthState()
 
     def check_failed(self, number: PhoneNumber, error: ApiError) -> bool:
         """Record that a health check failed: the verdict and its success time stay.
@@ -221,8 +233,22 @@ class State:
             if record is None:
                 return False
             self._records[number.key] = with_failed_check(record, error, now_unix)
-            before = record.health
-            return before is None or before.last_error is None or before.last_error.code != error.code
+        self.changed(number.key)
+        before = record.health
+        return before is None or before.last_error is None or before.last_error.code != error.code
+
+    def take_over(self, theirs: NumberState, merged: Callable[[NumberState, NumberState], NumberState]) -> None:
+        """Keep what `merged` makes of a number's record and that of another replica."""
+        with self._lock:
+            key = theirs.number.key
+            record = self._records.get(key)
+            if record is None:
+                return
+            if theirs.listing is not None and key.account not in self._listing_seconds:
+                theirs = replace(theirs, listing=None, shown=NOTHING_SHOWN)
+            if theirs.health is not None and key.account not in self._health_seconds:
+                theirs = replace(theirs, health=None)
+            self._records[key] = merged(record, theirs)
 
     def _checkable(self, number: PhoneNumber) -> NumberState | None:
         return self._records.get(number.key) if number.account in self._health_seconds else None

@@ -31,6 +31,7 @@ FLOORS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset({"__main__"}),
         frozenset({"cli"}),
         frozenset({"app", "reloads"}),
+        frozenset({"sharing"}),
         frozenset({"accounts", "fleet"}),
         frozenset({"web", "polling", "cluster"}),
         frozenset({"metrics"}),
@@ -213,7 +214,11 @@ def test_the_health_check_imports_nothing_of_the_package() -> None:
 def test_redis_is_imported_by_nothing_that_runs_without_a_cluster() -> None:
     """It costs 0.2 s and 11 MB, and may not be installed."""
     importers = {module for module, path in MODULES.items() if "cluster.connecting" in ours(path)}
-    assert all(is_in(module, "cluster") for module in importers)
+    assert all(is_in(module, "cluster") or module == "sharing" for module in importers)
+    names = "{name for name in sys.modules if name.startswith(('redis', 'exporter.cluster', 'exporter.sharing'))}"
+    program = f"import sys, exporter.app, exporter.cli.check, exporter.cli.serve; print({names})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
     command = "import sys, exporter.app, exporter.cluster.replica; sys.exit('redis' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], cwd=PACKAGE.parent, check=False).returncode == 0
 

@@ -122,7 +122,7 @@ def test_what_one_replica_learns_all_know_and_so_does_one_that_starts_after_a_wi
     number = NUMBERS[0]
     first, second, _ = fleet.nodes
     first.known.polled(number, "VERIFIED")
-    first.replica.polled(number.key)
+    first.replica.post(("number", *number.key))
 
     def knows(node: Node) -> bool:
         record = node.known.get(number.key)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from exporter.cluster.answers import merged
+from exporter.cluster.answers import Key, decoded, encoded, freshest_age, merged
 from exporter.cluster.leases import Leases
 from exporter.cluster.replica import Replica
 from exporter.cluster.session import Session
@@ -34,11 +34,25 @@ class Known:
         with self._lock:
             return self._records.get(key)
 
-    def answered(self) -> Collection[NumberKey]:
-        with self._lock:
-            return [key for key, record in self._records.items() if record.last_poll_unix is not None]
+    def begin(self) -> None:
+        """Nothing waits here."""
 
-    def take_over(self, record: NumberState) -> None:
+    def known(self) -> Collection[Key]:
+        with self._lock:
+            return [("number", *key) for key, record in self._records.items() if record.last_poll_unix is not None]
+
+    def written(self, key: Key) -> tuple[float, bytes] | None:
+        record = self.get(NumberKey(*key[1:]))
+        assert record is not None
+        now, now_unix = CLOCK.monotonic(), CLOCK.unix()
+        return freshest_age(record, now, now_unix), encoded(record, now, now_unix)
+
+    def read(self, key: Key, payload: bytes, age_seconds: float) -> None:
+        record = self.get(NumberKey(*key[1:]))
+        if record is not None:
+            self._keep(decoded(payload, record.number, age_seconds, CLOCK.monotonic(), CLOCK.unix()))
+
+    def _keep(self, record: NumberState) -> None:
         with self._lock:
             key = record.number.key
             self._records[key] = merged(self._records[key], record)
@@ -50,7 +64,7 @@ class Known:
         state.succeeded(number, Answer(status, "id", "request"))
         record = state.get(number.key)
         assert record is not None
-        self.take_over(replace(record, extra_statuses=()))
+        self._keep(replace(record, extra_statuses=()))
 
 
 class Node:

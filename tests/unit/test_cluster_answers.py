@@ -88,9 +88,7 @@ def test_a_key_keeps_any_text() -> None:
     assert answers.key_of(answers.key_text(key)) == key
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", '["a","b","c"]', '["number","a","b",1]', '["listing","a","b","c"]', '{"a":1}', "[" * 100_000]
-)
+@pytest.mark.parametrize("text", ["", "[]", '["number"]', '["number","a","b",1]', '{"a":1}', "[" * 100_000])
 def test_a_key_of_another_shape_is_refused(text: str) -> None:
     with pytest.raises(StoreError):
         answers.key_of(text)
@@ -137,7 +135,7 @@ JSON = st.recursive(st.none() | st.text() | st.floats(), st.lists).map(json.dump
 
 
 def test_parts_that_a_newer_version_adds_are_ignored() -> None:
-    payload = [*GOOD, {"new": True}]
+    payload = [*GOOD, None, None, None, {"new": True}]
     assert answers.decoded(json.dumps(payload).encode(), NUMBER, 0.0, 1000.0, 2000.0).status == "VERIFIED"
 
 

@@ -1,0 +1,189 @@
+"""What replicas tell each other of an account: how polling and discovery go, as the holder knows it.
+
+As for numbers, ages are handed on instead of times, and what comes from the store is checked.  Each space has an entry
+of its own: an account may have thousands.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from exporter.cams.answers import Redaction
+from exporter.cluster.reading import Reader, parsed, refuse
+from exporter.model import AccountStatus, DiscoveryStatus, OperationStatus, Refused, SpaceStatus
+
+MAX_OPERATIONS = 16
+MAX_COUNT = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class AccountTold:
+    """What the holder says of an account, beside its spaces.  `left_out` is None without `discover`.
+
+    `unlisted` is how many first listings have not ended, that of the spaces included.
+    """
+
+    phone_numbers: int
+    scrape_interval_seconds: float
+    lag_seconds: float
+    refused: Refused | None
+    operations: tuple[OperationStatus, ...]
+    health_seconds: float | None
+    left_out: int | None
+    unlisted: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceTold:
+    """What the holder says of a space: why it is refused, and how its listings go.  None: it is not, there are none."""
+
+    refused: Refused | None
+    listings: SpaceStatus | None
+
+
+def told(status: AccountStatus, unlisted: int) -> AccountTold:
+    """What to tell of an account."""
+    return AccountTold(
+        status.phone_numbers,
+        status.scrape_interval_seconds,
+        status.lag_seconds,
+        status.refused,
+        tuple(status.operations),
+        status.health_seconds,
+        None if status.discovery is None else status.discovery.left_out,
+        unlisted,
+    )
+
+
+def spaces_told(status: AccountStatus) -> dict[str, SpaceTold]:
+    """What to tell of the spaces of an account; those of which there is nothing to say are left out."""
+    listings = {} if status.discovery is None else status.discovery.spaces
+    names = dict.fromkeys((*listings, *status.refused_spaces))
+    return {name: SpaceTold(status.refused_spaces.get(name), listings.get(name)) for name in names}
+
+
+def status_of(own: AccountStatus, account: AccountTold, spaces: dict[str, SpaceTold]) -> AccountStatus:
+    """The status of an account that another replica holds; `own` has what this replica's configuration says."""
+    listings = {name: space.listings for name, space in spaces.items() if space.listings is not None}
+    return AccountStatus(
+        account=own.account,
+        phone_numbers=account.phone_numbers,
+        scrape_interval_seconds=account.scrape_interval_seconds,
+        lag_seconds=account.lag_seconds,
+        budget_qps=own.budget_qps,
+        effective_qps=own.effective_qps,
+        in_flight=0,
+        refused=account.refused,
+        spaces=own.spaces,
+        refused_spaces={
+            name: space.refused
+            for name, space in spaces.items()
+            if space.refused is not None and name in set(own.spaces)
+        },
+        operations=account.operations,
+        health_seconds=account.health_seconds,
+        discovery=None if account.left_out is None else DiscoveryStatus(listings, account.left_out),
+        is_held=False,
+    )
+
+
+def encoded_account(account: AccountTold) -> bytes:
+    """An account as the store keeps it."""
+    return _dumped(
+        [
+            account.phone_numbers,
+            account.scrape_interval_seconds,
+            round(account.lag_seconds, 3),
+            _refused_parts(account.refused),
+            [[each.operation, each.up, _refused_parts(each.refused)] for each in account.operations],
+            account.health_seconds,
+            account.left_out,
+            account.unlisted,
+        ]
+    )
+
+
+def decoded_account(payload: bytes) -> AccountTold:
+    """The account that another replica wrote; raises StoreError."""
+    found = _listed(payload, 8)
+    numbers, interval, lag, refused, operations, health, left_out, unlisted = found[:8]
+    read = Reader(Redaction(None), 0.0)
+    if not isinstance(operations, list) or len(operations) > MAX_OPERATIONS:
+        refuse("an account has operations of another shape")
+    interval_seconds, lag_seconds = read.age(interval), read.age(lag)
+    if interval_seconds is None or lag_seconds is None:
+        refuse("an account lacks a duration")
+    return AccountTold(
+        _count(numbers),
+        interval_seconds,
+        lag_seconds,
+        _refused(refused, read),
+        tuple(_operation(each, read) for each in operations),
+        read.age(health),
+        None if left_out is None else _count(left_out),
+        _count(unlisted),
+    )
+
+
+def encoded_space(space: SpaceTold, now_unix: float) -> bytes:
+    """A space as the store keeps it."""
+    of = space.listings
+    success_age = None if of is None or of.success_unix is None else round(max(0.0, now_unix - of.success_unix), 3)
+    listings = None if of is None else [of.discovered, success_age, of.attempted, _refused_parts(of.error)]
+    return _dumped([_refused_parts(space.refused), listings])
+
+
+def decoded_space(payload: bytes, age_seconds: float, now_unix: float) -> SpaceTold:
+    """The space that another replica wrote `age_seconds` ago; raises StoreError."""
+    refused, listings = _listed(payload, 2)[:2]
+    read = Reader(Redaction(None), age_seconds)
+    if listings is None:
+        return SpaceTold(_refused(refused, read), None)
+    if not isinstance(listings, list) or len(listings) < 4 or not isinstance(listings[2], bool):
+        refuse("a space has listings of another shape")
+    discovered, success, attempted, error = listings[:4]
+    success_age = read.age(success)
+    status = SpaceStatus(
+        _count(discovered),
+        None if success_age is None else now_unix - success_age,
+        attempted,
+        _refused(error, read),
+    )
+    return SpaceTold(_refused(refused, read), status)
+
+
+def _dumped(parts: list[object]) -> bytes:
+    return json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def _listed(payload: bytes, least: int) -> list[object]:
+    found = parsed(payload)
+    if not isinstance(found, list) or len(found) < least:
+        refuse("an account or a space has another shape than an exporter writes")
+    return found
+
+
+def _refused_parts(refused: Refused | None) -> list[str] | None:
+    return None if refused is None else [refused.code, refused.message, refused.request_id]
+
+
+def _refused(value: object, read: Reader) -> Refused | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) < 3 or not all(isinstance(each, str) for each in value[:3]):
+        refuse("a refusal has another shape than an exporter writes")
+    code, message, request_id = value[:3]
+    return Refused(read.line(code), read.message(message), read.line(request_id))
+
+
+def _operation(value: object, read: Reader) -> OperationStatus:
+    if not isinstance(value, list) or len(value) < 3 or not isinstance(value[1], bool):
+        refuse("an operation has another shape than an exporter writes")
+    return OperationStatus(read.text(value[0]), value[1], _refused(value[2], read))
+
+
+def _count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
+        refuse("a count is none, or out of range")
+    return value

@@ -1,0 +1,163 @@
+"""Read what other replicas wrote, with care: it is checked and bounded like an answer of the API."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from typing import Never
+
+from exporter.cams.answers import Redaction
+from exporter.cams.operations.health import MAX_ERRORS
+from exporter.cams.operations.phone_numbers import messaging_limit
+from exporter.cluster.replies import StoreError
+from exporter.model import Health, HealthError, ListedNumber, Listing, PhoneNumber
+from exporter.state.records import MAX_EXTRA_STATUSES, HealthState, LastError, ShownValues
+
+ENTRY_TEXTS = (
+    "connection_status",
+    "quality_rating",
+    "messaging_limit_tier",
+    "name_status",
+    "code_verification_status",
+    "verified_name",
+)
+"""What a listing says of a number, in this order."""
+
+MAX_AGE_SECONDS = 10 * 366 * 86400.0
+
+
+class Reader:
+    """Reads parts of a payload that was written `age_seconds` ago; each method raises StoreError."""
+
+    def __init__(self, redaction: Redaction, age_seconds: float) -> None:
+        self._redaction = redaction
+        self._age_seconds = age_seconds
+
+    def text(self, value: object) -> str:
+        """A text of bounded length, with the label in place of the number."""
+        if not isinstance(value, str):
+            refuse("an answer lacks a text")
+        return self._redaction.verbatim(value)
+
+    def age(self, value: object) -> float | None:
+        """How old it is now."""
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_AGE_SECONDS:
+            refuse("an answer has an age that is none")
+        return value + self._age_seconds
+
+    def line(self, value: str) -> str:
+        """The same as one printable line."""
+        return self._redaction.line(self.text(value))
+
+    def message(self, value: str) -> str:
+        """A text for people as one line, other phone numbers masked."""
+        return self._redaction.message(value)
+
+    def texts(self, value: object, least: int, most: int) -> tuple[str, ...]:
+        """A list of `least` to `most` texts."""
+        if not isinstance(value, list) or not least <= len(value) <= most:
+            refuse("an answer has a list of another length")
+        return tuple(map(self.text, value))
+
+    def listing(self, value: object, number: PhoneNumber, now: float) -> Listing:
+        """What listings say of a number."""
+        if not isinstance(value, list) or len(value) < 5 or not isinstance(value[0], bool):
+            refuse("an answer has a listing of another shape")
+        looked, seen = self.age(value[1]), self.age(value[2])
+        if looked is None or (seen is None) is not (value[3] is None):
+            refuse("an answer has a listing without a time")
+        if seen is None:
+            return Listing(value[0], now - looked)
+        texts = self.texts(value[3], len(ENTRY_TEXTS), 32)
+        connection, quality, tier, name_status, verification, verified_name = map(sys.intern, texts[: len(ENTRY_TEXTS)])
+        limit = messaging_limit(tier)
+        entry = ListedNumber(
+            number.phone_number, connection, quality, tier, limit, name_status, verification, verified_name
+        )
+        return Listing(value[0], now - looked, now - seen, entry)
+
+    def shown(self, value: object) -> ShownValues:
+        """The values that listings have shown, from the same parts."""
+        lists = value[4] if isinstance(value, list) and len(value) > 4 else None
+        if not isinstance(lists, list) or len(lists) < 3:
+            refuse("an answer has a listing of another shape")
+        return ShownValues(*(self.texts(each, 0, MAX_EXTRA_STATUSES) for each in lists[:3]))
+
+    def health(self, value: object, now: float, now_unix: float) -> HealthState:
+        """What health checks say of a number."""
+        if not isinstance(value, list) or len(value) < 5:
+            refuse("an answer has a health of another shape")
+        parts, success, since, shown, error = value[:5]
+        success_age, since_age = self.age(success), self.age(since)
+        answer = None if parts is None else self._health_answer(parts)
+        if (answer is None) is not (success_age is None):
+            refuse("an answer has a verdict without a time, or a time without a verdict")
+        return HealthState(
+            answer,
+            -math.inf if success_age is None else now - success_age,
+            None if success_age is None else now_unix - success_age,
+            None if since_age is None else now_unix - max(since_age, success_age or 0.0),
+            self.texts(shown, 0, MAX_EXTRA_STATUSES),
+            None if error is None else self.error(error, now_unix),
+        )
+
+    def _health_answer(self, value: object) -> Health:
+        if not isinstance(value, list) or len(value) < 3:
+            refuse("an answer has a verdict of another shape")
+        verdict, errors, request_id = value[:3]
+        if not isinstance(errors, list) or len(errors) > MAX_ERRORS:
+            refuse("an answer has too many errors")
+        return Health(
+            sys.intern(self._redaction.line(self.text(verdict))) or refuse("an answer has no verdict"),
+            tuple(self._health_error(each) for each in errors),
+            self.text(request_id),
+        )
+
+    def _health_error(self, value: object) -> HealthError:
+        if not isinstance(value, list) or len(value) < 4 or not all(isinstance(each, str) for each in value[:4]):
+            refuse("an answer has an error of another shape")
+        entity, code, description, solution = value[:4]
+        return HealthError(
+            self.text(entity),
+            self.text(code),
+            self._redaction.message(description),
+            self._redaction.message(solution),
+        )
+
+    def error(self, value: object, now_unix: float) -> LastError:
+        """Why a poll or a check failed."""
+        if not isinstance(value, list) or len(value) != 5:
+            refuse("an answer has an error of another shape")
+        code, message, http_status, request_id, age = value
+        error_age = self.age(age)
+        is_status = http_status is None or (type(http_status) is int and 0 <= http_status < 1000)
+        if error_age is None or not is_status or not isinstance(message, str):
+            refuse("an answer has an error of another shape")
+        return LastError(
+            code=self._redaction.line(self.text(code)),
+            message=self._redaction.message(message),
+            http_status=http_status,
+            request_id=self._redaction.line(self.text(request_id)),
+            unix=now_unix - error_age,
+        )
+
+
+def parsed(payload: bytes) -> object:
+    """JSON; raises StoreError."""
+    try:
+        found: object = json.loads(payload.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        refuse("an answer is not JSON")
+    return found
+
+
+def _no_constant(_: str) -> Never:
+    raise ValueError("NaN and infinity are not JSON")
+
+
+def refuse(why: str) -> Never:
+    """Raise StoreError."""
+    raise StoreError(why)

@@ -1,0 +1,202 @@
+"""What this process knows and tells the others, and what they tell it: numbers, accounts, spaces; found numbers too.
+
+A look begins with `begin`.  Entries of numbers that are not in force here wait until they are: another replica may have
+found them first.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from exporter.cluster import accounts, answers
+from exporter.cluster.answers import Key
+from exporter.cluster.reading import parsed, refuse
+from exporter.model import AccountStatus, Clock, Listing, NumberKey, PhoneNumber
+from exporter.state.found import Absence
+from exporter.state.store import State
+
+NUMBER, ACCOUNT, SPACE = "number", "account", "space"
+_PARTS = {NUMBER: 3, ACCOUNT: 1, SPACE: 2}
+
+ACCOUNTS_SECONDS = 1.0
+"""How often the held accounts are looked at for news."""
+
+EARLY_SECONDS = 60.0
+MAX_EARLY = 20_000
+"""Entries of numbers that are not in force here wait for so long, and so many do."""
+
+GONE = b"null"
+
+
+class Found(Protocol):
+    """The numbers that discovery found: `fleet.fleets.Fleets`.  Thread-safe."""
+
+    def absence(self, key: NumberKey) -> Absence | None:
+        """For how long listings have lacked a number; None if none found it."""
+
+    def candidate(self, key: NumberKey) -> PhoneNumber | None:
+        """A number that another replica found, as it would be polled here; None if it may not be."""
+
+    def heard(self, number: PhoneNumber, listing: Listing, absence: Absence) -> None:
+        """Another replica says this of a number that it found."""
+
+    def forgotten(self, key: NumberKey) -> None:
+        """Another replica polls the number no more."""
+
+
+class Holdings(Protocol):
+    """The accounts that this replica polls."""
+
+    def held_statuses(self) -> Mapping[str, tuple[AccountStatus, int]]:
+        """The status of each, and how many first listings have not ended."""
+
+
+class Shared:
+    """Implements `replica.Answers`.  `post` is told what to write.
+
+    `told` and `gone` are thread-safe; the rest is for the thread of `Replica.step`.
+    """
+
+    def __init__(self, state: State, found: Found, holdings: Holdings, clock: Clock) -> None:
+        self._state = state
+        self._found = found
+        self._holdings = holdings
+        self._clock = clock
+        self.post: Callable[[Key], None] = lambda _: None
+        self._mine: dict[Key, object] = {}  # accounts and spaces that this replica told last
+        self._accounts_at = -math.inf
+        self._early: dict[Key, tuple[bytes, float, float]] = {}  # payload, since when it is, until when it waits
+        self._lock = threading.Lock()  # guards those below
+        self._accounts: dict[str, accounts.AccountTold] = {}
+        self._spaces: dict[str, dict[str, accounts.SpaceTold]] = {}
+        self._gone: dict[NumberKey, None] = {}
+
+    def told(self, own: AccountStatus) -> AccountStatus | None:
+        """What the holder says of the account; None if it said nothing yet."""
+        with self._lock:
+            account = self._accounts.get(own.account)
+            spaces = dict(self._spaces.get(own.account, {}))
+        return None if account is None else accounts.status_of(own, account, spaces)
+
+    def unlisted(self, account: str) -> int | None:
+        """How many first listings of an account have not ended, as its holder says; None if it said nothing yet."""
+        with self._lock:
+            found = self._accounts.get(account)
+        return None if found is None else found.unlisted
+
+    def gone(self, keys: Collection[NumberKey]) -> None:
+        """These numbers are polled no more by this replica, which holds their account."""
+        with self._lock:
+            self._gone |= dict.fromkeys(keys)
+        for key in keys:
+            self.post((NUMBER, *key))
+
+    # What `Replica` asks
+
+    def begin(self) -> None:
+        """A look begins: take over what has waited, and see what is new of the accounts."""
+        now = self._clock.monotonic()
+        for key, (payload, since, until) in list(self._early.items()):
+            if now >= until or self._state.get(NumberKey(*key[1:])) is not None:
+                del self._early[key]
+                self.read(key, payload, now - since)
+        if now >= self._accounts_at + ACCOUNTS_SECONDS:
+            self._accounts_at = now
+            self._look_at_accounts()
+
+    def known(self) -> Collection[Key]:
+        """All that there is to tell."""
+        now, now_unix = self._clock.monotonic(), self._clock.unix()
+        numbers = self._state.snapshot().numbers
+        told = (each.number.key for each in numbers if answers.freshest_age(each, now, now_unix) < math.inf)
+        return [*((NUMBER, *key) for key in told), *self._mine]
+
+    def written(self, key: Key) -> tuple[float, bytes] | None:
+        """How old an entry is, in seconds, and its payload; None if there is nothing to tell."""
+        now, now_unix = self._clock.monotonic(), self._clock.unix()
+        kind, *parts = key
+        if kind == NUMBER:
+            number = NumberKey(*parts)
+            record = self._state.get(number)
+            with self._lock:
+                is_gone = number in self._gone
+                if record is not None:
+                    self._gone.pop(number, None)
+            if record is None:
+                return (0.0, GONE) if is_gone else None
+            absence = self._found.absence(number)
+            return answers.freshest_age(record, now, now_unix), answers.encoded(record, now, now_unix, absence)
+        told = self._mine.get(key)
+        if isinstance(told, accounts.AccountTold):
+            return 0.0, accounts.encoded_account(told)
+        if isinstance(told, accounts.SpaceTold):
+            return 0.0, accounts.encoded_space(told, now_unix)
+        return 0.0, GONE
+
+    def read(self, key: Key, payload: bytes, age_seconds: float) -> None:
+        """Take over an entry that was written so long ago; raises StoreError."""
+        kind, *parts = key
+        if len(parts) != _PARTS.get(kind):
+            refuse("an answer is about nothing that this version knows")
+        if kind == NUMBER:
+            self._read_number(NumberKey(*parts), payload, age_seconds)
+            return
+        is_gone = parsed(payload) is None
+        account = None if kind == SPACE or is_gone else accounts.decoded_account(payload)
+        space = None
+        if kind == SPACE and not is_gone:
+            space = accounts.decoded_space(payload, age_seconds, self._clock.unix())
+        with self._lock:
+            if account is not None:
+                self._accounts[parts[0]] = account
+            elif space is not None:
+                self._spaces.setdefault(parts[0], {})[parts[1]] = space
+            elif kind == SPACE:
+                self._spaces.get(parts[0], {}).pop(parts[1], None)
+
+    def _read_number(self, key: NumberKey, payload: bytes, age_seconds: float) -> None:
+        if parsed(payload) is None:
+            self._found.forgotten(key)
+            return
+        now, now_unix = self._clock.monotonic(), self._clock.unix()
+        record = self._state.get(key)
+        absence = answers.absence_in(payload)
+        number = self._found.candidate(key) if record is None or absence is not None else None
+        if number is not None and absence is not None:
+            told = answers.decoded(payload, number, age_seconds, now, now_unix)
+            if told.listing is not None:
+                self._found.heard(number, told.listing, absence)
+        if record is not None:
+            told = answers.decoded(payload, record.number, age_seconds, now, now_unix)
+            self._state.take_over(told, answers.merged)
+        elif number is not None and len(self._early) < MAX_EARLY:
+            self._early.setdefault((NUMBER, *key), (payload, now - age_seconds, now + EARLY_SECONDS))
+
+    def _look_at_accounts(self) -> None:
+        """Post what is new of the accounts that this replica holds."""
+        now: dict[Key, object] = {}
+        held = self._holdings.held_statuses()
+        with self._lock:
+            for name in held:
+                self._accounts.pop(name, None)
+                self._spaces.pop(name, None)
+        for name, (status, unlisted) in held.items():
+            now[ACCOUNT, name] = accounts.told(status, unlisted)
+            for space, told in accounts.spaces_told(status).items():
+                now[SPACE, name, space] = told
+        for key, value in now.items():
+            if key not in self._mine or _coarse(self._mine[key]) != _coarse(value):
+                self.post(key)
+        for key in self._mine.keys() - now.keys():
+            if key[1] in held:  # else another replica tells it now
+                self.post(key)
+        self._mine = now
+
+
+def _coarse(told: object) -> object:
+    """`told` without differences that nobody needs to know at once."""
+    return replace(told, lag_seconds=round(told.lag_seconds)) if isinstance(told, accounts.AccountTold) else told
