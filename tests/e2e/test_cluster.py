@@ -1,0 +1,243 @@
+"""Three exporters as one: a real Redis, the simulator, and what is killed, halted or stopped."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.simulator import HEALTH, PHONE_NUMBERS, Simulator, World
+from tests.support.exporter import ExporterProcess, current, run_exporter, statuses, until, value
+from tests.support.fleet import config, fleet, found, phones
+from tests.support.redisserver import PASSWORD, RedisServer, redis_server
+
+QPS, QUOTA = 5, 10
+LEASE_SECONDS = 3.0
+TYPED = ("one", "two", "three")
+HELD = "cams_account_held"
+
+
+class Replicas:
+    """The replicas of a test, and what they poll."""
+
+    def __init__(self, stack: ExitStack, folder: Path) -> None:
+        self._stack = stack
+        self.redis: RedisServer = stack.enter_context(redis_server(folder))
+        self.world = World()
+        sections = [
+            fleet(self.world, 3, name=name, start=100 * index, qps=QPS, quota=QUOTA) for index, name in enumerate(TYPED)
+        ]
+        listed = {"cams-found": phones(3, 1000)}
+        sections.append(
+            found(
+                self.world,
+                listed,
+                name="found",
+                qps=QPS,
+                quota=QUOTA,
+                health={"interval": "2s"},
+                discover_refresh_interval="2s",
+            )
+        )
+        simulator = stack.enter_context(Simulator(self.world))
+        self.config: dict[str, Any] = config(simulator.url, sections, cluster=self.section())
+        self.all: list[ExporterProcess] = []
+
+    def section(self) -> dict[str, Any]:
+        return {
+            "url": f"unix://{self.redis.socket}",
+            "username": "cams",
+            "password": PASSWORD,
+            "lease": f"{LEASE_SECONDS:g}s",
+            "replicas": 3,
+        }
+
+    def start(self) -> ExporterProcess:
+        replica = ExporterProcess(self.config)
+        self.all.append(self._stack.enter_context(replica))
+        return replica
+
+    @property
+    def alive(self) -> list[ExporterProcess]:
+        return [each for each in self.all if each.process.poll() is None]
+
+    def holders(self) -> dict[str, list[ExporterProcess]]:
+        """Who holds each account, as the replicas say themselves."""
+        scraped = {each: each.scrape() for each in self.alive}
+        return {
+            name: [each for each, of in scraped.items() if value(of, HELD, account=name)] for name in (*TYPED, "found")
+        }
+
+    def settle(self) -> dict[str, ExporterProcess]:
+        """Each account has one holder, evenly; returns them."""
+
+        def settled() -> dict[str, ExporterProcess] | None:
+            holders = self.holders()
+            held = [sum(each in found for found in holders.values()) for each in self.alive]
+            if max(held) - min(held) > 1 or any(len(found) != 1 for found in holders.values()):
+                return None
+            return {name: found[0] for name, found in holders.items()}
+
+        holders: dict[str, ExporterProcess] = until(settled, "each account has one holder")
+        return holders
+
+    def polls(self, name: str) -> int:
+        return len(self.world.arrivals(name))
+
+    def check_the_budget(self) -> None:
+        """Requests are judged by what surely arrived in one second."""
+        for name in (*TYPED, "found"):
+            assert self.world.surely_in_a_second(name) <= QUOTA
+
+
+@pytest.fixture
+def replicas() -> Iterator[Replicas]:
+    with tempfile.TemporaryDirectory(prefix="cams-") as folder, ExitStack() as stack:
+        made = Replicas(stack, Path(folder))
+        for _ in range(3):
+            made.start()
+        yield made
+        made.check_the_budget()
+
+
+def verdict(replica: ExporterProcess, phone: str) -> str | None:
+    return current(replica.scrape(), "cams_phone_number_can_send", "verdict", phone_number=phone)
+
+
+def all_known(replicas: Replicas) -> bool:
+    wanted = {number for name in (*TYPED, "found") for number in numbers_of(replicas, name)}
+    shown = [statuses(each.scrape()) for each in replicas.alive]
+    return all(each == dict.fromkeys(wanted, "VERIFIED") for each in shown)
+
+
+def numbers_of(replicas: Replicas, name: str) -> list[str]:
+    return phones(3, 1000) if name == "found" else phones(3, 100 * TYPED.index(name))
+
+
+def test_each_account_is_polled_by_one_and_known_to_all(replicas: Replicas) -> None:
+    """Statuses, listings, verdicts and found numbers; asked by the holder alone, at the rate of one exporter."""
+    holders = replicas.settle()
+    until(lambda: all_known(replicas), "all replicas show all numbers")
+    one = phones(1, 1000)[0]
+    until(lambda: all(verdict(each, one) for each in replicas.alive), "all have a verdict")
+    until(lambda: all(each.get("/-/ready")[0] == 200 for each in replicas.alive), "all are ready")
+    for each in replicas.alive:
+        assert verdict(each, one) == "AVAILABLE"
+        scraped = each.scrape()
+        assert value(scraped, "cams_phone_number_listed", phone_number=one) == 1
+        assert value(scraped, "cams_account_discovered_phone_numbers", account="found", cust_space_id="cams-found") == 3
+        assert value(scraped, "cams_account_phone_numbers", account="found") == 3
+        assert value(scraped, "cams_cluster_store_up") == 1
+        assert value(scraped, "cams_cluster_replicas") == 3
+        for name, holder in holders.items():
+            assert value(scraped, "cams_account_up", account=name) == 1
+            assert (value(scraped, "cams_api_budget_qps", account=name) is not None) == (each is holder)
+    assert len({value(each.scrape(), "cams_exporter_config_hash") for each in replicas.alive}) == 1
+    before = {name: len(replicas.world.arrivals("found", name)) for name in (PHONE_NUMBERS, HEALTH)}
+    began_at = time.monotonic()
+    time.sleep(6)
+    passed = time.monotonic() - began_at
+    after = {name: len(replicas.world.arrivals("found", name)) for name in (PHONE_NUMBERS, HEALTH)}
+    assert after[PHONE_NUMBERS] - before[PHONE_NUMBERS] <= passed / 2 + 1
+    assert after[HEALTH] - before[HEALTH] <= 3 * (passed / 2 + 1)
+    for name in TYPED:
+        assert replicas.world.surely_in_a_second(name) <= QPS
+
+
+def test_a_change_is_shown_by_all_wherever_it_was_learnt(replicas: Replicas) -> None:
+    replicas.settle()
+    until(lambda: all_known(replicas), "all replicas show all numbers")
+    number = phones(1)[0]
+    replicas.world.find_numbers(number)[0].status = "EXPIRED"
+    until(lambda: all(each.statuses()[number] == "EXPIRED" for each in replicas.alive), "all show it")
+    replicas.world.remove_number(replicas.world.find_numbers(phones(1, 1000)[0])[0])
+    gone = phones(1, 1000)[0]
+    until(
+        lambda: all(
+            value(each.scrape(), "cams_phone_number_listed", phone_number=gone) == 0 for each in replicas.alive
+        ),
+        "all say that it is not listed any more",
+    )
+    replicas.world.add_number("found", "cams-found", phones(1, 2000)[0])
+    until(lambda: all(phones(1, 2000)[0] in each.statuses() for each in replicas.alive), "all show the new one")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_accounts_of_a_replica_that_ends_are_polled_by_the_others(
+    replicas: Replicas, number: signal.Signals
+) -> None:
+    holders = replicas.settle()
+    until(lambda: all_known(replicas), "all replicas show all numbers")
+    ended = holders["one"]
+    ended.process.send_signal(number)
+    ended.process.wait()
+    before = replicas.polls("one")
+    until(lambda: replicas.polls("one") >= before + 3, "polled by another")
+    assert all_known(replicas)
+    after = replicas.settle()
+    assert after["one"] is not ended
+    for each in replicas.alive:
+        assert value(each.scrape(), "cams_account_up", account="one") == 1
+    replicas.start()
+    replicas.settle()
+    until(lambda: all_known(replicas), "the new one knows all")
+    for name in TYPED:
+        assert replicas.world.surely_in_a_second(name) <= QPS
+
+
+def test_polling_goes_on_slowly_without_the_store_and_as_before_with_it(replicas: Replicas) -> None:
+    replicas.settle()
+    until(lambda: all_known(replicas), "all replicas show all numbers")
+    replicas.redis.kill()
+    until(lambda: all(value(each.scrape(), "cams_cluster_store_up") == 0 for each in replicas.alive), "it is away")
+    time.sleep(2 * LEASE_SECONDS)
+    before = {name: replicas.polls(name) for name in TYPED}
+    until(lambda: all(replicas.polls(name) > before[name] + 6 for name in TYPED), "polled by each on its own")
+    for each in replicas.alive:
+        scraped = each.scrape()
+        assert [value(scraped, HELD, account=name) for name in TYPED] == [0, 0, 0]
+    assert all_known(replicas)
+    replicas.redis.start()
+    replicas.settle()
+    assert all_known(replicas)
+
+
+def test_a_configuration_that_names_another_store_is_refused_while_the_exporter_runs(replicas: Replicas) -> None:
+    replica = replicas.alive[0]
+    replica.write_config({**replicas.config, "cluster": {**replicas.section(), "lease": "5s"}})
+    replica.reload()
+    until(lambda: "cluster: changed; restart this replica to use it" in replica.log, "said")
+    assert value(replica.scrape(), "cams_exporter_config_last_reload_successful") == 0
+
+
+def test_an_account_that_leaves_the_configuration_of_one_replica_is_polled_by_another(replicas: Replicas) -> None:
+    """As in a rollout."""
+    holder = replicas.settle()["one"]
+    holder.write_config({**replicas.config, "accounts": replicas.config["accounts"][1:]})
+    holder.reload()
+    until(lambda: [each for each in replicas.holders()["one"] if each is not holder], "another holds it")
+    before = replicas.polls("one")
+    until(lambda: replicas.polls("one") > before + 3, "and polls it")
+    hashes = {value(each.scrape(), "cams_exporter_config_hash") for each in replicas.alive}
+    assert len(hashes) == 2
+
+
+def test_the_check_needs_no_store(tmp_path: Path) -> None:
+    done = run_exporter("--config.check", f"--config.file={written(tmp_path)}")
+    assert done.returncode == 0, done.stderr
+    assert "while the store is away each replica polls each account at this rate:" in done.stdout
+
+
+def written(folder: Path) -> Path:
+    path = folder / "config.yml"
+    path.write_text(
+        "cluster: {url: unix:///nowhere.sock, replicas: 3}\n"
+        'accounts: [{name: main, numbers: [{phone_number: "8613800001234", cust_space_id: cams-1}]}]\n'
+    )
+    return path
