@@ -11,6 +11,7 @@ from exporter.errors import ApiError, Kind
 from exporter.model import (
     AccountStatus,
     Answer,
+    ClusterStatus,
     DiscoveryStatus,
     Health,
     HealthError,
@@ -51,6 +52,7 @@ class ShownFleet:
         self.due: dict[NumberKey, float | None] = {}
         self.error: Exception | None = None
         self.config = b"accounts: []\n"
+        self.replicas: ClusterStatus | None = None
 
     def config_yaml(self) -> bytes:
         return self.config
@@ -143,6 +145,9 @@ class ShownFleet:
     def next_polls(self, keys: Sequence[NumberKey]) -> Mapping[NumberKey, float | None]:
         return {key: self.due.get(key, math.inf) for key in keys}
 
+    def cluster(self) -> ClusterStatus | None:
+        return self.replicas
+
     def page(self, **parameters: str) -> Page:
         """The status page for an address's parameters."""
         return numbers_page(
@@ -151,6 +156,7 @@ class ShownFleet:
             self.view(),
             self.next_polls,
             self.clock.now_unix,
+            self.cluster(),
         )
 
     def number_page(self, number: PhoneNumber, site: Site | None = None) -> Page:

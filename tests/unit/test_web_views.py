@@ -20,6 +20,7 @@ from exporter.model import (
     QUALITY_RATINGS,
     VERDICTS,
     AccountStatus,
+    ClusterStatus,
     DiscoveryStatus,
     HealthError,
     OperationStatus,
@@ -449,3 +450,40 @@ def test_no_page_shows_a_number_that_is_masked() -> None:
     for page in every_page(fleet=fleet):
         assert hidden.phone_number.encode() not in page.html
         assert hidden.phone_number[6:].encode() not in page.html
+
+
+class TestReplicas:
+    """The status page of one of several replicas."""
+
+    def shown(self, *, store_up: bool = True, is_spare: bool = False, holder: str = "host-b:7") -> Reader:
+        fleet = ShownFleet([number(1)])
+        fleet.replicas = ClusterStatus(store_up, {"a": "host-a:1", "b": "host-b:7"}, (), {"main": "b"}, {}, is_spare)
+        fleet.accounts = [replace(account, is_held=False, holder=holder) for account in fleet.accounts]
+        return Reader(fleet.page().html)
+
+    def test_it_says_who_shares_and_who_polls_each_account(self) -> None:
+        page = self.shown()
+        assert "2 replicas share the accounts: host-a:1, host-b:7" in page.text
+        (row,) = [row for row in page.rows if "Budget" in row]
+        assert row["Account"].endswith("polled by host-b:7")
+        assert row["Budget"] == "see its replica"
+        assert "held by no replica now" in self.shown(holder="").text
+
+    def test_it_says_that_the_store_is_away_and_what_follows(self) -> None:
+        assert (
+            "Their store does not answer: each polls all accounts, slowly"
+            in self.shown(store_up=False, is_spare=True).text
+        )
+
+    def test_an_exporter_that_is_alone_says_nothing_of_it(self) -> None:
+        text = Reader(ShownFleet([number(1)]).page().html).text
+        assert "replica" not in text
+        assert "polled by" not in text
+
+    @pytest.mark.parametrize("name", HOSTILE)
+    def test_a_hostile_name_of_a_replica_is_only_text(self, name: str) -> None:
+        fleet = ShownFleet([number(1)])
+        fleet.replicas = ClusterStatus(True, {"a": name}, (), {}, {}, is_spare=False)
+        plain = ShownFleet([number(1)])
+        plain.replicas = ClusterStatus(True, {"a": "x"}, (), {}, {}, is_spare=False)
+        assert Reader(fleet.page().html).tags == Reader(plain.page().html).tags

@@ -11,7 +11,7 @@ from typing import Protocol
 from aiohttp import web
 
 from exporter.logs import fields
-from exporter.model import AccountStatus, NumberKey
+from exporter.model import AccountStatus, ClusterStatus, NumberKey
 from exporter.state.store import Details, Snapshot
 from exporter.web.responses import TEXT, Send, answer, plain
 from exporter.web.ui.filters import Query
@@ -50,6 +50,9 @@ class Fleet(Protocol):
 
     def next_polls(self, keys: Sequence[NumberKey]) -> Mapping[NumberKey, float | None]:
         """When numbers are polled next, in Unix seconds; None while one is being polled, infinity for never."""
+
+    def cluster(self) -> ClusterStatus | None:
+        """How the cluster of replicas looks from here; None without one."""
 
 
 class Pages:
@@ -105,7 +108,8 @@ class Pages:
             self._under_way -= 1
 
     def _numbers(self, query: Query) -> Page:
-        return numbers_page(self._site, query, self._fleet.view(), self._fleet.next_polls, self._unix())
+        fleet = self._fleet
+        return numbers_page(self._site, query, fleet.view(), fleet.next_polls, self._unix(), fleet.cluster())
 
     def _number(self, account: str, space: str, label: str) -> Page:
         fleet = self._fleet

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from exporter.cams.error_codes import advice
-from exporter.model import AccountStatus, PhoneNumber
+from exporter.model import AccountStatus, ClusterStatus, PhoneNumber
 from exporter.state.store import Details, Snapshot
 from exporter.web import routes
 from exporter.web.ui import entries, formatting, health_errors, judgement, listing, number
@@ -106,8 +106,9 @@ def numbers_page(
     view: tuple[Snapshot, Sequence[AccountStatus]],
     next_polls: listing.NextPolls,
     now_unix: float,
+    cluster: ClusterStatus | None = None,
 ) -> Page:
-    """The status page: accounts, and the numbers of `query`."""
+    """The status page: accounts, the numbers of `query`, and the `cluster` of replicas if there is one."""
     snapshot, accounts = view
     uses = entries.Uses.of(accounts)
     every = entries.entries(snapshot, uses)
@@ -120,6 +121,7 @@ def numbers_page(
     }
     values = {
         "now": now_unix,
+        "cluster": cluster,
         "query": query,
         "counts": counts,
         "uses": uses,
