@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -210,12 +211,10 @@ class App:
     def unhealthy(self) -> tuple[str, ...]:
         """The loops without a heartbeat, in words; empty when all have one."""
         silent = self._fleets.seconds_without_heartbeat()
-        if self._sharing is not None and (still := self._sharing.seconds_without_heartbeat()) > DEAD_SECONDS:
-            fleets_and_cluster = [f"the thread of the cluster has not moved for {still:.0f} s"]
-        else:
-            fleets_and_cluster = []
+        still = 0.0 if self._sharing is None else self._sharing.seconds_without_heartbeat()
+        cluster = [f"the thread of the cluster has not moved for {still:.0f} s"] if still > DEAD_SECONDS else []
         fleets = [f"the thread for found numbers has not moved for {silent:.0f} s"] if silent > DEAD_SECONDS else []
-        return (*self._accounts.unhealthy(), *fleets, *fleets_and_cluster)
+        return (*self._accounts.unhealthy(), *fleets, *cluster)
 
     def not_ready(self) -> tuple[str, ...]:
         """The accounts with numbers that were not attempted yet, or spaces that were not listed, in words.
@@ -226,10 +225,15 @@ class App:
         with self._lock:
             if self._ready_with is self._config:
                 return ()
+            unpolled = Counter(
+                record.number.account
+                for record in (self._state.snapshot().numbers if self._sharing is not None else ())
+                if record.last_poll_success is None
+            )
             found = tuple(
                 f"account {name}: {missing}"
                 for name, poller in self._accounts
-                for missing in self._missing(name, poller)
+                for missing in self._missing(name, poller, unpolled[name])
             )
             if not found:
                 self._ready_with = self._config
@@ -272,10 +276,13 @@ class App:
         storage.open()
         return storage
 
-    def _missing(self, name: str, poller: AccountPoller) -> Iterator[str]:
-        """What of an account was not attempted yet.  The listings first: after them there may be more numbers."""
+    def _missing(self, name: str, poller: AccountPoller, unpolled: int) -> Iterator[str]:
+        """What of an account was not attempted yet.  The listings first: after them there may be more numbers.
+
+        `unpolled` is how many of its numbers were polled by no replica, as far as is known here.
+        """
         if self._sharing is not None and not self._sharing.polls(name):
-            yield from self._missing_elsewhere(name, self._sharing)
+            yield from self._missing_elsewhere(name, self._sharing, unpolled)
             return
         unlisted = poller.unlisted()
         spaces = len(unlisted) - unlisted.count(None)
@@ -288,7 +295,7 @@ class App:
         if missing := poller.unattempted():
             yield f"{missing} numbers not attempted yet"
 
-    def _missing_elsewhere(self, name: str, sharing: Sharing) -> Iterator[str]:
+    def _missing_elsewhere(self, name: str, sharing: Sharing, unpolled: int) -> Iterator[str]:
         """The same of an account that another replica holds, as far as that is known here."""
         status = sharing.seen(self._accounts[name].poller.status())
         if status.refused is not None:
@@ -296,9 +303,8 @@ class App:
         discovers = any(account.discover for account in self._config.accounts if account.name == name)
         if discovers and (unlisted := sharing.unlisted(name)):
             yield f"{unlisted} listings have not ended yet"
-        records = self._state.snapshot().numbers
-        if missing := sum(each.number.account == name and each.last_poll_success is None for each in records):
-            yield f"{missing} numbers not attempted yet"
+        if unpolled:
+            yield f"{unpolled} numbers not attempted yet"
 
     def _seen(self, own: AccountStatus) -> AccountStatus:
         """The status of an account as it is shown: by its own poller, or by the replica that holds it."""

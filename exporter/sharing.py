@@ -38,7 +38,7 @@ from exporter.model import (
     Right,
     spare_qps,
 )
-from exporter.polling import Known
+from exporter.polling import AccountPoller, Known
 from exporter.polling.loop import Loop
 from exporter.state.store import State
 from exporter.threads import Bounded, StillRunningError
@@ -93,6 +93,9 @@ class Sharing:
     def start(self) -> None:
         """Start looking at the store, unless that runs.  Raises OSError as `Loop.start`."""
         if not self._left and not self._loop.is_alive:
+            cluster = self.cluster
+            facts = {"lease_seconds": cluster.lease_seconds, "replicas": cluster.replicas}
+            logger.info("sharing the accounts with other replicas", extra=fields(**facts))
             self._loop.start()
 
     def stop(self) -> None:
@@ -168,17 +171,16 @@ class Sharing:
                 else:
                     self._rights[name] = right, rate
             is_new = right is not NEVER and (before is None or before[0].token != right.token)
-            poller.allow(right, self._known(name, polled_here=before is not None) if is_new else NOTHING, rate or None)
+            known = self._known(poller, polled_here=before is not None) if is_new else NOTHING
+            poller.allow(right, known, rate or None)
         with self._lock:
             for name in self._rights.keys() - self._rates.keys():
                 del self._rights[name]
 
     def pace(self, account: str) -> Pace:
         """What to pass on of an account; of one that left the configuration, that its last request leaves now."""
-        for name, poller in self._accounts:
-            if name == account:
-                return poller.pace()
-        return Pace(slot_age_seconds=0.0)
+        found = self._accounts.in_use.get(account)
+        return Pace(slot_age_seconds=0.0) if found is None else found.poller.pace()
 
     def held_statuses(self) -> Mapping[str, tuple[AccountStatus, int]]:
         """The status of each account that this replica polls with its right, and how many listings are outstanding."""
@@ -190,10 +192,10 @@ class Sharing:
             if name in held
         }
 
-    def _known(self, name: str, *, polled_here: bool) -> Known:
+    def _known(self, poller: AccountPoller, *, polled_here: bool) -> Known:
         """What to go on from; the standing only if this replica did not poll the account until now."""
-        poller = next(poller for each, poller in self._accounts if each == name)
-        return Known(None if polled_here else self._shared.told(poller.status()), self._polled_at, self._checked_at)
+        status = None if polled_here else self._shared.told(poller.status())
+        return Known(status, self._polled_at, self._checked_at)
 
     def _polled_at(self, key: NumberKey) -> float:
         record = self._state.get(key)
@@ -225,11 +227,3 @@ class Sharing:
     def _step(self) -> float:
         with self._stepping:
             return math.inf if self._left else self._replica.step()
-
-
-def log_start(cluster: ClusterConfig) -> None:
-    """Say that this process is one of several."""
-    logger.info(
-        "sharing the accounts with other replicas",
-        extra=fields(lease_seconds=cluster.lease_seconds, replicas=cluster.replicas, key_prefix=cluster.key_prefix),
-    )

@@ -6,6 +6,7 @@ found them first.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 from collections.abc import Callable, Collection, Mapping
@@ -15,6 +16,7 @@ from typing import Protocol
 from exporter.cluster import accounts, answers
 from exporter.cluster.answers import Key
 from exporter.cluster.reading import parsed, refuse
+from exporter.cluster.replies import StoreError
 from exporter.model import AccountStatus, Clock, Listing, NumberKey, PhoneNumber
 from exporter.state.found import Absence
 from exporter.state.store import State
@@ -68,6 +70,7 @@ class Shared:
         self._clock = clock
         self.post: Callable[[Key], None] = lambda _: None
         self._mine: dict[Key, object] = {}  # accounts and spaces that this replica told last
+        self._removed: dict[Key, None] = {}  # spaces that are gone, of accounts that it holds
         self._accounts_at = -math.inf
         self._early: dict[Key, tuple[bytes, float, float]] = {}  # payload, since when it is, until when it waits
         self._lock = threading.Lock()  # guards those below
@@ -101,9 +104,12 @@ class Shared:
         """A look begins: take over what has waited, and see what is new of the accounts."""
         now = self._clock.monotonic()
         for key, (payload, since, until) in list(self._early.items()):
-            if now >= until or self._state.get(NumberKey(*key[1:])) is not None:
+            is_in_force = self._state.get(NumberKey(*key[1:])) is not None
+            if now >= until or is_in_force:
                 del self._early[key]
-                self.read(key, payload, now - since)
+            if is_in_force:
+                with contextlib.suppress(StoreError):
+                    self.read(key, payload, now - since)
         if now >= self._accounts_at + ACCOUNTS_SECONDS:
             self._accounts_at = now
             self._look_at_accounts()
@@ -135,7 +141,7 @@ class Shared:
             return 0.0, accounts.encoded_account(told)
         if isinstance(told, accounts.SpaceTold):
             return 0.0, accounts.encoded_space(told, now_unix)
-        return 0.0, GONE
+        return (0.0, GONE) if key in self._removed else None
 
     def read(self, key: Key, payload: bytes, age_seconds: float) -> None:
         """Take over an entry that was written so long ago; raises StoreError."""
@@ -191,9 +197,11 @@ class Shared:
         for key, value in now.items():
             if key not in self._mine or _coarse(self._mine[key]) != _coarse(value):
                 self.post(key)
-        for key in self._mine.keys() - now.keys():
-            if key[1] in held:  # else another replica tells it now
-                self.post(key)
+        gone = dict.fromkeys(key for key in self._mine.keys() - now.keys() if key[1] in held)
+        for key in gone:
+            self.post(key)
+        kept = (key for key in self._removed if key[1] in held and key not in now)  # else another one tells it
+        self._removed = dict.fromkeys((*kept, *gone))
         self._mine = now
 
 

@@ -208,6 +208,57 @@ def test_polling_goes_on_slowly_without_the_store_and_as_before_with_it(replicas
     assert all_known(replicas)
 
 
+def test_a_replica_that_is_halted_for_three_leases_sends_one_late_request_at_most(replicas: Replicas) -> None:
+    holder = replicas.settle()["one"]
+    until(lambda: all_known(replicas), "all replicas show all numbers")
+    holder.process.send_signal(signal.SIGSTOP)
+    try:
+        before = replicas.polls("one")
+        time.sleep(3 * LEASE_SECONDS)
+        assert replicas.polls("one") > before, "another replica holds it meanwhile"
+    finally:
+        holder.process.send_signal(signal.SIGCONT)
+    time.sleep(LEASE_SECONDS)
+    for name in TYPED:
+        assert replicas.world.surely_in_a_second(name) <= QPS + 1
+    replicas.settle()
+    assert all_known(replicas)
+
+
+@pytest.mark.parametrize("fault", ["wiped", "killed", "frozen"])
+def test_a_store_that_fails_for_a_moment_costs_no_budget_and_no_status(replicas: Replicas, fault: str) -> None:
+    replicas.settle()
+    until(lambda: all_known(replicas), "all replicas show all numbers")
+    if fault == "wiped":
+        replicas.redis.admin("FLUSHALL")
+    elif fault == "killed":
+        replicas.redis.kill()
+        replicas.redis.start()
+    else:
+        with replicas.redis.halted():
+            time.sleep(LEASE_SECONDS / 2)
+    deadline = time.monotonic() + 2 * LEASE_SECONDS
+    while time.monotonic() < deadline:
+        assert all_known(replicas)
+        time.sleep(0.2)
+    replicas.settle()
+    before = replicas.polls("one")
+    until(lambda: replicas.polls("one") > before + 3, "polled")
+    for name in TYPED:
+        assert replicas.world.surely_in_a_second(name) <= QPS
+
+
+def test_a_replica_that_starts_knows_all_at_once_also_where_the_store_was_wiped(replicas: Replicas) -> None:
+    replicas.settle()
+    until(lambda: all_known(replicas), "all replicas show all numbers")
+    replicas.redis.admin("FLUSHALL")
+    replicas.all[0].process.kill()
+    replicas.all[0].process.wait()
+    replicas.start()
+    until(lambda: all_known(replicas), "the others told it")
+    until(lambda: replicas.alive[-1].get("/-/ready")[0] == 200, "ready")
+
+
 def test_a_configuration_that_names_another_store_is_refused_while_the_exporter_runs(replicas: Replicas) -> None:
     replica = replicas.alive[0]
     replica.write_config({**replicas.config, "cluster": {**replicas.section(), "lease": "5s"}})

@@ -426,3 +426,47 @@ def test_without_discover_the_configurations_own_list_is_polled() -> None:
     account, numbers = Account(), (typed(ONE), typed(TWO))
     account.membership.configure(numbers, None, str)
     assert account.membership.members().numbers is numbers
+
+
+def hear(account: Account, digits: str, *, listed: bool = True, seen: float = 0.0, looked: float = 0.0) -> None:
+    """Another replica says this of a number; instants are seconds from now."""
+    at = Listing(listed, account.now + looked, account.now + seen, ListedNumber(digits, "CONNECTED"))
+    account.membership.heard(PhoneNumber(*key(digits), digits, found=True), at, 100.0)
+
+
+def test_a_number_that_another_replica_found_is_polled_and_its_space_listed() -> None:
+    """What nothing is known of, the other numbers of the space, stays unsaid."""
+    account = Account(numbers=[typed(ONE)])
+    hear(account, TWO)
+    assert account.numbers == [ONE, TWO]
+    assert account.membership.spaces == ("a",)
+    assert account.listing(ONE) is None
+    assert account.changes() == [(Change.FIRST, TWO)]
+
+
+def test_a_later_word_of_another_replica_counts_and_an_earlier_one_does_not() -> None:
+    account = found_in_a(ONE)
+    hear(account, ONE, listed=False, looked=-1.0)
+    assert account.is_listed(ONE)
+    hear(account, ONE, listed=False, seen=-5.0, looked=1.0)
+    assert not account.is_listed(ONE)
+    assert account.membership.missing_seconds(key(ONE)) == 100.0
+    account.listed(TWO)  # held by this replica now: the time goes on
+    account.listed(TWO)
+    account.listed(TWO)
+    assert account.numbers == [TWO]
+
+
+def test_other_replicas_find_neither_what_is_excluded_nor_more_than_max_numbers() -> None:
+    account = Account(max_numbers=1, exclude=frozenset({ONE}))
+    for digits in (ONE, TWO, THREE):
+        hear(account, digits)
+    assert account.numbers == [TWO]
+
+
+def test_a_number_that_another_replica_forgot_is_polled_no_more_unless_it_is_typed() -> None:
+    account = found_in_a(ONE, TWO, numbers=[typed(ONE)])
+    account.membership.forgotten_elsewhere(key(ONE))
+    account.membership.forgotten_elsewhere(key(TWO))
+    account.membership.forgotten_elsewhere(key(THREE))
+    assert account.numbers == [ONE]

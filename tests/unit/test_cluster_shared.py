@@ -1,0 +1,290 @@
+"""What two processes tell each other over a store: numbers, found numbers, verdicts, how accounts and spaces do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from exporter.cluster import answers
+from exporter.cluster.answers import Key
+from exporter.cluster.replies import StoreError
+from exporter.cluster.shared import EARLY_SECONDS, GONE, Shared
+from exporter.model import (
+    AccountStatus,
+    Answer,
+    DiscoveryStatus,
+    Health,
+    HealthError,
+    ListedNumber,
+    Listing,
+    NumberKey,
+    OperationStatus,
+    PhoneNumber,
+    Refused,
+    SpaceStatus,
+)
+from exporter.state.found import Absence
+from exporter.state.store import NumberState, State
+from tests.support.clock import FakeClock
+
+NUMBER = PhoneNumber("main", "cams-1", "8613800001234", "8613800001234")
+NEW = PhoneNumber("main", "cams-2", "8613800005678", "8613800005678", found=True)
+ENTRY = ListedNumber(NUMBER.phone_number, "CONNECTED", "GREEN", "TIER_1K", 1000.0, "APPROVED", "VERIFIED", "Shop")
+REFUSED = Refused("Forbidden.RAM", "No permission.", "R-1")
+STATUS = AccountStatus("main", 3, 60.0, 4.25, 5.0, 5.0, 1, spaces=("cams-1", "cams-2"))
+
+
+class Process:
+    """One process: implements `shared.Found` and `shared.Holdings`, and delivers what it writes."""
+
+    def __init__(self, clock: FakeClock, *numbers: PhoneNumber) -> None:
+        self.clock = clock
+        self.state = State(clock)
+        self.use(*numbers)
+        self.shared = Shared(self.state, self, self, clock)
+        self.posted: list[Key] = []
+        self.shared.post = self.posted.append
+        self.state.changed = lambda key: self.posted.append(("number", *key))
+        self.absences: dict[NumberKey, Absence] = {}
+        self.heard_of: dict[NumberKey, tuple[Listing, Absence]] = {}
+        self.forgot: list[NumberKey] = []
+        self.statuses: dict[str, tuple[AccountStatus, int]] = {}
+
+    def use(self, *numbers: PhoneNumber) -> None:
+        ages = {"main": 900.0}
+        self.state.configure(numbers, ages, listing_seconds=ages, health_seconds=ages)
+
+    def absence(self, key: NumberKey) -> Absence | None:
+        return self.absences.get(key)
+
+    def candidate(self, key: NumberKey) -> PhoneNumber | None:
+        return None if key.cust_space_id == "excluded" else PhoneNumber(*key, key.phone_number, found=True)
+
+    def heard(self, number: PhoneNumber, listing: Listing, absence: Absence) -> None:
+        self.heard_of[number.key] = listing, absence
+
+    def forgotten(self, key: NumberKey) -> None:
+        self.forgot.append(key)
+
+    def held_statuses(self) -> Mapping[str, tuple[AccountStatus, int]]:
+        return self.statuses
+
+    def tells(self, other: Process, seconds: float = 0.0) -> None:
+        """Deliver everything that was posted, so many seconds later."""
+        for key in dict.fromkeys(self.posted):
+            entry = self.shared.written(key)
+            if entry is not None:
+                other.shared.read(answers.key_of(answers.key_text(key)), entry[1], seconds)
+        self.posted.clear()
+
+    def record(self, number: PhoneNumber = NUMBER) -> NumberState:
+        found = self.state.get(number.key)
+        assert found is not None
+        return found
+
+
+@pytest.fixture
+def one() -> Process:
+    return Process(FakeClock(), NUMBER)
+
+
+@pytest.fixture
+def two() -> Process:
+    return Process(FakeClock(now=7e6, now_unix=1_700_000_000.0), NUMBER)
+
+
+def test_listings_and_verdicts_travel_with_their_ages(one: Process, two: Process) -> None:
+    health = Health("BLOCKED", (HealthError("WABA", "141014", "Limit.", "Wait."),), "R-2")
+    one.state.listed({NUMBER.key: Listing(False, one.clock.now - 10, one.clock.now - 20, ENTRY)})
+    one.state.checked(NUMBER, health)
+    one.clock.advance(30)
+    one.tells(two, 5.0)
+    record = two.record()
+    assert record.listing == Listing(False, pytest.approx(7e6 - 45), pytest.approx(7e6 - 55), ENTRY)  # type: ignore[arg-type]
+    assert record.shown.connection_statuses == ("CONNECTED",)
+    assert record.health is not None
+    assert record.health.answer == health
+    assert record.health.success_at == pytest.approx(7e6 - 35)
+    assert record.health.since_unix == pytest.approx(1_700_000_000 - 35)
+    assert two.posted == []  # what was told is not told again
+
+
+def test_an_older_listing_or_verdict_changes_nothing(one: Process, two: Process) -> None:
+    one.state.listed({NUMBER.key: Listing(True, one.clock.now, one.clock.now, ENTRY)})
+    one.state.checked(NUMBER, Health("BLOCKED"))
+    two.state.listed({NUMBER.key: Listing(False, two.clock.now)})
+    two.state.checked(NUMBER, Health("AVAILABLE"))
+    before = two.record()
+    one.tells(two, 60.0)
+    after = two.record()
+    assert after.health == before.health
+    assert after.listing == before.listing
+
+
+def test_a_listing_that_brings_nothing_new_is_not_told_by_itself(one: Process) -> None:
+    """It travels with the next poll: else each listing would write all its numbers."""
+    one.state.listed({NUMBER.key: Listing(True, 1.0, 1.0, ENTRY)})
+    assert one.posted == [("number", *NUMBER.key)]
+    one.state.listed({NUMBER.key: Listing(True, 2.0, 2.0, replace(ENTRY))})
+    assert len(one.posted) == 1
+    one.state.listed({NUMBER.key: Listing(False, 3.0, 2.0, ENTRY)})
+    assert len(one.posted) == 2
+
+
+def test_a_found_number_waits_until_it_is_in_force(one: Process, two: Process) -> None:
+    one.use(NUMBER, NEW)
+    one.absences[NEW.key] = Absence(missing_seconds=12.0)
+    one.state.listed({NEW.key: Listing(True, one.clock.now, one.clock.now, replace(ENTRY, phone_number="x"))})
+    one.state.succeeded(NEW, Answer("VERIFIED", "id", "R"))
+    one.tells(two)
+    listing, absence = two.heard_of[NEW.key]
+    assert (listing.listed, absence.missing_seconds) == (True, 12.0)
+    two.clock.advance(2)
+    two.use(NUMBER, NEW)
+    two.shared.begin()
+    assert two.record(NEW).status == "VERIFIED"
+    assert two.record(NEW).success_at == pytest.approx(two.clock.now - 2)
+
+
+def test_a_number_that_may_not_be_found_here_is_left_out(one: Process, two: Process) -> None:
+    excluded = replace(NEW, cust_space_id="excluded")
+    one.use(excluded)
+    one.absences[excluded.key] = Absence()
+    one.state.succeeded(excluded, Answer("VERIFIED", "id", "R"))
+    one.tells(two)
+    assert two.heard_of == {}
+    two.use(excluded)
+    two.shared.begin()
+    assert two.record(excluded).status == ""
+
+
+def test_what_waits_is_forgotten_after_a_while(one: Process, two: Process) -> None:
+    one.use(NEW)
+    one.absences[NEW.key] = Absence()
+    one.state.succeeded(NEW, Answer("VERIFIED", "id", "R"))
+    one.tells(two)
+    two.clock.advance(EARLY_SECONDS + 1)
+    two.shared.begin()
+    two.use(NEW)
+    two.shared.begin()
+    assert two.record(NEW).status == ""
+
+
+def test_a_number_that_the_holder_polls_no_more_is_gone_everywhere(one: Process, two: Process) -> None:
+    one.use()
+    one.shared.gone([NUMBER.key])
+    one.tells(two)
+    assert two.forgot == [NUMBER.key]
+    one.use(NUMBER)  # it was found again
+    one.state.succeeded(NUMBER, Answer("VERIFIED", "id", "R"))
+    one.tells(two)
+    assert two.record().status == "VERIFIED"
+
+
+def status(**changes: object) -> AccountStatus:
+    spaces = {"cams-1": SpaceStatus(3, 1_764_000_000.0 - 40, attempted=True), "cams-2": SpaceStatus(error=REFUSED)}
+    return replace(
+        STATUS,
+        refused=REFUSED,
+        refused_spaces={"cams-2": REFUSED},
+        operations=(OperationStatus("A"), OperationStatus("B", up=False, refused=REFUSED)),
+        health_seconds=300.0,
+        discovery=DiscoveryStatus(spaces, left_out=7),
+        **changes,  # type: ignore[arg-type]
+    )
+
+
+def test_how_an_account_does_is_what_its_holder_says(one: Process, two: Process) -> None:
+    told = status()
+    one.statuses = {"main": (told, 2)}
+    one.clock.now_unix = 1_764_000_000.0
+    one.shared.begin()
+    one.tells(two, 5.0)
+    own = AccountStatus("main", 99, 15.0, 1000.0, 5.0, 5.0, 4, spaces=("cams-1", "cams-2"))
+    seen = two.shared.told(own)
+    assert seen is not None
+    assert (seen.phone_numbers, seen.scrape_interval_seconds, seen.lag_seconds, seen.in_flight) == (3, 60.0, 4.25, 0)
+    assert (seen.refused, seen.refused_spaces, seen.operations) == (REFUSED, told.refused_spaces, told.operations)
+    assert (seen.health_seconds, seen.is_held) == (300.0, False)
+    assert seen.discovery is not None
+    assert seen.discovery.left_out == 7
+    assert seen.discovery.spaces["cams-2"].error == REFUSED
+    assert seen.discovery.spaces["cams-1"].success_unix == pytest.approx(1_700_000_000 - 45)
+    assert two.shared.unlisted("main") == 2
+
+
+def test_an_account_is_told_when_it_changes_and_not_each_second(one: Process) -> None:
+    one.statuses = {"main": (STATUS, 0)}
+    one.shared.begin()
+    assert one.posted == [("account", "main")]
+    for lag_seconds, posts in ((4.3, 1), (4.4, 1), (9.0, 2)):
+        one.clock.advance(1)
+        one.statuses = {"main": (replace(STATUS, lag_seconds=lag_seconds), 0)}
+        one.shared.begin()
+        assert len(one.posted) == posts
+
+
+def test_a_space_that_is_gone_is_gone_everywhere_unless_another_replica_holds_the_account(
+    one: Process, two: Process
+) -> None:
+    one.statuses = {"main": (status(), 0)}
+    one.shared.begin()
+    one.tells(two)
+    one.clock.advance(1)
+    one.statuses = {"main": (replace(status(), discovery=DiscoveryStatus({}), refused_spaces={}), 0)}
+    one.shared.begin()
+    assert {key for key in one.posted if key[0] == "space"} == {
+        ("space", "main", "cams-1"),
+        ("space", "main", "cams-2"),
+    }
+    one.tells(two)
+    seen = two.shared.told(STATUS)
+    assert seen is not None
+    assert seen.discovery == DiscoveryStatus({})
+    one.clock.advance(1)
+    one.statuses = {}  # handed over
+    one.shared.begin()
+    assert one.posted == []
+    assert one.shared.written(("space", "main", "cams-1")) is None
+
+
+def test_who_holds_an_account_believes_nobody_else(one: Process, two: Process) -> None:
+    one.statuses = {"main": (STATUS, 0)}
+    one.shared.begin()
+    one.tells(two)
+    assert two.shared.told(STATUS) is not None
+    two.statuses = {"main": (STATUS, 0)}
+    two.shared.begin()
+    assert two.shared.told(STATUS) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "payload"),
+    [
+        (("listing", "a", "b", "c"), b"[]"),
+        (("number", "a", "b"), b"[]"),
+        (("account", "main"), b"[]"),
+        (("account", "main"), b'[1,60.0,0.0,null,[["A",1,null]],null,null,0]'),
+        (("account", "main"), b"[-1,60.0,0.0,null,[],null,null,0]"),
+        (("account", "main"), b'[1,"60",0.0,null,[],null,null,0]'),
+        (("account", "main"), b"[1,60.0,0.0,[1,2,3],[],null,null,0]"),
+        (("space", "main", "cams-1"), b"[null]"),
+        (("space", "main", "cams-1"), b"[null,[1,2.0,3,null]]"),
+        (("space", "main", "cams-1"), b"{"),
+        (("number", *NUMBER.key), b'["",[],"",null,null,null,null,null,[true,1.0,null,null],null,null]'),
+        (("number", *NUMBER.key), b'["",[],"",null,null,null,null,null,[true,null,null,null,[[],[],[]]],null,null]'),
+        (("number", *NUMBER.key), b'["",[],"",null,null,null,null,null,null,[["A"],1.0,1.0,[],null],null]'),
+        (("number", *NUMBER.key), b'["",[],"",null,null,null,null,null,null,[null,1.0,1.0,[],null],null]'),
+        (("number", *NUMBER.key), b'["",[],"",null,null,null,null,null,null,null,[1]]'),
+    ],
+)
+def test_what_another_program_wrote_is_refused(one: Process, key: Key, payload: bytes) -> None:
+    with pytest.raises(StoreError):
+        one.shared.read(key, payload, 0.0)
+
+
+def test_what_is_gone_may_be_read_twice(one: Process) -> None:
+    for key in (("number", *NEW.key), ("space", "main", "cams-9"), ("account", "other")):
+        one.shared.read(key, GONE, 0.0)
