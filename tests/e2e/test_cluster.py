@@ -14,7 +14,8 @@ import pytest
 
 from exporter.simulator import HEALTH, PHONE_NUMBERS, Simulator, World
 from tests.support.exporter import ExporterProcess, current, run_exporter, statuses, until, value
-from tests.support.fleet import config, fleet, found, phones
+from tests.support.fleet import config, exported, fleet, found, phones
+from tests.support.patience import PATIENCE_SECONDS
 from tests.support.redisserver import PASSWORD, RedisServer, redis_server
 
 QPS, QUOTA = 5, 10
@@ -58,8 +59,8 @@ class Replicas:
             "replicas": 3,
         }
 
-    def start(self) -> ExporterProcess:
-        replica = ExporterProcess(self.config)
+    def start(self, *flags: str) -> ExporterProcess:
+        replica = ExporterProcess(self.config, *flags)
         self.all.append(self._stack.enter_context(replica))
         return replica
 
@@ -277,6 +278,57 @@ def test_an_account_that_leaves_the_configuration_of_one_replica_is_polled_by_an
     until(lambda: replicas.polls("one") > before + 3, "and polls it")
     hashes = {value(each.scrape(), "cams_exporter_config_hash") for each in replicas.alive}
     assert len(hashes) == 2
+
+
+def test_a_replica_that_starts_without_the_store_polls_slowly(tmp_path: Path) -> None:
+    world = World()
+    section = fleet(world, 3, qps=QPS, quota=QUOTA)
+    cluster = {"url": f"unix://{tmp_path}/nowhere.sock", "lease": "3s", "replicas": 3}
+    with exported(world, section, cluster=cluster) as replica:
+        until(lambda: replica.statuses() == dict.fromkeys(phones(3), "VERIFIED"), "polled")
+        until(lambda: replica.get("/-/ready")[0] == 200, "ready")
+        scraped = replica.scrape()
+        assert value(scraped, "cams_cluster_store_up") == 0
+        assert value(scraped, HELD, account="main") == 0
+        time.sleep(3)
+    assert world.surely_in_a_second("main") <= (QUOTA - QPS) // 3
+
+
+def test_who_stops_without_the_store_sends_nothing(tmp_path: Path) -> None:
+    world = World()
+    section = fleet(world, 3, qps=QPS, quota=QUOTA)
+    cluster = {"url": f"unix://{tmp_path}/nowhere.sock", "lease": "3s", "replicas": 3, "without_store": "stop"}
+    with exported(world, section, cluster=cluster) as replica:
+        time.sleep(2 * LEASE_SECONDS)
+        assert replica.get("/-/healthy")[0] == 200
+        assert replica.get("/-/ready")[0] == 503
+    assert world.arrivals("main") == ()
+
+
+def test_an_end_does_not_wait_for_a_store_that_hangs(replicas: Replicas) -> None:
+    replicas.settle()
+    with replicas.redis.halted():
+        began_at = time.monotonic()
+        replicas.all[0].process.terminate()
+        assert replicas.all[0].process.wait() == 0
+        assert time.monotonic() - began_at < PATIENCE_SECONDS  # bounds a hang
+    assert "accounts cannot be handed over" in replicas.all[0].log
+
+
+def test_answers_that_one_replica_stored_reach_all_after_everything_was_lost(tmp_path: Path) -> None:
+    """All replicas and the store went down; only the folder of one is left, and the API does not answer."""
+    with tempfile.TemporaryDirectory(prefix="cams-") as folder, ExitStack() as stack:
+        replicas = Replicas(stack, Path(folder))
+        first = replicas.start(f"--storage.path={tmp_path}")
+        until(lambda: all_known(replicas), "polled")
+        first.process.terminate()
+        first.process.wait()
+        replicas.redis.admin("FLUSHALL")
+        replicas.config["api"]["endpoint"] = "http://127.0.0.1:9"
+        replicas.start(f"--storage.path={tmp_path}")
+        other = replicas.start()
+        numbers = {number for name in TYPED for number in numbers_of(replicas, name)}
+        until(lambda: numbers <= {n for n, of in other.statuses().items() if of == "VERIFIED"}, "told by the other")
 
 
 def test_the_check_needs_no_store(tmp_path: Path) -> None:
