@@ -15,8 +15,9 @@ The data path, from the API to the scrape::
 
 A scrape never touches the API.  Polls wait while a scrape is served, for 0.25 s at most (`scrape_priority`).
 
-A folder is one idea, and its `__init__` says it.  Imports run one way: `cli`, `app`, `fleet`, `web`, `polling` and
-`cluster`, `metrics`, `state`, `cams`, `config`, then the modules beside `app` that know nothing of the others.
+A folder is one idea, and its `__init__` says it.  Imports run one way: `cli`, `app`, `sharing`, `fleet`, `web`,
+`polling` and `cluster`, `metrics`, `state`, `cams`, `config`, then the modules beside `app` that know nothing of the
+others.
 """
 
 __version__ = "0.2.0"

@@ -7,22 +7,21 @@ trip.  Nothing here is imported without the section `cluster`; only `connecting`
 
     polling <- rights  - leases (pure) <-> session (what to ask) -> store -> scripts (Lua) -> Redis
                            spread, timing, table                      replies (checks)
-    state   <- records - answers, mail (pure) <----> replica (one step) -^
+    state   <- entries - shared <-> mail (pure) <----> replica (one step) -^
+                           answers, accounts, reading
 
-How the rest of the exporter uses it:
+`exporter.sharing` puts it together:
 
-- `App` makes a `Replica`, tells it each configuration (`configure`), and a loop's thread calls its `step`.  On a clean
-  stop, polling stops first, then comes `leave`.
-- `session.Polling` is what polls.  `allow(rights, is_spare=…)` comes after each contact.  For an account with a
-  right it starts polling, with the right's `guard_seconds`; the first slot comes one gap after `slot_at`.  For one
-  without, it revokes the polls that wait, and returns when none can leave any more.  With `is_spare` it polls all
-  accounts at `timing.spare_qps`, as both `qps` and `quota`.
+- A loop's thread calls `Replica.step`; `Replica.configure` tells it each configuration; `Replica.leave` is its end.
+- `session.Polling` is what polls.  `allow(rights, is_spare=…)` comes after each contact.  `AccountPoller.allow` takes
+  over each right; for an account without one it turns back the polls that wait, and returns when none can leave any
+  more.  With `is_spare` all accounts are polled at `model.spare_qps`, as both `qps` and `quota`.
 - Right before a request leaves, the gate asks `Right.allows(now)` on the suspend-proof clock, with its lock held, after
   the slot is due and before the socket is written.  That is two comparisons, no lock of ours and no round trip.
 - `Polling.pace(account)` gives the guard; once the account's right was taken away, also how long ago the last request
   left, and what remains of a pause.
-- After each poll the recorder calls `Replica.polled(key)`.  `State` implements `replica.Answers`; `answers.merged` says
-  what is newer.
-- Metrics come from `Replica.status()`: `cams_cluster_store_up` (`store_up`), `cams_cluster_replicas` (count of
-  `replicas`), `cams_account_held` (`held`; 0 for all others), `cams_cluster_lease_changes_total` (`lease_changes`).
+- `shared.Shared` is what this process knows: a number's record, with what listings and health checks say (`answers`);
+  how an account and each of its spaces do, by its holder (`accounts`); found numbers, and those that are gone.  `State`
+  and `Fleets` post what this process learns.  An entry travels at the next look, and only if something is new.
+- Metrics and pages come from `Replica.status()`.
 """

@@ -123,11 +123,10 @@ class Shared:
 
     def written(self, key: Key) -> tuple[float, bytes] | None:
         """How old an entry is, in seconds, and its payload; None if there is nothing to tell."""
-        now, now_unix = self._clock.monotonic(), self._clock.unix()
         kind, *parts = key
         if kind == NUMBER:
             number = NumberKey(*parts)
-            record = self._state.get(number)
+            record, now, now_unix = self._state.look(number)
             with self._lock:
                 is_gone = number in self._gone
                 if record is not None:
@@ -140,7 +139,7 @@ class Shared:
         if isinstance(told, accounts.AccountTold):
             return 0.0, accounts.encoded_account(told)
         if isinstance(told, accounts.SpaceTold):
-            return 0.0, accounts.encoded_space(told, now_unix)
+            return 0.0, accounts.encoded_space(told, self._clock.unix())
         return (0.0, GONE) if key in self._removed else None
 
     def read(self, key: Key, payload: bytes, age_seconds: float) -> None:
@@ -168,8 +167,7 @@ class Shared:
         if parsed(payload) is None:
             self._found.forgotten(key)
             return
-        now, now_unix = self._clock.monotonic(), self._clock.unix()
-        record = self._state.get(key)
+        record, now, now_unix = self._state.look(key)
         absence = answers.absence_in(payload)
         number = self._found.candidate(key) if record is None or absence is not None else None
         if number is not None and absence is not None:

@@ -237,6 +237,12 @@ class State:
         before = record.health
         return before is None or before.last_error is None or before.last_error.code != error.code
 
+    def look(self, key: NumberKey) -> tuple[NumberState | None, float, float]:
+        """One number's record, with the monotonic and the wall time to which its times belong."""
+        with self._lock:
+            now, now_unix = self._now()
+            return self._records.get(key), now, now_unix
+
     def take_over(self, theirs: NumberState, merged: Callable[[NumberState, NumberState], NumberState]) -> None:
         """Keep what `merged` makes of a number's record and that of another replica."""
         with self._lock:

@@ -26,7 +26,7 @@ from exporter.model import (
     SpaceStatus,
 )
 from exporter.state.found import Absence
-from exporter.state.store import NumberState, State
+from exporter.state.store import NumberState, Remembered, State
 from tests.support.clock import FakeClock
 
 NUMBER = PhoneNumber("main", "cams-1", "8613800001234", "8613800001234")
@@ -288,3 +288,40 @@ def test_what_another_program_wrote_is_refused(one: Process, key: Key, payload: 
 def test_what_is_gone_may_be_read_twice(one: Process) -> None:
     for key in (("number", *NEW.key), ("space", "main", "cams-9"), ("account", "other")):
         one.shared.read(key, GONE, 0.0)
+
+
+def test_a_wall_clock_that_is_set_makes_no_answer_older_or_newer(one: Process, two: Process) -> None:
+    """Whoever's clock it is: ages are what counts."""
+    one.state.succeeded(NUMBER, Answer("VERIFIED", "id", "R"))
+    one.clock.advance(10)
+    one.clock.now_unix += 30.0
+    two.clock.now_unix -= 30.0
+    one.tells(two)
+    two.clock.advance(5)
+    snapshot = two.state.snapshot()
+    (record,) = snapshot.numbers
+    assert record.success_unix == pytest.approx(snapshot.unix - 15)
+    assert record.last_poll_unix == pytest.approx(snapshot.unix - 15)
+    assert record.success_at == pytest.approx(two.clock.now - 15)
+
+
+def test_answers_of_an_earlier_process_are_known_to_be_told(one: Process) -> None:
+    """They help where the store was wiped."""
+    assert one.shared.known() == []
+    remembered = Remembered("VERIFIED", (), "id", one.clock.now_unix - 60, one.clock.now_unix - 90)
+    one.state.restore({NUMBER.key: remembered})
+    assert one.shared.known() == [("number", *NUMBER.key)]
+    entry = one.shared.written(("number", *NUMBER.key))
+    assert entry is not None
+    assert entry[0] == pytest.approx(60)
+
+
+def test_what_an_account_does_not_use_is_not_taken_over(one: Process, two: Process) -> None:
+    """As in a rollout that takes `discover` and `health` away."""
+    two.state.configure([NUMBER], {"main": 900.0})
+    one.state.listed({NUMBER.key: Listing(True, one.clock.now, one.clock.now, ENTRY)})
+    one.state.checked(NUMBER, Health("AVAILABLE"))
+    one.state.succeeded(NUMBER, Answer("VERIFIED", "id", "R"))
+    one.tells(two)
+    record = two.record()
+    assert (record.status, record.listing, record.health) == ("VERIFIED", None, None)

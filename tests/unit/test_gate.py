@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from exporter.errors import Stopped
-from exporter.model import pace_qps
+from exporter.model import ALWAYS, NEVER, Right, pace_qps
 from exporter.polling.budget import LATE_SECONDS, Budget
 from exporter.polling.gate import Gate, Waiter
 from exporter.scrape_priority import ScrapePriority
@@ -243,3 +243,39 @@ def test_a_poll_that_finds_that_it_is_an_errands_turn_wakes_the_errand() -> None
     crossing.run(5)
     assert [name for name, _ in crossing.passed] == ["a", "errand", "b"]
     assert [at for _, at in crossing.passed] == pytest.approx([0.0, GAP + 0.1, 2 * GAP + 0.1])
+
+
+@pytest.mark.parametrize(("stall_seconds", "waited"), [(0.0, 0.0), (0.1, 0.1), (5.0, 0.25)])
+def test_who_takes_the_right_away_waits_until_the_last_request_has_left(stall_seconds: float, waited: float) -> None:
+    """Bounded: a request that hangs must not keep other accounts from being handed over."""
+    crossing = Crossing()
+    crossing.come("late", stall_seconds=stall_seconds)
+    crossing.come("next")
+    crossing.run(0)
+    ended: list[float] = []
+
+    def take_away() -> None:
+        with crossing.lock:
+            crossing.gate.right = NEVER
+            crossing.gate.wait_sent(crossing.time.now + 0.25)
+            ended.append(crossing.time.now - crossing.start)
+
+    crossing.time.spawn(take_away)
+    crossing.run(10)
+    assert ended == pytest.approx([waited])
+    assert [name for name, _ in crossing.sent] == ["late"]
+
+
+def test_a_request_takes_no_slot_before_the_right_begins_nor_after_it_ended() -> None:
+    crossing = Crossing()
+    crossing.gate.right = Right(1, crossing.start + 2.0, crossing.start + 2.0 + 1.5 * GAP)
+    for name in "abcd":
+        crossing.come(name)
+    crossing.run(100)
+    assert [name for name, _ in crossing.passed] == ["a", "b"]
+    assert [at for _, at in crossing.passed] == pytest.approx([2.0, 2.0 + GAP])
+    with crossing.lock:
+        crossing.gate.right = ALWAYS
+        crossing.gate.look_again()
+    crossing.run(10)
+    assert [name for name, _ in crossing.passed] == list("abcd")

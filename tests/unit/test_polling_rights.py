@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from exporter.errors import ApiError, Kind
-from exporter.model import ALWAYS, NEVER, OPERATION, NumberKey, OperationStatus, Refused, Right
+from exporter.model import (
+    ALWAYS,
+    NEVER,
+    OPERATION,
+    Answer,
+    NumberKey,
+    OperationStatus,
+    Pace,
+    PhoneNumber,
+    Refused,
+    Right,
+    Slot,
+)
 from exporter.polling import Known
 from tests.support.numbers import numbers
 from tests.support.played import FORBIDDEN, Played
@@ -74,9 +87,36 @@ def test_a_right_that_is_renewed_in_time_changes_nothing(made: Bench) -> None:
 def test_polls_that_wait_are_turned_back_when_the_right_is_taken_away(made: Bench) -> None:
     made.poller.allow(right(made), NOTHING)
     made.sends(1)
+    assert made.time.alive > 1
     made.poller.allow(NEVER, NOTHING)
     assert made.sends(30) == []
-    assert made.poller.status().in_flight == 0
+    assert made.time.alive == 1  # the loop's: no poll waits for the right to come back
+
+
+def test_the_right_is_gone_only_when_the_last_request_has_left() -> None:
+    """What is passed on, and who polls next, count from then."""
+
+    class Slow(Bench):
+        def fetch(self, number: PhoneNumber, gate: Callable[[], Slot]) -> Answer:
+            with gate():
+                self.time.sleep(0.2)  # the thread stalls before it sends
+                self.sent.append((self.now, number.key))
+            return Answer("VERIFIED", "1", "R")
+
+    made = Slow()
+    made.poller.allow(right(made), NOTHING)
+    made.run(0.1)
+    passed_on: list[tuple[float, Pace]] = []
+
+    def take_away() -> None:
+        made.poller.allow(NEVER, NOTHING)
+        passed_on.append((made.now, made.poller.pace()))
+
+    made.time.spawn(take_away)
+    made.run(10)
+    ((at, pace),) = passed_on
+    assert [sent_at for sent_at, _ in made.sent] == [at]
+    assert pace.slot_age_seconds == pytest.approx(0.0, abs=0.001)
 
 
 def test_the_first_slot_keeps_its_distance_from_the_last_one_of_the_holder_before() -> None:
