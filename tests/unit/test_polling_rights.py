@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from exporter.config.settings import DiscoverConfig, HealthConfig
 from exporter.errors import ApiError, Kind
 from exporter.model import (
     ALWAYS,
@@ -23,6 +24,8 @@ from exporter.model import (
     Slot,
 )
 from exporter.polling import Known
+from exporter.polling.standing import Standing
+from tests.support.asked import HEALTH, NUMBERS, Asked, FakeFleet, Sent
 from tests.support.numbers import numbers
 from tests.support.played import FORBIDDEN, Played
 
@@ -221,3 +224,61 @@ def test_at_the_spare_rate_all_requests_share_it() -> None:
     made.poller.allow(right(made), NOTHING)
     assert 45 <= len(made.sends(10)) <= 50
     assert made.poller.status().budget_qps == 5
+
+
+def asked(answer: Callable[[Sent], ApiError | None] = lambda _: None) -> Asked:
+    """A poller that also lists and checks; another replica holds its account."""
+    made = Asked(
+        numbers(20),
+        health=HealthConfig(60.0),
+        discover=DiscoverConfig(("a",), 60.0),
+        fleet=FakeFleet(["a"]),
+        answer=answer,
+    )
+    made.poller.allow(NEVER, NOTHING)
+    made.run(1.0)
+    return made
+
+
+def test_without_the_right_nothing_is_listed_or_checked() -> None:
+    made = asked()
+    made.run(120)
+    assert made.sent == []
+
+
+def test_a_new_holder_lists_at_once_and_checks_each_number_at_its_turn() -> None:
+    """It needs the listing to go on with it; verdicts it has from the holder before."""
+    made = asked()
+    now = made.time.now
+    made.poller.allow(Right(1, now, math.inf), Known(polled_at=lambda _: now, checked_at=lambda _: now))
+    made.run(20)
+    assert {each.operation for each in made.sent} == {NUMBERS}
+    made.run(80)
+    assert sum(each.operation == HEALTH for each in made.sent) >= 20
+
+
+@pytest.mark.parametrize("code", ["NoPermission", "timeout"])
+def test_an_operation_that_fails_stays_down_over_a_hand_over(code: str) -> None:
+    kind = Kind.PERMISSION if code == "NoPermission" else Kind.TRANSIENT
+    made = asked(lambda sent: ApiError(code, kind) if sent.operation == HEALTH else None)
+    down = OperationStatus(HEALTH, up=False, refused=Refused(code))
+    made.poller.allow(right_now(made), Known(replace(made.poller.status(), operations=(down,))))
+    for _ in range(20):
+        made.run(1.0)
+        (now,) = [each for each in made.poller.status().operations if each.operation == HEALTH]
+        assert not now.up
+    made.answer = lambda _: None
+    made.run(120)
+    assert all(each.up for each in made.poller.status().operations)
+
+
+def test_an_outage_does_not_hide_why_an_operation_was_refused() -> None:
+    standing = Standing("A")
+    standing.take_over(OperationStatus("A", up=False, refused=Refused("NoPermission")))
+    assert standing.is_forbidden
+    standing.heard(NumberKey("main", "a", "1"), ApiError("timeout", Kind.TRANSIENT), is_whole=False)
+    assert standing.status.refused == Refused("NoPermission")
+
+
+def right_now(made: Asked) -> Right:
+    return Right(1, made.time.now, math.inf)
