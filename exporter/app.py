@@ -92,7 +92,7 @@ class App:
         self.priority = ScrapePriority(clock)
         right = ALWAYS if config.cluster is None else NEVER
         self._accounts = Accounts(self._state, self._counters, clock, self.priority, repeat=repeat, right=right)
-        self._sharing = None if config.cluster is None else self._shared(config.cluster)
+        self.sharing = None if config.cluster is None else self._shared(config.cluster)
         self._times: Mapping[str, Times] = {}
         self._found_numbers = FoundNumbers()
         self._frozen = 0  # of the found numbers, how many there were when they were last excluded
@@ -136,8 +136,8 @@ class App:
     def stop(self) -> None:
         """Stop polling; requests under way are abandoned, and a reload under way starts nothing more."""
         self._stopped = True
-        if self._sharing is not None:
-            self._sharing.stop()
+        if self.sharing is not None:
+            self.sharing.stop()
         self._fleets.stop()
         self._accounts.stop()
         if self._storage is not None:
@@ -195,7 +195,7 @@ class App:
 
     def next_polls(self, keys: Sequence[NumberKey]) -> Mapping[NumberKey, float | None]:
         """When numbers are polled next, as Unix seconds; None while one is being polled, infinity for never."""
-        sharing = self._sharing
+        sharing = self.sharing
         if sharing is None:
             return self._accounts.next_polls(keys)
         elsewhere = [key for key in keys if not sharing.polls(key.account)]
@@ -206,12 +206,12 @@ class App:
 
     def cluster(self) -> ClusterStatus | None:
         """How the cluster of replicas looks from here; None without one."""
-        return None if self._sharing is None else self._sharing.status()
+        return None if self.sharing is None else self.sharing.status()
 
     def unhealthy(self) -> tuple[str, ...]:
         """The loops without a heartbeat, in words; empty when all have one."""
         silent = self._fleets.seconds_without_heartbeat()
-        still = 0.0 if self._sharing is None else self._sharing.seconds_without_heartbeat()
+        still = 0.0 if self.sharing is None else self.sharing.seconds_without_heartbeat()
         cluster = [f"the thread of the cluster has not moved for {still:.0f} s"] if still > DEAD_SECONDS else []
         fleets = [f"the thread for found numbers has not moved for {silent:.0f} s"] if silent > DEAD_SECONDS else []
         return (*self._accounts.unhealthy(), *fleets, *cluster)
@@ -227,7 +227,7 @@ class App:
                 return ()
             unpolled = Counter(
                 record.number.account
-                for record in (self._state.snapshot().numbers if self._sharing is not None else ())
+                for record in (self._state.snapshot().numbers if self.sharing is not None else ())
                 if record.last_poll_success is None
             )
             found = tuple(
@@ -281,8 +281,8 @@ class App:
 
         `unpolled` is how many of its numbers were polled by no replica, as far as is known here.
         """
-        if self._sharing is not None and not self._sharing.polls(name):
-            yield from self._missing_elsewhere(name, self._sharing, unpolled)
+        if self.sharing is not None and not self.sharing.polls(name):
+            yield from self._missing_elsewhere(name, self.sharing, unpolled)
             return
         unlisted = poller.unlisted()
         spaces = len(unlisted) - unlisted.count(None)
@@ -308,7 +308,7 @@ class App:
 
     def _seen(self, own: AccountStatus) -> AccountStatus:
         """The status of an account as it is shown: by its own poller, or by the replica that holds it."""
-        return own if self._sharing is None else self._sharing.seen(own)
+        return own if self.sharing is None else self.sharing.seen(own)
 
     def _shared(self, cluster: ClusterConfig) -> Sharing:
         from exporter.sharing import Sharing  # noqa: PLC0415 - without the section nothing of it is imported
@@ -317,7 +317,7 @@ class App:
 
     def _expect_the_cluster(self, config: Config) -> None:
         """Refuse another section `cluster`: the leases of now would not count for it."""
-        before = None if self._sharing is None else self._sharing.cluster
+        before = None if self.sharing is None else self.sharing.cluster
         if config.cluster != before:
             what = "cluster: changed; restart this replica to use it: the others poll meanwhile"
             raise ConfigError([f"{config.path}: {what}"])
@@ -363,8 +363,8 @@ class App:
                 self._configure(changed)
             self._fleets.tell(changed)
         end_replaced()
-        if self._sharing is not None:
-            self._sharing.configure(config)
+        if self.sharing is not None:
+            self.sharing.configure(config)
         if self._started and not self._stopped:
             self._log_crowding()
             self._start_pollers()
@@ -433,9 +433,9 @@ class App:
             logger.error("found numbers cannot be put in force", extra=fields(error=error))  # noqa: TRY400 - the text is enough
             failed += [account.name for account in self._config.accounts if account.discover]
         failed += self._accounts.start()
-        if self._sharing is not None:
+        if self.sharing is not None:
             try:
-                self._sharing.start()
+                self.sharing.start()
             except OSError as error:
                 logger.error("the accounts cannot be shared", extra=fields(error=error))  # noqa: TRY400 - the text is enough
                 failed += [account.name for account in self._config.accounts]

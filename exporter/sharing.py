@@ -51,6 +51,9 @@ STOP_SECONDS = 1.0
 LEAVE_SECONDS = 2.0
 """How long a stop takes at most to hand the accounts over."""
 
+MAX_NAMED = 10
+"""So many accounts are named in a line of the log."""
+
 NOTHING = Known()
 
 
@@ -63,7 +66,7 @@ class Sharing:
     def __init__(self, cluster: ClusterConfig, accounts: Accounts, state: State, fleets: Fleets, clock: Clock) -> None:
         self.cluster = cluster
         self._accounts = accounts
-        self._state = state
+        self.state = state
         self._fleets = fleets
         self._clock = clock
         times = timing(cluster.lease_seconds)
@@ -146,7 +149,7 @@ class Sharing:
         """About when numbers of accounts that others hold are polled next, as Unix seconds; infinity: not known."""
         found = {}
         for key in keys:
-            record = self._state.get(key)
+            record = self.state.get(key)
             polled_unix = None if record is None else record.last_poll_unix
             found[key] = math.inf if polled_unix is None else polled_unix + interval_seconds
         return found
@@ -159,9 +162,11 @@ class Sharing:
 
     def allow(self, rights: Mapping[str, Right], *, is_spare: bool) -> None:
         """Put these rights in force.  When this returns, no request of another account can leave."""
+        got: list[str] = []
+        lost: list[str] = []
         for name, poller in self._accounts:
-            right, rate = rights.get(name, NEVER), None
-            if right is NEVER and is_spare and not self.cluster.stops_without_store:
+            right, rate = NEVER if is_spare else rights.get(name, NEVER), None
+            if is_spare and not self.cluster.stops_without_store:
                 rate = self._spare_qps(name)
                 right = ALWAYS if rate else NEVER
             with self._lock:
@@ -170,12 +175,23 @@ class Sharing:
                     self._rights.pop(name, None)
                 else:
                     self._rights[name] = right, rate
+            (got if before is None and right is not NEVER else lost if before and right is NEVER else []).append(name)
             is_new = right is not NEVER and (before is None or before[0].token != right.token)
             known = self._known(poller, polled_here=before is not None) if is_new else NOTHING
             poller.allow(right, known, rate or None)
         with self._lock:
             for name in self._rights.keys() - self._rates.keys():
                 del self._rights[name]
+        self._say("accounts are polled by this replica from now on", got, is_spare=is_spare)
+        self._say("accounts are polled by this replica no more", lost, is_spare=is_spare)
+
+    @staticmethod
+    def _say(what: str, accounts: list[str], *, is_spare: bool) -> None:
+        """Log which accounts this replica got or lost."""
+        if accounts:
+            shown = ", ".join(accounts[:MAX_NAMED]) + (", ..." if len(accounts) > MAX_NAMED else "")
+            why = {"reason": "the store is away"} if is_spare else {}
+            logger.info("%s", what, extra=fields(count=len(accounts), accounts=shown, **why))
 
     def pace(self, account: str) -> Pace:
         """What to pass on of an account; of one that left the configuration, that its last request leaves now."""
@@ -198,11 +214,11 @@ class Sharing:
         return Known(status, self._polled_at, self._checked_at)
 
     def _polled_at(self, key: NumberKey) -> float:
-        record = self._state.get(key)
+        record = self.state.get(key)
         return -math.inf if record is None or not record.last_poll_success else record.success_at
 
     def _checked_at(self, key: NumberKey) -> float:
-        record = self._state.get(key)
+        record = self.state.get(key)
         health = None if record is None else record.health
         return -math.inf if health is None or health.last_error is not None else health.success_at
 

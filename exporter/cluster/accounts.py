@@ -65,6 +65,7 @@ def spaces_told(status: AccountStatus) -> dict[str, SpaceTold]:
 
 def status_of(own: AccountStatus, account: AccountTold, spaces: dict[str, SpaceTold]) -> AccountStatus:
     """The status of an account that another replica holds; `own` has what this replica's configuration says."""
+    configured = frozenset(own.spaces)
     listings = {name: space.listings for name, space in spaces.items() if space.listings is not None}
     return AccountStatus(
         account=own.account,
@@ -77,9 +78,7 @@ def status_of(own: AccountStatus, account: AccountTold, spaces: dict[str, SpaceT
         refused=account.refused,
         spaces=own.spaces,
         refused_spaces={
-            name: space.refused
-            for name, space in spaces.items()
-            if space.refused is not None and name in set(own.spaces)
+            name: space.refused for name, space in spaces.items() if space.refused is not None and name in configured
         },
         operations=account.operations,
         health_seconds=account.health_seconds,

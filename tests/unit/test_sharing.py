@@ -1,0 +1,127 @@
+"""What the rights of a cluster do to the pollers, and what a replica shows of accounts that others poll."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from exporter.app import App
+from exporter.config import load
+from exporter.errors import ConfigError
+from exporter.model import Answer, Right
+from exporter.sharing import Sharing
+from tests.support.clock import FakeClock
+from tests.support.configs import written
+
+NUMBERS = '[{phone_number: "8613800001234", cust_space_id: cams-1}]'
+CREDENTIALS = "credentials: {type: access_key, access_key_id: one, access_key_secret: two}"
+
+
+def configured(folder: Path, *names: str, section: str = "") -> Path:
+    """A configuration of one of several replicas; its store does not exist."""
+    accounts = "\n".join(f"- {{name: {name}, {CREDENTIALS}, numbers: {NUMBERS}}}" for name in names)
+    cluster = f"url: 'unix://{folder}/none.sock', replicas: 2{section}"
+    return written(folder, f"cluster: {{{cluster}}}\naccounts:\n{accounts}\n")
+
+
+class Replica:
+    """An App that is not started, so that a test gives its rights."""
+
+    def __init__(self, folder: Path, *names: str, section: str = "") -> None:
+        self.folder = folder
+        self.clock = FakeClock()
+        config = load(configured(folder, *names, section=section))
+        self.app = App(config, self.clock, version="0", revision="0")
+        assert isinstance(self.app.sharing, Sharing)
+        self.sharing = self.app.sharing
+
+    def allow(self, *accounts: str, is_spare: bool = False) -> None:
+        now = self.clock.monotonic()
+        self.sharing.allow({name: Right(1, now, now + 10.0) for name in accounts}, is_spare=is_spare)
+
+    def budgets(self) -> dict[str, float]:
+        return {account.account: account.budget_qps for account in self.app.view()[1]}
+
+    def polled(self) -> set[str]:
+        return {name for name in self.budgets() if self.sharing.polls(name)}
+
+
+@pytest.fixture
+def replica(tmp_path: Path) -> Iterator[Replica]:
+    made = Replica(tmp_path, "one", "two")
+    yield made
+    made.app.stop()
+
+
+def test_a_replica_polls_nothing_before_it_has_a_right(replica: Replica) -> None:
+    assert replica.polled() == set()
+    replica.allow("one")
+    assert replica.polled() == {"one"}
+    replica.allow("two")
+    assert replica.polled() == {"two"}
+
+
+def test_without_the_store_all_accounts_are_polled_at_the_spare_rate_also_those_it_held(replica: Replica) -> None:
+    """The right to these has ended."""
+    replica.allow("one")
+    replica.allow("one", is_spare=True)
+    assert replica.polled() == {"one", "two"}
+    assert replica.budgets() == {"one": 2, "two": 2}
+    replica.allow("two")
+    assert replica.polled() == {"two"}
+    assert replica.budgets() == {"one": 5, "two": 5}
+
+
+def test_who_stops_without_the_store_polls_nothing_then(tmp_path: Path) -> None:
+    replica = Replica(tmp_path, "one", section=", without_store: stop")
+    replica.allow("one")
+    replica.allow("one", is_spare=True)
+    assert replica.polled() == set()
+    replica.app.stop()
+
+
+def test_the_log_says_once_which_accounts_came_and_went(replica: Replica, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "exporter.sharing")
+    for accounts in (("one", "two"), ("one", "two"), ("one",)):
+        replica.allow(*accounts)
+    assert caplog.messages == [
+        "accounts are polled by this replica from now on",
+        "accounts are polled by this replica no more",
+    ]
+
+
+def test_an_account_that_left_the_configuration_is_passed_on_as_if_its_last_request_left_now(replica: Replica) -> None:
+    assert replica.sharing.pace("gone").slot_age_seconds == 0.0
+    assert replica.sharing.pace("one").slot_age_seconds is None
+
+
+def test_the_next_poll_of_another_replicas_number_is_about_an_interval_after_its_last(replica: Replica) -> None:
+    (number, _) = (record.number for record in replica.app.view()[0].numbers)
+    assert replica.app.next_polls([number.key]) == {number.key: math.inf}
+    replica.app.details(number.key)
+    state = replica.sharing.state
+    state.succeeded(number, Answer("VERIFIED", "id", "R"))
+    assert replica.app.next_polls([number.key]) == {number.key: replica.clock.unix() + 60}
+
+
+def test_ready_waits_for_what_other_replicas_poll_and_for_nothing_else(replica: Replica) -> None:
+    assert replica.app.not_ready() == (
+        "account one: 1 numbers not attempted yet",
+        "account two: 1 numbers not attempted yet",
+    )
+    for record in replica.app.view()[0].numbers:
+        replica.sharing.state.take_over(replace(record, last_poll_success=False), lambda _, theirs: theirs)
+    assert replica.app.not_ready() == ()
+
+
+def test_another_section_of_the_cluster_needs_a_restart(replica: Replica) -> None:
+    with pytest.raises(ConfigError, match="cluster: changed; restart this replica to use it"):
+        replica.app.reload(lambda: load(configured(replica.folder, "one", section=", lease: 10s")))
+    replica.app.reload(lambda: load(configured(replica.folder, "one", "three")))
+    assert replica.budgets().keys() == {"one", "three"}
+    assert replica.polled() == set()
