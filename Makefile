@@ -77,7 +77,7 @@ lock: $(BIN)/python ## Pin the newest compatible dependencies.
 		--no-emit-find-links --no-emit-trusted-host --allow-unsafe --output-file requirements-build.txt \
 		requirements-build.in
 	$(BIN)/pip-compile --quiet --upgrade --strip-extras --generate-hashes --no-header --no-emit-index-url \
-		--no-emit-find-links --no-emit-trusted-host --output-file requirements.txt pyproject.toml
+		--no-emit-find-links --no-emit-trusted-host --extra cluster --output-file requirements.txt pyproject.toml
 	# No --strip-extras here: pip before 24 would look for a newer coverage[toml] than the pinned coverage, and fail.
 	$(BIN)/pip-compile --quiet --upgrade --generate-hashes --no-header --no-emit-index-url \
 		--no-emit-find-links --no-emit-trusted-host --allow-unsafe --output-file requirements-dev.txt requirements-dev.in

@@ -107,6 +107,16 @@ def test_a_configuration_is_found_where_the_manifests_mount_it(podman: Podman, c
     assert "1 number" in done.stdout
 
 
+def test_it_can_be_one_of_several_replicas(podman: Podman, configuration: Path) -> None:
+    """The image has the library of the extra `cluster`; without it the check refuses the section."""
+    file = configuration / "config.yml"
+    file.write_text("cluster: {url: 'unix:///run/store.sock', replicas: 3}\n" + file.read_text())
+    done = podman.run("--config.check", options=mounted(configuration))
+    assert done.returncode == 0, done.stderr
+    done = podman.run("-c", "import exporter.sharing", options=(*HARDENED, "--entrypoint=python3"))
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_changed_configuration_is_applied_as_the_charts_notes_say(podman: Podman, configuration: Path) -> None:
     reload = shlex.split(re.findall(r"exec .* -- (python3 .+)$", NOTES.read_text(), re.MULTILINE)[0])
     with podman.running(options=mounted(configuration)) as container:

@@ -7,14 +7,18 @@ import re
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 import zipfile
 from collections.abc import Iterator, Mapping
 from email.parser import Parser
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
 import trove_classifiers
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import exporter
 from exporter.cli.kit import write_kit
@@ -186,6 +190,32 @@ def test_every_pip_command_installs_only_pinned_packages() -> None:
         assert "--require-hashes" in command or "--no-index" in command, (where, command)
         builds_nothing = command.endswith(("requirements-build.txt", ".whl"))
         assert builds_nothing or "--no-build-isolation" in command, (where, command)
+
+
+def pins(name: str) -> set[str]:
+    """The packages that a lock file pins."""
+    found = re.findall(r"^([a-z0-9.-]+)(?:\[[^]]*\])?==", (ROOT / name).read_text(), re.MULTILINE)
+    return {canonicalize_name(package) for package in found}
+
+
+def test_the_lock_file_pins_what_the_package_and_its_extras_need() -> None:
+    """The image, the unit and `make install` install from it, so that `cluster` needs no other step there."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needs = [*project["dependencies"], *(need for extra in project["optional-dependencies"].values() for need in extra)]
+    assert {canonicalize_name(Requirement(need).name) for need in needs} <= pins("requirements.txt")
+    assert "--extra cluster " in (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.parametrize("version", ["3.11.2", "3.14.0"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_the_lock_files_are_whole_on_every_python(name: str, version: str) -> None:
+    """pip refuses a package without a hash, and some are needed on certain Pythons only: 3.11.2 is Debian 12's."""
+    pinned = pins(name) | pins("requirements.txt") | pins("requirements-build.txt")
+    on = {"python_full_version": version, "python_version": version.rpartition(".")[0], "extra": ""}
+    for package in pins(name):
+        for need in map(Requirement, requires(package) or ()):
+            is_needed = need.marker is None or need.marker.evaluate(on)
+            assert not is_needed or canonicalize_name(need.name) in pinned, f"{package} needs {need}"
 
 
 def test_pip_builds_source_packages_in_the_new_way() -> None:
