@@ -1,74 +1,93 @@
 """A number made from a configuration: equal replicas have equal numbers.
 
-Left out are secrets, and what may differ between equal replicas: where files lie, and the order of numbers.  A phone
-number counts as people see it, because a hash of one number would be reversed in seconds.  Numbers that discovery finds
-are no part of a configuration.
+Every setting counts, with the value that is in force: with variables expanded, and with the default if it is not
+written.  `LEFT_OUT` names the exceptions.  The order of a list does not count.  A phone number counts as people see it,
+because a hash of one number would be reversed in seconds.  Numbers that discovery finds are no part of a configuration.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
 
-from exporter.config.settings import AccountConfig, ClusterConfig, Config, CredentialsConfig, DiscoverConfig
+from exporter.config.settings import (
+    AccountConfig,
+    ApiConfig,
+    ClusterConfig,
+    Config,
+    CredentialsConfig,
+    DiscoverConfig,
+    NumberFiles,
+)
+from exporter.model import PhoneNumber
 
 DIGITS = 12
 """Hexadecimal: 48 bits, which a float keeps exactly."""
 
-_SECRET_OPTIONS = frozenset({"credentials_uri", "external_id"})
+LEFT_OUT: Mapping[type, Collection[str]] = {
+    Config: {
+        *("path", "digest", "shown", "warnings", "key_faults"),  # of the file, not of what it says
+        *("scrape_interval_seconds", "stale_after_seconds", "api"),  # what is in force stands in each account
+        "labeller",  # the labels count
+    },
+    AccountConfig: {
+        "lists",  # where the numbers stand
+        "stale_after_seconds",  # follows from what is written and from the numbers
+    },
+    ApiConfig: {"ca_file"},
+    CredentialsConfig: {"secrets"},
+    NumberFiles: {"folder", "shown_folder", "labeller", "redact"},
+    ClusterConfig: {"password", "ca_file", "cert_file", "key_file"},
+    PhoneNumber: {"account", "phone_number", "key", "found"},  # `label` counts
+}
+"""What does not count of each class: secrets, where files lie, and what follows from the rest."""
+
+OPTIONS_LEFT_OUT = frozenset({"credentials_uri", "external_id", "oidc_token_file_path", "private_key_file"})
+"""The same of `CredentialsConfig.options`."""
 
 
 def config_number(config: Config) -> int:
     """The number of a configuration."""
-    facts = [
-        config.scrape_interval_seconds,
-        config.stale_after_seconds,
-        config.phone_number_label,
-        [config.api.endpoint, config.api.timeout_seconds],
-        _cluster(config.cluster),
-        [_account(account, config) for account in sorted(config.accounts, key=lambda each: each.name)],
-    ]
-    text = json.dumps(facts, sort_keys=True, separators=(",", ":"))
-    return int(hashlib.sha256(text.encode()).hexdigest()[:DIGITS], 16)
+    text = _text(_facts(config, config.labeller))
+    return int(hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:DIGITS], 16)
 
 
-def _account(account: AccountConfig, config: Config) -> list[object]:
-    files = account.number_files
-    return [
-        account.name,
-        account.qps,
-        account.quota,
-        _credentials(account.credentials),
-        _discover(account.discover, config),
-        None if account.health is None else account.health.interval_seconds,
-        [] if files is None else [files.globs, files.label_columns],
-        sorted((each.cust_space_id, each.label, each.name, sorted(each.labels)) for each in account.numbers),
-    ]
+def _facts(value: Any, label: Callable[[str], str]) -> object:
+    """What counts of a value, for `json`, which refuses a setting of a class that is not thought of here."""
+    if isinstance(value, PhoneNumber):  # there may be 50,000
+        return [value.cust_space_id, value.label, value.name, *sorted(value.labels)]
+    kind: type = type(value)
+    if is_dataclass(kind):
+        return {name: _facts(_of(value, name, label), label) for name in _names(kind)}
+    if isinstance(value, Mapping):
+        return {key: _facts(each, label) for key, each in value.items()}
+    if isinstance(value, tuple | frozenset):
+        return sorted((each if isinstance(each, tuple) else _facts(each, label) for each in value), key=_text)
+    return value
 
 
-def _credentials(credentials: CredentialsConfig) -> list[object]:
-    options = {name: value for name, value in credentials.options.items() if name not in _SECRET_OPTIONS}
-    return [credentials.type, options]
+@functools.cache
+def _names(kind: type) -> tuple[str, ...]:
+    """The names of the fields that count."""
+    return tuple(field.name for field in fields(kind) if field.name not in LEFT_OUT.get(kind, ()))
 
 
-def _discover(discover: DiscoverConfig | None, config: Config) -> object:
-    if discover is None:
-        return None
-    return asdict(discover) | {"exclude": sorted(map(config.labeller, discover.exclude))}
+def _of(value: object, name: str, label: Callable[[str], str]) -> object:
+    """A field of `value`, without what must not count of it."""
+    found: object = getattr(value, name)
+    if isinstance(value, ApiConfig) and name == "proxy":
+        scheme, slashes, rest = value.proxy.rpartition("//")
+        return scheme + slashes + rest.rpartition("@")[2]  # a user name may be a token
+    if isinstance(value, CredentialsConfig) and name == "options":
+        return {key: option for key, option in value.options.items() if key not in OPTIONS_LEFT_OUT}
+    if isinstance(value, DiscoverConfig) and name == "exclude":
+        return tuple(map(label, value.exclude))
+    return found
 
 
-def _cluster(cluster: ClusterConfig | None) -> object:
-    if cluster is None:
-        return None
-    return [
-        cluster.replicas,
-        cluster.url,
-        sorted(cluster.sentinels),
-        cluster.master_name,
-        cluster.tls,
-        cluster.username,
-        cluster.lease_seconds,
-        cluster.key_prefix,
-        cluster.stops_without_store,
-    ]
+def _text(facts: object) -> str:
+    return json.dumps(facts, sort_keys=True, separators=(",", ":"))

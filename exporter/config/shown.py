@@ -22,6 +22,8 @@ from exporter.config.durations import format_duration
 from exporter.config.numbers import Labeller, parse_phone_number
 from exporter.config.settings import (
     DEFAULT_ENDPOINT,
+    DEFAULT_KEY_PREFIX,
+    DEFAULT_LEASE_SECONDS,
     DEFAULT_QPS,
     DEFAULT_QUOTA,
     DEFAULT_SCRAPE_INTERVAL_SECONDS,
@@ -57,6 +59,8 @@ _ROOT_DEFAULTS = {
     "phone_number_label": "full",
 }
 _API_DEFAULTS = {"endpoint": DEFAULT_ENDPOINT, "timeout": format_duration(DEFAULT_TIMEOUT_SECONDS)}
+_CLUSTER_DEFAULTS = {"lease": format_duration(DEFAULT_LEASE_SECONDS), "key_prefix": DEFAULT_KEY_PREFIX}
+_SECTION_DEFAULTS = {"api": _API_DEFAULTS, "cluster": _CLUSTER_DEFAULTS}
 _ACCOUNT_DEFAULTS = {"qps": f"{DEFAULT_QPS:g}", "quota": f"{DEFAULT_QUOTA:g}"}
 
 
@@ -85,9 +89,11 @@ class _Rendering:
     def root(self) -> Iterator[str]:
         data = self._document.data
         for key in data:
-            if key == "api":
-                yield "api:"
-                yield from _indented([*self._entries(data[key], self._of), *_missing(data[key], _API_DEFAULTS)])
+            if key in _SECTION_DEFAULTS:
+                yield f"{key}:"
+                yield from _indented(
+                    [*self._entries(data[key], self._of), *_missing(data[key], _SECTION_DEFAULTS[key])]
+                )
             elif key == "accounts":
                 yield "accounts:"
                 for account in data[key]:

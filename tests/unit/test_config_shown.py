@@ -61,6 +61,37 @@ api:
     )
 
 
+def test_the_store_of_the_replicas_is_shown_without_its_password(tmp_path: Path) -> None:
+    section = (
+        "{sentinels: ['one:1', '${TWO}:2'], master_name: main, tls: true, username: cams, password: hush, replicas: 3}"
+    )
+    found = shown_text(tmp_path, f"cluster: {section}\naccounts: [{{name: main, {REST}}}]", TWO="two")
+    assert yaml.safe_load(found)["cluster"] == {
+        "sentinels": ["one:1", "${TWO}:2"],
+        "master_name": "main",
+        "tls": True,
+        "username": "cams",
+        "password": "<secret>",
+        "replicas": 3,
+        "lease": "15s",
+        "key_prefix": "cams-exporter",
+    }
+
+
+def test_the_file_of_the_stores_password_is_shown_if_it_is_there(tmp_path: Path) -> None:
+    """Else it may be the password itself, written there by mistake."""
+    (tmp_path / "password").write_text("hush")
+    section = "{url: unix:///run/store.sock, password_file: password, replicas: 3, lease: 5s, key_prefix: other}"
+    found = shown(tmp_path, f"cluster: {section}\naccounts: [{{name: main, {REST}}}]")
+    assert found["cluster"] == {
+        "url": "unix:///run/store.sock",
+        "password_file": "password",
+        "replicas": 3,
+        "lease": "5s",
+        "key_prefix": "other",
+    }
+
+
 @pytest.mark.parametrize(
     "text", ["yes", "NULL", "1", "0x1", "1e3", "2020-01-01", "a: b", "#", "- x", " x ", "~", "é", "<x>"]
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from exporter.app import App
-from exporter.config import load
+from exporter.config import Source, Variables, load
 from exporter.errors import ConfigError
 from exporter.model import Answer, Right
 from exporter.sharing import Sharing
@@ -125,3 +125,18 @@ def test_another_section_of_the_cluster_needs_a_restart(replica: Replica) -> Non
     replica.app.reload(lambda: load(configured(replica.folder, "one", "three")))
     assert replica.budgets().keys() == {"one", "three"}
     assert replica.polled() == set()
+
+
+def test_a_changed_section_is_refused_once_where_the_file_is_followed(replica: Replica) -> None:
+    """The old configuration stays in force, and the file is not read again at each look."""
+    source = Source(replica.app.config.path or Path(), Variables())
+    configured(replica.folder, "one", section=", lease: 10s")
+    changed = []
+    for _ in range(4):
+        changed.append(source.has_changed(replica.app.config))
+        if changed[-1]:
+            with pytest.raises(ConfigError, match="cluster: changed; restart this replica to use it"):
+                replica.app.reload(source.load)
+    assert changed == [False, True, False, False]
+    assert not replica.app.reload_status.successful
+    assert replica.budgets().keys() == {"one", "two"}
