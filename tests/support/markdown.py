@@ -38,9 +38,12 @@ def blocks(page: Path, root: Path) -> Iterator[Block]:
 
 
 def commands(block: Block) -> list[tuple[str, str]]:
-    """The commands of a ``console`` block, each with the output shown below it, which may be empty."""
+    """The commands of a ``console`` block, each with the output shown below it, which may be empty.
+
+    A command goes on after a backslash at the end of a line.
+    """
     found: list[tuple[str, str]] = []
-    for line in block.text.splitlines(keepends=True):
+    for line in block.text.replace("\\\n", " ").splitlines(keepends=True):
         if line.startswith("$ "):
             found.append((line[2:].strip(), ""))
         else:
