@@ -13,26 +13,6 @@ from __future__ import annotations
 
 KEYS = ("epoch", "members", "beats", "lists", "holders", "paces", "entries", "log")
 
-COMMANDS = (
-    "eval",
-    "evalsha",
-    "info",
-    "time",
-    "hget",
-    "hmget",
-    "hset",
-    "hdel",
-    "hgetall",
-    "hexists",
-    "hincrby",
-    "hvals",
-    "zadd",
-    "zrange",
-    "zrangebyscore",
-    "zrem",
-)
-"""All commands that a user of the store needs; they are run on keys below the prefix only."""
-
 _COMMON = """
 local epoch, members, beats, lists, holders, paces, entries, log = unpack(KEYS)
 local function milliseconds()

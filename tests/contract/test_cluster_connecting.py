@@ -20,14 +20,16 @@ from exporter.cluster.store import Store
 from exporter.cluster.table import Contact, Member
 from exporter.config.settings import ClusterConfig
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.redisserver import PASSWORD, documented_rights
 from tests.support.servers import free_port, require_binary
 
 ME = Member("a", "host", 0, 15.0, 12.5, claims=True, accounts="0123")
 
 
 def store(config: ClusterConfig) -> Store:
+    password = PASSWORD if config.username else None
     return Store(
-        lambda: connecting.connected(config, None, PATIENCE_SECONDS),
+        lambda: connecting.connected(config, password, PATIENCE_SECONDS),
         connecting.asked,
         "cams-exporter",
         PATIENCE_SECONDS,
@@ -106,7 +108,11 @@ def test_tls_with_certificates_of_both_sides(folder: Path) -> None:
     with server("--port", "0", "--tls-port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options):
         good = store(config)
         contact_at_last(good, 1)
-        for fault in ({"ca_file": files["stranger"]}, {"cert_file": None, "key_file": None}):
+        for fault in (
+            {"ca_file": files["stranger"]},
+            {"cert_file": None, "key_file": None},
+            {"url": f"rediss://localhost:{port}/0"},  # not the name in the certificate
+        ):
             refused = store(ClusterConfig(**{**_fields(config), **fault}))
             with pytest.raises(StoreError):
                 contact(refused)
@@ -119,20 +125,21 @@ def _fields(config: ClusterConfig) -> dict[str, Any]:
 
 
 def test_sentinel_names_the_primary_also_after_a_failover(folder: Path) -> None:
-    """The new primary has a new epoch, whatever was replicated."""
+    """The new primary has a new epoch, whatever was replicated.  A Sentinel is asked without a password."""
     first, second, sentinel = free_port(), free_port(), free_port()
     rules = folder / "sentinel.conf"
     rules.write_text(
         f"port {sentinel}\nbind 127.0.0.1\ndir {folder}\nsentinel monitor cams 127.0.0.1 {first} 1\n"
         "sentinel down-after-milliseconds cams 2000\nsentinel failover-timeout cams 5000\n"
     )
-    local = ["--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
+    local = ["--bind", "127.0.0.1", "--dir", str(folder), "--save", "", "--user", "cams", *documented_rights()]
     with (
         server("--port", str(first), *local) as primary,
         server("--port", str(second), *local, "--dbfilename", "second.rdb", "--replicaof", "127.0.0.1", str(first)),
         server(str(rules), "--sentinel"),
     ):
-        found = store(ClusterConfig(replicas=2, sentinels=(("127.0.0.1", sentinel),), master_name="cams"))
+        config = ClusterConfig(replicas=2, sentinels=(("127.0.0.1", sentinel),), master_name="cams", username="cams")
+        found = store(config)
 
         def has_replica() -> bool:
             named = answers(sentinel, "SENTINEL", "REPLICAS", "cams")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
+from exporter.cluster import scripts
 from exporter.cluster.replies import StoreError
 from exporter.cluster.session import Calls
 from exporter.cluster.store import MAX_ANSWERS, MAX_PAYLOAD_BYTES, Store
@@ -18,10 +21,11 @@ from exporter.cluster.table import Contact, Member, Take
 from exporter.model import Pace
 from tests.support.clusterstore import ModelStore
 from tests.support.patience import PATIENCE_SECONDS
-from tests.support.redisserver import PREFIX, RedisServer, redis_server
+from tests.support.redisserver import PREFIX, RedisServer, documented_rights, redis_server
 from tests.support.storeproxy import StoreProxy
 
 A, B = (Member(name, f"host-{name}", 0, 15.0, 12.5, claims=True, accounts="0123") for name in "ab")
+SCRIPTS = (scripts.CONTACT, scripts.TAKE, scripts.RELEASE, scripts.FORGET, scripts.EXCHANGE)
 HOLD_SECONDS = 0.05
 IMPATIENT_SECONDS = 0.3
 
@@ -54,22 +58,50 @@ def opened(store: Calls, *members: Member) -> Contact:
     return [contact(store, each, 500) for each in members][-1]
 
 
-def test_the_scripts_need_no_more_than_the_documented_commands(server: RedisServer, store: Store) -> None:
-    """Every script ran as the user with just these; the server's log of refusals is empty."""
-    epoch = opened(store, A).epoch
-    assert store.take("a", epoch, [Take("one", 0, "", -1)]) == ("one",)
-    store.publish_accounts("a", ["one", "zero\u200bwidth"])
-    assert store.accounts_of("a") == ("one", "zero\u200bwidth")
-    assert store.take("a", epoch, [Take("zero\u200bwidth", 0, "", -1)]) == ("zero\u200bwidth",)
-    contact(store, A, 501)
-    assert store.accounts_of("b") is None
-    store.exchange("a", epoch, "0", 60, [("k", 0.0, b"[]")])
-    store.release("a", {"one": (1, Pace())}, leaves=True)
-    store.forget([("a", 1)])
+def test_every_script_runs_with_the_documented_rights_and_needs_each_of_them(server: RedisServer, store: Store) -> None:
+    """In all their branches, as the user of the docs: nothing is refused, and no right is left over."""
+    documented = {right[1:] for right in documented_rights() if right[0] == "+"}
+    in_scripts = {name.lower() for script in SCRIPTS for name in re.findall(r"redis\.call\('(\w+)'", script)}
+    assert in_scripts < documented
+    server.admin("CONFIG", "RESETSTAT")
+    _played(store)
+    epoch = opened(store, A, B).epoch
+    assert store.take("a", epoch, [Take("six", 0, "", -1), Take("zero\u200bwidth", 0, "", -1)])
+    assert store.accounts_of("c") is None
+    store.publish_accounts("b", ["one", "zero\u200bwidth"])
+    assert store.accounts_of("b") == ("one", "zero\u200bwidth")
+    store.exchange("a", epoch, "0", 60, [("old", 9.0, b"[]"), ("new", 9.0, b"[]")])
+    server.admin("HSET", f"{PREFIX}:entries", "old", "1|0|a|x")  # written long ago
+    store.exchange("b", epoch, "0", 60, [("new", 0.0, b"[]")])
+    assert server.admin("HKEYS", f"{PREFIX}:entries") == [b"new"]
+    beats = contact(store, A, 2000).beats
+    store.forget([("b", beats["b"])])
+    assert "b" not in contact(store, A, 2001).beats
+    store.release("a", {"six": (1, Pace())}, leaves=True)
     assert server.admin("ACL", "LOG") == []
-    keys = server.admin("KEYS", "*")
-    assert isinstance(keys, list)
+    stats: Any = server.admin("INFO", "commandstats")
+    assert documented <= {name.removeprefix("cmdstat_") for name in stats}
+    keys: Any = server.admin("KEYS", "*")
     assert {key.split(b":")[0] for key in keys} == {PREFIX.encode()}
+
+
+def test_the_documented_user_can_do_nothing_else(server: RedisServer) -> None:
+    """Also not from a script: other commands, other keys, and what empties the store are refused."""
+    refused = ("HGET other x", "GET x", "KEYS *", f"DEL {PREFIX}:epoch", "FLUSHALL", "CONFIG GET *", "PUBLISH x y")
+    for words in map(str.split, refused):
+        in_script = ["EVAL", f"return redis.call({', '.join(map(repr, words))})", "0"]
+        for command in (words, in_script):
+            with pytest.raises(redis.ResponseError, match=r"permission|can't (run|access)|not allowed"):
+                server.as_user(*command)
+
+
+def test_another_database_needs_the_right_to_select_it(server: RedisServer) -> None:
+    store = server.store(url=f"unix://{server.socket}?db=1")
+    with pytest.raises(StoreError, match="select"):
+        contact(store, A, 1)
+    server.admin("ACL", "SETUSER", "cams", "+select")
+    assert contact(store, A, 2).beats == {"a": 2}
+    store.close()
 
 
 def test_the_model_does_what_the_scripts_do(store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import signal
 import subprocess
 import time
@@ -13,14 +14,23 @@ from typing import Any
 import redis
 
 from exporter.cluster import connecting
-from exporter.cluster.scripts import COMMANDS
 from exporter.cluster.store import Store
 from exporter.config.settings import ClusterConfig
+from tests.support.markdown import blocks
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import require_binary
 
+ROOT = Path(__file__).parents[2]
 PASSWORD = "not-a-real-password"
 PREFIX = "cams-exporter"
+
+
+@functools.cache
+def documented_rights() -> tuple[str, ...]:
+    """What the docs give to the user of the store, with the password of the tests: ``on``, ``+eval`` and so on."""
+    shown = (block.text.split() for block in blocks(ROOT / "docs" / "security.md", ROOT) if block.language == "conf")
+    (rights,) = (words[2:] for words in shown if words[:2] == ["user", "cams"])
+    return tuple(word.replace("PASSWORD", PASSWORD) for word in rights)
 
 
 class RedisServer:
@@ -45,8 +55,7 @@ class RedisServer:
                 assert self._process.poll() is None, "the server ended"
                 assert time.monotonic() < deadline  # bounds a hang
                 time.sleep(0.02)
-        rules = [f"+{command}" for command in COMMANDS]
-        self.admin("ACL", "SETUSER", "cams", "on", f">{PASSWORD}", "resetkeys", f"~{PREFIX}:*", "-@all", *rules)
+        self.admin("ACL", "SETUSER", "cams", *documented_rights())
 
     def signal(self, number: int) -> None:
         assert self._process is not None
@@ -60,7 +69,17 @@ class RedisServer:
 
     def admin(self, *command: str) -> object:
         """Run a command as the default user, who may do everything."""
-        client: Any = redis.Redis(unix_socket_path=str(self.socket))
+        return self._run(redis.Redis(unix_socket_path=str(self.socket)), *command)
+
+    def as_user(self, *command: str) -> object:
+        """Run a command as the user of the docs."""
+        client = redis.Redis(
+            unix_socket_path=str(self.socket), username="cams", password=PASSWORD, driver_info=None, protocol=2
+        )
+        return self._run(client, *command)
+
+    @staticmethod
+    def _run(client: Any, *command: str) -> object:
         with contextlib.closing(client):
             return client.execute_command(*command)
 
