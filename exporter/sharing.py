@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from exporter.accounts import Accounts
+from exporter.cams.error_codes import kind_of
 from exporter.cluster import connecting
 from exporter.cluster.leases import Leases
 from exporter.cluster.replica import Replica
@@ -38,7 +39,7 @@ from exporter.model import (
     Right,
     spare_qps,
 )
-from exporter.polling import AccountPoller, Known
+from exporter.polling import AccountPoller, Known, LastPoll
 from exporter.polling.loop import Loop
 from exporter.state.store import State
 from exporter.threads import Bounded, StillRunningError
@@ -211,16 +212,20 @@ class Sharing:
     def _known(self, poller: AccountPoller, *, polled_here: bool) -> Known:
         """What to go on from; the standing only if this replica did not poll the account until now."""
         status = None if polled_here else self._shared.told(poller.status())
-        return Known(status, self._polled_at, self._checked_at)
+        return Known(status, self._polled, self._checked_at)
 
-    def _polled_at(self, key: NumberKey) -> float:
-        record = self.state.get(key)
-        return -math.inf if record is None or not record.last_poll_success else record.success_at
+    def _polled(self, key: NumberKey) -> LastPoll | None:
+        record, now, now_unix = self.state.look(key)
+        if record is None or record.last_poll_unix is None:
+            return None
+        error = None if record.last_poll_success else record.last_error
+        failed = None if error is None else kind_of(error.code, error.http_status)
+        return LastPoll(now - max(0.0, now_unix - record.last_poll_unix), failed)
 
-    def _checked_at(self, key: NumberKey) -> float:
-        record = self.state.get(key)
-        health = None if record is None else record.health
-        return -math.inf if health is None or health.last_error is not None else health.success_at
+    def _checked_at(self, key: NumberKey) -> float | None:
+        record, now, now_unix = self.state.look(key)
+        tried_unix = None if record is None or record.health is None else record.health.tried_unix
+        return None if tried_unix is None else now - max(0.0, now_unix - tried_unix)
 
     def _spare_qps(self, name: str) -> int:
         with self._lock:

@@ -50,7 +50,7 @@ def freshest_age(record: NumberState, now: float, now_unix: float) -> float:
     ages = [] if record.last_poll_unix is None else [now_unix - record.last_poll_unix]
     ages += [now - record.success_at] if record.status else []
     ages += [] if record.listing is None else [now - record.listing.looked_at]
-    ages += [] if record.health is None else [now_unix - _tried_unix(record.health)]
+    ages += [] if record.health is None or record.health.tried_unix is None else [now_unix - record.health.tried_unix]
     return max(0.0, min(ages, default=math.inf))
 
 
@@ -228,12 +228,6 @@ def _with_health(mine: NumberState, theirs: NumberState) -> NumberState:
         since = min(old.since_unix or math.inf, new.since_unix or math.inf) if same else new.since_unix
         shown = tuple(dict.fromkeys((*old.shown, *new.shown)))[-MAX_EXTRA_STATUSES:]
         changed = replace(new, since_unix=since, shown=shown, last_error=old.last_error)
-    if _tried_unix(new) > _tried_unix(old):
+    if (new.tried_unix or -math.inf) > (old.tried_unix or -math.inf):
         changed = replace(changed, last_error=new.last_error)
     return mine if changed is old else replace(mine, health=changed)
-
-
-def _tried_unix(health: HealthState) -> float:
-    """When the last check ended."""
-    error_unix = -math.inf if health.last_error is None else health.last_error.unix
-    return max(-math.inf if health.success_unix is None else health.success_unix, error_unix)

@@ -12,7 +12,7 @@ import logging
 import math
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,7 @@ from exporter.polling.errands import Errand, ErrandRecorder, Errands, ErrandSett
 from exporter.polling.gate import Gate
 from exporter.polling.hand_out import HandOut, Poll, Request
 from exporter.polling.in_flight import connect_ahead, max_in_flight
+from exporter.polling.known import Known
 from exporter.polling.loop import Loop
 from exporter.polling.reaction import Reaction
 from exporter.polling.recorder import Recorder
@@ -73,18 +74,6 @@ class Settings:
     quota: float
     max_in_flight: int
     errands: ErrandSettings
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What other replicas found: the account's standing, and when each number was last polled and checked with success.
-
-    Instants are monotonic seconds, minus infinity for never.
-    """
-
-    status: AccountStatus | None = None
-    polled_at: Callable[[NumberKey], float] = lambda _: -math.inf
-    checked_at: Callable[[NumberKey], float] = lambda _: -math.inf
 
 
 class AccountPoller:
@@ -215,14 +204,16 @@ class AccountPoller:
         """Go on where another replica stopped; the lock is held."""
         self._budget.left_elsewhere(right.slot_at)
         self._budget.remember(now, max(right.guard_seconds, self._budget.guard_seconds(now)))
+        polls = {key: poll for key in self._schedule.keys if (poll := known.polled(key)) is not None}
         status = known.status
         if status is not None:
-            self._breakers.take_over(status.refused, status.refused_spaces, now)
+            polled_at = {key: poll.at for key, poll in polls.items()}
+            self._breakers.take_over(status.refused, status.refused_spaces, polled_at, now)
             for operation in status.operations:
                 if operation.operation == self._reaction.standing.operation:
                     self._reaction.standing.take_over(operation)
         self._errands.take_over(() if status is None else status.operations, known.checked_at)
-        self._schedule.done_elsewhere(known.polled_at)
+        self._reaction.take_over(polls, now)
         held = {key for key in self._schedule.keys if self._breakers.is_held(key)}
         self._schedule.hold(held)
         self._schedule.resume(self._schedule.keys - held, now)

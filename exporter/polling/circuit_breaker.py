@@ -62,6 +62,11 @@ class CircuitBreaker:
         self.is_open, self.reason = True, reason
         return is_change
 
+    def take_over(self, reason: Refused, probed_at: float) -> None:
+        """Another replica found the scope refused, and asked about it last at `probed_at`."""
+        self.refuse(reason, probed_at)
+        self._probed_at = max(self._probed_at, probed_at)
+
     def restore(self) -> bool:
         """The scope is refused no more; returns whether that is a change."""
         is_change = self.is_open
@@ -127,13 +132,25 @@ class CircuitBreakers:
             self.open_spaces.pop(space, None)
             self._again.pop(space, None)
 
-    def take_over(self, reason: Refused | None, spaces: Mapping[str, Refused], now: float) -> None:
-        """Go on from what another replica found: why the account is refused, and which of its spaces are."""
+    def take_over(
+        self,
+        reason: Refused | None,
+        spaces: Mapping[str, Refused],
+        polled_at: Mapping[NumberKey, float],
+        now: float,
+    ) -> None:
+        """Go on from what another replica found: why the account is refused, and which of its spaces are.
+
+        `polled_at` is when it asked about each number last: its probes go on at the same distance.
+        """
+        probed_at: dict[str, float] = {}
+        for key, at in polled_at.items():
+            probed_at[key.cust_space_id] = max(at, probed_at.get(key.cust_space_id, -math.inf))
         if reason is None or self._counts.keys() <= spaces.keys():
             self._accepted()
         else:
             self._errors_in_a_row = ERRORS_TO_REFUSE
-            self.account.refuse(reason, now)
+            self.account.take_over(reason, min(now, max(probed_at.values(), default=now)))
             self.account.turn = OrderedDict.fromkeys(self._keys)
         for space in self.open_spaces.keys() - spaces.keys():
             del self.open_spaces[space], self._forbidden[space]
@@ -141,7 +158,7 @@ class CircuitBreakers:
         for space in spaces.keys() & self._counts.keys():
             self._last_forbidden = spaces[space]
             breaker = self.open_spaces[space] = self._forbidden.setdefault(space, CircuitBreaker(space))
-            breaker.refuse(spaces[space], now)
+            breaker.take_over(spaces[space], min(now, probed_at.get(space, now)))
         for key in self._keys if spaces else ():
             if key.cust_space_id in self.open_spaces:
                 self.open_spaces[key.cust_space_id].turn.setdefault(key)

@@ -220,19 +220,29 @@ class Schedule(Generic[T]):
         entry.due_at = self._next_due(entry, not_before)
         self._push(entry, retry_at if retry_at is not None and retry_at < entry.due_at else math.inf)
 
-    def done_elsewhere(self, done_at: Callable[[NumberKey], float]) -> None:
-        """Another process polled the numbers: each with success at `done_at`, minus infinity for none."""
-        for key, entry in self._entries.items():
-            at = done_at(key)
-            if at <= entry.taken_at or not entry.waiting:
-                continue
-            entry.taken_at, entry.eager_at, entry.retries, entry.failures = at, math.inf, 0, 0
-            entry.refused = False
-            if not entry.attempted:
-                entry.attempted = True
-                self.unattempted -= 1
-            entry.due_at = self._next_due(entry, entry.not_before)
-            self._push(entry)
+    def done_elsewhere(
+        self,
+        key: NumberKey,
+        done_at: float,
+        retry_at: float | None = None,
+        *,
+        retries: int = 0,
+        failures: int = 0,
+        refused: bool = False,
+    ) -> None:
+        """The last poll of the number was another process's, and ended at `done_at`; the rest is as for `done`.
+
+        The phases of the other process may differ: the next poll comes at most one interval after that one.
+        """
+        entry = self._entries[key]
+        if done_at <= entry.taken_at or not entry.waiting:
+            return
+        entry.taken_at, entry.eager_at, entry.retries, entry.failures = done_at, math.inf, retries, failures
+        self.done(entry, retry_at, refused=refused, held=entry.held, not_before=entry.not_before)
+        latest = max(done_at + self._interval, entry.not_before)
+        if entry.due_at > latest:
+            entry.due_at = latest
+            self._due.push(entry)
 
     def put_back(self, entry: Entry[T], now: float) -> None:
         """The poll of `entry` was not sent: it is still due, as the regular poll or the retry that it was."""

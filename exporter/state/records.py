@@ -60,6 +60,12 @@ class HealthState:
     shown: tuple[str, ...] = ()
     last_error: LastError | None = None
 
+    @property
+    def tried_unix(self) -> float | None:
+        """When the last check ended, with or without success."""
+        ended = [self.success_unix, None if self.last_error is None else self.last_error.unix]
+        return max((unix for unix in ended if unix is not None), default=None)
+
 
 class ShownValues(NamedTuple):
     """Values that listings have shown of a number, without the documented ratings; the newest last."""

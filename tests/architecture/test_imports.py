@@ -46,7 +46,7 @@ FLOORS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset({"hand_out"}),
         frozenset({"reaction", "errands"}),
         frozenset({"gate", "recorder", "loop", "workers", "circuit_breaker", "retries", "client"}),
-        frozenset({"budget", "in_flight", "schedule", "standing"}),
+        frozenset({"budget", "in_flight", "known", "schedule", "standing"}),
     ),
     "web": (
         frozenset({"server"}),

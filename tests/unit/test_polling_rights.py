@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -23,11 +23,11 @@ from exporter.model import (
     Right,
     Slot,
 )
-from exporter.polling import Known
+from exporter.polling import Known, LastPoll
 from exporter.polling.standing import Standing
 from tests.support.asked import HEALTH, NUMBERS, Asked, FakeFleet, Sent
 from tests.support.numbers import numbers
-from tests.support.played import FORBIDDEN, Played
+from tests.support.played import FORBIDDEN, REVOKED, Played
 
 NOTHING = Known()
 FORBIDDEN_REASON = Refused(FORBIDDEN.code, FORBIDDEN.message, FORBIDDEN.request_id)
@@ -151,12 +151,8 @@ def test_what_is_passed_on_says_when_the_last_request_left_and_what_remains_of_a
 
 def test_numbers_that_the_holder_before_polled_wait_for_their_turn(made: Bench) -> None:
     """Else each hand-over would cost a pass."""
-    recent = {number.key: made.now - 1.0 for number in made.numbers[:20]}
-
-    def polled_at(key: NumberKey) -> float:
-        return recent.get(key, -math.inf)
-
-    made.poller.allow(right(made), Known(polled_at=polled_at))
+    recent = {number.key: LastPoll(made.now - 1.0) for number in made.numbers[:20]}
+    made.poller.allow(right(made), Known(polled=recent.get))
     first = [key for _, key in made.run(2.3)]
     assert set(first) >= {number.key for number in made.numbers[20:]}
     assert len(first) <= 12
@@ -168,8 +164,33 @@ def test_numbers_that_the_holder_before_polled_wait_for_their_turn(made: Bench) 
 
 def test_a_number_that_another_replica_polled_is_not_overdue(made: Bench) -> None:
     made.run(600)
-    made.poller.allow(right(made, after=1.0), Known(polled_at=lambda _: made.now - 1.0))
+    made.poller.allow(right(made, after=1.0), polled(made))
     assert made.poller.status().lag_seconds == 0
+
+
+@pytest.mark.parametrize("has_status", [False, True])
+def test_numbers_that_failed_at_the_holder_before_are_not_retried_all_at_once(has_status: bool) -> None:
+    """Its retries are over: a number without a status is asked again a minute later, another one at its turn."""
+    made = Bench(interval=600.0)
+    made.answer = lambda _: ApiError("timeout", Kind.TRANSIENT)
+    for number in made.numbers:
+        if has_status:
+            made.state.succeeded(number, Answer("VERIFIED", "id", "R"))
+        made.state.failed(number, ApiError("timeout", Kind.TRANSIENT))
+    ages = {number.key: index for index, number in enumerate(made.numbers)}
+    made.poller.allow(right(made), polled(made, ages, Kind.TRANSIENT))
+    assert made.sends(30.5) == []
+    again = [key for _, key in made.run(30.5)]
+    assert again == ([] if has_status else [number.key for number in reversed(made.numbers)])
+    made.run(540)  # all are asked within an interval of their last poll, or soon after
+    assert {key for _, key in made.sent} == ages.keys()
+    assert made.poller.status().lag_seconds < 1
+
+
+def polled(made: Bench, ages: Mapping[NumberKey, float] | None = None, failed: Kind | None = None) -> Known:
+    """Each number was polled elsewhere so many seconds ago, one if `ages` does not say."""
+    now = made.now
+    return Known(polled=lambda key: LastPoll(now - (ages or {}).get(key, 1.0), failed))
 
 
 def test_what_the_api_refuses_stays_refused_over_a_hand_over() -> None:
@@ -199,6 +220,23 @@ def test_an_account_that_is_refused_as_a_whole_is_probed_by_the_next_holder() ->
     assert made.sends(55) == []
     made.run(10)
     assert made.poller.status().up
+
+
+@pytest.mark.parametrize("scope", ["account", "spaces"])
+def test_probes_go_on_at_the_distance_of_the_holder_before(scope: str) -> None:
+    """Its last one was 50 seconds ago: the next comes after an interval, neither at once nor an interval later."""
+    made = Bench(4)
+    error = REVOKED if scope == "account" else FORBIDDEN
+    made.answer = lambda _: error
+    reason = Refused(error.code)
+    spaces = {} if scope == "account" else dict.fromkeys(made.poller.status().spaces, reason)
+    refused = replace(made.poller.status(), refused=reason, refused_spaces=spaces)
+    ages = dict(zip((number.key for number in made.numbers), (230.0, 170.0, 110.0, 50.0), strict=True))
+    made.poller.allow(right(made), replace(polled(made, ages, error.kind), status=refused))
+    assert made.sends(9) == []
+    assert len(made.sends(2)) == 1
+    assert made.sends(58) == []
+    assert len(made.sends(2)) == 1
 
 
 def test_what_the_api_accepts_again_is_not_refused_by_who_held_it_long_ago() -> None:
@@ -250,7 +288,7 @@ def test_a_new_holder_lists_at_once_and_checks_each_number_at_its_turn() -> None
     """It needs the listing to go on with it; verdicts it has from the holder before."""
     made = asked()
     now = made.time.now
-    made.poller.allow(Right(1, now, math.inf), Known(polled_at=lambda _: now, checked_at=lambda _: now))
+    made.poller.allow(Right(1, now, math.inf), Known(polled=lambda _: LastPoll(now), checked_at=lambda _: now))
     made.run(20)
     assert {each.operation for each in made.sent} == {NUMBERS}
     made.run(80)

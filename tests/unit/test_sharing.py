@@ -12,7 +12,7 @@ import pytest
 
 from exporter.app import App
 from exporter.config import Source, Variables, load
-from exporter.errors import ConfigError
+from exporter.errors import ApiError, ConfigError, Kind
 from exporter.model import Answer, Right
 from exporter.sharing import Sharing
 from tests.support.clock import FakeClock
@@ -140,3 +140,13 @@ def test_a_changed_section_is_refused_once_where_the_file_is_followed(replica: R
     assert changed == [False, True, False, False]
     assert not replica.app.reload_status.successful
     assert replica.budgets().keys() == {"one", "two"}
+
+
+def test_a_poll_that_failed_elsewhere_is_not_made_at_once_again(replica: Replica) -> None:
+    for record in replica.app.view()[0].numbers:
+        replica.sharing.state.failed(record.number, ApiError("timeout", Kind.TRANSIENT))
+    replica.clock.advance(20)
+    replica.allow("one", "two")
+    assert replica.app.not_ready() == ()
+    polls = replica.app.next_polls([record.number.key for record in replica.app.view()[0].numbers])
+    assert all(0 < (at or 0.0) - replica.clock.unix() <= 40 for at in polls.values())

@@ -102,14 +102,16 @@ class Errands:
             seconds = self.health_seconds
             self._health.configure(self._numbers, checks.interval_seconds, seconds, now=now, now_unix=now_unix)
 
-    def take_over(self, statuses: Sequence[OperationStatus], checked_at: Callable[[NumberKey], float]) -> None:
-        """Go on from what another replica found; each number was checked by it at `checked_at`."""
+    def take_over(self, statuses: Sequence[OperationStatus], checked_at: Callable[[NumberKey], float | None]) -> None:
+        """Go on from what another replica found; each number was last checked at `checked_at`, None for never."""
         known = {status.operation: status for status in statuses}
         for operation in self.in_use:
             if operation.name in known:
                 operation.standing.take_over(known[operation.name])
         if self._health:
-            self._health.schedule.done_elsewhere(checked_at)
+            for number in self._numbers:
+                if (at := checked_at(number.key)) is not None:
+                    self._health.schedule.done_elsewhere(number.key, at)
 
     def next_at(self, now: float) -> float:
         """When to look for the next errand; infinity for never."""
