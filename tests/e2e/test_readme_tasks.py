@@ -155,17 +155,22 @@ def alertmanager() -> Any:
 
 @pytest.mark.parametrize("block", SILENCES)
 def test_the_shown_command_mutes_one_number(block: Block, alertmanager: RealAlertmanager, tmp_path: Path) -> None:
-    """Its alerts are suppressed, those of another number of the account are not, and the silence is shown."""
+    """Its alerts are suppressed, those of another number of the account are not, and the silence is shown and ended."""
     (muted,) = set(re.findall(r"\bphone_number=(\S+)", block.text.replace('"', "")))
     alert = "amtool alert add CamsNumberNotVerified severity=critical account=main"
     for number in (muted, SECOND):
         run(f"{alert} phone_number={number} --alertmanager.url={alertmanager.url}", tmp_path)
-    said = ""
-    for command, _ in commands(block):
-        said = run(command.replace(ALERTMANAGER, alertmanager.url), tmp_path)
-    assert muted in said
 
     def states() -> dict[str, str]:
         return {each["labels"]["phone_number"]: each["status"]["state"] for each in alertmanager.alerts()}
 
+    added, *others = [command.replace(ALERTMANAGER, alertmanager.url) for command, _ in commands(block)]
+    name = run(added, tmp_path).strip()
     until(lambda: states() == {muted: "suppressed", SECOND: "active"}, "only that number is muted")
+    for command in others:
+        said = run(re.sub(r" ID$", f" {name}", command), tmp_path)
+        assert "silence expire" in command or (muted in said and SECOND not in said)
+    if "silence expire" in others[-1]:
+        until(lambda: states() == {muted: "active", SECOND: "active"}, "it alerts again")
+    else:
+        run(f"amtool silence expire --alertmanager.url={alertmanager.url} {name}", tmp_path)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from exporter.cams.client import API_VERSION
 from exporter.cams.operations import GetWhatsappHealthStatus, ListInstance, QueryChatappPhoneNumbers
 from exporter.cli.flags import flags
 from exporter.config import load, plan
@@ -32,7 +33,7 @@ from tests.operations import rulebook
 from tests.operations.rulebook import METRICS
 from tests.operations.tools import ROOT, system_tool
 from tests.support import promql
-from tests.support.exporter import ExporterProcess, until
+from tests.support.exporter import ExporterProcess, run_exporter, until
 from tests.support.fleet import exported, fleet, found, phones
 from tests.support.markdown import Block, anchors, blocks, commands, inline_code, links
 from tests.support.patience import PATIENCE_SECONDS
@@ -131,6 +132,26 @@ def test_commands_run_and_print_what_is_shown(block: Block, tmp_path: Path) -> N
         assert not shown or done.stdout == shown, command
 
 
+EXAMPLES = ("config.example.yml", "web-config.example.yml")
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_check_that_an_example_names_passes(example: str, tmp_path: Path) -> None:
+    """In a folder with the examples, as the kit writes them, and with the user's own files made from them."""
+    for name in EXAMPLES:
+        (tmp_path / name).write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "config.yml").write_text(with_secrets(readme_config(), tmp_path), encoding="utf-8")
+    own = tmp_path / "web-config.yml"
+    own.write_text((ROOT / "web-config.example.yml").read_text(encoding="utf-8"), encoding="utf-8")
+    make_certificates(own)
+    named = re.findall(r"(?m)^#.*(cams_exporter --config\.check .*)$", (ROOT / example).read_text(encoding="utf-8"))
+    assert len(named) == 2
+    for command in named:
+        done = run_exporter(*shlex.split(command)[1:], cwd=tmp_path)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        assert "valid" in done.stdout
+
+
 @pytest.mark.parametrize("block", of("yaml"))
 def test_yaml_is_accepted_by_what_reads_it(block: Block, tmp_path: Path) -> None:
     """The exporter's own loaders, promtool or amtool: the reader of a block is found by its keys."""
@@ -186,7 +207,13 @@ def read_account_settings(file: Path) -> None:
 
 
 def read_web_config(file: Path) -> None:
-    """With certificates made for it: the block names files that a user has."""
+    make_certificates(file)
+    read = load_web_config(file)
+    assert read.users or read.tls
+
+
+def make_certificates(file: Path) -> None:
+    """Those that a web configuration names: a user has them."""
     document = yaml.safe_load(file.read_text(encoding="utf-8"))
     tls = document.get("tls_server_config", {})
     if tls:
@@ -196,8 +223,6 @@ def read_web_config(file: Path) -> None:
         made = [openssl, *request.split(), "-keyout", str(key), "-out", str(certificate)]
         subprocess.run(made, check=True, capture_output=True, timeout=PATIENCE_SECONDS)
         (file.parent / tls["client_ca_file"]).write_bytes(certificate.read_bytes())
-    read = load_web_config(file)
-    assert read.users or read.tls
 
 
 def read_scrape_configs(file: Path) -> None:
@@ -261,10 +286,13 @@ def test_a_ram_policy_grants_what_a_feature_needs_and_nothing_more(block: Block)
     assert actions(block) in POLICIES
 
 
-def test_the_readme_has_a_policy_for_each_feature() -> None:
-    """The actions are named like the operations that the exporter calls."""
-    shown = [block for block in BLOCKS if block.language == "json" and block.where.startswith("README.md")]
-    assert tuple(actions(block) for block in shown) == POLICIES
+def test_there_is_a_policy_for_each_feature() -> None:
+    """The actions are named like the operations that the exporter calls.  The README has the first one."""
+    shown = {
+        page: tuple(actions(block) for block in BLOCKS if block.language == "json" and block.where.startswith(page))
+        for page in ("README.md", "docs/credentials.md")
+    }
+    assert shown == {"README.md": POLICIES[:1], "docs/credentials.md": POLICIES}
     called = {ListInstance.name, QueryChatappPhoneNumbers.name, GetWhatsappHealthStatus.name, OPERATION}
     assert set(POLICIES[-1]) == called
 
@@ -325,6 +353,24 @@ def test_links_lead_somewhere(page: Path) -> None:
         linked = ((ROOT if own else page.parent) / target).resolve() if target else page
         assert linked.exists(), link
         assert not anchor or anchor in anchors(linked), link
+
+
+def test_the_api_page_names_the_version_and_the_operations_that_are_called() -> None:
+    text = (ROOT / "docs" / "network.md").read_text(encoding="utf-8")
+    assert all(f"version `{API_VERSION}`" in page for page in (text, (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert set(re.findall(r"(?m)^\| `(\w+)` \|", text)) == set(POLICIES[-1])
+
+
+@pytest.mark.parametrize("file", ["deploy/helm/cams-exporter/values.yaml", "deploy/kustomize/base/deployment.yaml"])
+def test_the_memory_that_a_manifest_names_is_what_the_benchmarks_allow(file: str) -> None:
+    """They are limits; benchmarks/RESULTS.md has beside them what was measured."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    results = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(
+        r"Memory that the benchmarks allow: (\d+) MiB at ([\d,]+) numbers, (\d+) MiB at ([\d,]+)", text
+    )
+    allowed = re.findall(r"(?m)^\| RSS at ([\d,]+) numbers \| ≤ (\d+) MiB", results)
+    assert [(shown[1], shown[0]), (shown[3], shown[2])] == allowed
 
 
 def test_the_index_has_every_page() -> None:

@@ -23,7 +23,8 @@ from tests.operations.tools import ROOT, python_tool
 from tests.support.patience import PATIENCE_SECONDS
 
 IMAGE = f"cams-exporter:{exporter.__version__}"
-SECTION = (ROOT / "README.md").read_text().partition("\n## Run it\n")[2].partition("\n## ")[0]
+README = (ROOT / "README.md").read_text()
+SECTION = README.partition("\n## Run it\n")[2].partition("\n## ")[0]
 COMMANDS = [
     shlex.split(line.removeprefix("$ "), comments=True)
     for block in re.findall(r"```console\n(.*?)```", SECTION, re.DOTALL)
@@ -69,6 +70,24 @@ def test_containers_are_hardened_on_loopback_and_get_flags_the_exporter_knows() 
     assert [arguments[-1] for arguments in commands("docker", "kill")] == names
 
 
+def named_files() -> list[str]:
+    """The files that the README's configuration names."""
+    configs = re.findall(r"```yaml\n(accounts:.*?)```", README, re.DOTALL)
+    named = [file for config in configs for file in re.findall(r"^ +\w+_file: (\S+)", config, re.MULTILINE)]
+    assert named
+    return named
+
+
+def test_a_container_has_the_files_that_its_configuration_names() -> None:
+    """`config.yml` is in the working folder of the image, and other files are below a folder that is mounted."""
+    (arguments,) = [arguments for arguments in commands("docker", "run") if "--demo" not in arguments]
+    mounted = {volume.split(":")[1] for volume in options(arguments, "--volume")}
+    (workdir,) = re.findall(r"^WORKDIR (/etc\S*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert workdir in mounted
+    for file in named_files():
+        assert {str(folder) for folder in Path(workdir, file).parents} & mounted, file
+
+
 def test_the_composition_is_there() -> None:
     assert commands("docker", "compose") == [["up", "--build"]]
     assert (ROOT / "compose.yml").is_file()
@@ -80,18 +99,25 @@ def test_the_chart_is_installed_from_this_checkout_with_values_it_takes() -> Non
         assert ROOT / chart == CHART
         manifests = render(values(options(rest, "--set")), release)
         check_schemas(manifests)
-        assert one(manifests, "Deployment")["metadata"]["name"] == "cams-exporter"
+        deployment = one(manifests, "Deployment")
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        assert deployment["metadata"]["name"] == "cams-exporter"
+        assert "/" in container["image"], "no registry has an image of this name"
+        mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
+        for file in () if "--demo" in container["args"] else named_files():
+            assert {str(folder) for folder in Path("/etc/cams-exporter", file).parents} & mounted, file
 
 
 def values(settings: list[str]) -> dict[str, Any]:
-    """Helm's --set as a tree: dots go down, values are YAML."""
+    """Helm's --set as a tree: dots go down, ``[0]`` is the only entry of a list, values are YAML."""
     tree: dict[str, Any] = {}
     for setting in settings:
         path, _, text = setting.partition("=")
         *parents, last = path.split(".")
         at = tree
         for parent in parents:
-            at = at.setdefault(parent, {})
+            name, is_list, _ = parent.partition("[0]")
+            at = at.setdefault(name, [{}])[0] if is_list else at.setdefault(name, {})
         at[last] = yaml.safe_load(text)
     return tree
 
@@ -102,13 +128,21 @@ def test_the_folders_that_are_applied_can_be_built() -> None:
         kubectl("kustomize", str(ROOT / folder))
 
 
-def test_the_secret_is_the_one_that_the_chart_is_told_to_use(tmp_path: Path) -> None:
-    (tmp_path / "config.yml").write_text("accounts: []\n")
-    (arguments,) = commands("kubectl", "--namespace", "monitoring", "create")
-    secret = yaml.safe_load(kubectl("create", *arguments, "--dry-run=client", "--output=yaml", cwd=tmp_path))
-    assert list(secret["data"]) == ["config.yml"]
+def test_the_secrets_are_those_that_the_chart_is_told_to_use(tmp_path: Path) -> None:
+    """One has the configuration, the other the files that it names, in the folder where it names them."""
+    made = {}
+    for arguments in commands("kubectl", "--namespace", "monitoring", "create"):
+        for file in arguments:
+            if file.startswith("--from-file="):
+                source = tmp_path / file.partition("=")[2]
+                source.parent.mkdir(exist_ok=True)
+                source.write_text("accounts: []\n")
+        secret = yaml.safe_load(kubectl("create", *arguments, "--dry-run=client", "--output=yaml", cwd=tmp_path))
+        made[secret["metadata"]["name"]] = set(secret["data"])
     told = [one for arguments in commands("helm", "upgrade") for one in options(arguments, "--set")]
-    assert f"existingSecret={secret['metadata']['name']}" in told
+    configuration, keys = made
+    assert made == {configuration: {"config.yml"}, keys: {Path(file).name for file in named_files()}}
+    assert {f"existingSecret={configuration}", f"secretMounts[0].name={keys}"} <= set(told)
 
 
 def kubectl(*arguments: str, cwd: Path = ROOT) -> str:

@@ -155,7 +155,9 @@ class ExporterProcess:
             self._lines.append(line)
 
 
-def run_exporter(*flags: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def run_exporter(
+    *flags: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run `python -m exporter` to its end."""
     return subprocess.run(
         [sys.executable, "-m", "exporter", *flags],
@@ -163,6 +165,7 @@ def run_exporter(*flags: str, env: Mapping[str, str] | None = None) -> subproces
         text=True,
         timeout=PATIENCE_SECONDS,
         env={**os.environ, **(env or {})},
+        cwd=cwd,
         check=False,
     )
 

@@ -1,4 +1,4 @@
-"""The generated parts of the README are up to date with their sources."""
+"""The generated parts of the README and of docs/credentials.md are up to date with their sources."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_demo_flags_metrics_sizing_and_codes_are_up_to_date() -> None:
-    """`scripts/readme` writes them from the demo, the flag parser, the catalogue, the budget and the table of codes."""
+def test_the_generated_parts_are_up_to_date() -> None:
+    """`scripts/readme` writes them from the demo, the flags, the catalogue, the budget, the codes and credentials."""
     done = subprocess.run(
         [sys.executable, ROOT / "scripts" / "readme", "--check"],
         env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"},
@@ -27,7 +27,7 @@ def test_the_demo_flags_metrics_sizing_and_codes_are_up_to_date() -> None:
         timeout=PATIENCE_SECONDS,
         check=False,
     )
-    assert done.returncode == 0, done.stderr or "README.md is out of date: run scripts/readme"
+    assert done.returncode == 0, done.stderr or "a page is out of date: run scripts/readme"
 
 
 class _Page(HTMLParser):

@@ -137,7 +137,9 @@ def _read_users(root: Section) -> Mapping[str, str]:
 def _bcrypt(text: str) -> str:
     found = _HASH.fullmatch(text)
     if not found:
-        raise ValueError("is not a bcrypt hash; make one with: htpasswd -nBC 10 '' | tr -d ':\\n'")
+        raise ValueError(
+            "is not a bcrypt hash; make one with: htpasswd -nBC 10 '' | tr -d ':\\n' (Debian: apache2-utils)"
+        )
     minor, cost, salt, last, digest = found.groups()
     if not 4 <= int(cost) <= MAX_COST:
         raise ValueError(f"is a bcrypt hash of cost {int(cost)}; write one of cost 4 to {MAX_COST}, 10 is usual")
