@@ -119,7 +119,7 @@ def _run_with(
             logger.warning("configuration", extra=fields(warning=warning))
         for fault in config.key_faults:
             logger.error(
-                "key file cannot be used: an account that has read its key keeps it, another is refused until it has one",
+                "key file cannot be used: an account that has a key keeps it, another is refused until it has one",
                 extra=fields(error=fault),
             )
         return config

@@ -51,7 +51,7 @@ def test_an_account_without_a_key_is_down_at_once_and_up_once_its_file_is_right_
         exporter.home.joinpath("later").unlink()
         exporter.reload()
         until(lambda: "configuration reloaded" in exporter.log, "reloaded")
-        assert exporter.log.count("an account that has read its key keeps it, another is refused") == 2
+        assert exporter.log.count("an account that has a key keeps it, another is refused") == 2
         until(lambda: "keeping the credentials read before" in exporter.log, "the key that was read stays")
         assert up(exporter, "main") == 1
 
