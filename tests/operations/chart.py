@@ -30,6 +30,23 @@ CONFIG: Values = {
         }
     ],
 }
+STORE_MOUNT = {"name": "valkey", "mountPath": "/run/secrets/valkey"}
+CLUSTER: Values = {
+    **CONFIG,
+    "cluster": {
+        "url": "rediss://valkey.example:6380/0",
+        "username": "cams",
+        "password_file": "/run/secrets/valkey/password",
+        "replicas": 3,
+    },
+}
+REPLICAS: Values = {
+    "config": CLUSTER,
+    "replicas": 2,
+    "cluster": {"ports": [6380]},
+    "secretMounts": [STORE_MOUNT],
+}
+"""Two replicas as one, with the store's password from a Secret."""
 TLS_MOUNT = {"name": "tls", "mountPath": "/run/secrets/tls"}
 TLS: Values = {"tls_server_config": {"cert_file": "/run/secrets/tls/tls.crt", "key_file": "/run/secrets/tls/tls.key"}}
 MUTUAL: Values = {
@@ -110,6 +127,13 @@ VARIANTS: dict[str, Values] = {
     "rrsa by webhook": {"config": CONFIG, "rrsa": {"roleName": "cams-reader"}},
     "openshift": {"config": CONFIG, "podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}},
     "two replicas": {"config": CONFIG, "replicas": 2},
+    "cluster": REPLICAS,
+    "cluster of an existing secret": {
+        "existingSecret": "cluster",
+        "replicas": 2,
+        "cluster": {"enabled": True, "ports": [6380]},
+        "secretMounts": [STORE_MOUNT],
+    },
     "given claim": {"config": CONFIG, "storage": {"enabled": True, "existingClaim": "mine"}},
     "bare": {
         "config": CONFIG,

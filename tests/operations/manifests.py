@@ -82,6 +82,10 @@ _ROUTE = _closed(
 """The part of HTTPRoute (gateway.networking.k8s.io/v1) that the chart uses."""
 
 
+_SELECTORS = {"NetworkPolicy": "podSelector", "PodDisruptionBudget": "selector"}
+"""Where kinds that concern pods select them."""
+
+
 def check_schemas(manifests: Iterable[Manifest]) -> None:
     """Every field exists and has the right type, in the oldest and in the newest Kubernetes."""
     for manifest in manifests:
@@ -159,8 +163,9 @@ def check_wiring(manifests: Iterable[Manifest]) -> None:
         if manifest["kind"] == "HTTPRoute":
             references = [backend for rule in manifest["spec"]["rules"] for backend in rule["backendRefs"]]
             assert {(backend["name"], backend["port"]) for backend in references} <= served
-        if manifest["kind"] == "NetworkPolicy":
-            assert manifest["spec"]["podSelector"]["matchLabels"].items() <= pod_labels.items()
+        if manifest["kind"] in _SELECTORS:
+            selector = manifest["spec"][_SELECTORS[manifest["kind"]]]
+            assert selector["matchLabels"].items() <= pod_labels.items()
         if manifest["kind"] == "ServiceAccount":
             assert manifest["metadata"]["name"] == pod["serviceAccountName"]
 

@@ -15,11 +15,13 @@ import exporter
 from tests.operations import manifests as kubernetes
 from tests.operations.chart import (
     CHART,
+    CLUSTER,
     CONFIG,
     EVERYTHING,
     HASH,
     MUTUAL,
     RELATIVE,
+    REPLICAS,
     TLS,
     VARIANTS,
     Values,
@@ -48,10 +50,18 @@ def given() -> dict[str, Files]:
     }
     return {
         "mine": {"config.yml": yaml.safe_dump(CONFIG)},
+        "cluster": {"config.yml": yaml.safe_dump(CLUSTER)},
+        "valkey": {"password": "s3cr3t"},
         "tls": tls,
         "key": {"hash.key": "0" * 32},
         "web": {"w.yml": yaml.safe_dump(RELATIVE), **tls},
     }
+
+
+def with_store(**place: object) -> Values:
+    """Replicas that find their store there."""
+    cluster = {key: value for key, value in CLUSTER["cluster"].items() if key != "url"}
+    return {**REPLICAS, "config": {**CLUSTER, "cluster": {**cluster, **place}}}
 
 
 def test_helm_lint_finds_nothing() -> None:
@@ -91,6 +101,13 @@ def test_without_a_configuration_it_says_what_to_set() -> None:
         ({"demo": True, "rrsa": {**EVERYTHING["rrsa"], "roleName": "a"}}, "exclude each other"),
         ({"demo": True, "rrsa": {"roleName": "a"}, "serviceAccount": {"create": False}}, "serviceAccount.create"),
         ({"demo": True, "replicas": 2, "storage": {"enabled": True}}, "one replica"),
+        ({**REPLICAS, "replicas": 1, "storage": {"enabled": True}}, "a rollout of a cluster runs two"),
+        ({**REPLICAS, "replicas": 3}, "config.cluster.replicas must be 4 or more"),
+        ({"demo": True, "cluster": {"enabled": True}}, "needs the section cluster in config"),
+        ({"config": CONFIG, "cluster": {"enabled": True}}, "needs the section cluster in config"),
+        ({**REPLICAS, "cluster": {}}, "does not open port 6380"),
+        (with_store(url="redis://valkey"), "does not open port 6379"),
+        (with_store(sentinels=["a.example:6380", "b.example"]), "does not open port 26379"),
         ({"demo": True, "ingress": {"enabled": True}}, "needs a name in ingress.hosts"),
         ({"demo": True, "httpRoute": {"enabled": True}}, "needs a Gateway in httpRoute.parentRefs"),
         (
@@ -102,6 +119,25 @@ def test_without_a_configuration_it_says_what_to_set() -> None:
 def test_values_that_contradict_each_other_are_refused_with_the_reason(wrong: Values, reason: str) -> None:
     with pytest.raises(HelmRenderError, match=re.escape(reason)):
         render(wrong)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"url": "rediss://valkey.example:6380"},
+        {"url": "rediss://[2001:db8::1]:6380/0"},
+        {"url": "unix:///run/valkey.sock"},
+        {"url": "rediss://valkey.example:443/0"},
+        {"sentinels": ["a.example:6380", "[2001:db8::1]:6380"]},
+    ],
+)
+def test_a_store_whose_port_is_open_is_accepted(place: Values) -> None:
+    render(with_store(**place))
+
+
+@pytest.mark.parametrize("policy", [{"enabled": False}, {"extraEgress": [{"ports": [{"port": 7000}]}]}])
+def test_ports_are_not_judged_where_the_policy_is_the_users_own(policy: Values) -> None:
+    render({**with_store(url="rediss://valkey.example:7000"), "networkPolicy": policy})
 
 
 def with_number(phone_number: object) -> Values:
@@ -117,6 +153,8 @@ def with_number(phone_number: object) -> Values:
         ({"demo": True, "image": {"digest": "latest"}}, "digest"),
         ({"demo": "yes"}, "demo"),
         ({"demo": True, "replicas": 1.5}, "replicas"),
+        ({"demo": True, "cluster": {"ports": []}}, "ports"),
+        ({"config": {**CLUSTER, "cluster": {"url": "redis://a"}}}, "replicas"),
         ({"demo": True, "log": {"level": "warning"}}, "level"),
         ({"demo": True, "extraArgs": ["demo"]}, "extraArgs"),
         ({"demo": True, "serviceMonitor": {"interval": 30}}, "interval"),
@@ -208,6 +246,10 @@ def test_the_notes_say_how_to_reach_and_reload_it() -> None:
     assert "/-/reload" in said
     assert "simulated" in notes({"demo": True})
     assert "divided by 2" in notes({"demo": True, "replicas": 2})
+    shared = notes(VARIANTS["cluster of an existing secret"])
+    assert "share the configured qps" in shared
+    assert "cluster.replicas must be 3 or more" in shared
+    assert "divided" not in shared
 
 
 def test_the_notes_warn_of_pages_that_everybody_can_read() -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from exporter.config import load
 from tests.operations import manifests as kubernetes
-from tests.operations.chart import CONFIG, EVERYTHING, HASH, MUTUAL, TLS, Values, render
+from tests.operations.chart import CONFIG, EVERYTHING, HASH, MUTUAL, REPLICAS, TLS, VARIANTS, Values, render
 from tests.operations.manifests import container, one
 from tests.operations.tools import ROOT, system_tool
 from tests.support.patience import PATIENCE_SECONDS
@@ -85,10 +85,51 @@ def test_under_mutual_tls_the_pod_probes_itself(web: Values) -> None:
 
 
 def test_one_replica_is_replaced_and_several_are_never_more_than_asked_for() -> None:
-    """An extra pod during a rollout would use the account's budget twice."""
+    """Without a cluster an extra pod during a rollout would use the account's budget twice."""
     assert one(render({"demo": True}), "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
     several = one(render({"demo": True, "replicas": 2}), "Deployment")["spec"]["strategy"]
     assert several["rollingUpdate"]["maxSurge"] == 0
+
+
+@pytest.mark.parametrize("name", ["cluster", "cluster of an existing secret"])
+def test_a_pod_of_a_cluster_stops_only_when_its_successor_is_ready(name: str) -> None:
+    """It hands its accounts over, so the two never use the budget twice; also with a single replica."""
+    for count in (1, 2):
+        deployment = one(render({**VARIANTS[name], "replicas": count}), "Deployment")["spec"]
+        assert deployment["replicas"] == count
+        assert deployment["strategy"] == {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+        }
+
+
+def test_several_replicas_are_kept_apart_and_stop_one_at_a_time() -> None:
+    """On other nodes where there are some, unless the user says where; a drained node waits for the others."""
+    for values in ({"demo": True, "replicas": 2}, REPLICAS):
+        rendered = render(values)
+        labels = one(rendered, "Deployment")["spec"]["template"]["metadata"]["labels"]
+        budget = one(rendered, "PodDisruptionBudget")["spec"]
+        assert budget["maxUnavailable"] == 1
+        assert budget["selector"]["matchLabels"].items() <= labels.items()
+        affinity = one(rendered, "Deployment")["spec"]["template"]["spec"]["affinity"]
+        (rule,) = affinity["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+        assert rule["podAffinityTerm"]["topologyKey"] == "kubernetes.io/hostname"
+        assert rule["podAffinityTerm"]["labelSelector"]["matchLabels"] == budget["selector"]["matchLabels"]
+    own = one(render({**REPLICAS, "affinity": {"nodeAffinity": {}}}), "Deployment")
+    assert own["spec"]["template"]["spec"]["affinity"] == {"nodeAffinity": {}}
+    single = render({"demo": True})
+    assert "affinity" not in one(single, "Deployment")["spec"]["template"]["spec"]
+    assert "PodDisruptionBudget" not in {manifest["kind"] for manifest in single}
+
+
+def test_a_cluster_reaches_its_store_and_only_a_cluster_does() -> None:
+    def allowed(values: Values) -> set[int]:
+        egress = one(render(values), "NetworkPolicy")["spec"]["egress"]
+        return {port["port"] for rule in egress for port in rule["ports"]}
+
+    assert allowed(REPLICAS) == {53, 443, 6380}
+    assert allowed({**REPLICAS, "cluster": {"ports": [6380, 26379]}}) == {53, 443, 6380, 26379}
+    assert allowed({"demo": True, "replicas": 2}) == {53, 443}
 
 
 def test_rrsa_with_the_webhook_is_an_annotation_and_a_label() -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from helm_python.chart import Chart
 
-from tests.operations.chart import CHART, CONFIG, EVERYTHING, TLS, Values, render
+from tests.operations.chart import CHART, CONFIG, EVERYTHING, REPLICAS, TLS, Values, render
 
 DEMO: Values = {"demo": True}
 BEFORE: dict[str, Values] = {
@@ -17,6 +17,8 @@ BEFORE: dict[str, Values] = {
     "existingSecret": {"config": CONFIG},
     "existingSecretKey": {"existingSecret": "mine"},
     "demo": {"config": CONFIG},
+    "cluster.enabled": {"existingSecret": "mine"},
+    "cluster.ports": REPLICAS,
     "rrsa.roleArn": {**DEMO, "rrsa": {**EVERYTHING["rrsa"]}},
     "rrsa.oidcProviderArn": {**DEMO, "rrsa": {**EVERYTHING["rrsa"]}},
     "web.existingSecret": {**DEMO, "web": {"tls": "none"}},
@@ -51,6 +53,8 @@ AFTER: dict[str, Any] = {
     "imagePullSecrets": [{"name": "probe"}],
     "fullnameOverride": "probe",
     "replicas": 3,
+    "cluster.enabled": True,
+    "cluster.ports": [6380, 7777],
     "secretMounts": [{"name": "probe", "mountPath": "/probe"}],
     "rrsa.roleName": "probe",
     "rrsa.roleArn": "acs:ram::7:role/probe",

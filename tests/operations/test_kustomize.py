@@ -115,6 +115,46 @@ def test_the_example_takes_the_monitoring_folder_when_its_line_is_uncommented(ow
     assert kubernetes.rules_of(one(manifests, "PrometheusRule")) == kubernetes.shipped_rules()
 
 
+@pytest.fixture
+def replicas(own: Path) -> list[Manifest]:
+    """The example with the component, edited as its comments say."""
+    config, file = own / "example" / "config.yml", own / "example" / "kustomization.yaml"
+    plain, section = config.read_text().split("# cluster:\n")
+    config.write_text(f"{plain}cluster:\n{re.sub('^# ', '', section, flags=re.MULTILINE)}")
+    (own / "example" / "store-password").write_text("s3cr3t\n")
+    edit(file, "# components:\n#   - ../cluster\n", "components:\n  - ../cluster\n")
+    edit(file, "      # - store-password", "      - store-password")
+    return build(own / "example")
+
+
+def test_the_example_takes_the_cluster_when_its_lines_are_uncommented(replicas: list[Manifest], tmp_path: Path) -> None:
+    kubernetes.check_schemas(replicas)
+    kubernetes.check_restricted(replicas)
+    kubernetes.check_wiring(replicas)
+    assert "s3cr3t" not in kubernetes.outside_secrets(replicas)
+    done = check_configuration(replicas, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "while the store is away each replica polls each account" in done.stdout
+
+
+def test_the_cluster_is_the_one_of_the_chart(replicas: list[Manifest]) -> None:
+    values = {"existingSecret": "mine", "replicas": 2, "cluster": {"enabled": True}}
+    chart = render(values, "cams-exporter")
+    for key in ("replicas", "strategy"):
+        assert one(replicas, "Deployment")["spec"][key] == one(chart, "Deployment")["spec"][key]
+    assert one(replicas, "NetworkPolicy")["spec"]["egress"] == one(chart, "NetworkPolicy")["spec"]["egress"]
+
+    def names(manifests: list[Manifest]) -> Manifest:
+        affinity: Manifest = one(manifests, "Deployment")["spec"]["template"]["spec"]["affinity"]
+        (rule,) = affinity["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+        budget = one(manifests, "PodDisruptionBudget")["spec"]
+        for selector in (rule["podAffinityTerm"]["labelSelector"], budget["selector"]):
+            selector["matchLabels"].pop("app.kubernetes.io/instance", None)
+        return {"affinity": affinity, "budget": budget}
+
+    assert names(replicas) == names(chart)
+
+
 def test_the_example_takes_a_ram_role_when_its_last_lines_are_uncommented(own: Path) -> None:
     file = own / "example" / "kustomization.yaml"
     text, patches = file.read_text().split("# patches:\n")

@@ -66,6 +66,13 @@ server
 {{- end -}}
 {{- end -}}
 
+{{/* "true" if the replicas are a cluster, else empty. */}}
+{{- define "cams-exporter.isCluster" -}}
+{{- if or .Values.cluster.enabled .Values.config.cluster -}}
+true
+{{- end -}}
+{{- end -}}
+
 {{/* A probe of one endpoint.  The kubelet has no client certificate, so with mutual TLS the pod probes itself. */}}
 {{- define "cams-exporter.probe" -}}
 {{- $tls := include "cams-exporter.tls" .root -}}
@@ -112,6 +119,10 @@ httpGet:
 {{- if and .Values.storage.enabled (gt (int .Values.replicas) 1) -}}
 {{- fail "\n\ncams-exporter: storage belongs to one replica; set replicas: 1 or storage.enabled: false\n" -}}
 {{- end -}}
+{{- if and .Values.storage.enabled (include "cams-exporter.isCluster" .) -}}
+{{- fail "\n\ncams-exporter: storage belongs to one pod, and a rollout of a cluster runs two; set storage.enabled: false\n" -}}
+{{- end -}}
+{{- include "cams-exporter.validateCluster" . -}}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
 {{- fail "\n\ncams-exporter: ingress.enabled needs a name in ingress.hosts\n" -}}
 {{- end -}}
@@ -123,6 +134,34 @@ httpGet:
 {{- range .Values.extraVolumeMounts -}}
 {{- if not (has .name $volumes) -}}
 {{- fail (printf "\n\ncams-exporter: extraVolumeMounts names %s, which is not in extraVolumes\n" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The same for a cluster.  The network policy must open the port of the store, or those of its Sentinels. */}}
+{{- define "cams-exporter.validateCluster" -}}
+{{- if and .Values.cluster.enabled (not .Values.existingSecret) (not .Values.config.cluster) -}}
+{{- fail "\n\ncams-exporter: cluster.enabled needs the section cluster in config, or existingSecret with it\n" -}}
+{{- end -}}
+{{- with .Values.config.cluster -}}
+{{- $least := add1 $.Values.replicas -}}
+{{- if lt (int .replicas) (int $least) -}}
+{{- fail (printf "\n\ncams-exporter: config.cluster.replicas must be %d or more: replicas, and one that a rollout adds\n" $least) -}}
+{{- end -}}
+{{- $isClosed := and $.Values.networkPolicy.enabled (not $.Values.networkPolicy.extraEgress) -}}
+{{- $open := list "443" -}}
+{{- range $.Values.cluster.ports }}{{ $open = append $open (toString (int .)) }}{{ end -}}
+{{- $ports := list -}}
+{{- if hasPrefix "redis" (.url | default "") -}}
+{{- $ports = append $ports (regexReplaceAll "^[a-z]+://[^/]*?(?::([0-9]+))?(?:/.*)?$" .url "${1}" | default "6379") -}}
+{{- end -}}
+{{- range .sentinels -}}
+{{- $ports = append $ports (regexFind "[0-9]+$" (regexFind ":[0-9]+$" .) | default "26379") -}}
+{{- end -}}
+{{- range $ports -}}
+{{- if and $isClosed (not (has . $open)) -}}
+{{- fail (printf "\n\ncams-exporter: the network policy does not open port %s of config.cluster; add it to cluster.ports\n" .) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
