@@ -285,6 +285,7 @@ class ClusterStatus:
 
     `replicas` are the names of the live ones, by id.  `holders` has the id of each account's holder; empty for none.
     `lease_changes` counts how often this replica got or lost an account.  `is_spare`: the spare rate is in force.
+    `is_extra`: there are as many replicas as `replicas` says without this one, which polls nothing.
     """
 
     store_up: bool
@@ -293,6 +294,7 @@ class ClusterStatus:
     holders: Mapping[str, str]
     lease_changes: Mapping[str, int]
     is_spare: bool
+    is_extra: bool = False
 
 
 def pace_qps(qps: float, quota: float) -> float:

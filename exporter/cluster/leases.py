@@ -87,8 +87,9 @@ class Leases:
         self._held: dict[str, int] = {}  # what the store says, with tokens
         self._failures = 0
         self._longest = timing.lease_seconds
-        self._has_seat = True  # is among the first `replicas` ones: those beyond hold and send nothing
         self._spread: tuple[object, dict[str, str]] | None = None
+        self.is_extra = False
+        """Whether this replica is not among the first `replicas` ones: then it holds and sends nothing."""
         self.is_spare = False
         """Whether the store is away, so that each replica polls at the spare rate."""
         self.changes: dict[str, int] = {}
@@ -144,14 +145,14 @@ class Leases:
         self._see(known, reply, now)
         is_granted = reply.opens_in_seconds <= 0 and asked_at >= known.quiet_until
         self._right_until = asked_at + self.timing.right_seconds if is_granted else -math.inf
-        self._has_seat = self.me not in [each.id for each in self.live(now)][self._replicas :]
+        self.is_extra = self.me in [each.id for each in self.live(now)][self._replicas :]
 
     def failed(self, now: float) -> None:
         """The last contact failed: no answer in time, or an error.  What it answers later does not count."""
         self._answered = self._asked
         self._failures += 1
         away = now - self._contact_at >= self.timing.rest_seconds
-        self.is_spare |= away and self._failures >= SPARE_FAILURES and self._has_seat
+        self.is_spare |= away and self._failures >= SPARE_FAILURES and not self.is_extra
 
     def _in_epoch(self, reply: Contact, now: float) -> _Known:
         known = self._known

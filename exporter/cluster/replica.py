@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from exporter.cluster import answers
@@ -15,8 +15,8 @@ from exporter.cluster.answers import Key
 from exporter.cluster.leases import Leases
 from exporter.cluster.mail import Mail
 from exporter.cluster.replies import StoreError
-from exporter.cluster.session import Session, Step
-from exporter.cluster.store import Entry, Exchange, Store
+from exporter.cluster.session import Calls, Session, Step
+from exporter.cluster.store import Entry, Exchange
 from exporter.logs import fields
 from exporter.model import Clock, ClusterStatus
 
@@ -42,10 +42,22 @@ class Answers(Protocol):
         """Take over an entry that was written so long ago; raises StoreError."""
 
 
+class Stored(Calls, Protocol):
+    """The store, for answers too: `store.Store`."""
+
+    def exchange(
+        self, me: str, epoch: str, since: str, keep_seconds: float, answers: Sequence[tuple[str, float, bytes]]
+    ) -> Exchange | None:
+        """Write answers and read those of others; None in another epoch.  Raises StoreError."""
+
+    def close(self) -> None:
+        """Close the connections."""
+
+
 class Replica:
     """The part of this process.  `step` and `leave` are for one thread at a time; the rest is thread-safe."""
 
-    def __init__(self, store: Store, leases: Leases, session: Session, known: Answers, clock: Clock) -> None:
+    def __init__(self, store: Stored, leases: Leases, session: Session, known: Answers, clock: Clock) -> None:
         self._store = store
         self._leases = leases
         self._session = session
@@ -168,9 +180,17 @@ class Replica:
             holders=holders,
             lease_changes=dict(self._leases.changes),
             is_spare=self._leases.is_spare,
+            is_extra=self._leases.is_extra,
         )
         with self._lock:
-            self._status = status
+            before, self._status = self._status, status
+        if status.is_extra and not before.is_extra:
+            logger.warning(
+                "this replica polls nothing, since there are more than `replicas` says; raise that, or end one",
+                extra=fields(replicas=len(live)),
+            )
+        elif before.is_extra and not status.is_extra:
+            logger.info("this replica polls: there are no more than `replicas` says")
 
     def _say(self, error: StoreError | None) -> None:
         if error is not None and self._is_well is not False:

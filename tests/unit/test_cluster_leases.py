@@ -161,6 +161,7 @@ def test_one_replica_too_many_holds_and_sends_nothing() -> None:
     extra = of.start()
     of.run(2 * LEASE)
     assert extra.leases.held() == {}
+    assert [each.leases.is_extra for each in of.alive] == [each is extra for each in of.alive]
     of.store_dead = True
     of.run(2 * LEASE)
     assert not extra.is_spare

@@ -475,6 +475,13 @@ class TestReplicas:
             in self.shown(store_up=False, is_spare=True).text
         )
 
+    def test_one_replica_too_many_says_that_it_polls_nothing(self) -> None:
+        fleet = ShownFleet([number(1)])
+        fleet.replicas = ClusterStatus(True, {"a": "host-a:1"}, (), {}, {}, is_spare=False, is_extra=True)
+        said = "This replica polls nothing: there are more than the setting replicas allows"
+        assert said in Reader(fleet.page().html).plain
+        assert said not in self.shown().plain
+
     def test_an_exporter_that_is_alone_says_nothing_of_it(self) -> None:
         text = Reader(ShownFleet([number(1)]).page().html).text
         assert "replica" not in text

@@ -1,0 +1,82 @@
+"""What one replica says of itself, step by step, on a model of the store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+
+import pytest
+
+from exporter.cluster.answers import Key
+from exporter.cluster.leases import Leases
+from exporter.cluster.replica import Replica
+from exporter.cluster.session import Session
+from exporter.cluster.store import Exchange
+from exporter.cluster.timing import timing
+from exporter.model import Pace, Right
+from tests.support.clock import FakeClock
+from tests.support.clusterstore import ModelStore
+
+
+class Leading(ModelStore):
+    """A model of the store that keeps no answers."""
+
+    def exchange(
+        self, me: str, epoch: str, since: str, keep_seconds: float, answers: Sequence[tuple[str, float, bytes]]
+    ) -> Exchange | None:
+        return Exchange(0, since, (), is_all=True)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Silent:
+    """Polls nothing and knows nothing: implements `session.Polling` and `replica.Answers`."""
+
+    def allow(self, rights: Mapping[str, Right], *, is_spare: bool) -> None:
+        """Nothing is polled."""
+
+    def pace(self, account: str) -> Pace:
+        return Pace()
+
+    def begin(self) -> None:
+        """Nothing waits."""
+
+    def known(self) -> Collection[Key]:
+        return ()
+
+    def written(self, key: Key) -> tuple[float, bytes] | None:
+        return None
+
+    def read(self, key: Key, payload: bytes, age_seconds: float) -> None:
+        """Nothing is kept."""
+
+
+def joined(name: str, store: Leading, clock: FakeClock) -> Replica:
+    """One of at most one replica."""
+    leases = Leases(name, timing(3.0), 1, clock.monotonic())
+    silent = Silent()
+    replica = Replica(store, leases, Session(leases, silent, clock.monotonic, name), silent, clock)
+    replica.configure(["main"], "hash")
+    return replica
+
+
+def test_one_replica_too_many_says_so_once_and_once_when_that_is_over(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "exporter.cluster.replica")
+    clock = FakeClock()
+    store = Leading(clock.monotonic)
+    first, extra = joined("first", store, clock), joined("extra", store, clock)
+    for _ in range(5):
+        for replica in (first, extra):
+            replica.step()
+        clock.advance(0.3)
+    assert [replica.status().is_extra for replica in (first, extra)] == [False, True]
+    first.leave()
+    for _ in range(3):
+        extra.step()
+        clock.advance(0.3)
+    assert not extra.status().is_extra
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "this replica polls nothing, since there are more than `replicas` says; raise that, or end one"),
+        ("INFO", "this replica polls: there are no more than `replicas` says"),
+    ]
