@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,15 @@ def test_every_file_of_a_kind_is_in_the_kit(shipped: str, tmp_path: Path) -> Non
     expected = {str(path.relative_to(ROOT)) for path in ROOT.glob(shipped)}
     assert expected
     assert expected <= contents(tmp_path).keys()
+
+
+def test_the_kit_is_all_that_the_units_tell_to_install(tmp_path: Path) -> None:
+    """Who has the package and no checkout follows the header of a unit in the folder of the kit."""
+    write_kit(tmp_path)
+    units = sorted((tmp_path / "deploy" / "systemd").iterdir())
+    named = [re.findall(r"^#   install -D --mode=644 (\S+) ", unit.read_text(), re.MULTILINE) for unit in units]
+    assert all(named)
+    assert {name for names in named for name in names} <= contents(tmp_path).keys()
 
 
 def test_a_second_run_changes_nothing_and_brings_back_what_is_gone(tmp_path: Path) -> None:
