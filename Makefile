@@ -12,7 +12,7 @@ PIP := PIP_USE_PEP517=1 $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 .PHONY: help
 help: ## Show this list.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12")'
@@ -36,6 +36,10 @@ install: $(VENV)/runtime ## Install the exporter into .venv.
 demo: $(VENV)/runtime ## Serve simulated numbers on loopback; no credentials needed.
 	@echo "Metrics: http://$(DEMO_ADDRESS)/metrics   Status page: http://$(DEMO_ADDRESS)/numbers   (Ctrl-C ends it)"
 	@$(BIN)/cams_exporter --demo --web.listen-address=$(DEMO_ADDRESS)
+
+.PHONY: demo-cluster
+demo-cluster: $(VENV)/runtime ## Serve them by two replicas as one, to try what the end of one does; needs redis-server.
+	@$(BIN)/python -m exporter.cli.demo_cluster
 
 .PHONY: develop
 develop: $(VENV)/development ## Install everything for the tests, also servers (apt, as root or with sudo).

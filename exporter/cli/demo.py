@@ -12,7 +12,7 @@ from pathlib import Path
 from exporter.config import Config, format_duration, load
 from exporter.logs import fields
 from exporter.simulator.configfile import render
-from exporter.simulator.scenarios import Event, discovery
+from exporter.simulator.scenarios import Event, Scenario, discovery
 from exporter.simulator.server import Simulator
 
 logger = logging.getLogger(__name__)
@@ -24,13 +24,20 @@ def demo(*, serves: bool) -> Iterator[Config]:
 
     If it `serves`, the log says what the demo will show, and when.
     """
-    scenario = discovery()
-    with Simulator(scenario.world()) as simulator:
-        config = _loaded(render(scenario, simulator.url))
+    with simulated() as (scenario, text):
+        config = _loaded(text)
         logger.warning("demo: every number and status is simulated")
         for event in scenario.events if serves else ():
             _announce(event)
         yield config
+
+
+@contextlib.contextmanager
+def simulated() -> Iterator[tuple[Scenario, str]]:
+    """The demo's scenario, and a configuration as YAML for the simulator, which runs until the context ends."""
+    scenario = discovery()
+    with Simulator(scenario.world()) as simulator:
+        yield scenario, render(scenario, simulator.url)
 
 
 def _loaded(text: str) -> Config:
