@@ -68,3 +68,11 @@ def test_every_make_target_it_names_is_there() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"`?make ([a-z-]+)", README)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_git_ignores_what_it_makes_in_a_checkout() -> None:
+    """Else `git add .` takes a key, and an sdist that is built there has it."""
+    folders = re.findall(r'(?:^\$ mkdir --mode=700 |--kit\.output=|--volume "\$PWD/)([\w-]+)', README, re.MULTILINE)
+    assert {"secrets", "cams-exporter", "cams-exporter-kit"} <= set(folders)
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert {f"/{folder}/" for folder in folders} | {"/config.yml"} <= set(ignored)
