@@ -12,6 +12,7 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,6 +80,10 @@ def holds(query: str, scraped: Series) -> bool:
     )
 
 
+def is_seen(query: str, exporter: ExporterProcess) -> bool:
+    return holds(query, exporter.scrape())
+
+
 def sections() -> list[list[Block]]:
     """The blocks below each heading."""
     text = PAGE.read_text(encoding="utf-8").splitlines()
@@ -108,7 +113,7 @@ def test_every_change_of_the_page_is_seen_by_the_exporter(tmp_path: Path) -> Non
                 )
                 assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
             for query in (block.text for block in section if block.language == "promql"):
-                until(lambda query=query: holds(query, running.scrape()), query)
+                until(partial(is_seen, query, running), query)
 
 
 def test_every_flag_of_the_page_exists() -> None:
