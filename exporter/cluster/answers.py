@@ -19,6 +19,7 @@ from exporter.cluster.reading import ENTRY_TEXTS, Reader, parsed, refuse
 from exporter.errors import Kind
 from exporter.model import KNOWN_STATUSES, PhoneNumber
 from exporter.state.found import Absence
+from exporter.state.history import Poll, newest_in, with_others, with_poll
 from exporter.state.records import (
     MAX_EXTRA_STATUSES,
     NOTHING_SHOWN,
@@ -60,7 +61,7 @@ def encoded(record: NumberState, now: float, now_unix: float, absence: Absence |
     def age(unix: float | None) -> float | None:
         return None if unix is None else round(max(0.0, now_unix - unix), 3)
 
-    error = record.last_error
+    error, poll = record.last_error, newest_in(record.polls)
     return json.dumps(
         [
             record.status,
@@ -76,6 +77,7 @@ def encoded(record: NumberState, now: float, now_unix: float, absence: Absence |
             _listing_parts(record, now),
             _health_parts(record.health, now, age),
             None if absence is None else [round(absence.missing_seconds, 3), round(absence.gone_seconds, 3)],
+            None if poll is None else [poll.latency_seconds, poll.request_id],
         ],
         ensure_ascii=False,
         separators=(",", ":"),
@@ -123,7 +125,7 @@ def decoded(payload: bytes, number: PhoneNumber, age_seconds: float, now: float,
     if not isinstance(found, list) or len(found) < 8:
         refuse("an answer has another shape than an exporter writes")
     status, extra, number_id, success, since, last_success, last_poll, error = found[:8]
-    listing, health, _ = (*found[8:11], None, None, None)[:3]
+    listing, health, _, poll = (*found[8:12], None, None, None, None)[:4]
     redaction = Redaction(number)
     read = Reader(redaction, age_seconds)
     success_age, poll_age, since_age = read.age(success), read.age(last_poll), read.age(since)
@@ -134,6 +136,13 @@ def decoded(payload: bytes, number: PhoneNumber, age_seconds: float, now: float,
         refuse("an answer does not say whether its last poll succeeded")
     if not isinstance(extra, list) or len(extra) > MAX_EXTRA_STATUSES:
         refuse("an answer has too many statuses")
+    last_error = None if error is None else read.error(error, now_unix)
+    polls = ""
+    if poll is not None and poll_age is not None:
+        latency, request_id = read.request(poll)
+        why = None if last_success else last_error
+        outcome, http_status = (known, None) if why is None else (why.code, why.http_status)
+        polls = with_poll("", Poll(now - poll_age, bool(last_success), outcome, latency, request_id, http_status))
     return NumberState(
         number,
         status=known,
@@ -146,7 +155,8 @@ def decoded(payload: bytes, number: PhoneNumber, age_seconds: float, now: float,
         success_at=-math.inf if success_age is None else now - success_age,
         success_unix=None if success_age is None else now_unix - success_age,
         status_since_unix=None if since_age is None else now_unix - max(since_age, success_age or 0.0),
-        last_error=None if error is None else read.error(error, now_unix),
+        last_error=last_error,
+        polls=polls,
         listing=None if listing is None else read.listing(listing, number, now),
         shown=NOTHING_SHOWN if listing is None else read.shown(listing),
         health=None if health is None else read.health(health, now, now_unix),
@@ -169,7 +179,7 @@ def absence_in(payload: bytes) -> Absence | None:
 def merged(mine: NumberState, theirs: NumberState) -> NumberState:
     """`mine` with what is newer in `theirs`; the object `mine` if nothing is.
 
-    The status and the last poll are two facts: each comes from whoever knows it best.  The history stays `mine`.
+    The status and the last poll are two facts: each comes from whoever knows it best.
     """
     changed = mine
     if theirs.success_at > mine.success_at:
@@ -192,6 +202,7 @@ def merged(mine: NumberState, theirs: NumberState) -> NumberState:
             last_poll_unix=theirs.last_poll_unix,
             last_error=theirs.last_error or mine.last_error,
             own_error=_newer(mine.own_error, theirs.last_error),
+            polls=with_others(mine.polls, theirs.polls),
         )
     return _with_health(_with_listing(changed, theirs), theirs)
 

@@ -10,7 +10,7 @@ from typing import Never
 from exporter.cams.answers import Redaction
 from exporter.cams.operations.health import MAX_ERRORS
 from exporter.cams.operations.phone_numbers import messaging_limit
-from exporter.cluster.replies import StoreError
+from exporter.cluster.replies import StoreError, seconds
 from exporter.model import Health, HealthError, ListedNumber, Listing, PhoneNumber
 from exporter.state.records import MAX_EXTRA_STATUSES, HealthState, LastError, ShownValues
 
@@ -24,6 +24,7 @@ ENTRY_TEXTS = (
 )
 """What a listing says of a number, in this order."""
 
+MAX_LATENCY_SECONDS = 3600.0
 MAX_AGE_SECONDS = 10 * 366 * 86400.0
 
 
@@ -126,6 +127,12 @@ class Reader:
             self._redaction.message(description),
             self._redaction.message(solution),
         )
+
+    def request(self, value: object) -> tuple[float, str]:
+        """How long the last poll took, and its RequestId."""
+        if not isinstance(value, list) or len(value) < 2 or not isinstance(value[1], str):
+            refuse("an answer has a request of another shape")
+        return seconds(value[0], MAX_LATENCY_SECONDS), self.line(value[1])
 
     def error(self, value: object, now_unix: float) -> LastError:
         """Why a poll or a check failed."""

@@ -17,6 +17,7 @@ from exporter.cluster.replies import StoreError
 from exporter.cluster.store import MAX_PAYLOAD_BYTES, Exchange
 from exporter.errors import ApiError, Kind
 from exporter.model import Answer, NumberKey, PhoneNumber
+from exporter.state.history import Poll, polls_in
 from exporter.state.store import MAX_EXTRA_STATUSES, NumberState, State
 from tests.support.clock import FakeClock
 
@@ -135,7 +136,7 @@ JSON = st.recursive(st.none() | st.text() | st.floats(), st.lists).map(json.dump
 
 
 def test_parts_that_a_newer_version_adds_are_ignored() -> None:
-    payload = [*GOOD, None, None, None, {"new": True}]
+    payload = [*GOOD, None, None, None, [0.1, "R", "new"], {"new": True}]
     assert answers.decoded(json.dumps(payload).encode(), NUMBER, 0.0, 1000.0, 2000.0).status == "VERIFIED"
 
 
@@ -189,6 +190,37 @@ def test_a_status_that_stays_keeps_the_time_since_when_it_is_known() -> None:
     assert answers.merged(mine, theirs).status_since_unix == mine.status_since_unix
     assert answers.merged(mine, theirs).success_unix == theirs.success_unix
     assert answers.merged(mine, recorded(clock, LIMITED)).status_since_unix != mine.status_since_unix
+
+
+def test_the_last_polls_of_all_replicas_are_known_with_their_request_ids() -> None:
+    """Whoever is on call asks Alibaba's support about them, and looks at any replica."""
+    writer, reader = FakeClock(), FakeClock(now=5e6, now_unix=1_700_000_000.0)
+    state = State(writer)
+    state.configure([NUMBER], {"main": 900.0})
+    mine = NumberState(HASHED)
+    for outcome in (VERIFIED, LIMITED, ApiError("X", Kind.NUMBER, request_id="R-8613800001234", http_status=400)):
+        for clock in (writer, reader):
+            clock.advance(60)
+        if isinstance(outcome, Answer):
+            state.succeeded(NUMBER, outcome)
+        else:
+            state.failed(NUMBER, outcome)
+        record = state.get(NUMBER.key)
+        assert record is not None
+        for on_the_way in (0.2, 0.0, 0.4):  # in a new epoch all tell it once more
+            mine = answers.merged(mine, relayed(record, writer, reader, on_the_way, HASHED))
+    found = [poll._replace(unix=round(reader.monotonic() - poll.unix)) for poll in polls_in(mine.polls, 0.0)]
+    assert found == [
+        Poll(0, False, "X", 0.0, "R-0123456789ab", 400),
+        Poll(60, True, "LIMITED", 0.1, "request-2"),
+        Poll(120, True, "VERIFIED", 0.1, "request-1"),
+    ]
+
+
+@pytest.mark.parametrize("value", [7, [], ["1", "R"], [-1.0, "R"], [1e9, "R"], [0.1, None]])
+def test_a_last_poll_of_another_shape_is_refused(value: object) -> None:
+    with pytest.raises(StoreError):
+        answers.decoded(json.dumps([*GOOD, None, None, None, value]).encode(), NUMBER, 0.0, 1000.0, 2000.0)
 
 
 # The outbox
