@@ -16,8 +16,9 @@ from dataclasses import replace
 from exporter.cams.answers import Redaction
 from exporter.cams.error_codes import kind_of
 from exporter.cluster.reading import ENTRY_TEXTS, Reader, parsed, refuse
+from exporter.config.numbers import digits_of, parse_space_id
 from exporter.errors import Kind
-from exporter.model import KNOWN_STATUSES, PhoneNumber
+from exporter.model import KNOWN_STATUSES, NumberKey, PhoneNumber
 from exporter.state.found import Absence
 from exporter.state.history import Poll, newest_in, with_others, with_poll
 from exporter.state.records import (
@@ -35,7 +36,7 @@ Key = tuple[str, ...]
 
 def key_text(key: Key) -> str:
     """The name of an entry in the store."""
-    return json.dumps(key, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(key, separators=(",", ":"))
 
 
 def key_of(text: str) -> Key:
@@ -44,6 +45,23 @@ def key_of(text: str) -> Key:
     if not isinstance(found, list) or not 1 < len(found) < 8 or not all(isinstance(part, str) for part in found):
         refuse("the name of an answer is no list of texts")
     return tuple(found)
+
+
+def checked_number(*parts: str) -> NumberKey:
+    """The number that an entry is about: a replica that finds it there would poll it.  Raises StoreError."""
+    key = NumberKey(*parts)
+    if digits_of(key.phone_number) != key.phone_number:
+        refuse("an answer is about no phone number")
+    checked_space(key.cust_space_id)
+    return key
+
+
+def checked_space(space: str) -> None:
+    """Whether it may be the ID of a space; raises StoreError."""
+    try:
+        parse_space_id(space)
+    except ValueError:
+        refuse("an answer is about no space")
 
 
 def freshest_age(record: NumberState, now: float, now_unix: float) -> float:

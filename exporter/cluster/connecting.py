@@ -55,5 +55,5 @@ def asked(call: Callable[[], object]) -> object:
         return call()
     except redis.exceptions.NoScriptError as error:
         raise UnknownScriptError(str(error)) from None
-    except (redis.RedisError, OSError, UnicodeError) as error:
+    except Exception as error:  # noqa: BLE001 - on a garbled answer redis-py raises ValueError, RecursionError and others
         raise StoreError(f"{type(error).__name__}: {error}"[:200]) from None

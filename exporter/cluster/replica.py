@@ -168,6 +168,8 @@ class Replica:
             self._answers.read(key, entry.payload, self._mail.age_seconds(exchange, entry.written_ms, now))
         except StoreError as error:
             logger.debug("an answer in the store is left out", extra=fields(error=error))
+        except Exception:  # else the answers that follow would never be read
+            logger.exception("an answer in the store cannot be read")
 
     def _note(self) -> None:
         now = self._clock.monotonic()

@@ -7,7 +7,6 @@ ignored.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -24,6 +23,7 @@ MAX_LIST_BYTES = 4 << 20
 MAX_COUNT = 1 << 53
 MAX_GUARD_SECONDS = 60.0
 MAX_PAUSE_SECONDS = 60.0
+MAX_SLOT_AGE_SECONDS = 1e9
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -131,7 +131,7 @@ def _pace(_: str, value: bytes) -> Pace:
     return Pace(
         guard_seconds=seconds(guard, MAX_GUARD_SECONDS),
         pause_seconds=seconds(pause, MAX_PAUSE_SECONDS),
-        slot_age_seconds=None if slot_age is None else seconds(slot_age, math.inf),
+        slot_age_seconds=None if slot_age is None else seconds(slot_age, MAX_SLOT_AGE_SECONDS),
     )
 
 
@@ -172,11 +172,10 @@ def count(value: object) -> int:
 
 
 def seconds(value: object, most: float) -> float:
-    """A duration from 0 to `most`, finite; raises StoreError."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= most or not math.isfinite(value):  # type: ignore[operator,arg-type]
+    """A duration from 0 to `most`, which is finite; raises StoreError."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
         raise StoreError("a duration in the store is none, or out of range")
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
 
 
 def parsed(value: bytes) -> object:

@@ -29,7 +29,14 @@ ACCOUNTS_SECONDS = 1.0
 
 EARLY_SECONDS = 60.0
 MAX_EARLY = 20_000
+MAX_EARLY_BYTES = 32 << 20
 """Entries of numbers that are not in force here wait for so long, and so many do."""
+
+MAX_TOLD = 100_000
+"""So many accounts and spaces of others are kept."""
+
+RETELL_SECONDS = 3600.0
+"""All of the held accounts is told so often: the store forgets what nobody renews."""
 
 GONE = b"null"
 
@@ -71,8 +78,9 @@ class Shared:
         self.post: Callable[[Key], None] = lambda _: None
         self._mine: dict[Key, object] = {}  # accounts and spaces that this replica told last
         self._removed: dict[Key, None] = {}  # spaces that are gone, of accounts that it holds
-        self._accounts_at = -math.inf
+        self._accounts_at = self._retold_at = -math.inf
         self._early: dict[Key, tuple[bytes, float, float]] = {}  # payload, since when it is, until when it waits
+        self._early_bytes = 0
         self._lock = threading.Lock()  # guards those below
         self._accounts: dict[str, accounts.AccountTold] = {}
         self._spaces: dict[str, dict[str, accounts.SpaceTold]] = {}
@@ -107,6 +115,7 @@ class Shared:
             is_in_force = self._state.get(NumberKey(*key[1:])) is not None
             if now >= until or is_in_force:
                 del self._early[key]
+                self._early_bytes -= len(payload)
             if is_in_force:
                 with contextlib.suppress(StoreError):
                     self.read(key, payload, now - since)
@@ -148,14 +157,19 @@ class Shared:
         if len(parts) != _PARTS.get(kind):
             refuse("an answer is about nothing that this version knows")
         if kind == NUMBER:
-            self._read_number(NumberKey(*parts), payload, age_seconds)
+            self._read_number(answers.checked_number(*parts), payload, age_seconds)
             return
+        if kind == SPACE:
+            answers.checked_space(parts[1])
         is_gone = parsed(payload) is None
         account = None if kind == SPACE or is_gone else accounts.decoded_account(payload)
         space = None
         if kind == SPACE and not is_gone:
             space = accounts.decoded_space(payload, age_seconds, self._clock.unix())
         with self._lock:
+            is_full = len(self._accounts) + sum(map(len, self._spaces.values())) >= MAX_TOLD
+            if is_full:
+                refuse("the store tells of too many accounts and spaces")
             if account is not None:
                 self._accounts[parts[0]] = account
             elif space is not None:
@@ -177,8 +191,11 @@ class Shared:
         if record is not None:
             told = answers.decoded(payload, record.number, age_seconds, now, now_unix)
             self._state.take_over(told, answers.merged)
-        elif number is not None and len(self._early) < MAX_EARLY:
-            self._early.setdefault((NUMBER, *key), (payload, now - age_seconds, now + EARLY_SECONDS))
+        elif number is not None and (NUMBER, *key) not in self._early:
+            if len(self._early) >= MAX_EARLY or self._early_bytes >= MAX_EARLY_BYTES:
+                refuse("too many answers wait for numbers that are not in force here")
+            self._early[NUMBER, *key] = payload, now - age_seconds, now + EARLY_SECONDS
+            self._early_bytes += len(payload)
 
     def _look_at_accounts(self) -> None:
         """Post what is new of the accounts that this replica holds."""
@@ -192,8 +209,11 @@ class Shared:
             now[ACCOUNT, name] = accounts.told(status, unlisted)
             for space, told in accounts.spaces_told(status).items():
                 now[SPACE, name, space] = told
+        is_all = self._clock.monotonic() >= self._retold_at + RETELL_SECONDS
+        if is_all:
+            self._retold_at = self._clock.monotonic()
         for key, value in now.items():
-            if key not in self._mine or _coarse(self._mine[key]) != _coarse(value):
+            if is_all or key not in self._mine or _coarse(self._mine[key]) != _coarse(value):
                 self.post(key)
         gone = dict.fromkeys(key for key in self._mine.keys() - now.keys() if key[1] in held)
         for key in gone:

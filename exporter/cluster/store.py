@@ -154,14 +154,15 @@ class Store:
         except UnknownScriptError:  # a new server, or the first time: it keeps what EVAL brings
             return self._command("EVAL", script, len(self._keys), *self._keys, *arguments)
 
-    def _command(self, *command: object) -> object:
-        if self._client is None:
-            self._client = self._connect()
+    def _sent(self, *command: object) -> object:
         client = self._client
+        if client is None:  # its password may lie on a mount that hangs
+            client = self._client = self._connect()
+        return client.execute_command(*command)
+
+    def _command(self, *command: object) -> object:
         try:
-            return self._bounded.run(
-                lambda: self._guarded(lambda: client.execute_command(*command)), self._timeout_seconds
-            )
+            return self._bounded.run(lambda: self._guarded(lambda: self._sent(*command)), self._timeout_seconds)
         except StillRunningError:
             self.close()
             raise StoreError(f"no answer within {self._timeout_seconds:g} s") from None

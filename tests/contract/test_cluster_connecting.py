@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from exporter.cluster.store import Store
 from exporter.cluster.table import Contact, Member
 from exporter.config.settings import ClusterConfig
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.rawserver import Peer, RawServer
 from tests.support.redisserver import PASSWORD, documented_rights
 from tests.support.servers import free_port, require_binary
 
@@ -155,3 +157,35 @@ def test_sentinel_names_the_primary_also_after_a_failover(folder: Path) -> None:
     assert after.opens_in_seconds > 0
     assert after.table is not None
     assert "a" in after.table.members
+
+
+@pytest.mark.parametrize("answer", [b":one\r\n", b"*1\r\n" * 5000, b"?\r\n", b"*x\r\n"])
+def test_a_garbled_answer_is_a_failure_like_any_other(answer: bytes) -> None:
+    """Whatever redis-py makes of it: else the step would end without what follows from a failure."""
+
+    def garbled(peer: Peer) -> None:
+        peer.sock.recv(1)
+        peer.send(answer)
+        peer.hang()
+
+    with RawServer(garbled) as running:
+        of = store(ClusterConfig(1, f"redis://127.0.0.1:{running.port}/0"))
+        with pytest.raises(StoreError):
+            contact(of)
+        of.close()
+
+
+def test_a_password_file_on_a_mount_that_hangs_is_a_failure_like_any_other() -> None:
+    mount_is_back = threading.Event()
+
+    def connected() -> Any:
+        mount_is_back.wait(PATIENCE_SECONDS)
+        raise StoreError("too late")
+
+    of = Store(connected, connecting.asked, "cams-exporter", 0.05)
+    try:
+        with pytest.raises(StoreError, match="no answer within"):
+            contact(of)
+    finally:
+        mount_is_back.set()
+        of.close()

@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from exporter.cluster import scripts
+from exporter.cluster.answers import key_text
 from exporter.cluster.replies import StoreError
 from exporter.cluster.session import Calls
 from exporter.cluster.store import MAX_ANSWERS, MAX_PAYLOAD_BYTES, Store
@@ -306,7 +307,7 @@ def test_what_nobody_renews_is_forgotten(server: RedisServer, store: Store) -> N
 def test_any_name_of_a_number_is_handed_on(store: Store) -> None:
     """Names in the configuration may be long, and in any script."""
     epoch = contact(store, A, 1).epoch
-    keys = {"x" * 900, "\u200bנ", "a\nb"}
+    keys = {"x" * 900, "\u200bנ", "a\nb", key_text(("number", "\ud800", "נ", "1"))}
     store.exchange("a", epoch, "0", 60, [(key, 0.0, b"x") for key in keys])
     found = store.exchange("b", epoch, "0", 60, [])
     assert found is not None
@@ -325,6 +326,7 @@ def test_a_payload_that_is_too_long_is_left_out(server: RedisServer, store: Stor
     ("key", "value"),
     [
         ("members", ["x", "1|[]"]),
+        ("paces", ["x", f"[0, 0, 1{'0' * 400}]"]),  # no float is so large
         ("members", ["x", '1|["n", 1e9, 5, true, "d", ""]']),
         ("members", ["x", '1|["n", 15, 1e9, true, "d", ""]']),
         ("members", ["x", "1|" + "[" * 100_000]),

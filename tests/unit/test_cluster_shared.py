@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.cluster import answers
+from exporter.cluster import accounts, answers
 from exporter.cluster.answers import Key
 from exporter.cluster.replies import StoreError
-from exporter.cluster.shared import EARLY_SECONDS, GONE, Shared
+from exporter.cluster.shared import EARLY_SECONDS, GONE, MAX_TOLD, RETELL_SECONDS, Shared
 from exporter.model import (
     AccountStatus,
     Answer,
@@ -226,6 +226,23 @@ def test_an_account_is_told_when_it_changes_and_not_each_second(one: Process) ->
         assert len(one.posted) == posts
 
 
+def test_what_does_not_change_is_told_again_before_the_store_forgets_it(one: Process) -> None:
+    one.statuses = {"main": (STATUS, 0)}
+    one.shared.begin()
+    one.posted.clear()
+    one.clock.advance(RETELL_SECONDS)
+    one.shared.begin()
+    assert one.posted == [("account", "main")]
+
+
+def test_what_a_garbled_store_tells_is_bounded(one: Process) -> None:
+    payload = accounts.encoded_account(accounts.told(STATUS, 0))
+    for index in range(MAX_TOLD):
+        one.shared.read(("account", str(index)), payload, 0.0)
+    with pytest.raises(StoreError):
+        one.shared.read(("account", "one more"), payload, 0.0)
+
+
 def test_a_space_that_is_gone_is_gone_everywhere_unless_another_replica_holds_the_account(
     one: Process, two: Process
 ) -> None:
@@ -265,6 +282,9 @@ def test_who_holds_an_account_believes_nobody_else(one: Process, two: Process) -
     [
         (("listing", "a", "b", "c"), b"[]"),
         (("number", "a", "b"), b"[]"),
+        (("number", "main", "cams-1", "+8613800001234"), GONE),
+        (("number", "main", "cams 1", "8613800001234"), GONE),
+        (("space", "main", "\x00"), GONE),
         (("account", "main"), b"[]"),
         (("account", "main"), b'[1,60.0,0.0,null,[["A",1,null]],null,null,0]'),
         (("account", "main"), b"[-1,60.0,0.0,null,[],null,null,0]"),
