@@ -163,6 +163,28 @@ def test_yaml_is_accepted_by_what_reads_it(block: Block, tmp_path: Path) -> None
     reader(file)
 
 
+def same_blocks(page: str) -> dict[str, object]:
+    """What the blocks of a page say to a machine, by where they stand: comments may be in another language."""
+    said: dict[str, object] = {}
+    for block in BLOCKS:
+        if block.where.startswith(page):
+            if block.language in {"yaml", "json"}:
+                said[block.where] = yaml.safe_load(block.text)
+            elif block.language == "console":
+                said[block.where] = [(re.sub(r"\s+# .*", "", command), shown) for command, shown in commands(block)]
+            else:
+                said[block.where] = block.text
+    return said
+
+
+def test_the_chinese_quick_start_has_the_commands_and_files_of_the_readme() -> None:
+    """Each of its blocks is one of the README's, so that it is run and checked with it."""
+    readme = list(same_blocks("README.md").values())
+    shown = same_blocks("docs/quickstart.zh-CN.md")
+    assert len(shown) > 8
+    assert {where: said for where, said in shown.items() if said not in readme} == {}
+
+
 def read_config(file: Path) -> None:
     """With the number file that it may name."""
     (file.parent / "numbers.csv").write_text(f"phone_number,cust_space_id,name\n{NUMBERS}", encoding="utf-8")
