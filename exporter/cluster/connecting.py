@@ -18,10 +18,20 @@ from exporter.config.settings import ClusterConfig
 
 
 def connected(config: ClusterConfig, password: str | None, timeout_seconds: float) -> redis.Redis:
-    """A client that asks once and waits for at most `timeout_seconds`; it connects when first used.
+    """A client with a connection; it asks once, and waits for at most `timeout_seconds` at a time.  Raises StoreError.
 
     Nothing is retried here: a contact that is repeated later counts from when it was asked first.
     """
+    client = _client(config, password, timeout_seconds)
+    try:
+        asked(lambda: client.connection_pool.release(client.connection_pool.get_connection()))
+    except StoreError:
+        client.close()
+        raise
+    return client
+
+
+def _client(config: ClusterConfig, password: str | None, timeout_seconds: float) -> redis.Redis:
     options: dict[str, Any] = {
         "username": config.username or None,
         "password": password,

@@ -7,14 +7,15 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 from exporter.cluster import replies, scripts
 from exporter.cluster.replies import StoreError, UnknownScriptError
 from exporter.cluster.table import Contact, Member, Take
 from exporter.model import Pace
-from exporter.threads import Bounded, StillRunningError
+from exporter.threads import Bounded, StillRunningError, begin
 
 MAX_ANSWERS = 500
 """How many answers one exchange reads at most."""
@@ -55,8 +56,11 @@ class Exchange:
 class Store:
     """One replica's calls to the store.
 
-    `connect` makes a client; it is called again after each failure, so a name is resolved anew and a Sentinel is asked
-    anew.  `guarded` is how redis-py's errors become StoreError.
+    `connect` makes a client that is connected; it is called again after each failure, so a name is resolved anew and a
+    Sentinel is asked anew.  `guarded` is how redis-py's errors become StoreError.
+
+    To connect takes several round trips, and the password may lie on a mount that hangs.  If that takes longer than a
+    call may, it goes on for the next call.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Store:
         self._timeout_seconds = timeout_seconds
         self._bounded = Bounded("cluster-store")
         self._client: Redis | None = None
+        self._connecting: Future[Redis] | None = None
 
     def contact(
         self,
@@ -142,8 +147,11 @@ class Store:
     def close(self) -> None:
         """Close the connections; a call that hangs ends."""
         client, self._client = self._client, None
+        connecting, self._connecting = self._connecting, None
         if client is not None:
             client.close()
+        if connecting is not None:
+            connecting.add_done_callback(_close)
 
     def _key(self, name: str) -> str:
         return self._keys[scripts.KEYS.index(name)]
@@ -154,15 +162,12 @@ class Store:
         except UnknownScriptError:  # a new server, or the first time: it keeps what EVAL brings
             return self._command("EVAL", script, len(self._keys), *self._keys, *arguments)
 
-    def _sent(self, *command: object) -> object:
-        client = self._client
-        if client is None:  # its password may lie on a mount that hangs
-            client = self._client = self._connect()
-        return client.execute_command(*command)
-
     def _command(self, *command: object) -> object:
+        client = self._connected()
         try:
-            return self._bounded.run(lambda: self._guarded(lambda: self._sent(*command)), self._timeout_seconds)
+            return self._bounded.run(
+                lambda: self._guarded(lambda: client.execute_command(*command)), self._timeout_seconds
+            )
         except StillRunningError:
             self.close()
             raise StoreError(f"no answer within {self._timeout_seconds:g} s") from None
@@ -171,6 +176,24 @@ class Store:
         except StoreError:
             self.close()
             raise
+
+    def _connected(self) -> Redis:
+        if self._client is None:
+            try:
+                connecting = self._connecting = self._connecting or begin(self._connect, "cluster-connect")
+            except OSError as error:
+                raise StoreError(str(error)) from None
+            if wait([connecting], self._timeout_seconds).not_done:
+                raise StoreError(f"no connection within {self._timeout_seconds:g} s")
+            self._connecting = None
+            self._client = cast("Redis", self._guarded(connecting.result))
+        return self._client
+
+
+def _close(connecting: Future[Redis]) -> None:
+    """Close a client that came too late."""
+    if connecting.exception() is None:
+        connecting.result().close()
 
 
 @functools.cache

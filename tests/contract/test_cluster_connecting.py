@@ -1,4 +1,7 @@
-"""The ways to the store: TLS with certificates of both sides, and Sentinel, which names the primary, also a new one."""
+"""The way to the store by TLS, with certificates of both sides.
+
+For Sentinel see `tests/e2e/test_cluster_faults.py`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 import trustme
 
 from exporter.cluster import connecting
@@ -22,16 +24,14 @@ from exporter.cluster.table import Contact, Member
 from exporter.config.settings import ClusterConfig
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rawserver import Peer, RawServer
-from tests.support.redisserver import PASSWORD, documented_rights
 from tests.support.servers import free_port, require_binary
 
 ME = Member("a", "host", 0, 15.0, 12.5, claims=True, accounts="0123")
 
 
 def store(config: ClusterConfig) -> Store:
-    password = PASSWORD if config.username else None
     return Store(
-        lambda: connecting.connected(config, password, PATIENCE_SECONDS),
+        lambda: connecting.connected(config, None, PATIENCE_SECONDS),
         connecting.asked,
         "cams-exporter",
         PATIENCE_SECONDS,
@@ -70,16 +70,6 @@ def wait_until(what: str, is_so: Any) -> None:
     while not is_so():
         assert time.monotonic() < deadline, what  # bounds a hang
         time.sleep(0.05)
-
-
-def answers(port: int, *command: str) -> Any:
-    """What a server says; None while it does not."""
-    client: Any = redis.Redis(port=port)
-    with contextlib.closing(client):
-        try:
-            return client.execute_command(*(command or ("PING",)))
-        except redis.RedisError:
-            return None
 
 
 @pytest.fixture
@@ -126,39 +116,6 @@ def _fields(config: ClusterConfig) -> dict[str, Any]:
     return {name: getattr(config, name) for name in config.__slots__}
 
 
-def test_sentinel_names_the_primary_also_after_a_failover(folder: Path) -> None:
-    """The new primary has a new epoch, whatever was replicated.  A Sentinel is asked without a password."""
-    first, second, sentinel = free_port(), free_port(), free_port()
-    rules = folder / "sentinel.conf"
-    rules.write_text(
-        f"port {sentinel}\nbind 127.0.0.1\ndir {folder}\nsentinel monitor cams 127.0.0.1 {first} 1\n"
-        "sentinel down-after-milliseconds cams 2000\nsentinel failover-timeout cams 5000\n"
-    )
-    local = ["--bind", "127.0.0.1", "--dir", str(folder), "--save", "", "--user", "cams", *documented_rights()]
-    with (
-        server("--port", str(first), *local) as primary,
-        server("--port", str(second), *local, "--dbfilename", "second.rdb", "--replicaof", "127.0.0.1", str(first)),
-        server(str(rules), "--sentinel"),
-    ):
-        config = ClusterConfig(replicas=2, sentinels=(("127.0.0.1", sentinel),), master_name="cams", username="cams")
-        found = store(config)
-
-        def has_replica() -> bool:
-            named = answers(sentinel, "SENTINEL", "REPLICAS", "cams")
-            return bool(named) and b"slave_repl_offset:0" not in (answers(second, "INFO", "replication") or b"")
-
-        wait_until("the replica is known", has_replica)
-        before = contact_at_last(found, 1)
-        wait_until("it is replicated", lambda: answers(second, "HGET", "cams-exporter:beats", "a") == b"1")
-        primary.kill()
-        after = contact_at_last(found, 2)  # with the other one, which is the primary now
-        found.close()
-    assert after.epoch != before.epoch
-    assert after.opens_in_seconds > 0
-    assert after.table is not None
-    assert "a" in after.table.members
-
-
 @pytest.mark.parametrize("answer", [b":one\r\n", b"*1\r\n" * 5000, b"?\r\n", b"*x\r\n"])
 def test_a_garbled_answer_is_a_failure_like_any_other(answer: bytes) -> None:
     """Whatever redis-py makes of it: else the step would end without what follows from a failure."""
@@ -184,7 +141,7 @@ def test_a_password_file_on_a_mount_that_hangs_is_a_failure_like_any_other() -> 
 
     of = Store(connected, connecting.asked, "cams-exporter", 0.05)
     try:
-        with pytest.raises(StoreError, match="no answer within"):
+        with pytest.raises(StoreError, match="no connection within"):
             contact(of)
     finally:
         mount_is_back.set()
