@@ -8,8 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,17 +37,16 @@ from exporter.metrics.collector import CamsCollector, ReloadStatus
 from exporter.metrics.counters import Counters
 from exporter.metrics.exposition import Exposition
 from exporter.model import ALWAYS, NEVER, AccountStatus, Clock, ClusterStatus, NumberKey
-from exporter.polling import DEAD_SECONDS, AccountPoller
+from exporter.polling import DEAD_SECONDS
 from exporter.polling.budget import MAX_GUARD_SECONDS
 from exporter.polling.errands import ErrandSettings
+from exporter.readiness import Readiness
 from exporter.scrape_priority import ScrapePriority
 from exporter.state.store import Details, Snapshot, State
 
 if TYPE_CHECKING:
-    from exporter.state.storage import Storage
-
-if TYPE_CHECKING:
     from exporter.sharing import Sharing
+    from exporter.state.storage import Storage
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +94,7 @@ class App:
         self._times: Mapping[str, Times] = {}
         self._found_numbers = FoundNumbers()
         self._frozen = 0  # of the found numbers, how many there were when they were last excluded
-        self._ready_with: Config | None = None  # the configuration in which all had been attempted once
+        self._readiness = Readiness(self._accounts, self._fleets, self._state, self.sharing)
         self._started = False
         self._stopped = False
         self.reload_status = ReloadStatus(clock.unix())
@@ -217,27 +215,9 @@ class App:
         return (*self._accounts.unhealthy(), *fleets, *cluster)
 
     def not_ready(self) -> tuple[str, ...]:
-        """The accounts with numbers that were not attempted yet, or spaces that were not listed, in words.
-
-        Empty from the first time on that there are none, until the next reload: numbers that are found later are no
-        reason to take the exporter out of service.
-        """
+        """What was not attempted once yet, in words; empty for good once there is nothing."""
         with self._lock:
-            if self._ready_with is self._config:
-                return ()
-            unpolled = Counter(
-                record.number.account
-                for record in (self._state.snapshot().numbers if self.sharing is not None else ())
-                if record.last_poll_success is None
-            )
-            found = tuple(
-                f"account {name}: {missing}"
-                for name, poller in self._accounts
-                for missing in self._missing(name, poller, unpolled[name])
-            )
-            if not found:
-                self._ready_with = self._config
-            return found
+            return self._readiness.missing(self._config)
 
     def refused_connection(self, reason: Refusal) -> None:
         """Count a connection that the web server refused."""
@@ -275,36 +255,6 @@ class App:
         storage = Storage(storage_path, self._state, self._clock, learnt=learnt)
         storage.open()
         return storage
-
-    def _missing(self, name: str, poller: AccountPoller, unpolled: int) -> Iterator[str]:
-        """What of an account was not attempted yet.  The listings first: after them there may be more numbers.
-
-        `unpolled` is how many of its numbers were polled by no replica, as far as is known here.
-        """
-        if self.sharing is not None and not self.sharing.polls(name):
-            yield from self._missing_elsewhere(name, self.sharing, unpolled)
-            return
-        unlisted = poller.unlisted()
-        spaces = len(unlisted) - unlisted.count(None)
-        if None in unlisted:
-            yield "its spaces are not listed yet"
-        if spaces:
-            yield f"{spaces} spaces not listed yet"
-        if self._fleets.of(name).is_pending():
-            yield "found numbers are not polled yet"
-        if missing := poller.unattempted():
-            yield f"{missing} numbers not attempted yet"
-
-    def _missing_elsewhere(self, name: str, sharing: Sharing, unpolled: int) -> Iterator[str]:
-        """The same of an account that another replica holds, as far as that is known here."""
-        status = sharing.seen(self._accounts[name].poller.status())
-        if status.refused is not None:
-            return
-        discovers = any(account.discover for account in self._config.accounts if account.name == name)
-        if discovers and (unlisted := sharing.unlisted(name)):
-            yield f"{unlisted} listings have not ended yet"
-        if unpolled:
-            yield f"{unpolled} numbers not attempted yet"
 
     def _seen(self, own: AccountStatus) -> AccountStatus:
         """The status of an account as it is shown: by its own poller, or by the replica that holds it."""

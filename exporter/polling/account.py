@@ -39,8 +39,8 @@ from exporter.polling.client import CurrentClient, Fetcher
 from exporter.polling.errands import Errand, ErrandRecorder, Errands, ErrandSettings, Reply
 from exporter.polling.gate import Gate
 from exporter.polling.hand_out import HandOut, Poll, Request
+from exporter.polling.hand_over import HandOver, Known
 from exporter.polling.in_flight import connect_ahead, max_in_flight
-from exporter.polling.known import Known
 from exporter.polling.loop import Loop
 from exporter.polling.reaction import Reaction
 from exporter.polling.recorder import Recorder
@@ -114,8 +114,10 @@ class AccountPoller:
         self._errands = Errands(account, ErrandRecorder(account, state, counters), rng, repeat=repeat)
         self._numbers = 0
         self._interval = math.inf
-        self._reaction = Reaction(
-            self._schedule, budget, self._breakers, state.fresh_until if repeat else lambda _: math.inf, rng
+        fresh_until = state.fresh_until if repeat else lambda _: math.inf
+        self._reaction = Reaction(self._schedule, budget, self._breakers, fresh_until, rng)
+        self._hand_over = HandOver(
+            self._schedule, budget, self._breakers, self._reaction.standing, self._errands, fresh_until, rng
         )
         self._hand_out = HandOut(
             self._schedule, self._errands, budget, self._gate, self._breakers, self._current, repeat=repeat
@@ -192,7 +194,7 @@ class AccountPoller:
                 self._spare_qps = spare_qps
                 self._configure(self._settings, spaces)
             if is_new:
-                self._take_over(right, known, now)
+                self._hand_over.take_over(right, known, now)
             self._gate.right = right
             if is_new or is_other_rate or right is NEVER or not before.allows(now):
                 self._loop.wake()
@@ -200,34 +202,10 @@ class AccountPoller:
             if right is NEVER:
                 self._gate.wait_sent(now + SENDING_SECONDS)
 
-    def _take_over(self, right: Right, known: Known, now: float) -> None:
-        """Go on where another replica stopped; the lock is held."""
-        self._budget.left_elsewhere(right.slot_at)
-        self._budget.remember(now, max(right.guard_seconds, self._budget.guard_seconds(now)))
-        polls = {key: poll for key in self._schedule.keys if (poll := known.polled(key)) is not None}
-        status = known.status
-        if status is not None:
-            polled_at = {key: poll.at for key, poll in polls.items()}
-            self._breakers.take_over(status.refused, status.refused_spaces, polled_at, now)
-            for operation in status.operations:
-                if operation.operation == self._reaction.standing.operation:
-                    self._reaction.standing.take_over(operation)
-        self._errands.take_over(() if status is None else status.operations, known.checked_at)
-        self._reaction.take_over(polls, now)
-        held = {key for key in self._schedule.keys if self._breakers.is_held(key)}
-        self._schedule.hold(held)
-        self._schedule.resume(self._schedule.keys - held, now)
-
     def pace(self) -> Pace:
         """What to pass on to the next replica that holds the account."""
         with self._lock:
-            now, last = self._clock.monotonic(), self._budget.last_release
-            slot_age = None if last == -math.inf else max(0.0, now - last)
-            return Pace(
-                self._budget.guard_seconds(now),
-                self._budget.pause_seconds(now),
-                0.0 if self._gate.is_sending else slot_age,
-            )
+            return self._hand_over.pace(self._clock.monotonic(), is_sending=self._gate.is_sending)
 
     def start(self) -> None:
         """Start polling, unless it has been started or stopped before.

@@ -31,6 +31,7 @@ FLOORS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset({"__main__"}),
         frozenset({"cli"}),
         frozenset({"app", "reloads"}),
+        frozenset({"readiness"}),
         frozenset({"sharing"}),
         frozenset({"accounts", "fleet"}),
         frozenset({"web", "polling", "cluster"}),
@@ -43,10 +44,10 @@ FLOORS: dict[str, tuple[frozenset[str], ...]] = {
     ),
     "polling": (
         frozenset({"account"}),
-        frozenset({"hand_out"}),
+        frozenset({"hand_out", "hand_over"}),
         frozenset({"reaction", "errands"}),
         frozenset({"gate", "recorder", "loop", "workers", "circuit_breaker", "retries", "client"}),
-        frozenset({"budget", "in_flight", "known", "schedule", "standing"}),
+        frozenset({"budget", "in_flight", "schedule", "standing"}),
     ),
     "web": (
         frozenset({"server"}),
@@ -91,6 +92,7 @@ PURE = (
     "polling.errands.errands",
     "polling.errands.operation",
     "polling.hand_out",
+    "polling.hand_over",
     "polling.in_flight",
     "polling.reaction",
     "polling.retries",
