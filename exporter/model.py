@@ -286,6 +286,7 @@ class ClusterStatus:
     `replicas` are the names of the live ones, by id.  `holders` has the id of each account's holder; empty for none.
     `lease_changes` counts how often this replica got or lost an account.  `is_spare`: the spare rate is in force.
     `is_extra`: there are as many replicas as `replicas` says without this one, which polls nothing.
+    `spare_qps` has that rate for each account; 0 if it is not polled then.
     """
 
     store_up: bool
@@ -295,6 +296,7 @@ class ClusterStatus:
     lease_changes: Mapping[str, int]
     is_spare: bool
     is_extra: bool = False
+    spare_qps: Mapping[str, int] = field(default_factory=dict)
 
 
 def pace_qps(qps: float, quota: float) -> float:

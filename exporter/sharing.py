@@ -126,7 +126,7 @@ class Sharing:
 
     def status(self) -> ClusterStatus:
         """How the cluster looks from here."""
-        return self._replica.status()
+        return replace(self._replica.status(), spare_qps={name: self._spare_qps(name) for name, _ in self._accounts})
 
     def seen(self, own: AccountStatus) -> AccountStatus:
         """The status of an account: its own where this replica polls it, else what the holder told."""
@@ -167,7 +167,7 @@ class Sharing:
         lost: list[str] = []
         for name, poller in self._accounts:
             right, rate = NEVER if is_spare else rights.get(name, NEVER), None
-            if is_spare and not self.cluster.stops_without_store:
+            if is_spare:
                 rate = self._spare_qps(name)
                 right = ALWAYS if rate else NEVER
             with self._lock:
@@ -228,9 +228,10 @@ class Sharing:
         return None if tried_unix is None else now - max(0.0, now_unix - tried_unix)
 
     def _spare_qps(self, name: str) -> int:
+        """The rate while the store is away; 0 if the account is not polled then."""
         with self._lock:
             rates = self._rates.get(name)
-        return 0 if rates is None else spare_qps(*rates, self.cluster.replicas)
+        return 0 if rates is None or self.cluster.stops_without_store else spare_qps(*rates, self.cluster.replicas)
 
     def _connected(self) -> Redis:
         """A client of the store, with the password as it is now."""

@@ -262,6 +262,13 @@ LEASE_CHANGES = Metric(
     "With cluster: how often this replica got or lost the account.",
     ("account",),
 )
+SPARE_QPS = Metric(
+    "cams_cluster_spare_qps",
+    "gauge",
+    "With cluster: requests per second that each replica may send for the account while the store is away; 0: none "
+    "polls it then.",
+    ("account",),
+)
 BUILD_INFO = Metric(
     "cams_exporter_build_info",
     "gauge",
@@ -342,6 +349,7 @@ CATALOGUE: tuple[Metric, ...] = (
     CLUSTER_STORE_UP,
     CLUSTER_REPLICAS,
     LEASE_CHANGES,
+    SPARE_QPS,
     BUILD_INFO,
     RELOAD_SUCCESSFUL,
     RELOAD_TIMESTAMP,

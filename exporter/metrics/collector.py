@@ -111,7 +111,7 @@ class CamsCollector:
 def _cluster(cluster: ClusterStatus, accounts: Sequence[AccountStatus]) -> dict[Metric, list[Sample]]:
     """How this replica sees the cluster."""
     up, replicas = catalogue.CLUSTER_STORE_UP, catalogue.CLUSTER_REPLICAS
-    held, changes = catalogue.ACCOUNT_HELD, catalogue.LEASE_CHANGES
+    held, changes, spare = catalogue.ACCOUNT_HELD, catalogue.LEASE_CHANGES, catalogue.SPARE_QPS
     return {
         up: [(_series(up.name), float(cluster.store_up))],
         replicas: [(_series(replicas.name), float(len(cluster.replicas)))],
@@ -119,6 +119,9 @@ def _cluster(cluster: ClusterStatus, accounts: Sequence[AccountStatus]) -> dict[
         changes: [
             (_series(changes.name, each.account), float(cluster.lease_changes.get(each.account, 0)))
             for each in accounts
+        ],
+        spare: [
+            (_series(spare.name, each.account), float(cluster.spare_qps.get(each.account, 0))) for each in accounts
         ],
     }
 

@@ -40,6 +40,7 @@ CLUSTER = ClusterStatus(
     holders={"main": "a", "other": "b"},
     lease_changes={"main": 3},
     is_spare=False,
+    spare_qps={"main": 2, "other": 0},
 )
 
 
@@ -284,7 +285,7 @@ def test_storage_is_shown_where_there_is_one_and_what_is_about_the_exporter_can_
 def test_without_a_cluster_nothing_of_it_is_shown() -> None:
     names = {family.name for family in Scraped(state_of("VERIFIED")).families}
     assert names.isdisjoint({"cams_cluster_store_up", "cams_cluster_replicas", "cams_account_held"})
-    assert "cams_cluster_lease_changes" not in names
+    assert names.isdisjoint({"cams_cluster_lease_changes", "cams_cluster_spare_qps"})
 
 
 def test_what_only_the_holder_knows_stands_on_the_holder_only() -> None:
@@ -300,6 +301,7 @@ def test_what_only_the_holder_knows_stands_on_the_holder_only() -> None:
     assert shown("cams_account_up").keys() == {"main", "other"}
     assert shown("cams_account_held") == {"main": 1, "other": 0}
     assert shown("cams_cluster_lease_changes_total") == {"main": 3, "other": 0}
+    assert shown("cams_cluster_spare_qps") == {"main": 2, "other": 0}
     assert scraped.values("cams_cluster_store_up") == {(): 1}
     assert scraped.values("cams_cluster_replicas") == {(): 2}
     assert scraped.values("cams_exporter_config_hash") == {(): 2**48 - 1}

@@ -69,6 +69,7 @@ def test_a_replica_polls_nothing_before_it_has_a_right(replica: Replica) -> None
 def test_without_the_store_all_accounts_are_polled_at_the_spare_rate_also_those_it_held(replica: Replica) -> None:
     """The right to these has ended."""
     replica.allow("one")
+    assert replica.sharing.status().spare_qps == {"one": 2, "two": 2}
     replica.allow("one", is_spare=True)
     assert replica.polled() == {"one", "two"}
     assert replica.budgets() == {"one": 2, "two": 2}
@@ -82,6 +83,7 @@ def test_who_stops_without_the_store_polls_nothing_then(tmp_path: Path) -> None:
     replica.allow("one")
     replica.allow("one", is_spare=True)
     assert replica.polled() == set()
+    assert replica.sharing.status().spare_qps == {"one": 0}
     replica.app.stop()
 
 
