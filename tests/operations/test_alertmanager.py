@@ -110,10 +110,13 @@ def test_nobody_is_told_of_information() -> None:
 
 
 def test_one_notification_an_account() -> None:
-    """No route groups in another way: a hundred numbers of an account give one message."""
+    """A hundred numbers of an account give one message.  Of a store that is away, a hundred accounts give one."""
     route = rulebook.load(FILE)["route"]
     assert set(route["group_by"]) == KEPT
-    assert "group_by" not in str(route["routes"])
+    (other,) = [one for one in route["routes"] if "group_by" in one]
+    assert str(route["routes"]).count("group_by") == 1
+    assert 'alertname="CamsClusterStoreDown"' in str(other["matchers"])
+    assert set(other["group_by"]) == {"environment", "job", "namespace"}
 
 
 def test_a_refused_account_mutes_what_follows_from_it() -> None:
@@ -141,6 +144,18 @@ def test_a_refused_space_mutes_the_alerts_on_polls_of_its_numbers_and_nothing_el
         if one["source_matchers"] == ['alertname="CamsSpaceRefused"']
     ]
     assert "cust_space_id" in rule["equal"]
+
+
+@pytest.mark.parametrize("source", ["CamsClusterStoreDown", "CamsAccountUnheld"])
+def test_an_account_that_no_replica_polls_mutes_what_follows_from_it_and_no_trouble_of_a_number(source: str) -> None:
+    muted = {name for name, _ in muted_by(of(source, "critical"))} - {source}
+    assert muted == {
+        "CamsNumberFailing",
+        "CamsNumberStatusUnknown",
+        "CamsBudgetTooSmall",
+        "CamsDiscoveryFailing",
+        "CamsHealthCheckFailing",
+    }
 
 
 def test_a_replica_that_is_refused_mutes_nothing() -> None:

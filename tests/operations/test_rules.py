@@ -23,7 +23,7 @@ ALERTS = rulebook.alerts()
 NUMBER = frozenset({"account", "cust_space_id", "phone_number"})
 CARRIED = frozenset({"name", "team"})
 VALUES = frozenset({"status", "rating", "verdict"})
-TARGET = frozenset({"job", "instance"})
+TARGET = frozenset({"job", "instance", "namespace"})
 SITUATIONS = ("restart", "reload", "scrape_gap", "api_outage")
 LISTED_AND_CHECKED = {
     "CamsNumberCannotSend",
@@ -229,8 +229,8 @@ def test_a_ban_reaches_the_pager_within_six_minutes_after_the_listing() -> None:
 
 def test_the_error_ratio_counts_what_concerns_the_account() -> None:
     """Errors of other alerts are left out: throttling, errors about one number or space, missing credentials."""
-    (ratio,) = [rule for name, rule in rulebook.recordings().items() if ":ratio_" in name]
-    (left_out,) = re.findall(r'code!~"([^"]*)"', ratio.expr)
+    errors = rulebook.recordings()["account_job_instance:cams_api_errors:irate"]
+    (left_out,) = re.findall(r'code!~"([^"]*)"', errors.expr)
     pattern = re.compile(left_out)
     for code in (*error_codes.DOCUMENTED_CODES, "http_429"):
         elsewhere = (
