@@ -25,6 +25,10 @@ from exporter.cams.client import API_VERSION
 from exporter.cams.operations import GetWhatsappHealthStatus, ListInstance, QueryChatappPhoneNumbers
 from exporter.cli.flags import flags
 from exporter.config import load, plan
+from exporter.config.cluster import CLUSTER_KEYS
+from exporter.config.credential_types import CREDENTIALS_KEYS
+from exporter.config.discovery import DISCOVER_KEYS, HEALTH_KEYS
+from exporter.config.loader import ACCOUNT_KEYS, API_KEYS, CONFIG_KEYS
 from exporter.metrics.catalogue import CATALOGUE
 from exporter.model import OPERATION
 from exporter.simulator import World
@@ -356,6 +360,23 @@ def test_flags_that_are_named_exist(page: Path) -> None:
         named = {word.partition("=")[0] for word in words if word.startswith("--")}
         if words[0] == "cams_exporter" or (len(words) == 1 and named and "." in words[0]):
             assert named <= known, code
+
+
+@each_page
+def test_keys_that_are_named_exist(page: Path) -> None:
+    """Written as ``api.proxy``: a section and a key of it."""
+    keys = {"api": API_KEYS, "discover": DISCOVER_KEYS, "health": HEALTH_KEYS, "cluster": CLUSTER_KEYS}
+    keys |= {"accounts[]": ACCOUNT_KEYS, "credentials": CREDENTIALS_KEYS}
+    for code in inline_code(page):
+        section, _, key = code.partition(".")
+        if section in keys and re.fullmatch(r"[a-z_]+", key):
+            assert key in keys[section], code
+
+
+def test_every_key_is_in_the_example() -> None:
+    text = (ROOT / "config.example.yml").read_text(encoding="utf-8")
+    every = {*CONFIG_KEYS, *API_KEYS, *ACCOUNT_KEYS, *DISCOVER_KEYS, *HEALTH_KEYS, *CLUSTER_KEYS, *CREDENTIALS_KEYS}
+    assert {key for key in every if not re.search(rf"(?m)\b{key}:", text)} == set()
 
 
 @each_page

@@ -59,6 +59,13 @@ def test_the_first_look_has_a_query(page: Path) -> None:
     assert "```promql\n" in section(page, "First look")
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_query_works_as_pasted_for_every_account(page: Path) -> None:
+    """It names no account, space, number or target, which each user has other ones of."""
+    for query in re.findall(r"```promql\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+        assert not re.search(r"\b(account|cust_space_id|phone_number|name|instance)\s*=~?\"", query), query
+
+
 @pytest.mark.parametrize("page", ABOUT_THE_API, ids=lambda page: page.stem)
 def test_the_first_look_leads_to_the_exporters_page(page: Path) -> None:
     """Only the status page has the last error's text and its RequestId."""
