@@ -238,6 +238,18 @@ class DiscoveryStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Throttled:
+    """What throttles left of an account's rate.  Instants are monotonic seconds.
+
+    Nothing leaves before `until`.  At `climbs_from` the rate was `qps` requests per second, or all if that is infinite.
+    """
+
+    until: float = -math.inf
+    qps: float = math.inf
+    climbs_from: float = -math.inf
+
+
+@dataclass(frozen=True, slots=True)
 class AccountStatus:
     """The state of polling an account, at one instant.
 
@@ -263,6 +275,8 @@ class AccountStatus:
     """The time that really passes between two health checks of a number; None without `health`."""
     discovery: DiscoveryStatus | None = None
     """None without `discover`."""
+    throttled: Throttled = Throttled()
+    """For the next holder of the account."""
     is_held: bool | None = None
     """Whether this replica holds the account; None without `cluster`."""
     holder: str = ""

@@ -7,14 +7,17 @@ of its own: an account may have thousands.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 
 from exporter.cams.answers import Redaction
-from exporter.cluster.reading import Reader, parsed, refuse
-from exporter.model import AccountStatus, DiscoveryStatus, OperationStatus, Refused, SpaceStatus
+from exporter.cluster.reading import MAX_AGE_SECONDS, Reader, parsed, refuse
+from exporter.cluster.replies import MAX_PAUSE_SECONDS, seconds
+from exporter.model import AccountStatus, DiscoveryStatus, OperationStatus, Refused, SpaceStatus, Throttled
 
 MAX_OPERATIONS = 16
 MAX_COUNT = 10_000_000
+MIN_QPS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class AccountTold:
     health_seconds: float | None
     left_out: int | None
     unlisted: int
+    throttled: Throttled
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ def told(status: AccountStatus, unlisted: int) -> AccountTold:
         status.health_seconds,
         None if status.discovery is None else status.discovery.left_out,
         unlisted,
+        status.throttled,
     )
 
 
@@ -83,12 +88,16 @@ def status_of(own: AccountStatus, account: AccountTold, spaces: dict[str, SpaceT
         operations=account.operations,
         health_seconds=account.health_seconds,
         discovery=None if account.left_out is None else DiscoveryStatus(listings, account.left_out),
+        throttled=account.throttled,
         is_held=False,
     )
 
 
-def encoded_account(account: AccountTold) -> bytes:
+def encoded_account(account: AccountTold, now: float) -> bytes:
     """An account as the store keeps it."""
+    throttled = account.throttled
+    pause_seconds = round(max(0.0, throttled.until - now), 3)
+    climbed_seconds = round(max(0.0, now - throttled.climbs_from), 3)
     return _dumped(
         [
             account.phone_numbers,
@@ -99,14 +108,15 @@ def encoded_account(account: AccountTold) -> bytes:
             account.health_seconds,
             account.left_out,
             account.unlisted,
+            [pause_seconds, None if throttled.qps == math.inf else [throttled.qps, climbed_seconds]],
         ]
     )
 
 
-def decoded_account(payload: bytes) -> AccountTold:
-    """The account that another replica wrote; raises StoreError."""
-    found = _listed(payload, 8)
-    numbers, interval, lag, refused, operations, health, left_out, unlisted = found[:8]
+def decoded_account(payload: bytes, age_seconds: float, now: float) -> AccountTold:
+    """The account that another replica wrote `age_seconds` ago; raises StoreError."""
+    found = _listed(payload, 9)
+    numbers, interval, lag, refused, operations, health, left_out, unlisted, throttled = found[:9]
     read = Reader(Redaction(None), 0.0)
     if not isinstance(operations, list) or len(operations) > MAX_OPERATIONS:
         refuse("an account has operations of another shape")
@@ -122,7 +132,20 @@ def decoded_account(payload: bytes) -> AccountTold:
         read.age(health),
         None if left_out is None else _count(left_out),
         _count(unlisted),
+        _throttled(throttled, now - age_seconds),
     )
+
+
+def _throttled(value: object, written_at: float) -> Throttled:
+    if not isinstance(value, list) or len(value) < 2:
+        refuse("an account has a pause of another shape")
+    until = written_at + seconds(value[0], MAX_PAUSE_SECONDS)
+    if value[1] is None:
+        return Throttled(until)
+    if not isinstance(value[1], list) or len(value[1]) < 2:
+        refuse("an account has a rate of another shape")
+    qps, climbed_seconds = seconds(value[1][0], MAX_COUNT), seconds(value[1][1], MAX_AGE_SECONDS)
+    return Throttled(until, max(qps, MIN_QPS), until if until > written_at else written_at - climbed_seconds)
 
 
 def encoded_space(space: SpaceTold, now_unix: float) -> bytes:

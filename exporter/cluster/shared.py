@@ -146,7 +146,7 @@ class Shared:
             return answers.freshest_age(record, now, now_unix), answers.encoded(record, now, now_unix, absence)
         told = self._mine.get(key)
         if isinstance(told, accounts.AccountTold):
-            return 0.0, accounts.encoded_account(told)
+            return 0.0, accounts.encoded_account(told, self._clock.monotonic())
         if isinstance(told, accounts.SpaceTold):
             return 0.0, accounts.encoded_space(told, self._clock.unix())
         return (0.0, GONE) if key in self._removed else None
@@ -162,7 +162,11 @@ class Shared:
         if kind == SPACE:
             answers.checked_space(parts[1])
         is_gone = parsed(payload) is None
-        account = None if kind == SPACE or is_gone else accounts.decoded_account(payload)
+        account = (
+            None
+            if kind == SPACE or is_gone
+            else accounts.decoded_account(payload, age_seconds, self._clock.monotonic())
+        )
         space = None
         if kind == SPACE and not is_gone:
             space = accounts.decoded_space(payload, age_seconds, self._clock.unix())

@@ -274,6 +274,7 @@ class AccountPoller:
                 guard_seconds=self._budget.guard_seconds(now),
                 operations=(self._reaction.standing.status, *self._errands.statuses),
                 health_seconds=self._errands.health_seconds,
+                throttled=self._budget.throttled_state(now),
             )
 
     def next_polls(self, keys: Sequence[NumberKey]) -> list[float | None]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-from exporter.model import QPS_SHARE, QUOTA_SHARE
+from exporter.model import QPS_SHARE, QUOTA_SHARE, Throttled
 
 LATE_SECONDS = 0.01
 """If a request leaves later than this after its slot, the next slot is counted from when it left."""
@@ -99,6 +99,19 @@ class Budget:
     def left_elsewhere(self, instant: float) -> None:
         """A request of another process left at `instant`: the next slot comes after it, as after one of its own."""
         self._last_release = max(self._last_release, instant)
+
+    def throttled_state(self, now: float) -> Throttled:
+        """What throttles left of the rate; the same until a throttle or the end of it changes that."""
+        is_over = self._climbed(now) >= self.qps
+        return (
+            Throttled(self._paused_until) if is_over else Throttled(self._paused_until, self._rate, self._climbs_from)
+        )
+
+    def take_over(self, throttled: Throttled) -> None:
+        """Go on with what throttles left of the rate of another process."""
+        self.hold_until(throttled.until)
+        if throttled.qps < self.qps:
+            self._rate, self._climbs_from = throttled.qps, throttled.climbs_from
 
     def pause_seconds(self, now: float) -> float:
         """What remains of a pause."""

@@ -73,6 +73,7 @@ class HandOver:
         polls = {key: poll for key in self._schedule.keys if (poll := known.polled(key)) is not None}
         status = known.status
         if status is not None:
+            self._budget.take_over(status.throttled)
             polled_at = {key: poll.at for key, poll in polls.items()}
             self._breakers.take_over(status.refused, status.refused_spaces, polled_at, now)
             for operation in status.operations:

@@ -24,6 +24,7 @@ from exporter.model import (
     PhoneNumber,
     Refused,
     SpaceStatus,
+    Throttled,
 )
 from exporter.state.found import Absence
 from exporter.state.store import NumberState, Remembered, State
@@ -215,6 +216,30 @@ def test_how_an_account_does_is_what_its_holder_says(one: Process, two: Process)
     assert two.shared.unlisted("main") == 2
 
 
+@pytest.mark.parametrize(
+    ("throttled", "then"),
+    [
+        (Throttled(until=30.0), Throttled(until=20.0)),
+        (Throttled(30.0, 2.5, climbs_from=30.0), Throttled(20.0, 2.5, climbs_from=20.0)),
+        (Throttled(-5.0, 2.5, climbs_from=-5.0), Throttled(-10.0, 2.5, climbs_from=-15.0)),
+    ],
+    ids=["paused", "paused and halved", "climbs"],
+)
+def test_what_throttles_left_of_the_rate_travels_with_its_age(
+    one: Process, two: Process, throttled: Throttled, then: Throttled
+) -> None:
+    """Instants are since now; the entry is 10 s old when it is read."""
+    now = one.clock.now
+    mine = Throttled(now + throttled.until, throttled.qps, now + throttled.climbs_from)
+    one.statuses = {"main": (replace(STATUS, throttled=mine), 0)}
+    one.shared.begin()
+    one.tells(two, 10.0)
+    found = two.shared.told(STATUS)
+    assert found is not None
+    now = two.clock.now
+    assert found.throttled == Throttled(now + then.until, then.qps, now + then.climbs_from)
+
+
 def test_an_account_is_told_when_it_changes_and_not_each_second(one: Process) -> None:
     one.statuses = {"main": (STATUS, 0)}
     one.shared.begin()
@@ -236,7 +261,7 @@ def test_what_does_not_change_is_told_again_before_the_store_forgets_it(one: Pro
 
 
 def test_what_a_garbled_store_tells_is_bounded(one: Process) -> None:
-    payload = accounts.encoded_account(accounts.told(STATUS, 0))
+    payload = accounts.encoded_account(accounts.told(STATUS, 0), 0.0)
     for index in range(MAX_TOLD):
         one.shared.read(("account", str(index)), payload, 0.0)
     with pytest.raises(StoreError):
@@ -286,10 +311,14 @@ def test_who_holds_an_account_believes_nobody_else(one: Process, two: Process) -
         (("number", "main", "cams 1", "8613800001234"), GONE),
         (("space", "main", "\x00"), GONE),
         (("account", "main"), b"[]"),
-        (("account", "main"), b'[1,60.0,0.0,null,[["A",1,null]],null,null,0]'),
-        (("account", "main"), b"[-1,60.0,0.0,null,[],null,null,0]"),
-        (("account", "main"), b'[1,"60",0.0,null,[],null,null,0]'),
-        (("account", "main"), b"[1,60.0,0.0,[1,2,3],[],null,null,0]"),
+        (("account", "main"), b'[1,60.0,0.0,null,[["A",1,null]],null,null,0,[0,null]]'),
+        (("account", "main"), b"[-1,60.0,0.0,null,[],null,null,0,[0,null]]"),
+        (("account", "main"), b'[1,"60",0.0,null,[],null,null,0,[0,null]]'),
+        (("account", "main"), b"[1,60.0,0.0,[1,2,3],[],null,null,0,[0,null]]"),
+        (("account", "main"), b"[1,60.0,0.0,null,[],null,null,0,[61,null]]"),
+        (("account", "main"), b"[1,60.0,0.0,null,[],null,null,0,[0,[NaN,1]]]"),
+        (("account", "main"), b"[1,60.0,0.0,null,[],null,null,0,[0,[1,-1]]]"),
+        (("account", "main"), b"[1,60.0,0.0,null,[],null,null,0,[0,1]]"),
         (("space", "main", "cams-1"), b"[null]"),
         (("space", "main", "cams-1"), b"[null,[1,2.0,3,null]]"),
         (("space", "main", "cams-1"), b"{"),

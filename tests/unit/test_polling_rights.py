@@ -22,6 +22,7 @@ from exporter.model import (
     Refused,
     Right,
     Slot,
+    Throttled,
 )
 from exporter.polling import Known, LastPoll
 from exporter.polling.standing import Standing
@@ -147,6 +148,18 @@ def test_what_is_passed_on_says_when_the_last_request_left_and_what_remains_of_a
     pace = made.poller.pace()
     assert 4.5 < (pace.slot_age_seconds or 0) <= 5.0
     assert 24.5 < pace.pause_seconds <= 25.5
+
+
+def test_a_new_holder_waits_for_the_pause_and_climbs_back_from_the_rate_of_the_one_before() -> None:
+    made = Bench(200)
+    throttled = Throttled(made.now + 20.0, 2.5, made.now + 20.0)
+    made.poller.allow(right(made), Known(replace(made.poller.status(), throttled=throttled)))
+    assert made.poller.status().throttled == throttled
+    assert made.sends(19.9) == []
+    assert 24 <= len(made.sends(10)) <= 28
+    made.run(60)
+    assert made.poller.status().throttled == Throttled(throttled.until)
+    assert 45 <= len(made.sends(10)) <= 50
 
 
 def test_numbers_that_the_holder_before_polled_wait_for_their_turn(made: Bench) -> None:
