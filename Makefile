@@ -54,6 +54,10 @@ lint: $(VENV)/development ## Check style and types.
 
 .PHONY: test
 test: develop lint ## Install everything for the tests, then lint, type-check and test.
+	$(BIN)/pytest --numprocesses 6 --dist worksteal
+
+.PHONY: coverage
+coverage: develop ## Test, and show the lines that no test runs; takes twice as long.
 	$(BIN)/coverage erase
 	$(BIN)/pytest --numprocesses 6 --dist worksteal --cov --cov-report=term
 
