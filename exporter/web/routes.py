@@ -15,6 +15,9 @@ CONFIG = "/config"
 NUMBERS = "/numbers"
 NUMBER = "/numbers/number"
 
+PAGES = (CONFIG, NUMBERS, NUMBER)
+"""The paths that people type, so a slash at the end leads to the page."""
+
 _RESERVED = ("/-", NUMBERS, CONFIG)
 """These and what lies below them are the exporter's own, served now or by a later version."""
 

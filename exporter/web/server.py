@@ -213,10 +213,18 @@ class WebServer:
     async def _route(self, request: web.BaseRequest, send: Send) -> web.Response:
         methods, handler = self._routes.get(request.path, ("", None))
         if handler is None:
-            return await send(plain(404, "404 Not Found"))
+            return await send(self._elsewhere(request))
         if request.method not in methods.split(", "):
             return await send(not_allowed(methods))
         return await handler(request, send)
+
+    def _elsewhere(self, request: web.BaseRequest) -> web.Response:
+        """The answer where nothing is served: a page with a slash too many redirects to the page."""
+        path, query = request.path.removesuffix("/"), request.rel_url.raw_query_string
+        if path == request.path or path not in routes.PAGES or request.method not in _READ.split(", "):
+            return plain(404, "404 Not Found")
+        place = f"../{path.rpartition('/')[2]}"  # relative: a proxy may add a prefix
+        return plain(308, "308 Permanent Redirect", {"Location": f"{place}?{query}" if query else place})
 
     async def _send(self, request: web.BaseRequest, config: WebConfig | None, response: web.Response) -> web.Response:
         """Send a response.  If the client is too slow, cuts the connection and raises ConnectionError."""

@@ -159,7 +159,7 @@ class ShownFleet:
             self.cluster(),
         )
 
-    def number_page(self, number: PhoneNumber, site: Site | None = None) -> Page:
+    def number_page(self, number: PhoneNumber, site: Site | None = None, refresh: int = 0) -> Page:
         """The page of one number."""
         snapshot, accounts = self.view()
         details = self.details(number.key)
@@ -167,7 +167,7 @@ class ShownFleet:
         account = next(account for account in accounts if account.account == number.account)
         next_poll = self.next_polls([number.key])[number.key]
         site = site or Site(LandingInfo(version="1.2.3"), "/metrics")
-        return number_page(site, details, snapshot, account, next_poll, self.clock.now_unix)
+        return number_page(site, details, snapshot, account, next_poll, self.clock.now_unix, refresh)
 
 
 _VOID = {"meta", "link", "input", "br", "hr", "img"}

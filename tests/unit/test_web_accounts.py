@@ -33,19 +33,27 @@ def trouble_of(fleet: ShownFleet) -> str:
     return rows[0] if rows else ""
 
 
-@pytest.mark.parametrize("operation", ["ListInstance", "QueryChatappPhoneNumbers", "GetWhatsappHealthStatus"])
-def test_an_operation_that_is_refused_tells_code_message_request_id_and_the_cure(operation: str) -> None:
+@pytest.mark.parametrize(
+    ("operation", "runbook"),
+    [
+        ("ListInstance", "CamsDiscoveryFailing"),
+        ("QueryChatappPhoneNumbers", "CamsDiscoveryFailing"),
+        ("GetWhatsappHealthStatus", "CamsHealthCheckFailing"),
+    ],
+)
+def test_an_operation_that_is_refused_tells_code_message_request_id_and_the_cure(operation: str, runbook: str) -> None:
     fleet = fleet_with(None, (OperationStatus(OPERATION), OperationStatus(operation, False, WHY)))
     assert row_of(fleet)["Access"] == "up 1 of 2 operations fails"
     assert trouble_of(fleet) == (
-        f"{operation} Forbidden.RAM You may not. RequestId {REQUEST_ID} {advice('Forbidden.RAM', operation)}"
+        f"{operation} Forbidden.RAM You may not. RequestId {REQUEST_ID} {advice('Forbidden.RAM', operation)} "
+        f"Runbook: {runbook}"
     )
     assert f"cams:{operation}" in trouble_of(fleet)
 
 
 def test_an_operation_that_is_down_without_a_reason_is_still_named() -> None:
     fleet = fleet_with(None, (OperationStatus(OPERATION), OperationStatus("ListInstance", False)))
-    assert trouble_of(fleet) == "ListInstance"
+    assert trouble_of(fleet) == "ListInstance Runbook: CamsDiscoveryFailing"
 
 
 def test_operations_that_are_up_and_the_poll_itself_are_no_trouble() -> None:
@@ -93,7 +101,8 @@ def test_listings_that_failed_are_told_by_space_with_code_request_id_and_the_cur
     assert "1 failed" in row_of(fleet)["Listings"]
     cure = advice("Forbidden.RAM", "QueryChatappPhoneNumbers")
     assert trouble_of(fleet) == (
-        f"Listings that failed cams-2 Forbidden.RAM You may not. RequestId {REQUEST_ID} {cure}"
+        f"Listings that failed cams-2 Forbidden.RAM You may not. RequestId {REQUEST_ID} {cure} "
+        "Runbook: CamsDiscoveryFailing"
     )
 
 
@@ -125,7 +134,7 @@ def test_many_accounts_are_not_folded_away_if_one_has_trouble(
         replace(fleet.accounts[0], discovery=discovery, operations=operations),
         *fleet.accounts[1:],
     ]
-    assert b'<details class="accounts" open>' in fleet.page().html
+    assert b'<details class="accounts troubled">' in fleet.page().html
 
 
 def test_the_interval_of_health_checks_is_the_one_that_really_passes() -> None:

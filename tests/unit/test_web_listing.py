@@ -86,6 +86,8 @@ def test_filters_combine(query: Query, shown: set[int]) -> None:
         ("main", False),
         ("support 0002", False),
         ("line\nsupport", True),
+        ("+86 (138) 0000-0001", True),
+        ("+86 138 0000-0002", False),
     ],
 )
 def test_a_search_finds_words_in_label_name_space_labels_and_id(text: str, found: bool) -> None:
@@ -96,7 +98,9 @@ def test_a_search_finds_words_in_label_name_space_labels_and_id(text: str, found
     assert (places(fleet, Query(text=text)) == [1]) is found
 
 
-@pytest.mark.parametrize("text", ["8613800000001", "+8613800000001", "86138000", "0000001", "8613800000001 "])
+@pytest.mark.parametrize(
+    "text", ["8613800000001", "+8613800000001", "86138000", "0000001", "8613800000001 ", "+86 138-000", "(0000) 001"]
+)
 def test_a_search_for_a_number_that_is_not_shown_finds_nothing(text: str) -> None:
     """Otherwise a search could reveal masked and hashed numbers digit by digit."""
     fleet = ShownFleet([number(1, label="861380*****01"), number(2, label="0f3ac9d214be")])

@@ -119,6 +119,17 @@ def test_too_many_pages_at_once_are_503_and_scrapes_and_probes_go_on() -> None:
     assert served == [200] * MAX_PAGES
 
 
+@pytest.mark.parametrize("path", ["/numbers?refresh=30", "/numbers/number?account=main&space=s&number=1&refresh=30"])
+def test_a_page_that_failed_is_asked_for_again_as_often_as_before(path: str) -> None:
+    """Else a screen on a wall would show the failure for ever."""
+    fleet = ShownFleet([number(space="s", label="1")])
+    with serving(fleet=fleet) as server:
+        assert server.get(path).headers["refresh"] == "30"
+        fleet.error = RuntimeError()
+        assert (server.get(path).status, server.get(path).headers["refresh"]) == (500, "30")
+        assert "refresh" not in server.get("/numbers").headers
+
+
 def test_the_pages_need_the_password(tmp_path: Path) -> None:
     """They show more than the metrics."""
     config = tmp_path / "web.yml"

@@ -9,6 +9,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from urllib.parse import urljoin
 
 import pytest
 
@@ -116,6 +117,30 @@ def test_other_paths_are_not_found(path: str) -> None:
         reply = server.get(path)
     assert (reply.status, reply.text) == (404, "404 Not Found\n")
     assert reply.headers["content-type"] == "text/plain; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    ("asked", "place"),
+    [
+        ("/numbers/", "../numbers"),
+        ("/numbers/?status=EXPIRED&q=a%26b", "../numbers?status=EXPIRED&q=a%26b"),
+        ("/numbers/number/?number=1", "../number?number=1"),
+        ("/config/", "../config"),
+    ],
+)
+def test_a_slash_too_many_leads_to_the_page_with_its_parameters(asked: str, place: str) -> None:
+    """By a relative address, so also behind a proxy that adds a prefix."""
+    with serving() as server:
+        reply = server.get(asked)
+        assert (reply.status, reply.headers["location"]) == (308, place)
+        assert server.get(asked, "POST").status == 404
+        assert server.get(urljoin(asked, place)).status != 308
+
+
+@pytest.mark.parametrize("asked", ["/numbers//", "//", "/none/", "/numbers/x/", "/-/ready/"])
+def test_other_paths_that_end_with_a_slash_are_not_found(asked: str) -> None:
+    with serving() as server:
+        assert server.get(asked).status == 404
 
 
 def test_the_telemetry_path_is_the_users() -> None:

@@ -44,13 +44,13 @@ HOSTILE = [
     "javascript:alert(1)",
     "a\u202eb\x00c\ud800",
 ]
-RUNBOOKS = "https://github.com/cams-exporter/cams-exporter/blob/main/docs/runbooks/"
+DOCS = "https://github.com/cams-exporter/cams-exporter/blob/main/docs/"
 SITE = Site(LandingInfo(version="1.2.3"), "/metrics")
 
 
 def own_links(page: Page) -> list[str]:
     """The links to this exporter."""
-    return [link for link in Reader(page.html).links if not link.startswith(("data:,", "#", RUNBOOKS))]
+    return [link for link in Reader(page.html).links if not link.startswith(("data:,", "#", DOCS))]
 
 
 def trouble_of(page: Reader) -> str:
@@ -91,7 +91,7 @@ class TestEveryPage:
         for page in every_page():
             reader = Reader(page.html)
             assert not {"script", "img", "iframe", "object", "link rel=stylesheet"} & set(reader.tags)
-            html = re.sub(rb'<a class="runbook" href="https:[^"]+" rel="noreferrer">', b"", page.html)
+            html = re.sub(rb'<a class="(runbook|outside)" href="https:[^"]+" rel="noreferrer">', b"", page.html)
             assert not re.search(rb"\son[a-z]+=|\sstyle=|javascript:|url\(|@import|https?:", html)
 
     def test_the_policy_allows_the_pages_own_style_and_nothing_else(self) -> None:
@@ -136,13 +136,15 @@ class TestLanding:
     @pytest.mark.parametrize("telemetry_path", ["/metrics", "/a/b", "/a:b"])
     def test_it_links_every_page_and_probe(self, telemetry_path: str) -> None:
         links = Reader(landing_page(Site(LandingInfo(version="1"), telemetry_path)).html).links
-        assert ["./numbers", f".{telemetry_path}", "./config", "./-/healthy", "./-/ready"] == links[-5:]
+        own = ["./numbers", "./numbers?format=json", f".{telemetry_path}", "./config", "./-/healthy", "./-/ready"]
+        assert links[-8:] == [*own, f"{DOCS}README.md", f"{DOCS}runbooks/README.md"]
 
     def test_where_metrics_take_its_place_no_page_links_it(self) -> None:
         """With --web.telemetry-path=/ the home page is the list of numbers."""
         (one,) = numbers(1)
         page = ShownFleet([one]).number_page(one, Site(LandingInfo(version="1"), "/"))
-        assert own_links(page) == ["../numbers", "../", "../numbers"]
+        assert own_links(page)[:3] == ["../numbers", "../", "../numbers"]
+        assert "../" not in own_links(page)[3:]
 
 
 def hostile(value: str) -> ShownFleet:
@@ -183,8 +185,8 @@ class TestHostileValues:
     @pytest.mark.parametrize("value", HOSTILE)
     def test_what_is_asked_for_does_not_become_markup(self, value: str) -> None:
         fleet = ShownFleet([number()])
-        plain = Reader(fleet.page(account="x", status="x", q="x").html)
-        page = Reader(fleet.page(account=value, status=value, q=value, sort=value, page=value).html)
+        plain = Reader(fleet.page(account="x", status="x", q="x", sort="x", page="x", y="z").html)
+        page = Reader(fleet.page(account=value, status=value, q=value, sort=value, page=value, **{value: value}).html)
         assert page.tags == plain.tags
         assert page.values["q"] == value.encode("utf-8", "replace").decode()
 
@@ -286,7 +288,7 @@ class TestNumbers:
         assert row["Access"] == "refused"
         assert trouble_of(page) == (
             f"The account is refused Ram.PermissionDeny You may not. RequestId {REQUEST_ID} "
-            + advice("Ram.PermissionDeny")
+            f"{advice('Ram.PermissionDeny')} Runbook: CamsAccountRefused"
         )
         (shown,) = page.numbers
         assert shown["Next poll"] == "held back the account is refused"
@@ -302,7 +304,8 @@ class TestNumbers:
         (row,) = [row for row in page.rows if "Budget" in row]
         assert row["Access"] == "up 1 of 2 spaces refused"
         assert trouble_of(page) == (
-            f"Refused spaces cams-1 Forbidden.RAM You may not. RequestId {REQUEST_ID} " + advice("Forbidden.RAM")
+            f"Refused spaces cams-1 Forbidden.RAM You may not. RequestId {REQUEST_ID} "
+            f"{advice('Forbidden.RAM')} Runbook: CamsSpaceRefused"
         )
         assert next(shown["Next poll"] for shown in page.numbers) == "held back the space is refused"
         assert "held back" not in [shown["Next poll"] for shown in page.numbers][1]
@@ -321,7 +324,7 @@ class TestNumbers:
         assert "500 of 500 spaces refused" in row["Access"]
         trouble = trouble_of(page)
         assert trouble.count("Forbidden.RAM") == 20
-        assert trouble.endswith(f"and others; the metric cams_account_space_up names all {advice('Forbidden.RAM')}")
+        assert f"and others; the metric cams_account_space_up names all {advice('Forbidden.RAM')}" in trouble
 
     def test_a_head_links_the_order_it_makes_and_tells_the_one_in_force(self) -> None:
         fleet = ShownFleet([number()])
@@ -344,6 +347,59 @@ class TestNumbers:
         assert f'<option selected value="{value}">' in html
         assert "No number matches" in html
 
+    def test_a_filter_value_that_no_number_has_is_said_with_those_that_lead_on(self) -> None:
+        """The other filters, the order and the refresh stay."""
+        every = numbers(2)
+        fleet = ShownFleet(every)
+        page = Reader(fleet.page(status="VERIFEID", q="86", sort="name", refresh="60", page="2").html)
+        assert (
+            "No number has Status “VERIFEID”. The values there are: NOT_VERIFIED, UNKNOWN, EXPIRED, VERIFIED Show all"
+            in page.plain
+        )
+        for link in (
+            "numbers?status=VERIFIED&q=86&sort=name&refresh=60",
+            "numbers?q=86&sort=name&refresh=60",
+        ):
+            assert link in page.links
+
+    def test_a_value_that_is_known_but_that_no_number_has_is_no_mistake(self) -> None:
+        text = Reader(ShownFleet([number()]).page(status="EXPIRED").html).plain
+        assert "No number matches; 1 in all" in text
+        assert "No number has" not in text
+
+    def test_a_parameter_that_is_not_understood_is_named_with_what_to_write(self) -> None:
+        """Else a bookmark with a typing error would show all numbers as if they matched."""
+        text = Reader(ShownFleet([number()]).page(statsu="EXPIRED", sort="<name>", page="0").html).plain
+        assert "Ignored: statsu “EXPIRED”; the parameters are account, status," in text
+        assert "Ignored: sort “<name>”; write one of urgency," in text
+        assert "Ignored: page “0”; write a whole number from 1 to 999999999" in text
+        assert "Ignored" not in Reader(ShownFleet([number()]).page(status="EXPIRED").html).text
+
+    def test_each_filter_in_force_is_shown_and_can_be_taken_away(self) -> None:
+        """They are to be seen also where the form is folded."""
+        page = Reader(ShownFleet([number()]).page(status="EXPIRED", q="a b", failing="1").html)
+        assert "Status EXPIRED ×: remove this filter" in page.plain
+        for link in ("numbers?q=a+b&failing=1", "numbers?status=EXPIRED&failing=1", "numbers?status=EXPIRED&q=a+b"):
+            assert link in page.links
+        assert "remove this filter" not in Reader(ShownFleet([number()]).page().html).text
+
+    def test_the_refresh_is_off_until_a_link_turns_it_on(self) -> None:
+        """By itself a page would take away what a person types, and a screen reader's place."""
+        fleet = ShownFleet(numbers(150))
+        page = fleet.page(q="86", page="2")
+        assert "Refresh" not in page.headers
+        assert "numbers?q=86&refresh=30&page=2" in Reader(page.html).links
+        page = fleet.page(q="86", page="2", refresh="30")
+        assert page.headers["Refresh"] == "30"
+        assert "Refreshed every 30 s: stop" in Reader(page.html).plain
+        assert "numbers?q=86&page=2" in Reader(page.html).links
+        assert "numbers?q=86&sort=name&refresh=30" in Reader(page.html).links
+
+    def test_the_page_leads_to_its_json_twin(self) -> None:
+        fleet = ShownFleet(numbers(150))
+        assert "numbers?format=json" in Reader(fleet.page().html).links
+        assert "numbers?format=json&status=UNKNOWN&page=2" in Reader(fleet.page(status="UNKNOWN", page="2").html).links
+
     def test_the_pager_links_its_neighbours_and_keeps_the_filters(self) -> None:
         page = Reader(ShownFleet(numbers(305)).page(page="2", sort="number", q="86").html)
         assert len(page.numbers) == 100
@@ -356,16 +412,25 @@ class TestNumbers:
     def test_without_any_number_the_page_says_so(self) -> None:
         assert "No number is configured" in Reader(ShownFleet([]).page().html).text
 
-    def test_many_accounts_are_folded_away_unless_one_is_refused(self) -> None:
+    def test_accounts_are_folded_away_unless_one_is_refused(self) -> None:
+        """The numbers come first; a line says how the accounts are."""
         fleet = ShownFleet([number(account=f"account {index}") for index in range(7)])
         assert b'<details class="accounts">' in fleet.page().html
-        fleet.accounts = [replace(fleet.accounts[0], refused=Refused("Forbidden.RAM")), *fleet.accounts[1:]]
-        assert b'<details class="accounts" open>' in fleet.page().html
+        assert "Accounts 7, all up" in Reader(fleet.page().html).plain
+        fleet.accounts = [replace(fleet.accounts[0], lag_seconds=75.0), *fleet.accounts[1:]]
+        assert b'<details class="accounts">' in fleet.page().html
+        assert "Accounts 7, all up, late by 1 min 15 s" in Reader(fleet.page().html).plain
+        fleet.accounts = [
+            replace(fleet.accounts[0], lag_seconds=0.0, refused=Refused("Forbidden.RAM")),
+            *fleet.accounts[1:],
+        ]
+        assert b'<details class="accounts troubled">' in fleet.page().html
+        assert "Accounts 7 1 in trouble account 0" in Reader(fleet.page().html).plain
         fleet.accounts = [
             replace(fleet.accounts[0], refused=None, refused_spaces={"cams-1": Refused("Forbidden.RAM")}),
             *fleet.accounts[1:],
         ]
-        assert b'<details class="accounts" open>' in fleet.page().html
+        assert b'<details class="accounts troubled">' in fleet.page().html
 
 
 class TestNumber:
@@ -420,6 +485,16 @@ class TestNumber:
             "RequestId": REQUEST_ID.lower(),
         }
 
+    def test_it_can_be_refreshed_too(self) -> None:
+        one = number(1)
+        fleet = ShownFleet([one])
+        off, on = fleet.number_page(one), fleet.number_page(one, refresh=30)
+        assert "Refresh" not in off.headers
+        assert on.headers["Refresh"] == "30"
+        own = "../numbers/number?account=main&space=cams-kei0001&number=8613800000001"
+        assert f"{own}&refresh=30" in Reader(off.html).links
+        assert own in Reader(on.html).links
+
     def test_it_says_when_there_is_nothing_yet(self) -> None:
         one = number()
         text = Reader(ShownFleet([one]).number_page(one).html).text
@@ -463,7 +538,7 @@ class TestReplicas:
 
     def test_it_says_who_shares_and_who_polls_each_account(self) -> None:
         page = self.shown()
-        assert "2 replicas share the accounts: host-a:1, host-b:7" in page.text
+        assert "2 replicas share the accounts: host-a:1 polls none, host-b:7 polls 1" in page.plain
         (row,) = [row for row in page.rows if "Budget" in row]
         assert row["Account"].endswith("polled by host-b:7")
         assert row["Budget"] == "see its replica"

@@ -6,6 +6,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Protocol
 
 from aiohttp import web
@@ -24,6 +25,7 @@ from exporter.web.ui.views import (
     missing_page,
     number_page,
     numbers_page,
+    refresh_header,
 )
 from exporter.web.worker_thread import WorkerThreads
 
@@ -34,6 +36,8 @@ THREADS = 1
 
 MAX_PAGES = 16
 """Pages that wait, are rendered, or are not read yet; more get 503."""
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Fleet(Protocol):
@@ -86,23 +90,29 @@ class Pages:
     async def serve_numbers(self, request: web.BaseRequest, send: Send) -> web.Response:
         """The status page."""
         query = Query.of(request.query)
-        return await self._serve(request, send, functools.partial(self._numbers, query))
+        again = refresh_header(query.refresh_seconds)
+        return await self._serve(request, send, functools.partial(self._numbers, query), again)
 
     async def serve_number(self, request: web.BaseRequest, send: Send) -> web.Response:
         """One number's page."""
         account, space, label = (request.query.get(name, "") for name in ("account", "space", "number"))
-        return await self._serve(request, send, functools.partial(self._number, account, space, label))
+        refresh = Query.of(request.query).refresh_seconds
+        render = functools.partial(self._number, account, space, label, refresh)
+        return await self._serve(request, send, render, refresh_header(refresh))
 
-    async def _serve(self, request: web.BaseRequest, send: Send, render: Callable[[], Page]) -> web.Response:
+    async def _serve(
+        self, request: web.BaseRequest, send: Send, render: Callable[[], Page], again: Mapping[str, str] = NOTHING
+    ) -> web.Response:
+        """`again` are the headers that make a browser ask again, also after a failure."""
         if self._under_way >= MAX_PAGES:
-            return await send(plain(503, "too many pages are being served", {"Retry-After": "2"}))
+            return await send(plain(503, "too many pages are being served", {"Retry-After": "2", **again}))
         self._under_way += 1
         try:
             try:
                 page = await self._threads.run(render)
             except Exception:  # the client gets 500, the log has the reason
                 logger.exception("page failed", extra=fields(path=request.path))
-                return await send(plain(500, "the page failed; the exporter's log says why"))
+                return await send(plain(500, "the page failed; the exporter's log says why", again))
             return await send(answer(page.status, page.html, page.content_type, page.headers))
         finally:
             self._under_way -= 1
@@ -111,7 +121,7 @@ class Pages:
         fleet = self._fleet
         return numbers_page(self._site, query, fleet.view(), fleet.next_polls, self._unix(), fleet.cluster())
 
-    def _number(self, account: str, space: str, label: str) -> Page:
+    def _number(self, account: str, space: str, label: str, refresh: int) -> Page:
         fleet = self._fleet
         snapshot, accounts = fleet.view()
         found = find(snapshot, account, space, label)
@@ -126,4 +136,5 @@ class Pages:
             next((one for one in accounts if one.account == account), None),
             fleet.next_polls([key]).get(key),
             self._unix(),
+            refresh,
         )

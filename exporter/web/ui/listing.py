@@ -6,22 +6,20 @@ Search and order use a number's label, never the number itself.
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from exporter.model import NumberKey
 from exporter.state.store import NumberState, Snapshot
 from exporter.web.ui.entries import Entry, value_order
 from exporter.web.ui.filters import Query, Sort
+from exporter.web.ui.search import Search
 
 PAGE_NUMBERS = 100
 """Numbers on one page."""
 
 NextPolls = Callable[[Sequence[NumberKey]], Mapping[NumberKey, float | None]]
 """When numbers are polled next, in Unix seconds; None while one is being polled."""
-
-_PLUS = re.compile(r"\+(?=[0-9])")
 
 
 class Listing(NamedTuple):
@@ -73,18 +71,16 @@ def _matching(every: Sequence[Entry], query: Query) -> list[Entry]:
     if query.failing:
         found = [entry for entry in found if entry.failing]
     if query.text:
-        words = _PLUS.sub("", query.text).casefold().split()
-        found = [entry for entry in found if _holds(entry, words)]
+        search = Search.of(query.text)
+        found = [entry for entry in found if search.finds(_texts(entry))]
     return found
 
 
-def _holds(entry: Entry, words: Iterable[str]) -> bool:
-    """Whether every word appears in the visible texts of a number."""
+def _texts(entry: Entry) -> Sequence[str]:
+    """The visible texts of a number that a search looks at."""
     number = entry.record.number
-    labels = "\n".join([f"{name}={value}" for name, value in number.labels])
-    texts = (number.label, entry.name, number.cust_space_id, entry.record.phone_number_id, labels)
-    text = "\n".join(texts).casefold()
-    return all(word in text for word in words)
+    labels = [f"{name}={value}" for name, value in number.labels]
+    return (number.label, entry.name, number.cust_space_id, entry.record.phone_number_id, *labels)
 
 
 def _or_least(value: float | None) -> float:

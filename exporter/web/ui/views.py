@@ -10,6 +10,7 @@ import base64
 import functools
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from exporter.cams.error_codes import advice
+from exporter.cams.operations import GetWhatsappHealthStatus
 from exporter.model import AccountStatus, ClusterStatus, PhoneNumber
 from exporter.state.store import Details, Snapshot
 from exporter.web import routes
@@ -29,10 +31,11 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "text/html; charset=utf-8"
 
-_MAX_OPEN_ACCOUNTS = 6
-"""With more accounts than this, their table is collapsed, unless one is in trouble."""
+DEFAULT_REFRESH_SECONDS = 30
+"""How often the browser asks again once a person wants it.  Not by default: it would take away what is being typed."""
 
-_RUNBOOKS = "https://github.com/cams-exporter/cams-exporter/blob/main/docs/runbooks/"
+_DOCS = "https://github.com/cams-exporter/cams-exporter/blob/main/docs/"
+_RUNBOOKS = f"{_DOCS}runbooks/"
 
 _TITLES = {
     "account": "Account",
@@ -74,8 +77,13 @@ class Site:
     info: LandingInfo
     telemetry_path: str
 
-    def page(self, template: str, values: Mapping[str, object], *, root: str = "./", status: int = 200) -> Page:
-        """Render `template` with `values`; `root` is the relative path from the page to ``/``."""
+    def page(
+        self, template: str, values: Mapping[str, object], *, root: str = "./", status: int = 200, refresh: int = 0
+    ) -> Page:
+        """Render `template` with `values`; `root` is the relative path from the page to ``/``.
+
+        The browser asks again after `refresh` seconds, unless it is 0.
+        """
         style = _style()
         html = (
             _environment()
@@ -89,10 +97,18 @@ class Site:
                 config=root + routes.CONFIG[1:],
                 healthy=root + routes.HEALTHY[1:],
                 ready=root + routes.READY[1:],
+                docs=f"{_DOCS}README.md",
+                runbooks=f"{_RUNBOOKS}README.md",
                 **values,
             )
         )
-        return Page(html.encode("utf-8", "replace"), _security_headers(style), status)
+        headers = {**_security_headers(style), **refresh_header(refresh)}
+        return Page(html.encode("utf-8", "replace"), headers, status)
+
+
+def refresh_header(seconds: int) -> Mapping[str, str]:
+    """What makes a browser ask again after some time; nothing for 0."""
+    return {"Refresh": str(seconds)} if seconds else {}
 
 
 def landing_page(site: Site) -> Page:
@@ -136,10 +152,12 @@ def numbers_page(
         "titles": _TITLES,
         "foreign": {name: value for name, value in query.chosen().items() if value not in choices[name]},
         "by_name": {account.account: account for account in accounts},
-        "open_accounts": len(rows) <= _MAX_OPEN_ACCOUNTS or any(row.in_trouble for row in rows),
+        "troubled": [row.status.account for row in rows if row.in_trouble],
+        "late_seconds": max((account.lag_seconds for account in accounts), default=0.0),
+        "shares": [] if cluster is None else shares(cluster, accounts),
         "Sort": Sort,
     }
-    return site.page("numbers.html", values)
+    return site.page("numbers.html", values, refresh=query.refresh_seconds)
 
 
 def number_page(
@@ -149,15 +167,17 @@ def number_page(
     account: AccountStatus | None,
     next_poll: float | None,
     now_unix: float,
+    refresh: int = 0,
 ) -> Page:
-    """The page of one number."""
+    """The page of one number, which the browser asks for again after `refresh` seconds, unless it is 0."""
     values = {
         "now": now_unix,
         "view": number.NumberView.of(details, snapshot, account),
         "account": account,
         "next_poll": next_poll,
+        "refresh_seconds": refresh,
     }
-    return site.page("number.html", values, root="../")
+    return site.page("number.html", values, root="../", refresh=refresh)
 
 
 def missing_page(site: Site) -> Page:
@@ -165,10 +185,19 @@ def missing_page(site: Site) -> Page:
     return site.page("missing.html", {}, root="../", status=404)
 
 
-def number_address(number: PhoneNumber) -> str:
+def number_address(number: PhoneNumber, refresh: int = 0) -> str:
     """The address of a number's page, relative to ``/numbers``, with the number's label."""
     parameters = {"account": number.account, "space": number.cust_space_id, "number": number.label}
+    if refresh:
+        parameters["refresh"] = str(refresh)
     return f"{routes.NUMBER[1:]}?{urlencode(parameters, errors='replace')}"
+
+
+def shares(cluster: ClusterStatus, accounts: Sequence[AccountStatus]) -> list[tuple[str, int]]:
+    """Each live replica by its name, and how many of `accounts` it polls."""
+    names = {account.account for account in accounts}
+    polled = Counter(holder for account, holder in cluster.holders.items() if account in names)
+    return sorted((name, polled[replica]) for replica, name in cluster.replicas.items())
 
 
 def _with_chosen(choices: Sequence[str], chosen: str) -> Sequence[str]:
@@ -202,6 +231,8 @@ def _environment() -> Environment:
         "health_advice": number.health_advice,
         "cure_of": health_errors.cure_of,
         "infinity": math.inf,
+        "default_refresh": DEFAULT_REFRESH_SECONDS,
+        "health_operation": GetWhatsappHealthStatus.name,
         "not_known": entries.NOT_KNOWN,
         "Level": judgement.Level,
     }
