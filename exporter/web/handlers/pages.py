@@ -1,4 +1,7 @@
-"""Serves the pages for people.  They are rendered on a thread, a bounded number at a time."""
+"""Serves the pages for people, and the JSON twin of the status page.
+
+They are rendered on a thread, a bounded number at a time.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from exporter.logs import fields
 from exporter.model import AccountStatus, ClusterStatus, NumberKey
 from exporter.state.store import Details, Snapshot
 from exporter.web.responses import TEXT, Send, answer, plain
-from exporter.web.ui.filters import Query
+from exporter.web.ui.document import JSON, bad_parameters, numbers_json
+from exporter.web.ui.filters import FORMAT, MAX_CHARACTERS, Fault, Query
 from exporter.web.ui.listing import find
 from exporter.web.ui.views import (
     LandingInfo,
@@ -88,8 +92,14 @@ class Pages:
         return await self._serve(request, send, lambda: Page(self._fleet.config_yaml(), {}, content_type=TEXT))
 
     async def serve_numbers(self, request: web.BaseRequest, send: Send) -> web.Response:
-        """The status page."""
+        """The status page, or its JSON twin."""
         query = Query.of(request.query)
+        asked = request.query.get(FORMAT, "")
+        if asked:
+            known = () if asked == JSON else (Fault(FORMAT, asked[:MAX_CHARACTERS], f"write {JSON}, or leave it out"),)
+            faults = (*known, *query.faults)
+            render = functools.partial(bad_parameters, faults) if faults else functools.partial(self._json, query)
+            return await self._serve(request, send, render)
         again = refresh_header(query.refresh_seconds)
         return await self._serve(request, send, functools.partial(self._numbers, query), again)
 
@@ -120,6 +130,10 @@ class Pages:
     def _numbers(self, query: Query) -> Page:
         fleet = self._fleet
         return numbers_page(self._site, query, fleet.view(), fleet.next_polls, self._unix(), fleet.cluster())
+
+    def _json(self, query: Query) -> Page:
+        fleet = self._fleet
+        return numbers_json(self._site, query, fleet.view(), fleet.next_polls, self._unix(), fleet.cluster())
 
     def _number(self, account: str, space: str, label: str, refresh: int) -> Page:
         fleet = self._fleet

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from exporter.cams.error_codes import advice
 from exporter.cams.operations import QueryChatappPhoneNumbers
-from exporter.model import OPERATION, AccountStatus, DiscoveryStatus, OperationStatus, Refused
+from exporter.model import OPERATION, AccountStatus, ClusterStatus, DiscoveryStatus, OperationStatus, Refused
 
 MAX_SPACES = 20
 """Maximum of spaces with errors that the page names per account."""
@@ -101,6 +102,13 @@ class AccountRow:
             or bool(self.refused_spaces.total or self.operations)
             or (found is not None and bool(found.failed.total or found.left_out))
         )
+
+
+def shares(cluster: ClusterStatus, accounts: Sequence[AccountStatus]) -> list[tuple[str, int]]:
+    """Each live replica by its name, and how many of `accounts` it polls."""
+    names = {account.account for account in accounts}
+    polled = Counter(holder for account, holder in cluster.holders.items() if account in names)
+    return sorted((name, polled[replica]) for replica, name in cluster.replicas.items())
 
 
 def refused_operations(status: AccountStatus) -> tuple[Fault, ...]:

@@ -9,10 +9,10 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from exporter.model import NumberKey
+from exporter.model import AccountStatus, NumberKey
 from exporter.state.store import NumberState, Snapshot
-from exporter.web.ui.entries import Entry, value_order
-from exporter.web.ui.filters import Query, Sort
+from exporter.web.ui.entries import Counts, Entry, Uses, counts, entries, value_order
+from exporter.web.ui.filters import CHOICES, Query, Sort
 from exporter.web.ui.search import Search
 
 PAGE_NUMBERS = 100
@@ -32,6 +32,31 @@ class Listing(NamedTuple):
     total: int
     page: int
     pages: int
+
+
+class Selection(NamedTuple):
+    """All numbers counted, and the page of a query.  `choices` are the values of each filter.
+
+    `foreign` are the chosen values that no number has, of those filters.
+    """
+
+    uses: Uses
+    counts: Counts
+    listing: Listing
+    choices: Mapping[str, Sequence[str]]
+    foreign: Mapping[str, str]
+
+    @classmethod
+    def of(
+        cls, query: Query, snapshot: Snapshot, accounts: Sequence[AccountStatus], next_polls: NextPolls
+    ) -> Selection:
+        """The selection of `query` from all numbers."""
+        uses = Uses.of(accounts)
+        every = entries(snapshot, uses)
+        counted = counts(every)
+        choices = {name: counted.values(name) for name in CHOICES} | {"account": [one.account for one in accounts]}
+        foreign = {name: value for name, value in query.chosen().items() if value not in choices[name]}
+        return cls(uses, counted, listing(every, query, next_polls), choices, foreign)
 
 
 def listing(every: Sequence[Entry], query: Query, next_polls: NextPolls) -> Listing:

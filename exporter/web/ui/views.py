@@ -10,7 +10,6 @@ import base64
 import functools
 import hashlib
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -23,8 +22,8 @@ from exporter.model import AccountStatus, ClusterStatus, PhoneNumber
 from exporter.state.store import Details, Snapshot
 from exporter.web import routes
 from exporter.web.ui import entries, formatting, health_errors, judgement, listing, number
-from exporter.web.ui.accounts import AccountRow
-from exporter.web.ui.filters import CHOICES, Query, Sort
+from exporter.web.ui.accounts import AccountRow, shares
+from exporter.web.ui.filters import Query, Sort
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -34,8 +33,8 @@ CONTENT_TYPE = "text/html; charset=utf-8"
 DEFAULT_REFRESH_SECONDS = 30
 """How often the browser asks again once a person wants it.  Not by default: it would take away what is being typed."""
 
-_DOCS = "https://github.com/cams-exporter/cams-exporter/blob/main/docs/"
-_RUNBOOKS = f"{_DOCS}runbooks/"
+DOCS = "https://github.com/cams-exporter/cams-exporter/blob/main/docs/"
+RUNBOOKS = f"{DOCS}runbooks/"
 
 _TITLES = {
     "account": "Account",
@@ -97,8 +96,8 @@ class Site:
                 config=root + routes.CONFIG[1:],
                 healthy=root + routes.HEALTHY[1:],
                 ready=root + routes.READY[1:],
-                docs=f"{_DOCS}README.md",
-                runbooks=f"{_RUNBOOKS}README.md",
+                docs=f"{DOCS}README.md",
+                runbooks=f"{RUNBOOKS}README.md",
                 **values,
             )
         )
@@ -125,24 +124,18 @@ def numbers_page(
     cluster: ClusterStatus | None = None,
 ) -> Page:
     """The status page: accounts, the numbers of `query`, and the `cluster` of replicas if there is one."""
-    snapshot, accounts = view
-    uses = entries.Uses.of(accounts)
-    every = entries.entries(snapshot, uses)
-    counts = entries.counts(every)
-    found = listing.listing(every, query, next_polls)
+    _, accounts = view
+    chosen = listing.Selection.of(query, *view, next_polls)
+    choices = chosen.choices
     rows = [AccountRow.of(account) for account in accounts]
-    choices = {
-        name: [account.account for account in accounts] if name == "account" else counts.values(name)
-        for name in CHOICES
-    }
     values = {
         "now": now_unix,
         "cluster": cluster,
         "query": query,
-        "counts": counts,
-        "uses": uses,
-        "listing": found,
-        "next_poll": found.next_polls.get,
+        "counts": chosen.counts,
+        "uses": chosen.uses,
+        "listing": chosen.listing,
+        "next_poll": chosen.listing.next_polls.get,
         "rows": rows,
         "choices": {
             name: _with_chosen(values, getattr(query, name))
@@ -150,7 +143,7 @@ def numbers_page(
             if values or getattr(query, name)
         },
         "titles": _TITLES,
-        "foreign": {name: value for name, value in query.chosen().items() if value not in choices[name]},
+        "foreign": chosen.foreign,
         "by_name": {account.account: account for account in accounts},
         "troubled": [row.status.account for row in rows if row.in_trouble],
         "late_seconds": max((account.lag_seconds for account in accounts), default=0.0),
@@ -193,13 +186,6 @@ def number_address(number: PhoneNumber, refresh: int = 0) -> str:
     return f"{routes.NUMBER[1:]}?{urlencode(parameters, errors='replace')}"
 
 
-def shares(cluster: ClusterStatus, accounts: Sequence[AccountStatus]) -> list[tuple[str, int]]:
-    """Each live replica by its name, and how many of `accounts` it polls."""
-    names = {account.account for account in accounts}
-    polled = Counter(holder for account, holder in cluster.holders.items() if account in names)
-    return sorted((name, polled[replica]) for replica, name in cluster.replicas.items())
-
-
 def _with_chosen(choices: Sequence[str], chosen: str) -> Sequence[str]:
     """The choices of a filter, and the chosen value, even if it no longer exists."""
     return choices if not chosen or chosen in choices else [*choices, chosen]
@@ -223,7 +209,7 @@ def _environment() -> Environment:
         "near": formatting.utc_near,
         "span": formatting.span,
         "look": lambda value, about="status": judgement.look(about, judgement.alone(about, value)),
-        "runbook": lambda name: f"{_RUNBOOKS}{name}.md",
+        "runbook": lambda name: f"{RUNBOOKS}{name}.md",
     }
     environment.globals |= {
         "address": number_address,
