@@ -128,7 +128,7 @@ def flags() -> argparse.ArgumentParser:
         dest="storage_path",
         type=Path,
         metavar="DIR",
-        help="keep each number's last answer in DIR over a restart (default: off)",
+        help="keep each number's last answer in DIR, which is made if it is missing, over a restart (default: off)",
     )
     add(
         "--kit.output",
