@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from exporter.metrics import catalogue
-from grafana import api_rows, board, operation_rows, queries
+from grafana import api_rows, board, cluster_rows, operation_rows, queries
 from grafana.panels import (
     BAD_IF_ANY,
     GREEN,
@@ -55,6 +55,8 @@ def build() -> dashboard.Dashboard:
     operation_rows.operations(it)
     it.row("Discovery and number files")
     operation_rows.discovery(it)
+    it.row("Cluster")
+    cluster_rows.cluster(it)
     it.row("Processes")
     _processes(it)
     return it.build(board.account_variables(), board.links(board.NUMBERS_UID, "CAMS numbers"), board.marks()[:1])

@@ -5,7 +5,7 @@ Three rules hold for all queries.
 - **Any number of replicas.**  Two exporters may poll the same numbers, so no result about a number or an account has
   the label `instance`.  A known status of one replica counts more than UNKNOWN of another (it may have restarted): a
   known status is the `max` over the replicas, UNKNOWN the `min`.  Rates and budgets are added: replicas share the
-  budget.
+  budget; in a cluster only the holder of an account exposes its budget.
 - **Down is not zero.**  A count is 0 only if the exporter says 0.  Without data a panel is empty, never green.
 - **Clocks may differ.**  Ages use each exporter's own clock; instants are converted to Prometheus's clock.  If an
   exporter does not expose its clock, Prometheus's clock is assumed.

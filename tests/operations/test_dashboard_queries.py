@@ -324,6 +324,109 @@ def test_an_exporter_that_is_down_is_counted_and_keeps_its_row(tmp_path: Path) -
     )
 
 
+def cluster(held: Mapping[str, str], *, store: str = "1x60", spare: str = "2x60") -> dict[str, str]:
+    """Replicas that share the account; `held` says for each whether it holds it."""
+    series: dict[str, str] = {}
+    for instance, values in held.items():
+        target = f'instance="{instance}", job="cams-exporter"'
+        series |= {f"cams_cluster_store_up{{{target}}}": store, f"cams_cluster_replicas{{{target}}}": "3x60"}
+        series |= {f"cams_exporter_config_hash{{{target}}}": f"{2**48 - 1}x60"}
+        series |= of("cams_account_held", instance, values, phone="")
+        series |= of("cams_cluster_spare_qps", instance, spare, phone="")
+    return series
+
+
+CLUSTER_PANELS = (
+    "Replicas without the store",
+    "Accounts without a holder",
+    "Accounts with several holders",
+    "Not polled without the store",
+    "Replicas",
+    "Who holds which account",
+    "Accounts held by replica",
+    "Live replicas",
+    "Lease changes by account",
+)
+
+
+def test_panels_about_a_cluster_are_empty_without_one(tmp_path: Path) -> None:
+    series = of("cams_account_up", "a", "1x60", phone="") | {
+        'cams_exporter_config_hash{instance="a", job="cams-exporter"}': "1x60"
+    }
+    panels = [query for query in EXPRESSIONS if query.split(" / ")[1] in CLUSTER_PANELS]
+    assert len(panels) == 13
+    evaluate(tmp_path, series, [(filled(EXPRESSIONS[query], STEP), 30, NOTHING) for query in panels])
+
+
+def test_the_holder_of_an_account_is_shown_and_how_often_it_changed(tmp_path: Path) -> None:
+    """b takes the account from a at minute 20; both exposed it as theirs for a moment."""
+    changes = {
+        f"cams_cluster_lease_changes_total{{{labels(instance=name, phone='')}}}": values
+        for name, values in (("a", "1x19 2x40"), ("b", "0x19 1x40"), ("c", "0x60"))
+    }
+    series = cluster({"a": "1x20 0x40", "b": "0x19 1x40", "c": "0x60"}) | changes
+    replica = {name: f'{{instance="{name}", job="cams-exporter"}}' for name in "abc"}
+    holder = f"{{{labels(instance='b', phone='')}}}"
+    evaluate(
+        tmp_path,
+        series,
+        [
+            *counts(Accounts_with_several_holders=0, Accounts_without_a_holder=0, Replicas_without_the_store=0),
+            *counts(Not_polled_without_the_store=0),
+            (expression("Accounts with several holders"), 20, {"{}": 1}),
+            (expression("Replicas", "A"), 30, dict.fromkeys(replica.values(), 1)),
+            (expression("Replicas", "B"), 30, dict.fromkeys(replica.values(), 3)),
+            (expression("Replicas", "C"), 30, {replica["a"]: 0, replica["b"]: 1, replica["c"]: 0}),
+            (expression("Replicas", "D"), 30, dict.fromkeys(replica.values(), 2**48 - 1)),
+            (expression("Who holds which account", "A"), 30, {holder: 1}),
+            (expression("Who holds which account", "B"), 30, {holder: 2}),
+            (expression("Accounts held by replica"), 30, {replica["a"]: 0, replica["b"]: 1, replica["c"]: 0}),
+            (f"round({expression('Lease changes by account')})", 22, {'{account="main"}': 2}),
+        ],
+    )
+
+
+def test_an_account_without_a_holder_keeps_its_row(tmp_path: Path) -> None:
+    account = '{account="main"}'
+    evaluate(
+        tmp_path,
+        cluster({"a": "0x60", "b": "0x60"}, store="0x60", spare="0x60"),
+        [
+            *counts(Accounts_without_a_holder=1, Replicas_without_the_store=2, Not_polled_without_the_store=1),
+            (expression("Who holds which account", "A"), 30, {account: 0}),
+            (expression("Who holds which account", "B"), 30, {account: 0}),
+        ],
+    )
+
+
+def test_what_all_replicas_expose_of_an_account_is_shown_once(tmp_path: Path) -> None:
+    """Three replicas relay the holder's values; budget and requests in flight stand on the holder, counters on both
+    that sent."""
+    relayed = {"cams_account_phone_numbers": 60, "cams_account_poll_lag_seconds": 7, "cams_account_up": 1}
+    series = cluster({"a": "1x20 0x40", "b": "0x20 1x40", "c": "0x60"})
+    for name in "abc":
+        series |= number(name, N1, VERIFIED="1x60")
+        series |= {key: f"{v}x60" for m, v in relayed.items() for key in of(m, name, "", phone="")}
+        for state, value in (("BLOCKED", "1x60"), ("AVAILABLE", "0x60")):
+            series |= {f"cams_phone_number_can_send{{{labels(instance=name, verdict=state)}}}": value}
+    for name, sent, held in (("a", "0+120x20 2400x40", "4x20 stale"), ("b", "0x20 120+120x39", "_x21 4x39")):
+        series |= {f'cams_api_requests_total{{{labels(instance=name, phone="")}, operation="x"}}': sent}
+        for metric in ("cams_api_budget_qps", "cams_api_effective_qps", "cams_api_requests_in_flight"):
+            series |= of(metric, name, held, phone="")
+    account, values = '{account="main"}', {"C": 60, "E": 15, "F": 4, "G": 4, "H": 7}
+    evaluate(
+        tmp_path,
+        series,
+        [
+            *counts(Numbers=1, Verified=1, Blocked=1, Accounts_refused=0),
+            *((f"round({expression('Budget used by account')}, 0.001)", at, {account: 0.5}) for at in (15, 30)),
+            *((expression("Effective rate by account"), at, {account: 1}) for at in (15, 30)),
+            *((expression("Requests in flight"), at, {account: 4}) for at in (15, 30)),
+            *((expression("Accounts", ref), 30, {account: value}) for ref, value in values.items()),
+        ],
+    )
+
+
 def said(metric: str, instance: str, phone: str = N1, **flags: str) -> dict[str, str]:
     """A state set of a number on one replica: the values of each state, in the metric's own label."""
     label = {"can_send": "verdict", "quality_rating": "rating"}.get(metric, "status")

@@ -57,9 +57,14 @@ NOT_IN_USE = frozenset(
         "cams_account_discovery_last_success_timestamp_seconds",
         "cams_account_discovery_left_out",
         "cams_exporter_number_file_up",
+        "cams_cluster_store_up",
+        "cams_cluster_replicas",
+        "cams_cluster_lease_changes_total",
+        "cams_cluster_spare_qps",
+        "cams_account_held",
     }
 )
-"""Metrics that may be missing here: of listings, health checks and number files."""
+"""Metrics that may be missing here: of listings, health checks, number files and clusters."""
 
 
 def may_be_empty(query: Query) -> bool:
