@@ -53,7 +53,7 @@ PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCKS = [block for page in PAGES for block in blocks(page, ROOT)]
 OUTPUT = frozenset({"text"})
 """Output that is shown, not pasted."""
-SECRETS = ("cams-key-id", "cams-key-secret")
+SECRETS = ("cams-key-id", "cams-key-secret", "valkey-password")
 FOREIGN_METRICS = {
     "up": {"job", "instance"},
     "process_start_time_seconds": {"job", "instance"},
@@ -232,6 +232,16 @@ def read_account_settings(file: Path) -> None:
     assert read.api not in {config.api, replace(config.api, timeout_seconds=read.api.timeout_seconds)}
 
 
+def read_cluster(file: Path) -> None:
+    """The section, beside an account with the defaults: something is left for the time without the store."""
+    document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    numbers = [{"phone_number": "12345", "cust_space_id": "s"}]
+    file.write_text(json.dumps({"accounts": [{"name": "main", "numbers": numbers}], **document}), encoding="utf-8")
+    config = load(file)
+    assert config.warnings == ()
+    assert config.cluster is not None
+
+
 def read_web_config(file: Path) -> None:
     make_certificates(file)
     read = load_web_config(file)
@@ -276,6 +286,7 @@ READERS: dict[str, Callable[[Path], None]] = {
     "accounts": read_config,
     "number_files": read_number_files,
     "discover": read_discover,
+    "cluster": read_cluster,
     "scrape_interval": read_account_settings,
     "tls_server_config": read_web_config,
     "scrape_configs": read_scrape_configs,
