@@ -13,7 +13,8 @@ The data path, from the API to the scrape::
     scrape: web.server -> web.handlers.metrics -> metrics.exposition
     page:   web.server -> web.handlers.pages   -> web.ui
 
-A scrape never touches the API.  Polls wait while a scrape is served, for 0.25 s at most (`scrape_priority`).
+A scrape never touches the API.  Polls wait while a scrape is served, for 0.25 s at most (`scrape_priority`).  They
+also wait while replicas take over each other's answers.
 
 A folder is one idea, and its `__init__` says it.  Imports run one way: `cli`, `app`, `sharing`, `fleet`, `web`,
 `polling` and `cluster`, `metrics`, `state`, `cams`, `config`, then the modules beside `app` that know nothing of the

@@ -1,7 +1,8 @@
-"""Scrapes go first: while one is served, polls start nothing.
+"""Scrapes go first: while one is served, polls start nothing.  So do answers that replicas exchange.
 
 The interpreter runs one thread at a time.  With hundreds of polls a second, the thread that renders a scrape would wait
-for its turn most of the time.  A poll loses little if it waits for 20 ms.
+for its turn most of the time, and answers would reach the other replicas seconds late.  A poll loses little if it waits
+for 20 ms.
 
 Polls never wait for long: at most `MAX_WAIT_SECONDS` at a time, and in the long run at most a third of the time.
 Beyond that, scrapes and polls run side by side.  So neither a flood of scrapes nor a client that reads slowly stops
@@ -38,7 +39,7 @@ class ScrapePriority:
 
     @contextmanager
     def scrape(self) -> Iterator[None]:
-        """A scrape is served inside the block."""
+        """A scrape is served inside the block, or answers are exchanged."""
         with self._changed:
             now = self._count()
             self._scrapes += 1

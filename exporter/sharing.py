@@ -39,8 +39,10 @@ from exporter.model import (
     Right,
     spare_qps,
 )
-from exporter.polling import AccountPoller, Known, LastPoll
+from exporter.polling import Known, LastPoll
 from exporter.polling.loop import Loop
+from exporter.scrape_priority import ScrapePriority
+from exporter.state.snapshot import Snapshot
 from exporter.state.store import State
 from exporter.threads import Bounded, StillRunningError
 
@@ -64,7 +66,15 @@ class Sharing:
     Implements `cluster.session.Polling` and `cluster.shared.Holdings`.
     """
 
-    def __init__(self, cluster: ClusterConfig, accounts: Accounts, state: State, fleets: Fleets, clock: Clock) -> None:
+    def __init__(
+        self,
+        cluster: ClusterConfig,
+        accounts: Accounts,
+        state: State,
+        fleets: Fleets,
+        clock: Clock,
+        priority: ScrapePriority,
+    ) -> None:
         self.cluster = cluster
         self._accounts = accounts
         self.state = state
@@ -74,7 +84,7 @@ class Sharing:
         store = Store(self._connected, connecting.asked, cluster.key_prefix, times.timeout_seconds)
         leases = Leases(uuid.uuid4().hex, times, cluster.replicas, clock.monotonic())
         session = Session(leases, self, clock.monotonic, f"{socket.gethostname()}:{os.getpid()}")
-        self._shared = Shared(state, fleets, self, clock)
+        self._shared = Shared(state, fleets, self, clock, priority)
         self._replica = Replica(store, leases, session, self._shared, clock)
         self._shared.post = self._replica.post
         state.changed = lambda key: self._replica.post(("number", *key))
@@ -165,6 +175,7 @@ class Sharing:
         """Put these rights in force.  When this returns, no request of another account can leave."""
         got: list[str] = []
         lost: list[str] = []
+        seen: _Seen | None = None
         for name, poller in self._accounts:
             right, rate = NEVER if is_spare else rights.get(name, NEVER), None
             if is_spare:
@@ -172,13 +183,20 @@ class Sharing:
                 right = ALWAYS if rate else NEVER
             with self._lock:
                 before = self._rights.get(name)
+                if before == (None if right is NEVER else (right, rate)):
+                    continue  # as it is: an account that others hold is not woken at each look
                 if right is NEVER:
                     self._rights.pop(name, None)
                 else:
                     self._rights[name] = right, rate
             (got if before is None and right is not NEVER else lost if before and right is NEVER else []).append(name)
             is_new = right is not NEVER and (before is None or before[0].token != right.token)
-            known = self._known(poller, polled_here=before is not None) if is_new else NOTHING
+            if is_new:
+                seen = seen or _Seen(self.state.snapshot())
+                status = None if before is not None else self._shared.told(poller.status())
+                known = Known(status, seen.polled, seen.checked_at)
+            else:
+                known = NOTHING
             poller.allow(right, known, rate or None)
         with self._lock:
             for name in self._rights.keys() - self._rates.keys():
@@ -209,24 +227,6 @@ class Sharing:
             if name in held
         }
 
-    def _known(self, poller: AccountPoller, *, polled_here: bool) -> Known:
-        """What to go on from; the standing only if this replica did not poll the account until now."""
-        status = None if polled_here else self._shared.told(poller.status())
-        return Known(status, self._polled, self._checked_at)
-
-    def _polled(self, key: NumberKey) -> LastPoll | None:
-        record, now, now_unix = self.state.look(key)
-        if record is None or record.last_poll_unix is None:
-            return None
-        error = None if record.last_poll_success else record.last_error
-        failed = None if error is None else kind_of(error.code, error.http_status)
-        return LastPoll(now - max(0.0, now_unix - record.last_poll_unix), failed)
-
-    def _checked_at(self, key: NumberKey) -> float | None:
-        record, now, now_unix = self.state.look(key)
-        tried_unix = None if record is None or record.health is None else record.health.tried_unix
-        return None if tried_unix is None else now - max(0.0, now_unix - tried_unix)
-
     def _spare_qps(self, name: str) -> int:
         """The rate while the store is away; 0 if the account is not polled then."""
         with self._lock:
@@ -249,3 +249,28 @@ class Sharing:
     def _step(self) -> float:
         with self._stepping:
             return math.inf if self._left else self._replica.step()
+
+
+class _Seen:
+    """The records of all numbers at one instant: when each was last polled and checked, here or by another replica."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._records = {record.number.key: record for record in snapshot.numbers}
+        self._snapshot = snapshot
+
+    def polled(self, key: NumberKey) -> LastPoll | None:
+        record = self._records.get(key)
+        if record is None or record.last_poll_unix is None:
+            return None
+        error = None if record.last_poll_success else record.last_error
+        failed = None if error is None else kind_of(error.code, error.http_status)
+        return LastPoll(self._at(record.last_poll_unix), failed)
+
+    def checked_at(self, key: NumberKey) -> float | None:
+        record = self._records.get(key)
+        tried_unix = None if record is None or record.health is None else record.health.tried_unix
+        return None if tried_unix is None else self._at(tried_unix)
+
+    def _at(self, unix: float) -> float:
+        """A time of day as a monotonic instant, not later than the snapshot."""
+        return self._snapshot.at - max(0.0, self._snapshot.unix - unix)

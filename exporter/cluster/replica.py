@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from exporter.cluster import answers
@@ -16,7 +16,7 @@ from exporter.cluster.leases import Leases
 from exporter.cluster.mail import Mail
 from exporter.cluster.replies import StoreError
 from exporter.cluster.session import Calls, Session, Step
-from exporter.cluster.store import Entry, Exchange
+from exporter.cluster.store import Exchange
 from exporter.logs import fields
 from exporter.model import Clock, ClusterStatus
 
@@ -35,11 +35,11 @@ class Answers(Protocol):
     def known(self) -> Collection[Key]:
         """All that there is to tell."""
 
-    def written(self, key: Key) -> tuple[float, bytes] | None:
-        """How old an entry is, in seconds, and its payload; None if there is nothing to tell."""
+    def written(self, keys: Sequence[Key]) -> Mapping[Key, tuple[float, bytes]]:
+        """How old each entry is, in seconds, and its payload; without those of which there is nothing to tell."""
 
-    def read(self, key: Key, payload: bytes, age_seconds: float) -> None:
-        """Take over an entry that was written so long ago; raises StoreError."""
+    def read(self, entries: Sequence[tuple[Key, bytes, float]]) -> None:
+        """Take over entries, with their payloads and ages in seconds; one that cannot be read is left out."""
 
 
 class Stored(Calls, Protocol):
@@ -142,11 +142,8 @@ class Replica:
             self._mail.enter(epoch, self._answers.known())
         keys = self._mail.batch()
         asked_at = self._clock.monotonic()
-        written = [
-            (answers.key_text(key), *of)
-            for key in keys
-            if (of := self._answers.written(key)) is not None and of[0] <= KEEP_SECONDS
-        ]
+        told = self._answers.written(keys)
+        written = [(answers.key_text(key), *of) for key, of in told.items() if of[0] <= KEEP_SECONDS]
         try:
             found = self._store.exchange(self._leases.me, epoch, self._mail.since, KEEP_SECONDS, written)
         except StoreError:
@@ -155,21 +152,22 @@ class Replica:
         if found is None:  # another epoch: the next contact says which
             self._mail.failed(keys)
             return False
-        for entry in found.entries:
-            self._read(entry, found)
+        self._read(found)
         self._mail.read(found, asked_at)
         return self._mail.is_behind or not found.is_all
 
-    def _read(self, entry: Entry, exchange: Exchange) -> None:
-        """Take over one answer; one that cannot be read is left out."""
-        now = self._clock.monotonic()
-        try:
-            key = answers.key_of(entry.key)
-            self._answers.read(key, entry.payload, self._mail.age_seconds(exchange, entry.written_ms, now))
-        except StoreError as error:
-            logger.debug("an answer in the store is left out", extra=fields(error=error))
-        except Exception:  # else the answers that follow would never be read
-            logger.exception("an answer in the store cannot be read")
+    def _read(self, exchange: Exchange) -> None:
+        """Take over the answers of others."""
+        entries = []
+        for entry in exchange.entries:
+            now = self._clock.monotonic()
+            try:
+                key = answers.key_of(entry.key)
+            except StoreError as error:
+                logger.debug("an answer in the store is left out", extra=fields(error=error))
+            else:
+                entries.append((key, entry.payload, self._mail.age_seconds(exchange, entry.written_ms, now)))
+        self._answers.read(entries)
 
     def _note(self) -> None:
         now = self._clock.monotonic()

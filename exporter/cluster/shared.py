@@ -6,10 +6,10 @@ found them first.
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import math
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -17,9 +17,14 @@ from exporter.cluster import accounts, answers
 from exporter.cluster.answers import Key
 from exporter.cluster.reading import parsed, refuse
 from exporter.cluster.replies import StoreError
+from exporter.logs import fields
 from exporter.model import AccountStatus, Clock, Listing, NumberKey, PhoneNumber
+from exporter.scrape_priority import ScrapePriority
 from exporter.state.found import Absence
+from exporter.state.records import NumberState
 from exporter.state.store import State
+
+logger = logging.getLogger(__name__)
 
 NUMBER, ACCOUNT, SPACE = "number", "account", "space"
 _PARTS = {NUMBER: 3, ACCOUNT: 1, SPACE: 2}
@@ -39,6 +44,10 @@ RETELL_SECONDS = 3600.0
 """All of the held accounts is told so often: the store forgets what nobody renews."""
 
 GONE = b"null"
+
+
+Looked = tuple[Mapping[NumberKey, NumberState], float, float]
+"""Records, with the monotonic and the wall time to which their times belong."""
 
 
 class Found(Protocol):
@@ -70,8 +79,9 @@ class Shared:
     `told` and `gone` are thread-safe; the rest is for the thread of `Replica.step`.
     """
 
-    def __init__(self, state: State, found: Found, holdings: Holdings, clock: Clock) -> None:
+    def __init__(self, state: State, found: Found, holdings: Holdings, clock: Clock, priority: ScrapePriority) -> None:
         self._state = state
+        self._priority = priority
         self._found = found
         self._holdings = holdings
         self._clock = clock
@@ -111,17 +121,16 @@ class Shared:
     def begin(self) -> None:
         """A look begins: take over what has waited, and see what is new of the accounts."""
         now = self._clock.monotonic()
-        for key, (payload, since, until) in list(self._early.items()):
-            is_in_force = self._state.get(NumberKey(*key[1:])) is not None
-            if now >= until or is_in_force:
-                del self._early[key]
-                self._early_bytes -= len(payload)
-            if is_in_force:
-                with contextlib.suppress(StoreError):
-                    self.read(key, payload, now - since)
+        if self._early:
+            in_force, *_ = self._state.look(map(_number, self._early))
+            over = [key for key, (_, _, until) in self._early.items() if now >= until or _number(key) in in_force]
+            waited = [(key, *self._early.pop(key)) for key in over]
+            self._early_bytes -= sum(len(payload) for _, payload, *_ in waited)
+            self.read([(key, payload, now - since) for key, payload, since, _ in waited if _number(key) in in_force])
         if now >= self._accounts_at + ACCOUNTS_SECONDS:
             self._accounts_at = now
-            self._look_at_accounts()
+            with self._priority.scrape():
+                self._look_at_accounts()
 
     def known(self) -> Collection[Key]:
         """All that there is to tell."""
@@ -130,20 +139,32 @@ class Shared:
         told = (each.number.key for each in numbers if answers.freshest_age(each, now, now_unix) < math.inf)
         return [*((NUMBER, *key) for key in told), *self._mine]
 
-    def written(self, key: Key) -> tuple[float, bytes] | None:
-        """How old an entry is, in seconds, and its payload; None if there is nothing to tell."""
-        kind, *parts = key
-        if kind == NUMBER:
-            number = NumberKey(*parts)
-            record, now, now_unix = self._state.look(number)
-            with self._lock:
-                is_gone = number in self._gone
-                if record is not None:
-                    self._gone.pop(number, None)
-            if record is None:
-                return (0.0, GONE) if is_gone else None
-            absence = self._found.absence(number)
-            return answers.freshest_age(record, now, now_unix), answers.encoded(record, now, now_unix, absence)
+    def written(self, keys: Sequence[Key]) -> dict[Key, tuple[float, bytes]]:
+        """How old each entry is, in seconds, and its payload; without those of which there is nothing to tell."""
+        found: dict[Key, tuple[float, bytes]] = {}
+        if not keys:
+            return found
+        with self._priority.scrape():
+            looked = self._state.look(_number(key) for key in keys if _is_number(key))
+            for key in keys:
+                entry = self._written_number(_number(key), looked) if _is_number(key) else self._written(key)
+                if entry is not None:
+                    found[key] = entry
+        return found
+
+    def _written_number(self, number: NumberKey, looked: Looked) -> tuple[float, bytes] | None:
+        records, now, now_unix = looked
+        record = records.get(number)
+        with self._lock:
+            is_gone = number in self._gone
+            if record is not None:
+                self._gone.pop(number, None)
+        if record is None:
+            return (0.0, GONE) if is_gone else None
+        absence = self._found.absence(number)
+        return answers.freshest_age(record, now, now_unix), answers.encoded(record, now, now_unix, absence)
+
+    def _written(self, key: Key) -> tuple[float, bytes] | None:
         told = self._mine.get(key)
         if isinstance(told, accounts.AccountTold):
             return 0.0, accounts.encoded_account(told, self._clock.monotonic())
@@ -151,14 +172,35 @@ class Shared:
             return 0.0, accounts.encoded_space(told, self._clock.unix())
         return (0.0, GONE) if key in self._removed else None
 
-    def read(self, key: Key, payload: bytes, age_seconds: float) -> None:
-        """Take over an entry that was written so long ago; raises StoreError."""
+    def read(self, entries: Sequence[tuple[Key, bytes, float]]) -> None:
+        """Take over entries, with their payloads and ages in seconds; one that cannot be read is left out.
+
+        All at once, and while polls wait: under load each look at the state waits for all threads that poll.
+        """
+        if entries:
+            with self._priority.scrape():
+                self._read(entries)
+
+    def _read(self, entries: Sequence[tuple[Key, bytes, float]]) -> None:
+        looked = self._state.look(_number(key) for key, _, _ in entries if _is_number(key))
+        told: list[NumberState] = []
+        for key, payload, age_seconds in entries:
+            try:
+                if _is_number(key):
+                    told += self._read_number(answers.checked_number(*key[1:]), payload, age_seconds, looked)
+                else:
+                    self._read_other(key, payload, age_seconds)
+            except StoreError as error:
+                logger.debug("an answer in the store is left out", extra=fields(error=error))
+            except Exception:  # else the answers that follow would never be read
+                logger.exception("an answer in the store cannot be read")
+        self._state.take_over(told, answers.merged)
+
+    def _read_other(self, key: Key, payload: bytes, age_seconds: float) -> None:
+        """Take over an account or a space; raises StoreError for anything else too."""
         kind, *parts = key
-        if len(parts) != _PARTS.get(kind):
+        if kind == NUMBER or len(parts) != _PARTS.get(kind):
             refuse("an answer is about nothing that this version knows")
-        if kind == NUMBER:
-            self._read_number(answers.checked_number(*parts), payload, age_seconds)
-            return
         if kind == SPACE:
             answers.checked_space(parts[1])
         is_gone = parsed(payload) is None
@@ -181,11 +223,15 @@ class Shared:
             elif kind == SPACE:
                 self._spaces.get(parts[0], {}).pop(parts[1], None)
 
-    def _read_number(self, key: NumberKey, payload: bytes, age_seconds: float) -> None:
+    def _read_number(
+        self, key: NumberKey, payload: bytes, age_seconds: float, looked: Looked
+    ) -> tuple[NumberState, ...]:
+        """What an entry says of a number that is in force here; raises StoreError."""
         if parsed(payload) is None:
             self._found.forgotten(key)
-            return
-        record, now, now_unix = self._state.look(key)
+            return ()
+        records, now, now_unix = looked
+        record = records.get(key)
         absence = answers.absence_in(payload)
         number = self._found.candidate(key) if record is None or absence is not None else None
         if number is not None and absence is not None:
@@ -193,13 +239,13 @@ class Shared:
             if told.listing is not None:
                 self._found.heard(number, told.listing, absence)
         if record is not None:
-            told = answers.decoded(payload, record.number, age_seconds, now, now_unix)
-            self._state.take_over(told, answers.merged)
-        elif number is not None and (NUMBER, *key) not in self._early:
+            return (answers.decoded(payload, record.number, age_seconds, now, now_unix),)
+        if number is not None and (NUMBER, *key) not in self._early:
             if len(self._early) >= MAX_EARLY or self._early_bytes >= MAX_EARLY_BYTES:
                 refuse("too many answers wait for numbers that are not in force here")
             self._early[NUMBER, *key] = payload, now - age_seconds, now + EARLY_SECONDS
             self._early_bytes += len(payload)
+        return ()
 
     def _look_at_accounts(self) -> None:
         """Post what is new of the accounts that this replica holds."""
@@ -225,6 +271,14 @@ class Shared:
         kept = (key for key in self._removed if key[1] in held and key not in now)  # else another one tells it
         self._removed = dict.fromkeys((*kept, *gone))
         self._mine = now
+
+
+def _is_number(key: Key) -> bool:
+    return key[0] == NUMBER and len(key) == 1 + _PARTS[NUMBER]
+
+
+def _number(key: Key) -> NumberKey:
+    return NumberKey(*key[1:])
 
 
 def _coarse(told: object) -> object:

@@ -237,24 +237,30 @@ class State:
         before = record.health
         return before is None or before.last_error is None or before.last_error.code != error.code
 
-    def look(self, key: NumberKey) -> tuple[NumberState | None, float, float]:
-        """One number's record, with the monotonic and the wall time to which its times belong."""
+    def look(self, keys: Iterable[NumberKey]) -> tuple[dict[NumberKey, NumberState], float, float]:
+        """The records of these numbers, with the monotonic and the wall time to which their times belong."""
         with self._lock:
             now, now_unix = self._now()
-            return self._records.get(key), now, now_unix
+            return {key: self._records[key] for key in keys if key in self._records}, now, now_unix
 
-    def take_over(self, theirs: NumberState, merged: Callable[[NumberState, NumberState], NumberState]) -> None:
-        """Keep what `merged` makes of a number's record and that of another replica."""
+    def take_over(
+        self, records: Iterable[NumberState], merged: Callable[[NumberState, NumberState], NumberState]
+    ) -> None:
+        """Keep what `merged` makes of each number's record and that of another replica."""
         with self._lock:
-            key = theirs.number.key
-            record = self._records.get(key)
-            if record is None:
-                return
-            if theirs.listing is not None and key.account not in self._listing_seconds:
-                theirs = replace(theirs, listing=None, shown=NOTHING_SHOWN)
-            if theirs.health is not None and key.account not in self._health_seconds:
-                theirs = replace(theirs, health=None)
-            self._records[key] = merged(record, theirs)
+            for theirs in records:
+                self._take_over(theirs, merged)
+
+    def _take_over(self, theirs: NumberState, merged: Callable[[NumberState, NumberState], NumberState]) -> None:
+        key = theirs.number.key
+        record = self._records.get(key)
+        if record is None:
+            return
+        if theirs.listing is not None and key.account not in self._listing_seconds:
+            theirs = replace(theirs, listing=None, shown=NOTHING_SHOWN)
+        if theirs.health is not None and key.account not in self._health_seconds:
+            theirs = replace(theirs, health=None)
+        self._records[key] = merged(record, theirs)
 
     def _checkable(self, number: PhoneNumber) -> NumberState | None:
         return self._records.get(number.key) if number.account in self._health_seconds else None

@@ -45,10 +45,10 @@ class Silent:
     def known(self) -> Collection[Key]:
         return ()
 
-    def written(self, key: Key) -> tuple[float, bytes] | None:
-        return None
+    def written(self, keys: Sequence[Key]) -> Mapping[Key, tuple[float, bytes]]:
+        return {}
 
-    def read(self, key: Key, payload: bytes, age_seconds: float) -> None:
+    def read(self, entries: Sequence[tuple[Key, bytes, float]]) -> None:
         """Nothing is kept."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -9,7 +10,6 @@ import pytest
 
 from exporter.cluster import accounts, answers
 from exporter.cluster.answers import Key
-from exporter.cluster.replies import StoreError
 from exporter.cluster.shared import EARLY_SECONDS, GONE, MAX_TOLD, RETELL_SECONDS, Shared
 from exporter.model import (
     AccountStatus,
@@ -26,6 +26,7 @@ from exporter.model import (
     SpaceStatus,
     Throttled,
 )
+from exporter.scrape_priority import ScrapePriority
 from exporter.state.found import Absence
 from exporter.state.store import NumberState, Remembered, State
 from tests.support.clock import FakeClock
@@ -44,7 +45,9 @@ class Process:
         self.clock = clock
         self.state = State(clock)
         self.use(*numbers)
-        self.shared = Shared(self.state, self, self, clock)
+        self.priority = ScrapePriority(clock)
+        self.polls_waited: list[bool] = []
+        self.shared = Shared(self.state, self, self, clock, self.priority)
         self.posted: list[Key] = []
         self.shared.post = self.posted.append
         self.state.changed = lambda key: self.posted.append(("number", *key))
@@ -58,9 +61,11 @@ class Process:
         self.state.configure(numbers, ages, listing_seconds=ages, health_seconds=ages)
 
     def absence(self, key: NumberKey) -> Absence | None:
+        self.polls_waited.append(self.priority.polls_wait)
         return self.absences.get(key)
 
     def candidate(self, key: NumberKey) -> PhoneNumber | None:
+        self.polls_waited.append(self.priority.polls_wait)
         return None if key.cust_space_id == "excluded" else PhoneNumber(*key, key.phone_number, found=True)
 
     def heard(self, number: PhoneNumber, listing: Listing, absence: Absence) -> None:
@@ -70,14 +75,15 @@ class Process:
         self.forgot.append(key)
 
     def held_statuses(self) -> Mapping[str, tuple[AccountStatus, int]]:
+        self.polls_waited.append(self.priority.polls_wait)
         return self.statuses
 
     def tells(self, other: Process, seconds: float = 0.0) -> None:
         """Deliver everything that was posted, so many seconds later."""
-        for key in dict.fromkeys(self.posted):
-            entry = self.shared.written(key)
-            if entry is not None:
-                other.shared.read(answers.key_of(answers.key_text(key)), entry[1], seconds)
+        told = self.shared.written(list(dict.fromkeys(self.posted)))
+        other.shared.read(
+            [(answers.key_of(answers.key_text(key)), payload, seconds) for key, (_, payload) in told.items()]
+        )
         self.posted.clear()
 
     def record(self, number: PhoneNumber = NUMBER) -> NumberState:
@@ -262,10 +268,10 @@ def test_what_does_not_change_is_told_again_before_the_store_forgets_it(one: Pro
 
 def test_what_a_garbled_store_tells_is_bounded(one: Process) -> None:
     payload = accounts.encoded_account(accounts.told(STATUS, 0), 0.0)
-    for index in range(MAX_TOLD):
-        one.shared.read(("account", str(index)), payload, 0.0)
-    with pytest.raises(StoreError):
-        one.shared.read(("account", "one more"), payload, 0.0)
+    names = [*map(str, range(MAX_TOLD)), "one more"]
+    one.shared.read([(("account", name), payload, 0.0) for name in names])
+    told = [name for name in names if one.shared.told(replace(STATUS, account=name)) is not None]
+    assert told == names[:-1]
 
 
 def test_a_space_that_is_gone_is_gone_everywhere_unless_another_replica_holds_the_account(
@@ -289,7 +295,7 @@ def test_a_space_that_is_gone_is_gone_everywhere_unless_another_replica_holds_th
     one.statuses = {}  # handed over
     one.shared.begin()
     assert one.posted == []
-    assert one.shared.written(("space", "main", "cams-1")) is None
+    assert one.shared.written([("space", "main", "cams-1")]) == {}
 
 
 def test_who_holds_an_account_believes_nobody_else(one: Process, two: Process) -> None:
@@ -329,14 +335,33 @@ def test_who_holds_an_account_believes_nobody_else(one: Process, two: Process) -
         (("number", *NUMBER.key), b'["",[],"",null,null,null,null,null,null,null,[1]]'),
     ],
 )
-def test_what_another_program_wrote_is_refused(one: Process, key: Key, payload: bytes) -> None:
-    with pytest.raises(StoreError):
-        one.shared.read(key, payload, 0.0)
+def test_what_another_program_wrote_is_left_out(
+    one: Process, two: Process, caplog: pytest.LogCaptureFixture, key: Key, payload: bytes
+) -> None:
+    """What stands beside it is taken over."""
+    caplog.set_level(logging.DEBUG, "exporter.cluster.shared")
+    one.state.succeeded(NUMBER, Answer("VERIFIED", "id", "R"))
+    (good,) = one.shared.written([("number", *NUMBER.key)]).values()
+    two.shared.read([(key, payload, 0.0), (("number", *NUMBER.key), good[1], 0.0), (key, payload, 0.0)])
+    assert caplog.messages == ["an answer in the store is left out"] * 2
+    assert two.record().status == "VERIFIED"
+
+
+def test_polls_wait_while_answers_are_written_and_read_and_no_longer(one: Process, two: Process) -> None:
+    """Else the answers of a replica at its limit reach the others seconds late."""
+    one.state.succeeded(NUMBER, Answer("VERIFIED", "id", "R"))
+    one.tells(two)
+    two.shared.read([(("number", *NEW.key), b'["VERIFIED",[],"id",1,1,true,1,null,null,null,[0,0]]', 0.0)])
+    two.shared.begin()
+    assert one.polls_waited == [True]
+    assert two.polls_waited == [True, True]
+    assert not one.priority.polls_wait
+    assert not two.priority.polls_wait
 
 
 def test_what_is_gone_may_be_read_twice(one: Process) -> None:
     for key in (("number", *NEW.key), ("space", "main", "cams-9"), ("account", "other")):
-        one.shared.read(key, GONE, 0.0)
+        one.shared.read([(key, GONE, 0.0)])
 
 
 def test_a_wall_clock_that_is_set_makes_no_answer_older_or_newer(one: Process, two: Process) -> None:
@@ -360,8 +385,7 @@ def test_answers_of_an_earlier_process_are_known_to_be_told(one: Process) -> Non
     remembered = Remembered("VERIFIED", (), "id", one.clock.now_unix - 60, one.clock.now_unix - 90)
     one.state.restore({NUMBER.key: remembered})
     assert one.shared.known() == [("number", *NUMBER.key)]
-    entry = one.shared.written(("number", *NUMBER.key))
-    assert entry is not None
+    (entry,) = one.shared.written([("number", *NUMBER.key)]).values()
     assert entry[0] == pytest.approx(60)
 
 

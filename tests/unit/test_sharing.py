@@ -7,13 +7,19 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from exporter.accounts import Accounts
 from exporter.app import App
 from exporter.config import Source, Variables, load
 from exporter.errors import ApiError, ConfigError, Kind
-from exporter.model import Answer, Right
+from exporter.fleet.fleets import Fleets
+from exporter.model import NEVER, AccountStatus, Answer, Right
+from exporter.polling import Known
+from exporter.scrape_priority import ScrapePriority
 from exporter.sharing import Sharing
 from tests.support.clock import FakeClock
 from tests.support.configs import written
@@ -35,8 +41,8 @@ class Replica:
     def __init__(self, folder: Path, *names: str, section: str = "") -> None:
         self.folder = folder
         self.clock = FakeClock()
-        config = load(configured(folder, *names, section=section))
-        self.app = App(config, self.clock, version="0", revision="0")
+        self.config = load(configured(folder, *names, section=section))
+        self.app = App(self.config, self.clock, version="0", revision="0")
         assert isinstance(self.app.sharing, Sharing)
         self.sharing = self.app.sharing
 
@@ -87,6 +93,31 @@ def test_who_stops_without_the_store_polls_nothing_then(tmp_path: Path) -> None:
     replica.app.stop()
 
 
+class Told:
+    """In place of a poller: notes what it is told."""
+
+    def __init__(self, status: AccountStatus) -> None:
+        self.status = lambda: status
+        self.rights: list[Right] = []
+
+    def allow(self, right: Right, _: Known, __: int | None) -> None:
+        self.rights.append(right)
+
+
+def test_a_poller_is_told_what_changed_and_else_left_alone(replica: Replica) -> None:
+    """A thousand accounts that others hold cost nothing at each look."""
+    pollers = {status.account: Told(status) for status in replica.app.view()[1]}
+    accounts, fleets = cast("Accounts", pollers.items()), cast("Fleets", SimpleNamespace())
+    cluster, clock = replica.sharing.cluster, replica.clock
+    sharing = Sharing(cluster, accounts, replica.sharing.state, fleets, clock, ScrapePriority(clock))
+    sharing.configure(replica.config)
+    first, second = Right(1, 0.0, 10.0), Right(1, 0.0, 11.0)
+    for rights in ({"one": first}, {"one": first}, {"one": second}, {}, {}):
+        sharing.allow(rights, is_spare=False)
+    assert pollers["one"].rights == [first, second, NEVER]
+    assert pollers["two"].rights == []
+
+
 def test_the_log_says_once_which_accounts_came_and_went(replica: Replica, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "exporter.sharing")
     for accounts in (("one", "two"), ("one", "two"), ("one",)):
@@ -117,7 +148,7 @@ def test_ready_waits_for_what_other_replicas_poll_and_for_nothing_else(replica: 
         "account two: 1 numbers not attempted yet",
     )
     for record in replica.app.view()[0].numbers:
-        replica.sharing.state.take_over(replace(record, last_poll_success=False), lambda _, theirs: theirs)
+        replica.sharing.state.take_over([replace(record, last_poll_success=False)], lambda _, theirs: theirs)
     assert replica.app.not_ready() == ()
 
 
