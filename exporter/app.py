@@ -198,7 +198,9 @@ class App:
             return self._accounts.next_polls(keys)
         elsewhere = [key for key in keys if not sharing.polls(key.account)]
         found: dict[NumberKey, float | None] = {}
-        found |= sharing.next_polls(elsewhere, self._config.scrape_interval_seconds)
+        found |= sharing.next_polls(
+            elsewhere, {account.name: account.scrape_interval_seconds for account in self._config.accounts}
+        )
         found |= self._accounts.next_polls([key for key in keys if key not in found])
         return found
 

@@ -156,13 +156,16 @@ class Sharing:
         found = self._shared.unlisted(account)
         return 1 if found is None else found
 
-    def next_polls(self, keys: Iterable[NumberKey], interval_seconds: float) -> Mapping[NumberKey, float]:
-        """About when numbers of accounts that others hold are polled next, as Unix seconds; infinity: not known."""
+    def next_polls(self, keys: Iterable[NumberKey], interval_seconds: Mapping[str, float]) -> Mapping[NumberKey, float]:
+        """About when numbers of accounts that others hold are polled next, as Unix seconds; infinity: not known.
+
+        `interval_seconds` is by account.
+        """
         found = {}
         for key in keys:
             record = self.state.get(key)
             polled_unix = None if record is None else record.last_poll_unix
-            found[key] = math.inf if polled_unix is None else polled_unix + interval_seconds
+            found[key] = math.inf if polled_unix is None else polled_unix + interval_seconds[key.account]
         return found
 
     def gone(self, keys: Iterable[NumberKey]) -> None:

@@ -173,6 +173,8 @@ class Leases:
             known.change, known.table = reply.change, reply.table
             self._longest = max(self._longest, *(each.lease_seconds for each in reply.table.members.values()), 0.0)
             self._hold(known, now)
+            told = {each.accounts for each in known.table.members.values()}
+            self._lists = {digest: accounts for digest, accounts in self._lists.items() if digest in told}
         absent = {each.holder for each in known.table.holdings.values()} - known.beats.keys() - {""}
         known.lost = {holder: known.lost.get(holder, now) for holder in absent}
 

@@ -135,8 +135,8 @@ class _Loader:
         # a stream is in no folder: files are relative to the working folder, and shown so
         beside = path if self._root.document.digest is not None else Path(path.name)
         accounts = [(section, self._read_account(section, beside)) for section in sections]
-        warn_of_shared_quotas(accounts)
         cluster = read_cluster(self._root)
+        warn_of_shared_quotas(accounts, cluster)
         warn_of_no_spare(self._root, cluster, [account for _, account in accounts])
         if self._discovers and self._mode == MASKED:
             self._root.fault(

@@ -8,30 +8,45 @@ from collections.abc import Hashable, Sequence
 from functools import partial
 
 from exporter.config.secrets import read_key
-from exporter.config.settings import AccountConfig, CredentialsConfig
+from exporter.config.settings import AccountConfig, ClusterConfig, CredentialsConfig
 from exporter.config.strict_yaml import Section, look_in_time, show
-from exporter.model import QUOTA_SHARE
+from exporter.model import QUOTA_SHARE, spare_qps
 
 
-def warn_of_shared_quotas(accounts: Sequence[tuple[Section, AccountConfig]]) -> None:
-    """Warn where accounts of this file are one account of Alibaba Cloud and together spend more than its quota."""
+def warn_of_shared_quotas(
+    accounts: Sequence[tuple[Section, AccountConfig]], cluster: ClusterConfig | None = None
+) -> None:
+    """Warn where accounts of this file are one account of Alibaba Cloud and together spend more than its quota.
+
+    Replicas of a `cluster` may do that only while the store is away: each account then uses what `qps` leaves.
+    """
     groups: dict[Hashable, list[tuple[Section, AccountConfig]]] = {}
     for section, account in accounts:
         key = _identity(account.credentials, reads_files=section.document.reads_files)
         groups.setdefault(key, []).append((section, account))
     for group in groups.values():
         spent, quota = 0.0, math.inf
+        spare = 0
         owners: dict[str, tuple[str, str, int]] = {}
         _warn_of_spaces_listed_twice(group)
         for section, account in group:
             shared = quota < math.inf
             spent, quota = spent + account.qps, min(quota, account.quota)
+            if cluster is not None and not cluster.stops_without_store:
+                spare += cluster.replicas * spare_qps(account.qps, account.quota, cluster.replicas)
             if shared and spent > quota * QUOTA_SHARE + 1e-9:
                 section.warn(
                     "credentials",
                     f"are of the same Alibaba Cloud account as those of account {show(group[0][1].name)}: together "
                     f"they spend {spent:g} requests per second of one quota of {quota:g}, of which {QUOTA_SHARE:.0%} "
                     "can be used; merge the accounts, or lower their qps",
+                )
+            elif shared and spent + spare > quota + 1e-9:
+                section.warn(
+                    "credentials",
+                    f"are of the same Alibaba Cloud account as those of account {show(group[0][1].name)}: while the "
+                    f"store is away they may spend {spent + spare:g} requests per second of one quota of {quota:g}; "
+                    "merge the accounts, or write without_store: stop",
                 )
             if len(group) > 1:
                 _warn_of_numbers_asked_twice(section, account, owners)

@@ -265,6 +265,19 @@ def test_a_lease_that_was_not_asked_for_is_kept_silent() -> None:
     assert mine.rights()["one"].from_at >= 100.1 + LEASE
 
 
+def test_a_list_of_accounts_that_no_replica_has_is_forgotten() -> None:
+    """Else each rollout would leave one more in memory."""
+    mine = leases()
+    asked = []
+    for accounts in ("old", "new", "old"):
+        members = {"me": ME, "other": replace(OTHER, accounts=accounts)}
+        mine.answered(mine.ask(), 100.0, replace(reply(), table=Table(members)), 100.1)
+        asked += mine.unknown_lists()
+        mine.learn_accounts(accounts, ["one"])
+        assert mine.unknown_lists() == []
+    assert asked == [("other", "old"), ("other", "new"), ("other", "old")]
+
+
 def test_a_pause_of_the_api_goes_to_the_next_holder() -> None:
     mine = leases()
     mine.answered(mine.ask(), 100.0, reply(), 100.1)

@@ -11,7 +11,7 @@ import trustme
 
 from exporter.config import load, plan, read
 from exporter.config.settings import ClusterConfig, Secret
-from tests.support.configs import ACCOUNT, ACCOUNTS, NUMBER, faults, loaded
+from tests.support.configs import ACCOUNT, ACCOUNTS, ANOTHER, NUMBER, faults, loaded
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yml"
 LOCAL = "url: redis://127.0.0.1, replicas: 3"
@@ -168,6 +168,18 @@ def test_the_check_says_the_rate_without_the_store(tmp_path: Path) -> None:
         'cluster: account "other" will not be polled while the store is away: quota less qps leaves 2/s for 3 '
         "replicas, not 1/s for each; write qps: 7 or less"
     )
+
+
+def test_accounts_that_share_a_quota_are_warned_of_their_rates_without_the_store(tmp_path: Path) -> None:
+    accounts = f"accounts: [{ACCOUNT[:-1]}, qps: 3}}, {{name: other, qps: 3, numbers: [{ANOTHER}]}}]"
+    (warning,) = loaded(tmp_path, f"cluster: {{{LOCAL}}}\n{accounts}").warnings
+    assert warning.endswith(
+        'accounts[1].credentials: are of the same Alibaba Cloud account as those of account "main": while the store is '
+        "away they may spend 18 requests per second of one quota of 10; "
+        "merge the accounts, or write without_store: stop"
+    )
+    assert loaded(tmp_path, f"cluster: {{{LOCAL}, without_store: stop}}\n{accounts}").warnings == ()
+    assert loaded(tmp_path, accounts).warnings == ()
 
 
 def test_who_stops_without_the_store_is_not_warned(tmp_path: Path) -> None:

@@ -142,6 +142,15 @@ def test_the_next_poll_of_another_replicas_number_is_about_an_interval_after_its
     assert replica.app.next_polls([number.key]) == {number.key: replica.clock.unix() + 60}
 
 
+def test_the_next_poll_of_another_replicas_number_is_by_the_interval_of_its_account(replica: Replica) -> None:
+    path = configured(replica.folder, "one")
+    path.write_text(path.read_text().replace("name: one", "name: one, scrape_interval: 2m"))
+    replica.app.reload(lambda: load(path))
+    (record,) = replica.app.view()[0].numbers
+    replica.sharing.state.succeeded(record.number, Answer("VERIFIED", "id", "R"))
+    assert replica.app.next_polls([record.number.key]) == {record.number.key: replica.clock.unix() + 120}
+
+
 def test_ready_waits_for_what_other_replicas_poll_and_for_nothing_else(replica: Replica) -> None:
     assert replica.app.not_ready() == (
         "account one: 1 numbers not attempted yet",
