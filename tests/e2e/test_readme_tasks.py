@@ -32,12 +32,12 @@ EXPORTER, ALERTMANAGER = "http://localhost:10106", "http://localhost:9093"
 SPACE, NUMBER, SECOND = "cams-kei0001", "8613800001234", "8613800005678"
 
 
-def block(language: str, beginning: str) -> Block:
-    """The README's block that begins so."""
+def block(language: str, beginning: str, page: str = "README.md") -> Block:
+    """The page's block that begins so."""
     (found,) = (
         each
         for each in BLOCKS
-        if each.where.startswith("README.md") and each.language == language and each.text.startswith(beginning)
+        if each.where.startswith(f"{page}:") and each.language == language and each.text.startswith(beginning)
     )
     return found
 
@@ -50,23 +50,23 @@ class Terminal:
         self.url = EXPORTER
 
     def run(self, block: Block, *typed: str) -> str:
-        """Run the block's commands; each `cat > FILE` reads the next line of `typed`.  Returns all output."""
+        """Run the block's commands in one shell; each `cat > FILE` reads the next of `typed`.  Returns all output."""
         lines = iter(typed)
-        said = ""
+        script = []
         for command, _ in commands(block):
-            typed_line = f"{next(lines)}\n" if command.startswith("cat >") else ""
-            said += run(command.replace(EXPORTER, self.url), self.folder, typed_line)
+            keys = f"printf '%s\\n' {shlex.quote(next(lines))} | " if command.startswith("cat >") else ""
+            script.append(f"{keys}{command.replace(EXPORTER, self.url)}")
         assert next(lines, None) is None
-        return said
+        return run("\n".join(script), self.folder)
 
 
-def run(command: str, folder: Path, typed: str = "") -> str:
+def run(command: str, folder: Path) -> str:
     """The output of a command that must succeed."""
     done = subprocess.run(
         ["/bin/bash", "-euo", "pipefail", "-c", command],
         cwd=folder,
         env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "NO_PROXY": "*"},
-        input=typed,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,
@@ -87,7 +87,8 @@ def start(terminal: Terminal) -> ExporterProcess:
 
 def test_the_readmes_first_start_and_tasks(tmp_path: Path) -> None:
     """The configuration as it is shown, its two key files, a start; then another number, another key, a look at why."""
-    require_binary("curl")
+    for tool in ("curl", "jq"):
+        require_binary(tool)
     world = World()
     world.add_account("main", "first-id", "first-secret")
     first = world.add_number("main", SPACE, NUMBER)
@@ -110,7 +111,7 @@ def test_the_readmes_first_start_and_tasks(tmp_path: Path) -> None:
 
             first.status = "NOT_VERIFIED"
             until(lambda: exporter.statuses()[NUMBER] == "NOT_VERIFIED", "the status is polled")
-            told_why(exporter)
+            told_why(terminal, exporter)
 
 
 def rotated(world: World, terminal: Terminal, exporter: ExporterProcess) -> None:
@@ -134,7 +135,7 @@ def polled(world: World, count: int) -> list[Arrival]:
     return list(world.arrivals("main")[before:])
 
 
-def told_why(exporter: ExporterProcess) -> None:
+def told_why(terminal: Terminal, exporter: ExporterProcess) -> None:
     """The address in the README shows the number, and its own page says what to do."""
     (address,) = re.findall(rf"`{EXPORTER}(/numbers\?[^`]+)`", (ROOT / "README.md").read_text(encoding="utf-8"))
     listing = exporter.get(address)[1].decode()
@@ -143,6 +144,13 @@ def told_why(exporter: ExporterProcess) -> None:
     status, body, _ = exporter.get(f"/{html.unescape(page)}")
     assert status == 200
     assert all(text in body.decode() for text in ("NOT_VERIFIED", "CamsNumberNotVerified.md", "RequestId"))
+    (number,) = json.loads(terminal.run(block("console", "$ curl --silent 'http://localhost:10106/numbers?")))[
+        "numbers"
+    ]
+    assert (number["phone_number"], number["status"]) == (NUMBER, "NOT_VERIFIED")
+    assert number["troubles"][0]["runbook"].endswith("CamsNumberNotVerified.md")
+    every = terminal.run(block("console", "$ next=", "docs/status-page.md")).splitlines()
+    assert [json.loads(line)["phone_number"] for line in every] == [NUMBER, SECOND]
 
 
 SILENCES = [
