@@ -89,7 +89,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _store(server, socket) as store, _replicas(config, flags.addresses) as replicas:
             _say(_introduction(replicas, flags.lease))
             while not stopped.wait(0.2):
-                if store.poll() is not None or all(each.process.poll() is not None for each in replicas):
+                if store.poll() is not None:
+                    sys.stderr.write(f"{server} ended with status {store.returncode}, so the demo ends\n")
+                    return 1
+                if all(each.process.poll() is not None for each in replicas):
+                    sys.stderr.write("both replicas ended, so the demo ends\n")
                     return 1
     return 0
 

@@ -85,6 +85,29 @@ def test_the_demo_says_what_to_kill_and_who_polls_then(demo: Demo) -> None:
             os.kill(pid, 0)
 
 
+@pytest.mark.parametrize(
+    ("server", "address", "said"),
+    [
+        ("exit 3", "127.0.0.1:0", "redis-server ended with status 3, so the demo ends\n"),
+        ("exec /bin/sleep 600", "nowhere", "both replicas ended, so the demo ends\n"),
+    ],
+)
+def test_it_ends_where_nothing_is_left_to_show(server: str, address: str, said: str, tmp_path: Path) -> None:
+    stand_in = tmp_path / "redis-server"
+    stand_in.write_text(f"#!/bin/sh\n{server}\n")
+    stand_in.chmod(0o755)
+    done = subprocess.run(
+        [*DEMO, "--addresses", address, address],
+        env={**os.environ, "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith(said)
+
+
 def test_without_a_server_for_the_store_it_says_how_to_get_one(tmp_path: Path) -> None:
     done = subprocess.run(
         DEMO,
