@@ -16,14 +16,14 @@ from dataclasses import replace
 
 from exporter.accounts import Accounts
 from exporter.cams.error_codes import kind_of
-from exporter.cluster import connecting
-from exporter.cluster.leases import Leases
+from exporter.cluster.answers.shared import Shared
+from exporter.cluster.leases.leases import Leases
+from exporter.cluster.leases.timing import timing
 from exporter.cluster.replica import Replica
-from exporter.cluster.replies import StoreError
 from exporter.cluster.session import Session
-from exporter.cluster.shared import Shared
-from exporter.cluster.store import Redis, Store
-from exporter.cluster.timing import timing
+from exporter.cluster.store import connecting
+from exporter.cluster.store.calls import Redis, Store
+from exporter.cluster.store.replies import StoreError
 from exporter.config import ClusterConfig, Config, config_number
 from exporter.config.cluster import password_in
 from exporter.fleet.fleets import Fleets
@@ -63,7 +63,7 @@ NOTHING = Known()
 class Sharing:
     """The part of this process in the cluster.  Thread-safe, but for one configuration at a time.
 
-    Implements `cluster.session.Polling` and `cluster.shared.Holdings`.
+    Implements `cluster.session.Polling` and `cluster.answers.shared.Holdings`.
     """
 
     def __init__(

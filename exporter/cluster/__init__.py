@@ -1,14 +1,12 @@
 """Replicas as one: each account is polled by one of them at a time, and all know all answers.
 
 The store (Redis or Valkey) says who holds which account; pacing stays with the holder, so a request needs no round
-trip.  Nothing here is imported without the section `cluster`; only `connecting` imports redis.
+trip.  Nothing here is imported without the section `cluster`; only `store.connecting` imports redis.
 
 ::
 
-    polling <- rights  - leases (pure) <-> session (what to ask) -> store -> scripts (Lua) -> Redis
-                           spread, timing, table                      replies (checks)
-    state   <- entries - shared <-> mail (pure) <----> replica (one step) -^
-                           answers, accounts, reading
+    polling <- rights  - leases (pure) <-> session (what to ask) -> store -> Redis
+    state   <- entries - answers <-------> replica (one step) ------^
 
 `exporter.sharing` puts it together:
 
@@ -20,7 +18,7 @@ trip.  Nothing here is imported without the section `cluster`; only `connecting`
   the slot is due and before the socket is written.  That is two comparisons, no lock of ours and no round trip.
 - `Polling.pace(account)` gives the guard; once the account's right was taken away, also how long ago the last request
   left, and what remains of a pause.
-- `shared.Shared` is what this process knows: a number's record, with what listings and health checks say (`answers`);
+- `answers.shared` is what this process knows: a number's record, with what listings and health checks say (`records`);
   how an account and each of its spaces do, by its holder (`accounts`); found numbers, and those that are gone.  `State`
   and `Fleets` post what this process learns.  An entry travels at the next look, and only if something is new.
 - Metrics and pages come from `Replica.status()`.

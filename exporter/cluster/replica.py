@@ -10,13 +10,13 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from exporter.cluster import answers
-from exporter.cluster.answers import Key
-from exporter.cluster.leases import Leases
-from exporter.cluster.mail import Mail
-from exporter.cluster.replies import StoreError
+from exporter.cluster.answers import records
+from exporter.cluster.answers.mail import Mail
+from exporter.cluster.answers.records import Key
+from exporter.cluster.leases.leases import Leases
 from exporter.cluster.session import Calls, Session, Step
-from exporter.cluster.store import Exchange
+from exporter.cluster.store.calls import Exchange
+from exporter.cluster.store.replies import StoreError
 from exporter.logs import fields
 from exporter.model import Clock, ClusterStatus
 
@@ -27,7 +27,7 @@ KEEP_SECONDS = 7 * 86400.0
 
 
 class Answers(Protocol):
-    """What this process knows: `shared.Shared`."""
+    """What this process knows: `answers.shared.Shared`."""
 
     def begin(self) -> None:
         """A look begins."""
@@ -43,7 +43,7 @@ class Answers(Protocol):
 
 
 class Stored(Calls, Protocol):
-    """The store, for answers too: `store.Store`."""
+    """The store, for answers too: `store.calls.Store`."""
 
     def exchange(
         self, me: str, epoch: str, since: str, keep_seconds: float, answers: Sequence[tuple[str, float, bytes]]
@@ -143,7 +143,7 @@ class Replica:
         keys = self._mail.batch()
         asked_at = self._clock.monotonic()
         told = self._answers.written(keys)
-        written = [(answers.key_text(key), *of) for key, of in told.items() if of[0] <= KEEP_SECONDS]
+        written = [(records.key_text(key), *of) for key, of in told.items() if of[0] <= KEEP_SECONDS]
         try:
             found = self._store.exchange(self._leases.me, epoch, self._mail.since, KEEP_SECONDS, written)
         except StoreError:
@@ -162,7 +162,7 @@ class Replica:
         for entry in exchange.entries:
             now = self._clock.monotonic()
             try:
-                key = answers.key_of(entry.key)
+                key = records.key_of(entry.key)
             except StoreError as error:
                 logger.debug("an answer in the store is left out", extra=fields(error=error))
             else:

@@ -11,9 +11,9 @@ import json
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Any, Protocol
 
-from exporter.cluster.leases import Leases
-from exporter.cluster.replies import MAX_NAME, StoreError
-from exporter.cluster.table import Contact, Member, Take
+from exporter.cluster.leases.leases import Leases
+from exporter.cluster.leases.table import Contact, Member, Take
+from exporter.cluster.store.replies import MAX_NAME, StoreError
 from exporter.model import Pace, Right
 
 PACE_CHANGE_SECONDS = 0.001
@@ -21,7 +21,7 @@ PACE_CHANGE_SECONDS = 0.001
 
 
 class Calls(Protocol):
-    """What is asked of the store: `store.Store`.  All raise StoreError."""
+    """What is asked of the store: `store.calls.Store`.  All raise StoreError."""
 
     def contact(
         self,

@@ -42,6 +42,12 @@ FLOORS: dict[str, tuple[frozenset[str], ...]] = {
         frozenset({"logs", "scrape_priority"}),
         frozenset({"model", "errors", "streams", "threads"}),
     ),
+    "cluster": (
+        frozenset({"replica"}),
+        frozenset({"answers", "session"}),
+        frozenset({"store"}),
+        frozenset({"leases"}),
+    ),
     "polling": (
         frozenset({"account"}),
         frozenset({"hand_out", "hand_over"}),
@@ -73,18 +79,18 @@ ROOMS = {
     "jinja2": {"web.ui"},
     "bcrypt": {"web.security"},
     "isal": {"metrics.gzip_parts"},
-    "redis": {"cluster.connecting"},
+    "redis": {"cluster.store.connecting"},
 }
 """Third-party libraries and the modules or folders that may know them."""
 
 PURE = (
-    "cluster.answers",
-    "cluster.leases",
-    "cluster.mail",
+    "cluster.answers.records",
+    "cluster.leases.leases",
+    "cluster.answers.mail",
     "cluster.session",
-    "cluster.spread",
-    "cluster.table",
-    "cluster.timing",
+    "cluster.leases.spread",
+    "cluster.leases.table",
+    "cluster.leases.timing",
     "fleet.membership",
     "fleet.space",
     "polling.budget",
@@ -215,7 +221,7 @@ def test_the_health_check_imports_nothing_of_the_package() -> None:
 
 def test_redis_is_imported_by_nothing_that_runs_without_a_cluster() -> None:
     """It costs 0.2 s and 11 MB, and may not be installed."""
-    importers = {module for module, path in MODULES.items() if "cluster.connecting" in ours(path)}
+    importers = {module for module, path in MODULES.items() if "cluster.store.connecting" in ours(path)}
     assert all(is_in(module, "cluster") or module == "sharing" for module in importers)
     names = "{name for name in sys.modules if name.startswith(('redis', 'exporter.cluster', 'exporter.sharing'))}"
     program = f"import sys, exporter.app, exporter.cli.check, exporter.cli.serve; print({names})"

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 import trustme
 
-from exporter.cluster import connecting
-from exporter.cluster.replies import StoreError
-from exporter.cluster.store import Store
-from exporter.cluster.table import Contact, Member
+from exporter.cluster.leases.table import Contact, Member
+from exporter.cluster.store import connecting
+from exporter.cluster.store.calls import Store
+from exporter.cluster.store.replies import StoreError
 from exporter.config.settings import ClusterConfig
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rawserver import Peer, RawServer

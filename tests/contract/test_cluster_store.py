@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 import redis
 
-from exporter.cluster import scripts
-from exporter.cluster.answers import key_text
-from exporter.cluster.replies import StoreError
+from exporter.cluster.answers.records import key_text
+from exporter.cluster.leases.table import Contact, Member, Take
 from exporter.cluster.session import Calls
-from exporter.cluster.store import MAX_ANSWERS, MAX_PAYLOAD_BYTES, Store
-from exporter.cluster.table import Contact, Member, Take
+from exporter.cluster.store import scripts
+from exporter.cluster.store.calls import MAX_ANSWERS, MAX_PAYLOAD_BYTES, Store
+from exporter.cluster.store.replies import StoreError
 from exporter.model import Pace
 from tests.support.clusterstore import ModelStore
 from tests.support.patience import PATIENCE_SECONDS

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from exporter.cluster.table import Contact, Holding, Member, Table, Take
+from exporter.cluster.leases.table import Contact, Holding, Member, Table, Take
 from exporter.model import Pace
 
 

@@ -15,11 +15,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from exporter.cluster.leases import Leases, Moves
-from exporter.cluster.replies import StoreError
+from exporter.cluster.leases.leases import Leases, Moves
+from exporter.cluster.leases.table import Contact, Holding
+from exporter.cluster.leases.timing import PATH_SECONDS, Timing, timing
 from exporter.cluster.session import Call, Session, Step
-from exporter.cluster.table import Contact, Holding
-from exporter.cluster.timing import PATH_SECONDS, Timing, timing
+from exporter.cluster.store.replies import StoreError
 from exporter.model import Pace, Right, spare_qps
 from tests.support.clusterstore import Data, ModelStore
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import redis
 
-from exporter.cluster import connecting
-from exporter.cluster.store import Store
+from exporter.cluster.store import connecting
+from exporter.cluster.store.calls import Store
 from exporter.config.settings import ClusterConfig
 from tests.support.markdown import blocks
 from tests.support.patience import PATIENCE_SECONDS

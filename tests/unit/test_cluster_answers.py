@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.cluster import answers
-from exporter.cluster.mail import MAX_WRITTEN, Mail
-from exporter.cluster.replies import StoreError
-from exporter.cluster.store import MAX_PAYLOAD_BYTES, Exchange
+from exporter.cluster.answers import records
+from exporter.cluster.answers.mail import MAX_WRITTEN, Mail
+from exporter.cluster.store.calls import MAX_PAYLOAD_BYTES, Exchange
+from exporter.cluster.store.replies import StoreError
 from exporter.errors import ApiError, Kind
 from exporter.model import Answer, NumberKey, PhoneNumber
 from exporter.state.history import Poll, polls_in
@@ -44,8 +44,8 @@ def recorded(clock: FakeClock, *outcomes: Answer | ApiError, number: PhoneNumber
 def relayed(
     record: NumberState, writer: FakeClock, reader: FakeClock, on_the_way: float = 0.0, number: PhoneNumber = NUMBER
 ) -> NumberState:
-    payload = answers.encoded(record, writer.monotonic(), writer.unix())
-    return answers.decoded(payload, number, on_the_way, reader.monotonic(), reader.unix())
+    payload = records.encoded(record, writer.monotonic(), writer.unix())
+    return records.decoded(payload, number, on_the_way, reader.monotonic(), reader.unix())
 
 
 VERIFIED = Answer("VERIFIED", "id-1", "request-1", 0.1)
@@ -86,13 +86,13 @@ def test_the_number_is_hidden_where_this_configuration_hides_it() -> None:
 
 def test_a_key_keeps_any_text() -> None:
     key = NumberKey('a "name"', "space/ü", "86138")
-    assert answers.key_of(answers.key_text(key)) == key
+    assert records.key_of(records.key_text(key)) == key
 
 
 @pytest.mark.parametrize("text", ["", "[]", '["number"]', '["number","a","b",1]', '{"a":1}', "[" * 100_000])
 def test_a_key_of_another_shape_is_refused(text: str) -> None:
     with pytest.raises(StoreError):
-        answers.key_of(text)
+        records.key_of(text)
 
 
 GOOD = ["VERIFIED", ["LIMITED"], "id", 10.0, 20.0, False, 5.0, ["timeout", "text", None, "request", 5.0]]
@@ -128,8 +128,8 @@ def test_an_answer_of_another_shape_is_refused(index: int, value: object) -> Non
     payload = list(GOOD)
     payload[index] = value
     with pytest.raises(StoreError):
-        answers.decoded(json.dumps(payload).encode(), NUMBER, 0.0, 1000.0, 2000.0)
-    answers.decoded(json.dumps(GOOD).encode(), NUMBER, 0.0, 1000.0, 2000.0)
+        records.decoded(json.dumps(payload).encode(), NUMBER, 0.0, 1000.0, 2000.0)
+    records.decoded(json.dumps(GOOD).encode(), NUMBER, 0.0, 1000.0, 2000.0)
 
 
 JSON = st.recursive(st.none() | st.text() | st.floats(), st.lists).map(json.dumps).map(str.encode)
@@ -137,18 +137,18 @@ JSON = st.recursive(st.none() | st.text() | st.floats(), st.lists).map(json.dump
 
 def test_parts_that_a_newer_version_adds_are_ignored() -> None:
     payload = [*GOOD, None, None, None, [0.1, "R", "new"], {"new": True}]
-    assert answers.decoded(json.dumps(payload).encode(), NUMBER, 0.0, 1000.0, 2000.0).status == "VERIFIED"
+    assert records.decoded(json.dumps(payload).encode(), NUMBER, 0.0, 1000.0, 2000.0).status == "VERIFIED"
 
 
 @given(st.one_of(st.binary(), JSON))
 def test_no_payload_raises_anything_else(payload: bytes) -> None:
     with contextlib.suppress(StoreError):
-        answers.decoded(payload, NUMBER, 0.0, 1000.0, 2000.0)
+        records.decoded(payload, NUMBER, 0.0, 1000.0, 2000.0)
 
 
 def test_hostile_texts_are_bounded_and_on_one_line() -> None:
     payload = json.dumps(["V" * 9999, ["E" * 9999], "i" * 9999, 1, 1, False, 1, ["c\n" * 999, "m\n" * 9999, 1, "r", 1]])
-    record = answers.decoded(payload.encode(), NUMBER, 0.0, 1000.0, 2000.0)
+    record = records.decoded(payload.encode(), NUMBER, 0.0, 1000.0, 2000.0)
     assert record.last_error is not None
     texts = [record.status, *record.extra_statuses, record.phone_number_id, record.last_error.code]
     assert max(map(len, texts)) <= 128
@@ -161,7 +161,7 @@ def test_an_answer_fits_into_the_store() -> None:
     longest = [Answer(f"{index:04}" + "\x01" * 124, "\x01" * 128, "", 0.1) for index in range(MAX_EXTRA_STATUSES + 1)]
     error = ApiError("\x01" * 128, Kind.TRANSIENT, message="\x01" * 500, request_id="\x01" * 128)
     record = recorded(clock, *longest, error)
-    assert len(answers.encoded(record, clock.monotonic(), clock.unix())) <= MAX_PAYLOAD_BYTES
+    assert len(records.encoded(record, clock.monotonic(), clock.unix())) <= MAX_PAYLOAD_BYTES
 
 
 # What is newer
@@ -171,11 +171,11 @@ def test_the_newer_status_and_the_newer_poll_count_each_for_itself() -> None:
     clock = FakeClock()
     older = recorded(clock, VERIFIED)
     newer = relayed(recorded(clock, VERIFIED, LIMITED, TIMEOUT), clock, clock)
-    merged = answers.merged(older, newer)
+    merged = records.merged(older, newer)
     assert (merged.status, merged.extra_statuses, merged.last_poll_success) == ("LIMITED", ("LIMITED",), False)
-    assert answers.merged(newer, older) is newer
+    assert records.merged(newer, older) is newer
     failed_later = recorded(clock, TIMEOUT)
-    both = answers.merged(newer, failed_later)
+    both = records.merged(newer, failed_later)
     assert (both.status, both.success_at, both.last_poll_unix) == (
         "LIMITED",
         newer.success_at,
@@ -187,9 +187,9 @@ def test_a_status_that_stays_keeps_the_time_since_when_it_is_known() -> None:
     clock = FakeClock()
     mine = recorded(clock, VERIFIED)
     theirs = recorded(clock, VERIFIED)
-    assert answers.merged(mine, theirs).status_since_unix == mine.status_since_unix
-    assert answers.merged(mine, theirs).success_unix == theirs.success_unix
-    assert answers.merged(mine, recorded(clock, LIMITED)).status_since_unix != mine.status_since_unix
+    assert records.merged(mine, theirs).status_since_unix == mine.status_since_unix
+    assert records.merged(mine, theirs).success_unix == theirs.success_unix
+    assert records.merged(mine, recorded(clock, LIMITED)).status_since_unix != mine.status_since_unix
 
 
 def test_the_last_polls_of_all_replicas_are_known_with_their_request_ids() -> None:
@@ -208,7 +208,7 @@ def test_the_last_polls_of_all_replicas_are_known_with_their_request_ids() -> No
         record = state.get(NUMBER.key)
         assert record is not None
         for on_the_way in (0.2, 0.0, 0.4):  # in a new epoch all tell it once more
-            mine = answers.merged(mine, relayed(record, writer, reader, on_the_way, HASHED))
+            mine = records.merged(mine, relayed(record, writer, reader, on_the_way, HASHED))
     found = [poll._replace(unix=round(reader.monotonic() - poll.unix)) for poll in polls_in(mine.polls, 0.0)]
     assert found == [
         Poll(0, False, "X", 0.0, "R-0123456789ab", 400),
@@ -220,7 +220,7 @@ def test_the_last_polls_of_all_replicas_are_known_with_their_request_ids() -> No
 @pytest.mark.parametrize("value", [7, [], ["1", "R"], [-1.0, "R"], [1e9, "R"], [0.1, None]])
 def test_a_last_poll_of_another_shape_is_refused(value: object) -> None:
     with pytest.raises(StoreError):
-        answers.decoded(json.dumps([*GOOD, None, None, None, value]).encode(), NUMBER, 0.0, 1000.0, 2000.0)
+        records.decoded(json.dumps([*GOOD, None, None, None, value]).encode(), NUMBER, 0.0, 1000.0, 2000.0)
 
 
 # The outbox

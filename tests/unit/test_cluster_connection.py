@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from exporter.cluster.replies import StoreError
-from exporter.cluster.store import Store
+from exporter.cluster.store.calls import Store
+from exporter.cluster.store.replies import StoreError
 from tests.support.patience import PATIENCE_SECONDS
 
 SHORT_SECONDS = 0.01

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.cluster.leases import Leases, Moves
+from exporter.cluster.leases.leases import Leases, Moves
+from exporter.cluster.leases.table import Contact, Holding, Member, Table, Take
+from exporter.cluster.leases.timing import SILENCE_SECONDS, timing
 from exporter.cluster.session import Session
-from exporter.cluster.table import Contact, Holding, Member, Table, Take
-from exporter.cluster.timing import SILENCE_SECONDS, timing
 from exporter.config.settings import MAX_LEASE_SECONDS, MIN_LEASE_SECONDS
 from exporter.model import Pace, spare_qps
 from tests.support.clusterworld import Replica, Rules, World

@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 
-from exporter.cluster.answers import Key
-from exporter.cluster.leases import Leases
+from exporter.cluster.answers.records import Key
+from exporter.cluster.leases.leases import Leases
+from exporter.cluster.leases.timing import timing
 from exporter.cluster.replica import Replica
 from exporter.cluster.session import Session
-from exporter.cluster.store import Exchange
-from exporter.cluster.timing import timing
+from exporter.cluster.store.calls import Exchange
 from exporter.model import Pace, Right
 from tests.support.clock import FakeClock
 from tests.support.clusterstore import ModelStore

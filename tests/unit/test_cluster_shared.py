@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from exporter.cluster import accounts, answers
-from exporter.cluster.answers import Key
-from exporter.cluster.shared import EARLY_SECONDS, GONE, MAX_TOLD, RETELL_SECONDS, Shared
+from exporter.cluster.answers import accounts, records
+from exporter.cluster.answers.records import Key
+from exporter.cluster.answers.shared import EARLY_SECONDS, GONE, MAX_TOLD, RETELL_SECONDS, Shared
 from exporter.model import (
     AccountStatus,
     Answer,
@@ -82,7 +82,7 @@ class Process:
         """Deliver everything that was posted, so many seconds later."""
         told = self.shared.written(list(dict.fromkeys(self.posted)))
         other.shared.read(
-            [(answers.key_of(answers.key_text(key)), payload, seconds) for key, (_, payload) in told.items()]
+            [(records.key_of(records.key_text(key)), payload, seconds) for key, (_, payload) in told.items()]
         )
         self.posted.clear()
 
@@ -339,7 +339,7 @@ def test_what_another_program_wrote_is_left_out(
     one: Process, two: Process, caplog: pytest.LogCaptureFixture, key: Key, payload: bytes
 ) -> None:
     """What stands beside it is taken over."""
-    caplog.set_level(logging.DEBUG, "exporter.cluster.shared")
+    caplog.set_level(logging.DEBUG, "exporter.cluster.answers.shared")
     one.state.succeeded(NUMBER, Answer("VERIFIED", "id", "R"))
     (good,) = one.shared.written([("number", *NUMBER.key)]).values()
     two.shared.read([(key, payload, 0.0), (("number", *NUMBER.key), good[1], 0.0), (key, payload, 0.0)])

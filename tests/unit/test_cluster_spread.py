@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.cluster.spread import spread
+from exporter.cluster.leases.spread import spread
 
 REPLICAS = st.sampled_from("abcde")
 ACCOUNTS = st.sampled_from([f"account-{index}" for index in range(12)])

@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 
 from exporter.cams.answers import Redaction
-from exporter.cluster.reading import MAX_AGE_SECONDS, Reader, parsed, refuse
-from exporter.cluster.replies import MAX_PAUSE_SECONDS, seconds
+from exporter.cluster.answers.reading import MAX_AGE_SECONDS, Reader, parsed, refuse
+from exporter.cluster.store.replies import MAX_PAUSE_SECONDS, seconds
 from exporter.model import AccountStatus, DiscoveryStatus, OperationStatus, Refused, SpaceStatus, Throttled
 
 MAX_OPERATIONS = 16

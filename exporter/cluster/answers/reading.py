@@ -10,7 +10,7 @@ from typing import Never
 from exporter.cams.answers import Redaction
 from exporter.cams.operations.health import MAX_ERRORS
 from exporter.cams.operations.phone_numbers import messaging_limit
-from exporter.cluster.replies import StoreError, seconds
+from exporter.cluster.store.replies import StoreError, seconds
 from exporter.model import Health, HealthError, ListedNumber, Listing, PhoneNumber
 from exporter.state.records import MAX_EXTRA_STATUSES, HealthState, LastError, ShownValues
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from exporter.cams.answers import Redaction
 from exporter.cams.error_codes import kind_of
-from exporter.cluster.reading import ENTRY_TEXTS, Reader, parsed, refuse
+from exporter.cluster.answers.reading import ENTRY_TEXTS, Reader, parsed, refuse
 from exporter.config.numbers import digits_of, parse_space_id
 from exporter.errors import Kind
 from exporter.model import KNOWN_STATUSES, NumberKey, PhoneNumber

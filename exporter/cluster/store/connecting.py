@@ -13,7 +13,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from exporter.cluster.replies import StoreError, UnknownScriptError
+from exporter.cluster.store.replies import StoreError, UnknownScriptError
 from exporter.config.settings import ClusterConfig
 
 

@@ -20,9 +20,9 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from exporter.cluster.spread import spread
-from exporter.cluster.table import Contact, Holding, Member, Table, Take
-from exporter.cluster.timing import PATH_SECONDS, Timing
+from exporter.cluster.leases.spread import spread
+from exporter.cluster.leases.table import Contact, Holding, Member, Table, Take
+from exporter.cluster.leases.timing import PATH_SECONDS, Timing
 from exporter.model import Pace, Right
 
 SPARE_FAILURES = 2

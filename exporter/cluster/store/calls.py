@@ -11,9 +11,9 @@ from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from exporter.cluster import replies, scripts
-from exporter.cluster.replies import StoreError, UnknownScriptError
-from exporter.cluster.table import Contact, Member, Take
+from exporter.cluster.leases.table import Contact, Member, Take
+from exporter.cluster.store import replies, scripts
+from exporter.cluster.store.replies import StoreError, UnknownScriptError
 from exporter.model import Pace
 from exporter.threads import Bounded, StillRunningError, begin
 

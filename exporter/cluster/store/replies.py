@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from exporter.cluster.table import Contact, Holding, Member, Table
-from exporter.cluster.timing import timing
+from exporter.cluster.leases.table import Contact, Holding, Member, Table
+from exporter.cluster.leases.timing import timing
 from exporter.config.settings import MAX_LEASE_SECONDS, MIN_LEASE_SECONDS
 from exporter.model import Pace
 

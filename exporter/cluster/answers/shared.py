@@ -13,10 +13,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from exporter.cluster import accounts, answers
-from exporter.cluster.answers import Key
-from exporter.cluster.reading import parsed, refuse
-from exporter.cluster.replies import StoreError
+from exporter.cluster.answers import accounts, records
+from exporter.cluster.answers.reading import parsed, refuse
+from exporter.cluster.answers.records import Key
+from exporter.cluster.store.replies import StoreError
 from exporter.logs import fields
 from exporter.model import AccountStatus, Clock, Listing, NumberKey, PhoneNumber
 from exporter.scrape_priority import ScrapePriority
@@ -136,7 +136,7 @@ class Shared:
         """All that there is to tell."""
         now, now_unix = self._clock.monotonic(), self._clock.unix()
         numbers = self._state.snapshot().numbers
-        told = (each.number.key for each in numbers if answers.freshest_age(each, now, now_unix) < math.inf)
+        told = (each.number.key for each in numbers if records.freshest_age(each, now, now_unix) < math.inf)
         return [*((NUMBER, *key) for key in told), *self._mine]
 
     def written(self, keys: Sequence[Key]) -> dict[Key, tuple[float, bytes]]:
@@ -153,8 +153,8 @@ class Shared:
         return found
 
     def _written_number(self, number: NumberKey, looked: Looked) -> tuple[float, bytes] | None:
-        records, now, now_unix = looked
-        record = records.get(number)
+        known, now, now_unix = looked
+        record = known.get(number)
         with self._lock:
             is_gone = number in self._gone
             if record is not None:
@@ -162,7 +162,7 @@ class Shared:
         if record is None:
             return (0.0, GONE) if is_gone else None
         absence = self._found.absence(number)
-        return answers.freshest_age(record, now, now_unix), answers.encoded(record, now, now_unix, absence)
+        return records.freshest_age(record, now, now_unix), records.encoded(record, now, now_unix, absence)
 
     def _written(self, key: Key) -> tuple[float, bytes] | None:
         told = self._mine.get(key)
@@ -187,14 +187,14 @@ class Shared:
         for key, payload, age_seconds in entries:
             try:
                 if _is_number(key):
-                    told += self._read_number(answers.checked_number(*key[1:]), payload, age_seconds, looked)
+                    told += self._read_number(records.checked_number(*key[1:]), payload, age_seconds, looked)
                 else:
                     self._read_other(key, payload, age_seconds)
             except StoreError as error:
                 logger.debug("an answer in the store is left out", extra=fields(error=error))
             except Exception:  # else the answers that follow would never be read
                 logger.exception("an answer in the store cannot be read")
-        self._state.take_over(told, answers.merged)
+        self._state.take_over(told, records.merged)
 
     def _read_other(self, key: Key, payload: bytes, age_seconds: float) -> None:
         """Take over an account or a space; raises StoreError for anything else too."""
@@ -202,7 +202,7 @@ class Shared:
         if kind == NUMBER or len(parts) != _PARTS.get(kind):
             refuse("an answer is about nothing that this version knows")
         if kind == SPACE:
-            answers.checked_space(parts[1])
+            records.checked_space(parts[1])
         is_gone = parsed(payload) is None
         account = (
             None
@@ -230,16 +230,16 @@ class Shared:
         if parsed(payload) is None:
             self._found.forgotten(key)
             return ()
-        records, now, now_unix = looked
-        record = records.get(key)
-        absence = answers.absence_in(payload)
+        known, now, now_unix = looked
+        record = known.get(key)
+        absence = records.absence_in(payload)
         number = self._found.candidate(key) if record is None or absence is not None else None
         if number is not None and absence is not None:
-            told = answers.decoded(payload, number, age_seconds, now, now_unix)
+            told = records.decoded(payload, number, age_seconds, now, now_unix)
             if told.listing is not None:
                 self._found.heard(number, told.listing, absence)
         if record is not None:
-            return (answers.decoded(payload, record.number, age_seconds, now, now_unix),)
+            return (records.decoded(payload, record.number, age_seconds, now, now_unix),)
         if number is not None and (NUMBER, *key) not in self._early:
             if len(self._early) >= MAX_EARLY or self._early_bytes >= MAX_EARLY_BYTES:
                 refuse("too many answers wait for numbers that are not in force here")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from exporter.cluster.answers import Key
-from exporter.cluster.store import Exchange
+from exporter.cluster.answers.records import Key
+from exporter.cluster.store.calls import Exchange
 
 MAX_WRITTEN = 200
 """How many answers one exchange writes at most."""

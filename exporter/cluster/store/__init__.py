@@ -1,0 +1,1 @@
+"""The calls to the store: scripts in, checked values out.  `calls` has them; only `connecting` imports redis."""
