@@ -102,6 +102,7 @@ class Sharing:
         """Take over a configuration whose accounts are in force."""
         with self._lock:
             self._rates = {account.name: (account.qps, account.quota) for account in config.accounts}
+            self._forget()
         self._replica.configure([account.name for account in config.accounts], str(config_number(config)))
 
     def start(self) -> None:
@@ -202,10 +203,14 @@ class Sharing:
                 known = NOTHING
             poller.allow(right, known, rate or None)
         with self._lock:
-            for name in self._rights.keys() - self._rates.keys():
-                del self._rights[name]
+            self._forget()
         self._say("accounts are polled by this replica from now on", got, is_spare=is_spare)
         self._say("accounts are polled by this replica no more", lost, is_spare=is_spare)
+
+    def _forget(self) -> None:
+        """Forget accounts that left the configuration: one that comes back has a new poller.  The lock is held."""
+        for name in self._rights.keys() - self._rates.keys():
+            del self._rights[name]
 
     @staticmethod
     def _say(what: str, accounts: list[str], *, is_spare: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 from collections.abc import Iterator
@@ -82,6 +83,15 @@ def test_without_the_store_all_accounts_are_polled_at_the_spare_rate_also_those_
     replica.allow("two")
     assert replica.polled() == {"two"}
     assert replica.budgets() == {"one": 5, "two": 5}
+
+
+def test_an_account_that_left_and_came_back_is_polled_without_the_store(replica: Replica) -> None:
+    replica.allow(is_spare=True)
+    for names in (("one",), ("one", "two")):
+        config = load(configured(replica.folder, *names))
+        replica.app.reload(functools.partial(replace, config))
+    replica.allow(is_spare=True)
+    assert replica.budgets() == {"one": 2, "two": 2}
 
 
 def test_who_stops_without_the_store_polls_nothing_then(tmp_path: Path) -> None:
