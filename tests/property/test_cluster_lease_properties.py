@@ -134,7 +134,7 @@ QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_to
 
 def test_no_fault_lets_more_than_qps_leave_or_more_than_quota_arrive() -> None:
     run_state_machine_as_test(
-        Leases, settings=settings(max_examples=40, stateful_step_count=20, suppress_health_check=QUIET)
+        Leases, settings=settings(max_examples=40, stateful_step_count=50, suppress_health_check=QUIET)
     )
 
 

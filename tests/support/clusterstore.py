@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -29,6 +28,17 @@ class Data:
     holdings: dict[str, Holding] = field(default_factory=dict)
     paces: dict[str, Pace] = field(default_factory=dict)
 
+    def copy(self) -> Data:
+        """A copy of the tables; what is in them does not change."""
+        return replace(
+            self,
+            members=dict(self.members),
+            beats=dict(self.beats),
+            lists=dict(self.lists),
+            holdings=dict(self.holdings),
+            paces=dict(self.paces),
+        )
+
 
 class ModelStore:
     """Implements `exporter.cluster.session.Calls`; `time` is its own clock.
@@ -49,7 +59,7 @@ class ModelStore:
         """Another server takes over with `data`, or with none."""
         self._epochs += 1
         self.run = f"run-{self._epochs}"
-        self.data = copy.deepcopy(data) if data is not None else Data()
+        self.data = data.copy() if data is not None else Data()
 
     def flush(self) -> None:
         """The same server loses all it has."""

@@ -6,7 +6,6 @@ lost, late or doubled; an answer may be lost, late or doubled.  Every replica se
 
 from __future__ import annotations
 
-import copy
 import heapq
 import itertools
 import math
@@ -188,7 +187,7 @@ class Replica:
             if right is not None:
                 allowed = right.allows(now) or (not self.world.rules.deadline and now >= right.from_at)
                 self._send(account, self.slots, 1 / self.world.qps, allowed=allowed, is_spare=False)
-            spare = spare_qps(self.world.qps, self.world.quota, self.world.replicas)
+            spare = self.world.spare_qps
             if self.is_spare and spare:
                 self._send(account, self.spare_slots, 1 / spare, allowed=True, is_spare=True)
 
@@ -208,6 +207,7 @@ class World:
         self.rng = random.Random(seed)
         self.now = 0.0
         self.qps, self.quota, self.replicas = qps, quota, replicas
+        self.spare_qps = spare_qps(qps, quota, replicas)
         self.accounts = tuple(f"account-{index}" for index in range(accounts))
         self.rules = rules
         self.timing = _timing(lease, rules)
@@ -276,7 +276,7 @@ class World:
             for replica in members:
                 replica.run()
             if self.rng.random() < 0.2:
-                self.snapshots.append(copy.deepcopy(self.store.data))
+                self.snapshots.append(self.store.data.copy())
             self.now += self.tick_seconds
 
     # Faults
