@@ -16,7 +16,7 @@ from typing import Any
 from exporter.model import UNKNOWN
 from exporter.simulator import STATUS, Simulator, World
 from exporter.simulator.world.arrivals import surely_in_a_second
-from tests.support.exporter import ExporterProcess, Series, statuses, value
+from tests.support.exporter import ExporterProcess, Series, series, statuses, value
 from tests.support.fleet import config, fleet, found, phones
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.redisserver import PASSWORD
@@ -28,6 +28,7 @@ ACCOUNTS = (*TYPED, FOUND)
 SPACE = "cams-found"
 LOOK_SECONDS = 0.2
 HELD = "cams_account_held"
+LOOKED_AT = ("cams_phone_number_verification_status{", "cams_account_", "cams_cluster_", "cams_api_requests_total{")
 
 
 class Replicas:
@@ -78,7 +79,7 @@ class Replicas:
 
     def look(self) -> dict[ExporterProcess, Series]:
         """A scrape of each; who once knew all statuses must know them now."""
-        scraped = {each: each.scrape() for each in self.alive}
+        scraped = {each: scrape(each) for each in self.alive}
         for each, of in scraped.items():
             shown = statuses(of)
             unknown = [number for number in self.numbers if shown.get(number, UNKNOWN) == UNKNOWN]
@@ -140,7 +141,7 @@ class Replicas:
             return value(of, "cams_cluster_store_up") == 0 and not any(holds(of, name) for name in ACCOUNTS)
 
         self.until(lambda scraped: all(away(scraped[each]) for each in replicas), "the store is away")
-        before = {(each, name): sent(each.scrape(), name) for each in replicas for name in ACCOUNTS}
+        before = {(each, name): sent(scrape(each), name) for each in replicas for name in ACCOUNTS}
         self.until(
             lambda scraped: all(sent(scraped[each], name) > count + 1 for (each, name), count in before.items()),
             "each polls all on its own",
@@ -167,6 +168,13 @@ class Replicas:
         with self.at_most(most):
             yield self.settle()
             self.settle()
+
+
+def scrape(replica: ExporterProcess) -> Series:
+    """The series that a look needs: to parse all takes six times as long."""
+    status, body, _ = replica.get()
+    assert status == 200, body
+    return series("\n".join(line for line in body.decode().splitlines() if line.startswith(LOOKED_AT)) + "\n")
 
 
 def holds(scraped: Series, name: str) -> bool:
