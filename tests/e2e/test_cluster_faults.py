@@ -15,11 +15,11 @@ import pytest
 
 from exporter.simulator import STATUS
 from tests.support.exporter import ExporterProcess, value
-from tests.support.faketime import WallClock
 from tests.support.redisserver import RedisServer, redis_server
 from tests.support.replicas import ACCOUNTS, QPS, QUOTA, REPLICAS, SPARE_QPS, Replicas, ended
 from tests.support.sentinel import Sentinel
 from tests.support.storeproxy import StoreProxy
+from tests.support.wallclock import WallClock
 
 LEASE_SECONDS = 3.0
 STALE_AFTER = "30s"
@@ -123,10 +123,8 @@ def test_a_store_a_second_away_and_wall_clocks_that_differ_by_a_minute_and_jump(
     with ExitStack() as stack:
         fleet = Fleet(stack, "10s")
         folders = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in range(REPLICAS)]
-        clocks = [WallClock(folder) for folder in folders]
-        for clock, ahead in zip(clocks, (-30, 0, 30), strict=True):
-            clock.jump(ahead)
-        fleet.start(count=REPLICAS, env=[clock.environment for clock in clocks])
+        clocks = [WallClock(folder, ahead) for folder, ahead in zip(folders, (-30, 0, 30), strict=True)]
+        fleet.start(clocks=clocks)
         with fleet.survives() as holders:
             fleet.proxy.delay_seconds = 0.5
             clocks[0].jump(30)

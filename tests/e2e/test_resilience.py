@@ -15,8 +15,8 @@ from exporter.polling.in_flight import MAX_POLLS_UNDER_WAY
 from exporter.simulator import Key, Refusal, Simulator, Throttle, World, faults
 from exporter.simulator.world import Arrival
 from tests.support.exporter import ExporterProcess, errors, total, until, value
-from tests.support.faketime import WallClock
 from tests.support.fleet import config, fleet
+from tests.support.wallclock import WallClock
 
 
 def test_an_account_with_a_lower_real_limit_slows_down_and_is_not_hammered() -> None:
@@ -190,7 +190,9 @@ def test_a_wall_clock_that_jumps_an_hour_either_way_disturbs_nothing(tmp_path: P
     section = fleet(world, 6, qps=10)
     with (
         Simulator(world) as simulator,
-        ExporterProcess(config(simulator.url, [section], stale_after="3s"), env=clock.environment) as exporter,
+        ExporterProcess(
+            config(simulator.url, [section], stale_after="3s"), env=clock.environment, program=clock.program
+        ) as exporter,
     ):
         until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
         for hours in (1, -1):

@@ -20,6 +20,7 @@ from tests.support.exporter import ExporterProcess, Series, series, statuses, va
 from tests.support.fleet import config, fleet, found, phones
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.redisserver import PASSWORD
+from tests.support.wallclock import WallClock
 
 QPS, QUOTA, REPLICAS = 5, 10, 3
 SPARE_QPS = (QUOTA - QPS) // REPLICAS
@@ -52,10 +53,11 @@ class Replicas:
         self._knowing: set[ExporterProcess] = set()
         self._halted: set[ExporterProcess] = set()
 
-    def start(self, *flags: str, count: int = 1, env: Sequence[Mapping[str, str]] = ({},)) -> list[ExporterProcess]:
-        """Start replicas at once; each has its environment, or all have the same."""
-        made = [ExporterProcess(self.config, *flags, env=env[index % len(env)]) for index in range(count)]
-        with ThreadPoolExecutor(count) as pool:
+    def start(self, *flags: str, count: int = 1, clocks: Sequence[WallClock] = ()) -> list[ExporterProcess]:
+        """Start replicas at once, on these clocks, or `count` of them on the machine's."""
+        own: list[dict[str, Any]] = [{"env": each.environment, "program": each.program} for each in clocks]
+        made = [ExporterProcess(self.config, *flags, **more) for more in own or [{}] * count]
+        with ThreadPoolExecutor(len(made)) as pool:
             for each in pool.map(self._stack.enter_context, made):
                 self.all.append(each)
         return made
