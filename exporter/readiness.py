@@ -40,13 +40,20 @@ class Readiness:
             if record.last_poll_success is None
         )
         found = tuple(
-            f"account {account.name}: {missing}"
+            f"account {account.name}{self._holder_of(account)}: {missing}"
             for account in config.accounts
             for missing in self._of(account, self._accounts[account.name].poller, unpolled[account.name])
         )
         if not found:
             self._ready_with = config
         return found
+
+    def _holder_of(self, account: AccountConfig) -> str:
+        """Which other replica polls the account, in words; empty if this one does."""
+        if self._sharing is None or self._sharing.polls(account.name):
+            return ""
+        holder = self._sharing.seen(self._accounts[account.name].poller.status()).holder
+        return f", polled by {holder}" if holder else ", held by no replica now"
 
     def _of(self, account: AccountConfig, poller: AccountPoller, unpolled: int) -> Iterator[str]:
         """What of an account was not attempted yet.  The listings first: after them there may be more numbers.

@@ -20,6 +20,7 @@ from exporter.errors import ApiError, ConfigError, Kind
 from exporter.fleet.fleets import Fleets
 from exporter.model import NEVER, AccountStatus, Answer, Right
 from exporter.polling import Known
+from exporter.readiness import Readiness
 from exporter.scrape_priority import ScrapePriority
 from exporter.sharing import Sharing
 from tests.support.clock import FakeClock
@@ -163,12 +164,34 @@ def test_the_next_poll_of_another_replicas_number_is_by_the_interval_of_its_acco
 
 def test_ready_waits_for_what_other_replicas_poll_and_for_nothing_else(replica: Replica) -> None:
     assert replica.app.not_ready() == (
-        "account one: 1 numbers not attempted yet",
-        "account two: 1 numbers not attempted yet",
+        "account one, held by no replica now: 1 numbers not attempted yet",
+        "account two, held by no replica now: 1 numbers not attempted yet",
     )
+    replica.allow("two")
+    first, second = replica.app.not_ready()
+    assert first.startswith("account one, held by no replica now: ")
+    assert second == "account two: 1 numbers not attempted yet"
+    replica.allow()
     for record in replica.app.view()[0].numbers:
         replica.sharing.state.take_over([replace(record, last_poll_success=False)], lambda _, theirs: theirs)
     assert replica.app.not_ready() == ()
+
+
+class HeldElsewhere:
+    """What `Readiness` asks a `Sharing`; another replica holds every account."""
+
+    def polls(self, account: str) -> bool:
+        return False
+
+    def seen(self, own: AccountStatus) -> AccountStatus:
+        return replace(own, is_held=False, holder="host-b:7")
+
+
+def test_what_is_not_ready_names_the_replica_that_polls_it(replica: Replica) -> None:
+    app = replica.app
+    sharing = cast("Sharing", HeldElsewhere())
+    readiness = Readiness(app._accounts, app._fleets, replica.sharing.state, sharing)
+    assert readiness.missing(app.config)[0] == "account one, polled by host-b:7: 1 numbers not attempted yet"
 
 
 def test_another_section_of_the_cluster_needs_a_restart(replica: Replica) -> None:

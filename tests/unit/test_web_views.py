@@ -545,9 +545,10 @@ class TestReplicas:
         assert "held by no replica now" in self.shown(holder="").text
 
     def test_it_says_that_the_store_is_away_and_what_follows(self) -> None:
+        text = self.shown(store_up=False, is_spare=True).plain
         assert (
-            "Their store does not answer: each polls all accounts, slowly"
-            in self.shown(store_up=False, is_spare=True).text
+            "share the accounts: host-a:1, host-b:7. Their store does not answer: each polls all accounts, slowly"
+            in text
         )
 
     def test_one_replica_too_many_says_that_it_polls_nothing(self) -> None:
