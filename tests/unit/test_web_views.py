@@ -353,7 +353,7 @@ class TestNumbers:
         fleet = ShownFleet(every)
         page = Reader(fleet.page(status="VERIFEID", q="86", sort="name", refresh="60", page="2").html)
         assert (
-            "No number has Status “VERIFEID”. The values there are: NOT_VERIFIED, UNKNOWN, EXPIRED, VERIFIED Show all"
+            "No number has Status “VERIFEID”. The values there are: NOT_VERIFIED, UNKNOWN, EXPIRED, VERIFIED. Show all"
             in page.plain
         )
         for link in (
@@ -381,6 +381,8 @@ class TestNumbers:
         assert "Status EXPIRED ×: remove this filter" in page.plain
         for link in ("numbers?q=a+b&failing=1", "numbers?status=EXPIRED&failing=1", "numbers?status=EXPIRED&q=a+b"):
             assert link in page.links
+        assert "text above ×: remove this filter" in page.plain
+        assert "a b" not in page.text  # it stays in the field: it may be a number that is masked
         assert "remove this filter" not in Reader(ShownFleet([number()]).page().html).text
 
     def test_the_refresh_is_off_until_a_link_turns_it_on(self) -> None:
