@@ -132,6 +132,37 @@ def test_a_garbled_answer_is_a_failure_like_any_other(answer: bytes) -> None:
         of.close()
 
 
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (b"-ERR unknown command 'AUTH', with args beginning with: 'hunter2'\r\n", "unknown command 'AUTH'"),
+        (b"-ERR no place for 8613800001234\r\n", r"no place for 861380\*\*\*\*\*34"),
+        (b'["number","main","cams-1","8613800001234"]\r\n', r"none of a store \(InvalidResponse\)"),
+        (b":8613800001234x\r\n", r"none of a store \(ValueError\)"),
+        (b"$99999999999999999999\r\n", r"none of a store \(OverflowError\)"),
+    ],
+)
+def test_the_text_of_a_failure_has_no_password_and_no_phone_number(answer: bytes, text: str) -> None:
+    """A server without AUTH repeats the password, and one that is out of step sends what is stored."""
+
+    def repeating(peer: Peer) -> None:
+        peer.sock.recv(1)
+        peer.send(answer)
+        peer.hang()
+
+    with RawServer(repeating) as running:
+        config = ClusterConfig(1, f"redis://127.0.0.1:{running.port}/0")
+        of = Store(
+            lambda: connecting.connected(config, "hunter2", PATIENCE_SECONDS),
+            connecting.asked,
+            "cams-exporter",
+            PATIENCE_SECONDS,
+        )
+        with pytest.raises(StoreError, match=f"^(the answer is )?{text}$"):
+            contact(of)
+        of.close()
+
+
 def test_a_password_file_on_a_mount_that_hangs_is_a_failure_like_any_other() -> None:
     mount_is_back = threading.Event()
 

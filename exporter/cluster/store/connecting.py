@@ -14,6 +14,7 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from exporter.cluster.store.replies import StoreError, UnknownScriptError
+from exporter.config.numbers import redact
 from exporter.config.settings import ClusterConfig
 
 
@@ -60,10 +61,20 @@ def _client(config: ClusterConfig, password: str | None, timeout_seconds: float)
 
 
 def asked(call: Callable[[], object]) -> object:
-    """What the store answers; raises StoreError, whose text has no password: redis-py never puts it into one."""
+    """What the store answers; raises StoreError, whose text has neither a password nor a phone number.
+
+    What was sent or stored may come back: in the text of an unknown command, or in an answer that redis-py cannot read.
+    """
     try:
         return call()
+    except StoreError:
+        raise
     except redis.exceptions.NoScriptError as error:
         raise UnknownScriptError(str(error)) from None
+    except (redis.exceptions.ResponseError, redis.exceptions.AuthenticationError) as error:
+        text = redact(str(error).partition(", with args")[0])
+    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
+        text = str(error).partition(" : <")[0]  # without the repr of a Sentinel's client
     except Exception as error:  # noqa: BLE001 - on a garbled answer redis-py raises ValueError, RecursionError and others
-        raise StoreError(f"{type(error).__name__}: {error}"[:200]) from None
+        raise StoreError(f"the answer is none of a store ({type(error).__name__})") from None
+    raise StoreError(text[:200])
