@@ -38,7 +38,7 @@ demo: $(VENV)/runtime ## Serve simulated numbers on loopback; no credentials nee
 	@$(BIN)/cams_exporter --demo --web.listen-address=$(DEMO_ADDRESS)
 
 .PHONY: demo-cluster
-demo-cluster: $(VENV)/runtime ## Serve them by two replicas as one, to try what the end of one does; needs redis-server.
+demo-cluster: $(VENV)/runtime ## Serve the demo by two replicas as one, to kill one of them; needs redis-server.
 	@$(BIN)/python -m exporter.cli.demo_cluster
 
 .PHONY: develop

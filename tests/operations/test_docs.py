@@ -24,13 +24,15 @@ import yaml
 from exporter.cams.client import API_VERSION
 from exporter.cams.operations import GetWhatsappHealthStatus, ListInstance, QueryChatappPhoneNumbers
 from exporter.cli.flags import flags
+from exporter.cluster.leases.timing import timing
 from exporter.config import load, plan
 from exporter.config.cluster import CLUSTER_KEYS
 from exporter.config.credential_types import CREDENTIALS_KEYS
 from exporter.config.discovery import DISCOVER_KEYS, HEALTH_KEYS
 from exporter.config.loader import ACCOUNT_KEYS, API_KEYS, CONFIG_KEYS
+from exporter.config.settings import DEFAULT_LEASE_SECONDS
 from exporter.metrics.catalogue import CATALOGUE
-from exporter.model import OPERATION
+from exporter.model import OPERATION, spare_qps
 from exporter.simulator import World
 from exporter.web.security.config import load_web_config
 from tests.operations import rulebook
@@ -442,6 +444,15 @@ def test_a_picture_is_readable_on_light_and_dark_pages_and_to_a_screen_reader(fi
     assert names[:2] == ["title", "desc"]
     assert "prefers-color-scheme: dark" in text
     assert not re.search(r'(?:href|src)="https?:|@import|url\(http', text)
+
+
+def test_the_page_on_replicas_says_what_the_lease_and_the_spare_rate_are() -> None:
+    page = (ROOT / "docs" / "high-availability.md").read_text(encoding="utf-8")
+    assert (
+        f"for most of a lease: {timing(DEFAULT_LEASE_SECONDS).right_seconds:g} s of {DEFAULT_LEASE_SECONDS:g} s" in page
+    )
+    assert "With `quota: 10`, `qps: 5` and `replicas: 3`, each replica sends at most one request" in page
+    assert spare_qps(5, 10, 3) == 1
 
 
 def counted_series(exporter: ExporterProcess) -> list[float]:
