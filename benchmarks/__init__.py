@@ -9,7 +9,8 @@
     processes   an exporter process and its CPU and memory; a client that scrapes as Prometheus does
     fleet       configurations of many numbers
     endpoint    a bare API server, reference and loops: processes of their own
-    scrape, polling, steps, budget, memory, growth: a benchmark each, the docstring says what and how
+    replicas    exporters that share accounts; redisserver: their store, and what it counts
+    scrape, polling, steps, budget, paths, memory, growth, handover, cluster: a benchmark each, the docstring says what
 
 Everything runs on loopback.  Absolute numbers depend on the machine; the ratios come from the same run and do not.
 """

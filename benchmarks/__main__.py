@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import budget, growth, memory, paths, polling, scrape, steps
+from benchmarks import budget, cluster, growth, handover, memory, paths, polling, scrape, steps
 from benchmarks.harness import Options, Progress, Report, facts, markdown
 
 PROFILE = Path(__file__).with_name("profile.md")
@@ -25,6 +25,8 @@ BENCHMARKS = {
     "paths": paths,
     "memory": memory,
     "growth": growth,
+    "handover": handover,
+    "cluster": cluster,
 }
 
 

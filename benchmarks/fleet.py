@@ -28,7 +28,7 @@ class Fleet:
     """`numbers` numbers of an endpoint, in up to 100 accounts of 100 numbers, or in `wanted_accounts`.
 
     They are configured, or `found`: then the accounts have `discover` and `health` instead.  The endpoint lists 100
-    numbers for each account.
+    numbers for each account.  With `store`, the URL of a Redis, up to `replicas` exporters share the accounts.
     """
 
     numbers: int
@@ -37,6 +37,9 @@ class Fleet:
     interval: str = "1s"
     wanted_accounts: int = 0
     found: bool = False
+    store: str = ""
+    replicas: int = 3
+    lease: int = 15
 
     @property
     def accounts(self) -> int:
@@ -52,6 +55,8 @@ class Fleet:
         lines = [f"scrape_interval: {self.interval}", "api:", f"  endpoint: {self.endpoint}"]
         if self.ca_file is not None:
             lines.append(f"  ca_file: {self.ca_file}")
+        if self.store:
+            lines.append(f"cluster: {{url: '{self.store}', replicas: {self.replicas}, lease: {self.lease}s}}")
         lines.append("accounts:")
         bounds = [self.numbers * account // self.accounts for account in range(self.accounts + 1)]
         for account, (first, end) in enumerate(itertools.pairwise(bounds)):

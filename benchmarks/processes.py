@@ -31,7 +31,30 @@ PROMETHEUS_HEADERS = {
 """The headers of Prometheus 2.x."""
 
 
-class Child:
+class Process:
+    """The CPU and the memory of the process `pid`."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def cpu_seconds(self) -> float:
+        """CPU time of the process since its start, user and system."""
+        return time.clock_gettime_ns((~self.pid << 3) | 2) / 1e9
+
+    def rss_mib(self) -> float:
+        return self._status("VmRSS") / 1024
+
+    def threads(self) -> int:
+        return self._status("Threads")
+
+    def _status(self, name: str) -> int:
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1])
+        raise RuntimeError(f"no {name} of process {self.pid}")
+
+
+class Child(Process):
     """A Python process, `python -m MODULE ARGUMENTS`, as a context manager that keeps the output."""
 
     def __init__(self, module: str, *arguments: str) -> None:
@@ -46,24 +69,11 @@ class Child:
             env=environment,
             cwd=Path(__file__).resolve().parent.parent,
         )
+        super().__init__(self._process.pid)
         self._said: list[str] = []
         self._news = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def cpu_seconds(self) -> float:
-        """CPU time of the process since its start, user and system."""
-        return time.clock_gettime_ns((~self.pid << 3) | 2) / 1e9
-
-    def rss_mib(self) -> float:
-        return self._status("VmRSS") / 1024
-
-    def threads(self) -> int:
-        return self._status("Threads")
 
     def wait_for(self, pattern: str, *, times: int = 1, seconds: float = PATIENCE_SECONDS) -> re.Match[str]:
         """Wait for `times` matches of `pattern` in the output; returns the last one."""
@@ -95,6 +105,10 @@ class Child:
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
+    def wait(self) -> None:
+        """Wait until the process ended."""
+        self._process.wait(PATIENCE_SECONDS)
+
     def stop(self) -> None:
         if self._process.poll() is None:
             self._process.terminate()
@@ -114,12 +128,6 @@ class Child:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    def _status(self, name: str) -> int:
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith(f"{name}:"):
-                return int(line.split()[1])
-        raise RuntimeError(f"no {name} of process {self.pid}")
 
     def _read(self) -> None:
         for line in self._process.stdout or ():
@@ -176,14 +184,20 @@ class Scraper:
         self._connection.close()
 
 
-def total(url: str, name: str) -> float:
-    """The sum of all series `name`, scraped with a filter."""
+def series(url: str, name: str) -> dict[str, float]:
+    """The values of all series `name`, by the series as it is written; scraped with a filter."""
     scraper = Scraper(url, f"/metrics?name[]={name}")
     try:
         lines = scraper.read().decode().splitlines()
     finally:
         scraper.close()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#"))
+    parts = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {written: float(value) for written, _, value in parts}
+
+
+def total(url: str, name: str) -> float:
+    """The sum of all series `name`."""
+    return sum(series(url, name).values())
 
 
 def until(

@@ -12,6 +12,7 @@ from benchmarks.__main__ import BENCHMARKS
 from benchmarks.harness import interleaved, quantile
 from benchmarks.soak import Soak, run
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.servers import require_binary
 
 
 def bench(*flags: str) -> subprocess.CompletedProcess[str]:
@@ -21,6 +22,8 @@ def bench(*flags: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("name", sorted(set(BENCHMARKS) - {"growth", "budget"}))
 def test_a_benchmark_runs_and_prints_its_table(name: str) -> None:
+    if name in {"cluster", "handover"}:
+        require_binary("redis-server")
     ran = bench("--quick", "--only", f"{name},growth" if name == "memory" else name)
     assert ran.returncode == 0, ran.stderr
     assert f"## {name.capitalize()}" in ran.stdout
