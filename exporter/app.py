@@ -265,7 +265,7 @@ class App:
     def _shared(self, cluster: ClusterConfig) -> Sharing:
         from exporter.sharing import Sharing  # noqa: PLC0415 - without the section nothing of it is imported
 
-        return Sharing(cluster, self._accounts, self._state, self._fleets, self._clock, self.priority)
+        return Sharing(cluster, self._accounts, self._state, self._fleets, self._clock, self.priority, self._hide)
 
     def _expect_the_cluster(self, config: Config) -> None:
         """Refuse another section `cluster`: the leases of now would not count for it."""

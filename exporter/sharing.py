@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from exporter.accounts import Accounts
@@ -63,6 +63,8 @@ NOTHING = Known()
 class Sharing:
     """The part of this process in the cluster.  Thread-safe, but for one configuration at a time.
 
+    `hide` takes phone numbers that must not be shown out of a text.
+
     Implements `cluster.session.Polling` and `cluster.answers.shared.Holdings`.
     """
 
@@ -74,6 +76,7 @@ class Sharing:
         fleets: Fleets,
         clock: Clock,
         priority: ScrapePriority,
+        hide: Callable[[str], str],
     ) -> None:
         self.cluster = cluster
         self._accounts = accounts
@@ -84,7 +87,7 @@ class Sharing:
         store = Store(self._connected, connecting.asked, cluster.key_prefix, times.timeout_seconds)
         leases = Leases(uuid.uuid4().hex, times, cluster.replicas, clock.monotonic())
         session = Session(leases, self, clock.monotonic, f"{socket.gethostname()}:{os.getpid()}")
-        self._shared = Shared(state, fleets, self, clock, priority)
+        self._shared = Shared(state, fleets, self, clock, priority, hide)
         self._replica = Replica(store, leases, session, self._shared, clock)
         self._shared.post = self._replica.post
         state.changed = lambda key: self._replica.post(("number", *key))

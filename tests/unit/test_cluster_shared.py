@@ -10,7 +10,15 @@ import pytest
 
 from exporter.cluster.answers import accounts, records
 from exporter.cluster.answers.records import Key
-from exporter.cluster.answers.shared import EARLY_SECONDS, GONE, MAX_TOLD, RETELL_SECONDS, Shared
+from exporter.cluster.answers.shared import (
+    EARLY_SECONDS,
+    GONE,
+    MAX_TOLD,
+    MAX_TOLD_BYTES,
+    RETELL_SECONDS,
+    Shared,
+)
+from exporter.config.numbers import redact
 from exporter.model import (
     AccountStatus,
     Answer,
@@ -47,7 +55,7 @@ class Process:
         self.use(*numbers)
         self.priority = ScrapePriority(clock)
         self.polls_waited: list[bool] = []
-        self.shared = Shared(self.state, self, self, clock, self.priority)
+        self.shared = Shared(self.state, self, self, clock, self.priority, redact)
         self.posted: list[Key] = []
         self.shared.post = self.posted.append
         self.state.changed = lambda key: self.posted.append(("number", *key))
@@ -272,6 +280,37 @@ def test_what_a_garbled_store_tells_is_bounded(one: Process) -> None:
     one.shared.read([(("account", name), payload, 0.0) for name in names])
     told = [name for name in names if one.shared.told(replace(STATUS, account=name)) is not None]
     assert told == names[:-1]
+    changed = accounts.encoded_account(accounts.told(replace(STATUS, phone_numbers=4), 0), 0.0)
+    one.shared.read([(("account", "7"), changed, 0.0)])
+    seen = one.shared.told(replace(STATUS, account="7"))
+    assert seen is not None
+    assert seen.phone_numbers == 4  # what is kept still changes
+    one.statuses = {"8": (STATUS, 0)}  # held here from now on
+    one.shared.begin()
+    one.shared.read([(("account", "one more"), payload, 0.0)])
+    assert one.shared.told(replace(STATUS, account="one more")) is not None
+
+
+def test_what_a_garbled_store_tells_is_bounded_in_bytes_too(one: Process) -> None:
+    payload = accounts.encoded_account(accounts.told(STATUS, 0), 0.0) + b" " * (1 << 20)
+    names = [*map(str, range(MAX_TOLD_BYTES // len(payload))), "one more"]
+    one.shared.read([(("account", name), payload, 0.0) for name in names])
+    assert [name for name in names if one.shared.told(replace(STATUS, account=name)) is not None] == names[:-1]
+    one.shared.read([(("account", names[0]), payload[: -(1 << 20)], 0.0), (("account", "one more"), payload, 0.0)])
+    assert one.shared.told(replace(STATUS, account="one more")) is not None
+
+
+def test_what_is_told_of_an_account_shows_phone_numbers_only_as_this_replica_does(one: Process, two: Process) -> None:
+    """The holder may show them in full: its configuration may be older."""
+    identity = "01234567-89AB-CDEF-0123-456789012345"
+    refused = Refused("Forbidden.RAM", "No permission for +86 138-0000-1234.", identity)
+    one.statuses = {"main": (replace(status(), refused=refused, refused_spaces={"cams-2": refused}), 0)}
+    one.shared.begin()
+    one.tells(two)
+    seen = two.shared.told(STATUS)
+    assert seen is not None
+    hidden = replace(refused, message="No permission for +861380*****34.")
+    assert (seen.refused, seen.refused_spaces) == (hidden, {"cams-2": hidden})
 
 
 def test_a_space_that_is_gone_is_gone_everywhere_unless_another_replica_holds_the_account(

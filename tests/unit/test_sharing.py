@@ -120,7 +120,7 @@ def test_a_poller_is_told_what_changed_and_else_left_alone(replica: Replica) -> 
     pollers = {status.account: Told(status) for status in replica.app.view()[1]}
     accounts, fleets = cast("Accounts", pollers.items()), cast("Fleets", SimpleNamespace())
     cluster, clock = replica.sharing.cluster, replica.clock
-    sharing = Sharing(cluster, accounts, replica.sharing.state, fleets, clock, ScrapePriority(clock))
+    sharing = Sharing(cluster, accounts, replica.sharing.state, fleets, clock, ScrapePriority(clock), str)
     sharing.configure(replica.config)
     first, second = Right(1, 0.0, 10.0), Right(1, 0.0, 11.0)
     for rights in ({"one": first}, {"one": first}, {"one": second}, {}, {}):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from exporter.cams.answers import Redaction
@@ -18,6 +19,9 @@ from exporter.model import AccountStatus, DiscoveryStatus, OperationStatus, Refu
 MAX_OPERATIONS = 16
 MAX_COUNT = 10_000_000
 MIN_QPS = 0.01
+
+Hide = Callable[[str], str]
+"""Takes phone numbers out of a text, unless this replica shows them: the other one may show them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +117,11 @@ def encoded_account(account: AccountTold, now: float) -> bytes:
     )
 
 
-def decoded_account(payload: bytes, age_seconds: float, now: float) -> AccountTold:
+def decoded_account(payload: bytes, age_seconds: float, now: float, hide: Hide) -> AccountTold:
     """The account that another replica wrote `age_seconds` ago; raises StoreError."""
     found = _listed(payload, 9)
     numbers, interval, lag, refused, operations, health, left_out, unlisted, throttled = found[:9]
-    read = Reader(Redaction(None), 0.0)
+    read = Reader(Redaction(None, hide=hide), 0.0)
     if not isinstance(operations, list) or len(operations) > MAX_OPERATIONS:
         refuse("an account has operations of another shape")
     interval_seconds, lag_seconds = read.age(interval), read.age(lag)
@@ -156,10 +160,10 @@ def encoded_space(space: SpaceTold, now_unix: float) -> bytes:
     return _dumped([_refused_parts(space.refused), listings])
 
 
-def decoded_space(payload: bytes, age_seconds: float, now_unix: float) -> SpaceTold:
+def decoded_space(payload: bytes, age_seconds: float, now_unix: float, hide: Hide) -> SpaceTold:
     """The space that another replica wrote `age_seconds` ago; raises StoreError."""
     refused, listings = _listed(payload, 2)[:2]
-    read = Reader(Redaction(None), age_seconds)
+    read = Reader(Redaction(None, hide=hide), age_seconds)
     if listings is None:
         return SpaceTold(_refused(refused, read), None)
     if not isinstance(listings, list) or len(listings) < 4 or not isinstance(listings[2], bool):
@@ -196,7 +200,7 @@ def _refused(value: object, read: Reader) -> Refused | None:
     if not isinstance(value, list) or len(value) < 3 or not all(isinstance(each, str) for each in value[:3]):
         refuse("a refusal has another shape than an exporter writes")
     code, message, request_id = value[:3]
-    return Refused(read.line(code), read.message(message), read.line(request_id))
+    return Refused(read.line(code), read.message(message), read.request_id(request_id))
 
 
 def _operation(value: object, read: Reader) -> OperationStatus:

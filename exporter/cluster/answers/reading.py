@@ -57,6 +57,10 @@ class Reader:
         """A text for people as one line, other phone numbers masked."""
         return self._redaction.message(value)
 
+    def request_id(self, value: str) -> str:
+        """A RequestId as one line."""
+        return self._redaction.request_id(value)
+
     def texts(self, value: object, least: int, most: int) -> tuple[str, ...]:
         """A list of `least` to `most` texts."""
         if not isinstance(value, list) or not least <= len(value) <= most:

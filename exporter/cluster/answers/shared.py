@@ -38,7 +38,8 @@ MAX_EARLY_BYTES = 32 << 20
 """Entries of numbers that are not in force here wait for so long, and so many do."""
 
 MAX_TOLD = 100_000
-"""So many accounts and spaces of others are kept."""
+MAX_TOLD_BYTES = 64 << 20
+"""So many accounts and spaces of others are kept, also of accounts that are not in this configuration yet."""
 
 RETELL_SECONDS = 3600.0
 """All of the held accounts is told so often: the store forgets what nobody renews."""
@@ -76,11 +77,21 @@ class Holdings(Protocol):
 class Shared:
     """Implements `replica.Answers`.  `post` is told what to write.
 
+    `hide` takes phone numbers that must not be shown out of a text.
     `told` and `gone` are thread-safe; the rest is for the thread of `Replica.step`.
     """
 
-    def __init__(self, state: State, found: Found, holdings: Holdings, clock: Clock, priority: ScrapePriority) -> None:
+    def __init__(
+        self,
+        state: State,
+        found: Found,
+        holdings: Holdings,
+        clock: Clock,
+        priority: ScrapePriority,
+        hide: Callable[[str], str],
+    ) -> None:
         self._state = state
+        self._hide = hide
         self._priority = priority
         self._found = found
         self._holdings = holdings
@@ -94,6 +105,8 @@ class Shared:
         self._lock = threading.Lock()  # guards those below
         self._accounts: dict[str, accounts.AccountTold] = {}
         self._spaces: dict[str, dict[str, accounts.SpaceTold]] = {}
+        self._sizes: dict[Key, int] = {}  # in bytes, of the two above
+        self._told_bytes = 0
         self._gone: dict[NumberKey, None] = {}
 
     def told(self, own: AccountStatus) -> AccountStatus | None:
@@ -203,25 +216,37 @@ class Shared:
             refuse("an answer is about nothing that this version knows")
         if kind == SPACE:
             records.checked_space(parts[1])
-        is_gone = parsed(payload) is None
-        account = (
-            None
-            if kind == SPACE or is_gone
-            else accounts.decoded_account(payload, age_seconds, self._clock.monotonic())
-        )
-        space = None
-        if kind == SPACE and not is_gone:
-            space = accounts.decoded_space(payload, age_seconds, self._clock.unix())
+        if parsed(payload) is None:
+            if kind == SPACE:
+                self._drop(key)
+            return
+        account = space = None
+        if kind == SPACE:
+            space = accounts.decoded_space(payload, age_seconds, self._clock.unix(), self._hide)
+        else:
+            account = accounts.decoded_account(payload, age_seconds, self._clock.monotonic(), self._hide)
+        size = len(payload) + sum(map(len, parts))
         with self._lock:
-            is_full = len(self._accounts) + sum(map(len, self._spaces.values())) >= MAX_TOLD
-            if is_full:
-                refuse("the store tells of too many accounts and spaces")
+            grown = size - self._sizes.get(key, 0)
+            is_full = key not in self._sizes and len(self._sizes) >= MAX_TOLD
+            if is_full or (grown > 0 and self._told_bytes + grown > MAX_TOLD_BYTES):
+                refuse("the store tells too much of accounts and spaces")
+            self._sizes[key] = size
+            self._told_bytes += grown
             if account is not None:
                 self._accounts[parts[0]] = account
             elif space is not None:
                 self._spaces.setdefault(parts[0], {})[parts[1]] = space
-            elif kind == SPACE:
-                self._spaces.get(parts[0], {}).pop(parts[1], None)
+
+    def _drop(self, *keys: Key) -> None:
+        """Forget what was told of these accounts and spaces."""
+        with self._lock:
+            for kind, account, *space in keys:
+                self._told_bytes -= self._sizes.pop((kind, account, *space), 0)
+                if space:
+                    self._spaces.get(account, {}).pop(space[0], None)
+                else:
+                    self._accounts.pop(account, None)
 
     def _read_number(
         self, key: NumberKey, payload: bytes, age_seconds: float, looked: Looked
@@ -251,10 +276,8 @@ class Shared:
         """Post what is new of the accounts that this replica holds."""
         now: dict[Key, object] = {}
         held = self._holdings.held_statuses()
-        with self._lock:
-            for name in held:
-                self._accounts.pop(name, None)
-                self._spaces.pop(name, None)
+        for name in held:
+            self._drop((ACCOUNT, name), *((SPACE, name, space) for space in self._spaces.get(name, {})))
         for name, (status, unlisted) in held.items():
             now[ACCOUNT, name] = accounts.told(status, unlisted)
             for space, told in accounts.spaces_told(status).items():
