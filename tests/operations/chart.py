@@ -42,7 +42,7 @@ CLUSTER: Values = {
 }
 REPLICAS: Values = {
     "config": CLUSTER,
-    "replicas": 2,
+    "replicaCount": 2,
     "cluster": {"ports": [6380]},
     "secretMounts": [STORE_MOUNT],
 }
@@ -126,11 +126,11 @@ VARIANTS: dict[str, Values] = {
     "mutual tls": {"config": CONFIG, "web": {"existingSecret": "web", "existingSecretKey": "w.yml", "tls": "mutual"}},
     "rrsa by webhook": {"config": CONFIG, "rrsa": {"roleName": "cams-reader"}},
     "openshift": {"config": CONFIG, "podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}},
-    "two replicas": {"config": CONFIG, "replicas": 2},
+    "two replicas": {"config": CONFIG, "replicaCount": 2},
     "cluster": REPLICAS,
     "cluster of an existing secret": {
         "existingSecret": "cluster",
-        "replicas": 2,
+        "replicaCount": 2,
         "cluster": {"enabled": True, "ports": [6380]},
         "secretMounts": [STORE_MOUNT],
     },

@@ -100,9 +100,9 @@ def test_without_a_configuration_it_says_what_to_set() -> None:
         ({"demo": True, "rrsa": {"roleArn": "acs:ram::1:role/a"}}, "need each other"),
         ({"demo": True, "rrsa": {**EVERYTHING["rrsa"], "roleName": "a"}}, "exclude each other"),
         ({"demo": True, "rrsa": {"roleName": "a"}, "serviceAccount": {"create": False}}, "serviceAccount.create"),
-        ({"demo": True, "replicas": 2, "storage": {"enabled": True}}, "one replica"),
-        ({**REPLICAS, "replicas": 1, "storage": {"enabled": True}}, "a rollout of a cluster runs two"),
-        ({**REPLICAS, "replicas": 3}, "config.cluster.replicas must be 4 or more"),
+        ({"demo": True, "replicaCount": 2, "storage": {"enabled": True}}, "one replica"),
+        ({**REPLICAS, "replicaCount": 1, "storage": {"enabled": True}}, "a rollout of a cluster runs two"),
+        ({**REPLICAS, "replicaCount": 3}, "config.cluster.replicas must be 4 or more"),
         ({"demo": True, "cluster": {"enabled": True}}, "needs the section cluster in config"),
         ({"config": CONFIG, "cluster": {"enabled": True}}, "needs the section cluster in config"),
         ({**REPLICAS, "cluster": {}}, "does not open port 6380"),
@@ -152,7 +152,7 @@ def with_number(phone_number: object) -> Values:
         ({"demo": True, "image": {"repo": "a"}}, "repo"),
         ({"demo": True, "image": {"digest": "latest"}}, "digest"),
         ({"demo": "yes"}, "demo"),
-        ({"demo": True, "replicas": 1.5}, "replicas"),
+        ({"demo": True, "replicaCount": 1.5}, "replicaCount"),
         ({"demo": True, "cluster": {"ports": []}}, "ports"),
         ({"config": {**CLUSTER, "cluster": {"url": "redis://a"}}}, "replicas"),
         ({"demo": True, "log": {"level": "warning"}}, "level"),
@@ -245,7 +245,7 @@ def test_the_notes_say_how_to_reach_and_reload_it() -> None:
     assert "SIGHUP" in said
     assert "/-/reload" in said
     assert "simulated" in notes({"demo": True})
-    assert "divided by 2" in notes({"demo": True, "replicas": 2})
+    assert "divided by 2" in notes({"demo": True, "replicaCount": 2})
     shared = notes(VARIANTS["cluster of an existing secret"])
     assert "share the configured qps" in shared
     assert "cluster.replicas must be 3 or more" in shared

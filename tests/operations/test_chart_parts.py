@@ -40,7 +40,7 @@ def test_a_changed_configuration_rolls_the_pods_and_nothing_else_does() -> None:
         return found
 
     before = annotations({"config": CONFIG, "web": {"config": TLS}})
-    assert before == annotations({"config": CONFIG, "web": {"config": TLS}, "replicas": 2})
+    assert before == annotations({"config": CONFIG, "web": {"config": TLS}, "replicaCount": 2})
     changed = annotations({"config": {**CONFIG, "scrape_interval": "2m"}, "web": {"config": TLS}})
     assert changed["checksum/config"] != before["checksum/config"]
     assert changed["checksum/web"] == before["checksum/web"]
@@ -87,7 +87,7 @@ def test_under_mutual_tls_the_pod_probes_itself(web: Values) -> None:
 def test_one_replica_is_replaced_and_several_are_never_more_than_asked_for() -> None:
     """Without a cluster an extra pod during a rollout would use the account's budget twice."""
     assert one(render({"demo": True}), "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
-    several = one(render({"demo": True, "replicas": 2}), "Deployment")["spec"]["strategy"]
+    several = one(render({"demo": True, "replicaCount": 2}), "Deployment")["spec"]["strategy"]
     assert several["rollingUpdate"]["maxSurge"] == 0
 
 
@@ -95,7 +95,7 @@ def test_one_replica_is_replaced_and_several_are_never_more_than_asked_for() -> 
 def test_a_pod_of_a_cluster_stops_only_when_its_successor_is_ready(name: str) -> None:
     """It hands its accounts over, so the two never use the budget twice; also with a single replica."""
     for count in (1, 2):
-        deployment = one(render({**VARIANTS[name], "replicas": count}), "Deployment")["spec"]
+        deployment = one(render({**VARIANTS[name], "replicaCount": count}), "Deployment")["spec"]
         assert deployment["replicas"] == count
         assert deployment["strategy"] == {
             "type": "RollingUpdate",
@@ -105,7 +105,7 @@ def test_a_pod_of_a_cluster_stops_only_when_its_successor_is_ready(name: str) ->
 
 def test_several_replicas_are_kept_apart_and_stop_one_at_a_time() -> None:
     """On other nodes where there are some, unless the user says where; a drained node waits for the others."""
-    for values in ({"demo": True, "replicas": 2}, REPLICAS):
+    for values in ({"demo": True, "replicaCount": 2}, REPLICAS):
         rendered = render(values)
         labels = one(rendered, "Deployment")["spec"]["template"]["metadata"]["labels"]
         budget = one(rendered, "PodDisruptionBudget")["spec"]
@@ -129,7 +129,7 @@ def test_a_cluster_reaches_its_store_and_only_a_cluster_does() -> None:
 
     assert allowed(REPLICAS) == {53, 443, 6380}
     assert allowed({**REPLICAS, "cluster": {"ports": [6380, 26379]}}) == {53, 443, 6380, 26379}
-    assert allowed({"demo": True, "replicas": 2}) == {53, 443}
+    assert allowed({"demo": True, "replicaCount": 2}) == {53, 443}
 
 
 def test_rrsa_with_the_webhook_is_an_annotation_and_a_label() -> None:

@@ -52,7 +52,7 @@ AFTER: dict[str, Any] = {
     "image.pullPolicy": "Always",
     "imagePullSecrets": [{"name": "probe"}],
     "fullnameOverride": "probe",
-    "replicas": 3,
+    "replicaCount": 3,
     "cluster.enabled": True,
     "cluster.ports": [6380, 7777],
     "secretMounts": [{"name": "probe", "mountPath": "/probe"}],

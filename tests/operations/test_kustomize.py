@@ -138,7 +138,7 @@ def test_the_example_takes_the_cluster_when_its_lines_are_uncommented(replicas: 
 
 
 def test_the_cluster_is_the_one_of_the_chart(replicas: list[Manifest]) -> None:
-    values = {"existingSecret": "mine", "replicas": 2, "cluster": {"enabled": True}}
+    values = {"existingSecret": "mine", "replicaCount": 2, "cluster": {"enabled": True}}
     chart = render(values, "cams-exporter")
     for key in ("replicas", "strategy"):
         assert one(replicas, "Deployment")["spec"][key] == one(chart, "Deployment")["spec"][key]

@@ -116,8 +116,8 @@ httpGet:
 {{- if and .Values.rrsa.roleName (not .Values.serviceAccount.create) -}}
 {{- fail "\n\ncams-exporter: rrsa.roleName annotates the ServiceAccount, so serviceAccount.create must be true\n" -}}
 {{- end -}}
-{{- if and .Values.storage.enabled (gt (int .Values.replicas) 1) -}}
-{{- fail "\n\ncams-exporter: storage belongs to one replica; set replicas: 1 or storage.enabled: false\n" -}}
+{{- if and .Values.storage.enabled (gt (int .Values.replicaCount) 1) -}}
+{{- fail "\n\ncams-exporter: storage belongs to one replica; set replicaCount: 1 or storage.enabled: false\n" -}}
 {{- end -}}
 {{- if and .Values.storage.enabled (include "cams-exporter.isCluster" .) -}}
 {{- fail "\n\ncams-exporter: storage belongs to one pod, and a rollout of a cluster runs two; set storage.enabled: false\n" -}}
@@ -144,9 +144,9 @@ httpGet:
 {{- fail "\n\ncams-exporter: cluster.enabled needs the section cluster in config, or existingSecret with it\n" -}}
 {{- end -}}
 {{- with .Values.config.cluster -}}
-{{- $least := add1 $.Values.replicas -}}
+{{- $least := add1 $.Values.replicaCount -}}
 {{- if lt (int .replicas) (int $least) -}}
-{{- fail (printf "\n\ncams-exporter: config.cluster.replicas must be %d or more: replicas, and one that a rollout adds\n" $least) -}}
+{{- fail (printf "\n\ncams-exporter: config.cluster.replicas must be %d or more: replicaCount, and one that a rollout adds\n" $least) -}}
 {{- end -}}
 {{- $isClosed := and $.Values.networkPolicy.enabled (not $.Values.networkPolicy.extraEgress) -}}
 {{- $open := list "443" -}}
