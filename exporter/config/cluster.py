@@ -138,10 +138,7 @@ def _uses_tls(given: Section, url: str | None, sentinels: Sequence[tuple[str, in
 def _read_replicas(given: Section) -> int:
     if "replicas" not in given:
         given.fault("replicas", "is missing; write how many there are at most, with those that a rollout adds")
-    replicas = given.whole_number("replicas", 1, 1) or 1
-    if replicas > MAX_REPLICAS:
-        given.fault("replicas", f"{replicas} is out of range; write a whole number from 1 to {MAX_REPLICAS}")
-    return replicas
+    return given.whole_number("replicas", 1, 1, MAX_REPLICAS) or 1
 
 
 def _read_password(given: Section) -> Secret | None:

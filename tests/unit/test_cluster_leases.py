@@ -268,13 +268,13 @@ def test_a_lease_that_was_not_asked_for_is_kept_silent() -> None:
 def test_a_list_of_accounts_that_no_replica_has_is_forgotten() -> None:
     """Else each rollout would leave one more in memory."""
     mine = leases()
-    asked = []
+    asked: list[tuple[str, str]] = []
     for accounts in ("old", "new", "old"):
         members = {"me": ME, "other": replace(OTHER, accounts=accounts)}
         mine.answered(mine.ask(), 100.0, replace(reply(), table=Table(members)), 100.1)
         asked += mine.unknown_lists()
         mine.learn_accounts(accounts, ["one"])
-        assert mine.unknown_lists() == []
+        assert list(mine.unknown_lists()) == []
     assert asked == [("other", "old"), ("other", "new"), ("other", "old")]
 
 

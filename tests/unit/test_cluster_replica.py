@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import pytest
 
@@ -19,7 +19,15 @@ from tests.support.clusterstore import ModelStore
 
 
 class Leading(ModelStore):
-    """A model of the store that keeps no answers."""
+    """A model of the store that keeps no answers; `lists_asked` are the members whose accounts were asked for."""
+
+    def __init__(self, time: Callable[[], float]) -> None:
+        super().__init__(time)
+        self.lists_asked: list[str] = []
+
+    def accounts_of(self, member: str) -> tuple[str, ...] | None:
+        self.lists_asked.append(member)
+        return super().accounts_of(member)
 
     def exchange(
         self, me: str, epoch: str, since: str, keep_seconds: float, answers: Sequence[tuple[str, float, bytes]]
@@ -80,3 +88,14 @@ def test_one_replica_too_many_says_so_once_and_once_when_that_is_over(caplog: py
         ("WARNING", "this replica polls nothing, since there are more than `replicas` says; raise that, or end one"),
         ("INFO", "this replica polls: there are no more than `replicas` says"),
     ]
+
+
+def test_replicas_with_equal_accounts_are_asked_for_them_once() -> None:
+    """Else a look takes a round trip for each, and over a slow path the right ends meanwhile."""
+    clock = FakeClock()
+    store = Leading(clock.monotonic)
+    for name in ("a", "b", "c"):
+        joined(name, store, clock).step()
+    store.lists_asked.clear()
+    joined("last", store, clock).step()
+    assert store.lists_asked == ["a"]

@@ -112,6 +112,10 @@ OR_ALLOW = ", or allow_plaintext: true in a network that you trust"
             "url: 'unix://run/valkey.sock', replicas: 3",
             ["url: is not the address of a unix socket; write unix:///PATH, with ?db=1 for database 1"],
         ),
+        (
+            "url: redis://localhost, replicas: 0",
+            ["replicas: 0 is out of range; write a whole number from 1 to 100"],
+        ),
         (f"{LOCAL}, lease: 2s", ['lease: "2s" is out of range; write 3s to 5m']),
         (f"{LOCAL}, lease: 6m", ['lease: "6m" is out of range; write 3s to 5m']),
     ],

@@ -17,7 +17,7 @@ old epoch waits for that long on its own clock, too.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from exporter.cluster.leases.spread import spread
@@ -107,10 +107,10 @@ class Leases:
         """The accounts that belong to a digest."""
         self._lists[digest] = frozenset(accounts)
 
-    def unknown_lists(self) -> list[tuple[str, str]]:
-        """Members and digests whose accounts are not known yet."""
+    def unknown_lists(self) -> Iterator[tuple[str, str]]:
+        """Members and digests whose accounts are not known yet; those that are learnt meanwhile are left out."""
         members = self._known.table.members.values()
-        return [(each.id, each.accounts) for each in members if each.id != self.me and each.accounts not in self._lists]
+        return ((each.id, each.accounts) for each in members if each.id != self.me and each.accounts not in self._lists)
 
     # The contact
 

@@ -174,16 +174,17 @@ class Section:
             return None
         return float(number)
 
-    def whole_number(self, key: str, low: int, default: int) -> int | None:
-        """The whole number at `key`, from `low` to a million."""
+    def whole_number(self, key: str, low: int, default: int, high: int = MILLION) -> int | None:
+        """The whole number at `key`, from `low` to `high`."""
         if key not in self._data:
             return default
         value = self._data[key]
         number = value.value if isinstance(value, Scalar) else None
-        cure = f"write a whole number from {low} to a million"  # in words: long digits would be redacted
+        most = "a million" if high == MILLION else str(high)  # in words: long digits would be redacted
+        cure = f"write a whole number from {low} to {most}"
         if number is None or isinstance(number, bool):
             self.fault(key, f"{_is(value)}; {cure}{self._unquote(key)}")
-        elif not isinstance(number, int) or not low <= number <= MILLION:
+        elif not isinstance(number, int) or not low <= number <= high:
             self.fault(key, f"{cut(value.text)} is out of range; {cure}")
         else:
             return number
