@@ -1,6 +1,7 @@
 """The Lua scripts that run in the store.  Each is atomic, and changes only what is as its caller saw it.
 
-Keys, all below the prefix: `epoch` (hash: the server's run ID, the epoch, from when on it grants, counters), `members`
+Keys, all below the prefix: `epoch` (hash: the server's run ID, the epoch, from when on it grants, counters, the account
+that changed hands last: if `holders` lacks it, that key was evicted, and the epoch is over), `members`
 (replica to when it joined and what it says of itself), `beats` (replica to its count of contacts), `lists` (replica to
 the names of its accounts), `holders` (account to token and replica), `paces` (account to pace), `entries` (number to
 its last answer) and `log` (sorted set: number to the count of that answer).
@@ -22,9 +23,12 @@ end
 local function text(number) return string.format('%.0f', number) end
 local function run_id() return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or '' end
 local function changed() redis.call('HINCRBY', epoch, 'change', 1) end
+local function lost_holders(account)  -- an account that was held stays in the table
+  return account and redis.call('HEXISTS', holders, account) == 0
+end
 local function is_epoch(id)
-  local known = redis.call('HMGET', epoch, 'run', 'id')
-  return known[1] == run_id() and known[2] == id
+  local known = redis.call('HMGET', epoch, 'run', 'id', 'account')
+  return known[1] == run_id() and known[2] == id and not lost_holders(known[3])
 end
 local function is_open(now)
   return now >= tonumber(redis.call('HGET', epoch, 'opens'))
@@ -37,6 +41,7 @@ local function holding(account)
 end
 local function hold(account, token, holder)
   redis.call('HSET', holders, account, text(token) .. '|' .. holder)
+  redis.call('HSET', epoch, 'account', account)
   changed()
 end
 """
@@ -49,10 +54,11 @@ CONTACT = (
 local me, number, about, known = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local hold_ms, fresh = tonumber(ARGV[5]), ARGV[6]
 local now, run = milliseconds(), run_id()
-local facts = redis.call('HMGET', epoch, 'run', 'id', 'opens', 'hold')
+local facts = redis.call('HMGET', epoch, 'run', 'id', 'opens', 'hold', 'account')
 local id, opens, held = facts[2], tonumber(facts[3] or 0), tonumber(facts[4] or 0)
-if facts[1] ~= run or not id then
+if facts[1] ~= run or not id or lost_holders(facts[5]) then
   id, opens, held = fresh, now + hold_ms, hold_ms
+  redis.call('HDEL', epoch, 'account')
   redis.call('HSET', epoch, 'run', run, 'id', id, 'opens', text(opens), 'hold', text(held))
   changed()
 elseif hold_ms > held and now < opens then
