@@ -10,7 +10,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -305,7 +305,6 @@ class ClusterStatus:
 
     store_up: bool
     replicas: Mapping[str, str]
-    held: Collection[str]
     holders: Mapping[str, str]
     lease_changes: Mapping[str, int]
     is_spare: bool

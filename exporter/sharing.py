@@ -145,7 +145,7 @@ class Sharing:
     def seen(self, own: AccountStatus) -> AccountStatus:
         """The status of an account: its own where this replica polls it, else what the holder told."""
         cluster = self._replica.status()
-        is_held = own.account in cluster.held
+        is_held = self._replica.holds(own.account)
         holder = cluster.holders.get(own.account, "")
         told = None if is_held or self.polls(own.account) else self._shared.told(own)
         return replace(told or own, is_held=is_held, holder=cluster.replicas.get(holder, ""))

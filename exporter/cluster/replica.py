@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
@@ -64,10 +65,11 @@ class Replica:
         self._answers = known
         self._clock = clock
         self._mail = Mail()
-        self._lock = threading.Lock()  # guards the three below
+        self._lock = threading.Lock()  # guards the four below
         self._posted: dict[Key, None] = {}
         self._configuration: tuple[Collection[str], str] | None = None  # for the next step
-        self._status = ClusterStatus(False, {}, (), {}, {}, is_spare=False)
+        self._status = ClusterStatus(False, {}, {}, {}, is_spare=False)
+        self._held_until: Mapping[str, float] = {}
         self._is_well: bool | None = None  # as it was logged
 
     def configure(self, accounts: Collection[str], config_hash: str) -> None:
@@ -84,6 +86,12 @@ class Replica:
         """How the cluster looked at the last step."""
         with self._lock:
             return self._status
+
+    def holds(self, account: str) -> bool:
+        """Whether this replica has the right to the account now: the right also ends where a step hangs."""
+        with self._lock:
+            until = self._held_until.get(account, -math.inf)
+        return self._clock.monotonic() < until
 
     def step(self) -> float:
         """One look; returns the instant of the next one."""
@@ -147,10 +155,10 @@ class Replica:
         try:
             found = self._store.exchange(self._leases.me, epoch, self._mail.since, KEEP_SECONDS, written)
         except StoreError:
-            self._mail.failed(keys)
+            self._mail.post(keys)
             raise
         if found is None:  # another epoch: the next contact says which
-            self._mail.failed(keys)
+            self._mail.post(keys)
             return False
         self._read(found)
         self._mail.read(found, asked_at)
@@ -176,7 +184,6 @@ class Replica:
         status = ClusterStatus(
             store_up=self._leases.store_up,
             replicas=live,
-            held=frozenset(account for account, right in self._leases.rights().items() if now < right.until_at),
             holders=holders,
             lease_changes=dict(self._leases.changes),
             is_spare=self._leases.is_spare,
@@ -184,6 +191,7 @@ class Replica:
         )
         with self._lock:
             before, self._status = self._status, status
+            self._held_until = {account: right.until_at for account, right in self._leases.rights().items()}
         if status.is_extra and not before.is_extra:
             logger.warning(
                 "this replica polls nothing, since there are more than `replicas` says; raise that, or end one",

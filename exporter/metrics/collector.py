@@ -115,7 +115,7 @@ def _cluster(cluster: ClusterStatus, accounts: Sequence[AccountStatus]) -> dict[
     return {
         up: [(_series(up.name), float(cluster.store_up))],
         replicas: [(_series(replicas.name), float(len(cluster.replicas)))],
-        held: [(_series(held.name, each.account), float(each.account in cluster.held)) for each in accounts],
+        held: [(_series(held.name, each.account), float(bool(each.is_held))) for each in accounts],
         changes: [
             (_series(changes.name, each.account), float(cluster.lease_changes.get(each.account, 0)))
             for each in accounts

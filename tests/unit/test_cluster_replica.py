@@ -99,3 +99,16 @@ def test_replicas_with_equal_accounts_are_asked_for_them_once() -> None:
     store.lists_asked.clear()
     joined("last", store, clock).step()
     assert store.lists_asked == ["a"]
+
+
+def test_a_right_ends_also_where_no_step_follows() -> None:
+    """A thread that hangs must not leave `cams_account_held` at 1: another replica polls the account meanwhile."""
+    clock = FakeClock()
+    replica = joined("only", Leading(clock.monotonic), clock)
+    for _ in range(20):
+        replica.step()
+        clock.advance(0.3)
+    assert replica.holds("main")
+    assert not replica.holds("other")
+    clock.advance(3.0)
+    assert not replica.holds("main")

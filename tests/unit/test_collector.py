@@ -36,7 +36,6 @@ ACCOUNT = AccountStatus(
 CLUSTER = ClusterStatus(
     store_up=True,
     replicas={"a": "host-a", "b": "host-b"},
-    held={"main"},
     holders={"main": "a", "other": "b"},
     lease_changes={"main": 3},
     is_spare=False,

@@ -296,7 +296,7 @@ def test_a_value_that_no_number_has_is_named() -> None:
 
 def test_replicas_and_who_polls_what_are_told() -> None:
     fleet = ShownFleet([number(), number(1, "other")])
-    fleet.replicas = ClusterStatus(True, {"a": "h:1", "b": "h:2"}, ("main",), {"main": "a", "other": "b"}, {}, False)
+    fleet.replicas = ClusterStatus(True, {"a": "h:1", "b": "h:2"}, {"main": "a", "other": "b"}, {}, False)
     main, other = fleet.accounts
     fleet.accounts = [replace(main, is_held=True, holder="h:1"), replace(other, is_held=False, holder="h:2")]
     found = document(fleet)

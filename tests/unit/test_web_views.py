@@ -534,7 +534,7 @@ class TestReplicas:
 
     def shown(self, *, store_up: bool = True, is_spare: bool = False, holder: str = "host-b:7") -> Reader:
         fleet = ShownFleet([number(1)])
-        fleet.replicas = ClusterStatus(store_up, {"a": "host-a:1", "b": "host-b:7"}, (), {"main": "b"}, {}, is_spare)
+        fleet.replicas = ClusterStatus(store_up, {"a": "host-a:1", "b": "host-b:7"}, {"main": "b"}, {}, is_spare)
         fleet.accounts = [replace(account, is_held=False, holder=holder) for account in fleet.accounts]
         return Reader(fleet.page().html)
 
@@ -555,7 +555,7 @@ class TestReplicas:
 
     def test_one_replica_too_many_says_that_it_polls_nothing(self) -> None:
         fleet = ShownFleet([number(1)])
-        fleet.replicas = ClusterStatus(True, {"a": "host-a:1"}, (), {}, {}, is_spare=False, is_extra=True)
+        fleet.replicas = ClusterStatus(True, {"a": "host-a:1"}, {}, {}, is_spare=False, is_extra=True)
         said = "This replica polls nothing: there are more than the setting replicas allows"
         assert said in Reader(fleet.page().html).plain
         assert said not in self.shown().plain
@@ -568,7 +568,7 @@ class TestReplicas:
     @pytest.mark.parametrize("name", HOSTILE)
     def test_a_hostile_name_of_a_replica_is_only_text(self, name: str) -> None:
         fleet = ShownFleet([number(1)])
-        fleet.replicas = ClusterStatus(True, {"a": name}, (), {}, {}, is_spare=False)
+        fleet.replicas = ClusterStatus(True, {"a": name}, {}, {}, is_spare=False)
         plain = ShownFleet([number(1)])
-        plain.replicas = ClusterStatus(True, {"a": "x"}, (), {}, {}, is_spare=False)
+        plain.replicas = ClusterStatus(True, {"a": "x"}, {}, {}, is_spare=False)
         assert Reader(fleet.page().html).tags == Reader(plain.page().html).tags

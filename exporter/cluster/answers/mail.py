@@ -26,7 +26,7 @@ class Mail:
     _read_at: float | None = None  # since when everything is read that was written before
 
     def post(self, keys: Iterable[Key]) -> None:
-        """These numbers have a newer answer."""
+        """These have something new to tell, or were not written, as far as is known."""
         self._out.update(dict.fromkeys(keys))
 
     def enter(self, epoch: str, known: Iterable[Key]) -> None:
@@ -41,10 +41,6 @@ class Mail:
         for key in keys:
             del self._out[key]
         return keys
-
-    def failed(self, keys: Iterable[Key]) -> None:
-        """These were not written, as far as is known."""
-        self.post(keys)
 
     def read(self, exchange: Exchange, asked_at: float) -> None:
         """Go on after what this exchange read, which was asked after `asked_at`."""
