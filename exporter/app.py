@@ -197,12 +197,9 @@ class App:
         if sharing is None:
             return self._accounts.next_polls(keys)
         elsewhere = [key for key in keys if not sharing.polls(key.account)]
-        found: dict[NumberKey, float | None] = {}
-        found |= sharing.next_polls(
-            elsewhere, {account.name: account.scrape_interval_seconds for account in self._config.accounts}
-        )
-        found |= self._accounts.next_polls([key for key in keys if key not in found])
-        return found
+        intervals = {account.name: account.scrape_interval_seconds for account in self._config.accounts}
+        found = sharing.next_polls(elsewhere, intervals)
+        return {**found, **self._accounts.next_polls([key for key in keys if key not in found])}
 
     def cluster(self) -> ClusterStatus | None:
         """How the cluster of replicas looks from here; None without one."""

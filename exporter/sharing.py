@@ -163,13 +163,13 @@ class Sharing:
     def next_polls(self, keys: Iterable[NumberKey], interval_seconds: Mapping[str, float]) -> Mapping[NumberKey, float]:
         """About when numbers of accounts that others hold are polled next, as Unix seconds; infinity: not known.
 
-        `interval_seconds` is by account.
+        `interval_seconds` is by account; one may have left the configuration meanwhile.
         """
         found = {}
         for key in keys:
             record = self.state.get(key)
             polled_unix = None if record is None else record.last_poll_unix
-            found[key] = math.inf if polled_unix is None else polled_unix + interval_seconds[key.account]
+            found[key] = math.inf if polled_unix is None else polled_unix + interval_seconds.get(key.account, math.inf)
         return found
 
     def gone(self, keys: Iterable[NumberKey]) -> None:

@@ -65,7 +65,11 @@ def flags() -> argparse.ArgumentParser:
         metavar="DURATION",
         help="with --config.enable-auto-reload: how often to look, 1s or longer (default: 30s)",
     )
-    add("--once", nargs=0, help="list, poll and check all numbers once, print the metrics to stdout and exit")
+    add(
+        "--once",
+        nargs=0,
+        help="list, poll and check all numbers once, print the metrics to stdout and exit; no --web flag has an effect",
+    )
     add(
         "--once.output",
         dest="once_output",

@@ -38,7 +38,7 @@ LEFT_OUT: Mapping[type, Collection[str]] = {
         "lists",  # where the numbers stand
         "stale_after_seconds",  # follows from what is written and from the numbers
     },
-    ApiConfig: {"ca_file"},
+    ApiConfig: {"ca_file", "written_endpoint"},
     CredentialsConfig: {"secrets"},
     NumberFiles: {"folder", "shown_folder", "labeller", "redact"},
     ClusterConfig: {"password", "ca_file", "cert_file", "key_file"},

@@ -249,7 +249,8 @@ def _read_api(section: Section, default: ApiConfig) -> ApiConfig:
         for key, value in (("ca_file", ca_file), ("proxy", proxy)):
             if key in api and value:
                 api.fault(key, "has no effect with an http endpoint; remove it")
-    return ApiConfig(endpoint or default.endpoint, timeout or default.timeout_seconds, ca_file, proxy or "")
+    written = api.written("endpoint") if "endpoint" in api else default.written_endpoint
+    return ApiConfig(endpoint or default.endpoint, timeout or default.timeout_seconds, ca_file, proxy or "", written)
 
 
 def _read_rates(section: Section) -> tuple[float, float]:

@@ -18,12 +18,12 @@ _MORE_HEADER = ("account", "listing", "each space", "health of each number", "li
 
 def plan(config: Config) -> str:
     """The plan, as text of several lines, without a line break at the end."""
-    endpoints = list(dict.fromkeys(account.api.endpoint for account in config.accounts))
+    endpoints = list(dict.fromkeys(map(_endpoint, config.accounts)))
     rows = [_HEADER, *(_row(account, config.times(account)) for account in config.accounts)]
     if len(endpoints) > 1:
         rows = [
             (*rows[0], "endpoint"),
-            *((*row, of.api.endpoint) for row, of in zip(rows[1:], config.accounts, strict=True)),
+            *((*row, _endpoint(of)) for row, of in zip(rows[1:], config.accounts, strict=True)),
         ]
     accounts = _counted(len(config.accounts), "account")
     numbers = _counted(sum(len(account.numbers) for account in config.accounts), "number")
@@ -47,6 +47,10 @@ def plan(config: Config) -> str:
     if config.warnings:
         lines += ["", *(f"warning: {warning}" for warning in config.warnings)]
     return "\n".join(lines)
+
+
+def _endpoint(account: AccountConfig) -> str:
+    return account.api.written_endpoint or account.api.endpoint
 
 
 def _intervals(config: Config) -> str:

@@ -65,6 +65,8 @@ class CredentialsConfig:
 class ApiConfig:
     """How the API is reached.  `endpoint` is scheme://host[:port]; `timeout_seconds` is for a whole request.
 
+    `written_endpoint` is how it is written, if that holds variables; people are shown this.
+
     `proxy` is the URL of an HTTP proxy, maybe with a password.  Empty: the one that the environment names, if any.
     """
 
@@ -72,6 +74,7 @@ class ApiConfig:
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     ca_file: Path | None = None
     proxy: str = field(default="", repr=False)
+    written_endpoint: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config import Config, Variables, load, read
+from exporter.config import Config, Variables, load, plan, read
 from exporter.errors import ConfigError
 from tests.support.configs import NUMBER, written
 
@@ -199,8 +199,30 @@ def test_a_check_without_secrets_does_not_need_the_variables(tmp_path: Path) -> 
     numbers = "numbers: [{phone_number: '86${N}', cust_space_id: s}]"
     text = f"scrape_interval: ${{EVERY}}\napi: {{endpoint: '${{URL}}'}}\naccounts: [{{name: '${{A}}', {numbers}}}]"
     missing = Variables({}, may_be_unset=True)
-    assert read(written(tmp_path, text), missing, files=False).error is None
+    reading = read(written(tmp_path, text), missing, files=False)
+    assert reading.error is None
+    assert reading.config is not None
+    assert "at ${URL}" in plan(reading.config), "not at the default"
     reading = read(written(tmp_path, text.replace("${A}", "${")), missing, files=False)
     assert reading.error is not None
     (fault,) = reading.error.faults
     assert "accounts[0].name: holds ${ without a name" in fault
+
+
+def test_the_plan_shows_endpoints_as_they_are_written(tmp_path: Path) -> None:
+    """As faults, logs and pages do.  An account without an endpoint has the top's; one of its own hides that."""
+    accounts = "\n".join(
+        f"- {{name: {name}, {REST}{more}}}" for name, more in (("a", ""), ("b", ", api: {timeout: 1s}"))
+    )
+    text = f"api: {{endpoint: 'https://${{V}}'}}\naccounts:\n{accounts}\n"
+    said = plan(expanded(tmp_path, text, V="a.example"))
+    assert "every 1m at https://${V}\n" in said
+    assert "a.example" not in said
+    text += f"- {{name: c, {REST}, api: {{endpoint: 'https://c.example'}}}}\n"
+    said = plan(expanded(tmp_path, text, V="a.example"))
+    assert [line.split()[-1] for line in said.splitlines()[2:6]] == [
+        "endpoint",
+        "https://${V}",
+        "https://${V}",
+        "https://c.example",
+    ]
