@@ -194,11 +194,10 @@ def absence_in(payload: bytes) -> Absence | None:
     return Absence(missing or 0.0, gone or 0.0)
 
 
-def merged(mine: NumberState, theirs: NumberState, now_unix: float) -> NumberState:
+def merged(mine: NumberState, theirs: NumberState) -> NumberState:
     """`mine` with what is newer in `theirs`; the object `mine` if nothing is.
 
-    The status and the last poll are two facts: each comes from whoever knows it best.  A wall time of `mine` after
-    `now_unix` does not count: the clock was set back.
+    The status and the last poll are two facts: each comes from whoever knows it best.
     """
     changed = mine
     if theirs.success_at > mine.success_at:
@@ -214,27 +213,23 @@ def merged(mine: NumberState, theirs: NumberState, now_unix: float) -> NumberSta
             success_unix=theirs.success_unix,
             status_since_unix=theirs.status_since_unix if since == math.inf else since,
         )
-    if _is_later(theirs.last_poll_unix, mine.last_poll_unix, now_unix):
+    if (theirs.last_poll_unix or -math.inf) > (mine.last_poll_unix or -math.inf):
         changed = replace(
             changed,
             last_poll_success=theirs.last_poll_success,
             last_poll_unix=theirs.last_poll_unix,
             last_error=theirs.last_error or mine.last_error,
-            own_error=_newer(mine.own_error, theirs.last_error, now_unix),
+            own_error=_newer(mine.own_error, theirs.last_error),
             polls=with_others(mine.polls, theirs.polls),
         )
-    return _with_health(_with_listing(changed, theirs), theirs, now_unix)
+    return _with_health(_with_listing(changed, theirs), theirs)
 
 
-def _is_later(theirs: float | None, mine: float | None, now_unix: float) -> bool:
-    return theirs is not None and (mine is None or theirs > mine or mine > now_unix)
-
-
-def _newer(mine: LastError | None, theirs: LastError | None, now_unix: float) -> LastError | None:
+def _newer(mine: LastError | None, theirs: LastError | None) -> LastError | None:
     """The newer error about the number itself."""
     if theirs is None or kind_of(theirs.code, theirs.http_status) in {Kind.THROTTLE, Kind.ACCOUNT}:
         return mine
-    return theirs if _is_later(theirs.unix, None if mine is None else mine.unix, now_unix) else mine
+    return theirs if mine is None or theirs.unix > mine.unix else mine
 
 
 def _with_listing(mine: NumberState, theirs: NumberState) -> NumberState:
@@ -252,7 +247,7 @@ def _with_listing(mine: NumberState, theirs: NumberState) -> NumberState:
     return replace(mine, listing=new, shown=mine.shown if shown == mine.shown else shown)
 
 
-def _with_health(mine: NumberState, theirs: NumberState, now_unix: float) -> NumberState:
+def _with_health(mine: NumberState, theirs: NumberState) -> NumberState:
     new, old = theirs.health, mine.health
     if new is None or old is None:
         return mine if new is None else replace(mine, health=new)
@@ -262,6 +257,6 @@ def _with_health(mine: NumberState, theirs: NumberState, now_unix: float) -> Num
         since = min(old.since_unix or math.inf, new.since_unix or math.inf) if same else new.since_unix
         shown = tuple(dict.fromkeys((*old.shown, *new.shown)))[-MAX_EXTRA_STATUSES:]
         changed = replace(new, since_unix=since, shown=shown, last_error=old.last_error)
-    if _is_later(new.tried_unix, old.tried_unix, now_unix):
+    if (new.tried_unix or -math.inf) > (old.tried_unix or -math.inf):
         changed = replace(changed, last_error=new.last_error)
     return mine if changed is old else replace(mine, health=changed)

@@ -207,7 +207,7 @@ class Shared:
                 logger.debug("an answer in the store is left out", extra=fields(error=error))
             except Exception:  # else the answers that follow would never be read
                 logger.exception("an answer in the store cannot be read")
-        self._state.take_over(told, lambda mine, theirs: records.merged(mine, theirs, self._clock.unix()))
+        self._state.take_over(told, records.merged)
 
     def _read_other(self, key: Key, payload: bytes, age_seconds: float) -> None:
         """Take over an account or a space; raises StoreError for anything else too."""
