@@ -182,7 +182,7 @@ class Replica:
         live = {each.id: each.name for each in self._leases.live(now)}
         holders = self._leases.holders()
         status = ClusterStatus(
-            store_up=self._leases.store_up,
+            store_up=self._leases.store_up and self._is_well is True,
             replicas=live,
             holders=holders,
             lease_changes=dict(self._leases.changes),

@@ -314,6 +314,23 @@ def test_any_name_of_a_number_is_handed_on(store: Store) -> None:
     assert {entry.key for entry in found.entries} == keys
 
 
+def test_an_answer_that_another_program_wrote_hides_no_other_and_is_replaced(server: RedisServer, store: Store) -> None:
+    """Else one is enough that no replica hears of another, for good."""
+    epoch = contact(store, A, 1).epoch
+    store.exchange("a", epoch, "0", 60, [(key, 0.0, b"x") for key in ("none", "empty", "cut", "large", "last")])
+    for key, value in (("none", "nonsense"), ("empty", ""), ("cut", "1|0"), ("large", f"{'9' * 400}|{'9' * 400}|x|y")):
+        server.admin("HSET", f"{PREFIX}:entries", key, value)
+    found = store.exchange("b", epoch, "0", 60, [])
+    assert found is not None
+    assert {entry.key: entry.payload for entry in found.entries} == {"large": b"y", "last": b"x"}
+    assert {entry.written_ms <= found.now_ms for entry in found.entries} == {True}
+    assert server.admin("HEXISTS", f"{PREFIX}:entries", "none") == 0  # nobody renews it
+    store.exchange("a", epoch, "0", 60, [(key, 0.0, b"z") for key in ("none", "empty", "cut", "large")])
+    found = store.exchange("b", epoch, "0", 60, [])
+    assert found is not None
+    assert [entry.payload for entry in found.entries] == [b"x", b"z", b"z", b"z", b"z"]
+
+
 def test_a_payload_that_is_too_long_is_left_out(server: RedisServer, store: Store) -> None:
     epoch = contact(store, A, 1).epoch
     store.exchange("a", epoch, "0", 60, [("long", 0.0, b"x" * (MAX_PAYLOAD_BYTES + 1)), ("short", 0.0, b"x")])

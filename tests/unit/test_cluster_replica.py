@@ -13,6 +13,7 @@ from exporter.cluster.leases.timing import timing
 from exporter.cluster.replica import Replica
 from exporter.cluster.session import Session
 from exporter.cluster.store.calls import Exchange
+from exporter.cluster.store.replies import StoreError
 from exporter.model import Pace, Right
 from tests.support.clock import FakeClock
 from tests.support.clusterstore import ModelStore
@@ -24,6 +25,7 @@ class Leading(ModelStore):
     def __init__(self, time: Callable[[], float]) -> None:
         super().__init__(time)
         self.lists_asked: list[str] = []
+        self.refuses_answers = False
 
     def accounts_of(self, member: str) -> tuple[str, ...] | None:
         self.lists_asked.append(member)
@@ -32,6 +34,8 @@ class Leading(ModelStore):
     def exchange(
         self, me: str, epoch: str, since: str, keep_seconds: float, answers: Sequence[tuple[str, float, bytes]]
     ) -> Exchange | None:
+        if self.refuses_answers:
+            raise StoreError("no permission")
         return Exchange(0, since, (), is_all=True)
 
     def close(self) -> None:
@@ -112,3 +116,16 @@ def test_a_right_ends_also_where_no_step_follows() -> None:
     assert not replica.holds("other")
     clock.advance(3.0)
     assert not replica.holds("main")
+
+
+def test_a_store_that_takes_no_answers_is_not_up() -> None:
+    """Its user may lack a right for that alone; without this, nothing but old answers would tell."""
+    clock = FakeClock()
+    store = Leading(clock.monotonic)
+    replica = joined("one", store, clock)
+    ups = []
+    for store.refuses_answers in (False, True, False):
+        replica.step()
+        ups.append(replica.status().store_up)
+        clock.advance(0.3)
+    assert ups == [True, False, True]

@@ -125,7 +125,9 @@ class Store:
     ) -> Exchange | None:
         """Write answers (key, age in seconds, payload), and read what others wrote; None in another epoch."""
         written = [part for key, age_seconds, payload in answers for part in (key, _ms(age_seconds), payload)]
-        reply = self._run(scripts.EXCHANGE, epoch, me, since, MAX_ANSWERS, _ms(keep_seconds), *written)
+        reply = self._run(
+            scripts.EXCHANGE, epoch, me, since, MAX_ANSWERS, _ms(keep_seconds), MAX_PAYLOAD_BYTES, *written
+        )
         is_epoch, *rest = replies.listed(reply, 1, 4 + 3 * MAX_ANSWERS)
         if not replies.count(is_epoch):
             return None

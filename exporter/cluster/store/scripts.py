@@ -163,15 +163,16 @@ return forgotten
 EXCHANGE = (
     _COMMON
     + """
--- ARGV: epoch, replica, the last count it has read, how many to read, how long to keep what nobody renews (ms);
--- then key, age (ms), payload for each answer to write.
+-- ARGV: epoch, replica, the last count it has read, how many to read, how long to keep what nobody renews (ms), the
+-- most bytes of a key and its value; then key, age (ms), payload for each answer to write.
 if not is_epoch(ARGV[1]) then return {0} end
 local me, since, most, keep_ms, now = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), milliseconds()
-local function times(value)
+local most_bytes = tonumber(ARGV[6])
+local function times(value)  -- without `by` for a value that another program wrote: it is as old as can be
   local written, age, by = string.match(value, '^(%d+)|(%d+)|([^|]*)|')
-  return tonumber(written), tonumber(age), by
+  return tonumber(written or 0), tonumber(age or 0), by
 end
-for i = 6, #ARGV, 3 do
+for i = 7, #ARGV, 3 do
   local key, age, payload = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
   local before = redis.call('HGET', entries, key)
   local is_newer = true
@@ -201,11 +202,11 @@ for i = 1, #found, 2 do keys[#keys + 1] = found[i] end
 local values = redis.call('HMGET', entries, unpack(keys))
 for i, key in ipairs(keys) do
   local value = values[i]
-  if value then
+  if value and #key + #value <= most_bytes then
     local written, age, by = times(value)
-    if by ~= me then
+    if by and by ~= me then
       reply[#reply + 1] = key
-      reply[#reply + 1] = text(written)
+      reply[#reply + 1] = text(math.min(written, now))
       reply[#reply + 1] = string.match(value, '^[^|]*|[^|]*|[^|]*|(.*)$')
     end
   end
