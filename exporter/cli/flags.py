@@ -68,7 +68,7 @@ def flags() -> argparse.ArgumentParser:
     add(
         "--once",
         nargs=0,
-        help="list, poll and check all numbers once, print the metrics to stdout and exit; no --web flag has an effect",
+        help="list, poll and check all numbers once, print the metrics to stdout and exit; --web. flags have no effect",
     )
     add(
         "--once.output",

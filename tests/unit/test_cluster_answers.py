@@ -136,8 +136,12 @@ JSON = st.recursive(st.none() | st.text() | st.floats(), st.lists).map(json.dump
 
 
 def test_parts_that_a_newer_version_adds_are_ignored() -> None:
-    payload = [*GOOD, None, None, None, [0.1, "R", "new"], {"new": True}]
-    assert records.decoded(json.dumps(payload).encode(), NUMBER, 0.0, 1000.0, 2000.0).status == "VERIFIED"
+    error = ["timeout", "text", None, "request", 5.0, "new"]
+    payload = [*GOOD[:7], error, None, None, None, [0.1, "R", "new"], {"new": True}]
+    record = records.decoded(json.dumps(payload).encode(), NUMBER, 0.0, 1000.0, 2000.0)
+    assert record.status == "VERIFIED"
+    assert record.last_error is not None
+    assert record.last_error.code == "timeout"
 
 
 @given(st.one_of(st.binary(), JSON))

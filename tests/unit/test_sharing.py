@@ -147,10 +147,10 @@ def test_an_account_that_left_the_configuration_is_passed_on_as_if_its_last_requ
 def test_the_next_poll_of_another_replicas_number_is_about_an_interval_after_its_last(replica: Replica) -> None:
     (number, _) = (record.number for record in replica.app.view()[0].numbers)
     assert replica.app.next_polls([number.key]) == {number.key: math.inf}
-    replica.app.details(number.key)
     state = replica.sharing.state
     state.succeeded(number, Answer("VERIFIED", "id", "R"))
     assert replica.app.next_polls([number.key]) == {number.key: replica.clock.unix() + 60}
+    assert replica.sharing.next_polls([number.key], {}) == {number.key: math.inf}, "its account leaves just now"
 
 
 def test_the_next_poll_of_another_replicas_number_is_by_the_interval_of_its_account(replica: Replica) -> None:

@@ -140,9 +140,9 @@ class Reader:
 
     def error(self, value: object, now_unix: float) -> LastError:
         """Why a poll or a check failed."""
-        if not isinstance(value, list) or len(value) != 5:
+        if not isinstance(value, list) or len(value) < 5:
             refuse("an answer has an error of another shape")
-        code, message, http_status, request_id, age = value
+        code, message, http_status, request_id, age = value[:5]
         error_age = self.age(age)
         is_status = http_status is None or (type(http_status) is int and 0 <= http_status < 1000)
         if error_age is None or not is_status or not isinstance(message, str):
