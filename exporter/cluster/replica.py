@@ -101,6 +101,7 @@ class Replica:
             configuration, self._configuration = self._configuration, None
         if configuration is not None:
             self._session.configure(*configuration)
+            self._mail.read_again()
         try:
             follows = self._run(self._session.step())
             while self._exchange() and self._clock.monotonic() < began_at + self._leases.timing.look_seconds:
@@ -149,11 +150,11 @@ class Replica:
         if self._mail.epoch != epoch:
             self._mail.enter(epoch, self._answers.known())
         keys = self._mail.batch()
-        asked_at = self._clock.monotonic()
+        me, asked_at = f"{self._leases.me}.{self._mail.readings}", self._clock.monotonic()
         told = self._answers.written(keys)
         written = [(records.key_text(key), *of) for key, of in told.items() if of[0] <= KEEP_SECONDS]
         try:
-            found = self._store.exchange(self._leases.me, epoch, self._mail.since, KEEP_SECONDS, written)
+            found = self._store.exchange(me, epoch, self._mail.since, KEEP_SECONDS, written)
         except StoreError:
             self._mail.post(keys)
             raise

@@ -26,6 +26,7 @@ class Leading(ModelStore):
         super().__init__(time)
         self.lists_asked: list[str] = []
         self.refuses_answers = False
+        self.read: list[tuple[str, str]] = []  # by whom, and since when
 
     def accounts_of(self, member: str) -> tuple[str, ...] | None:
         self.lists_asked.append(member)
@@ -36,7 +37,8 @@ class Leading(ModelStore):
     ) -> Exchange | None:
         if self.refuses_answers:
             raise StoreError("no permission")
-        return Exchange(0, since, (), is_all=True)
+        self.read.append((me, since))
+        return Exchange(0, "7", (), is_all=True)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -129,3 +131,18 @@ def test_a_store_that_takes_no_answers_is_not_up() -> None:
         ups.append(replica.status().store_up)
         clock.advance(0.3)
     assert ups == [True, False, True]
+
+
+def test_a_new_configuration_reads_all_answers_again_its_own_too() -> None:
+    """A number may be new in it that others have polled for long, or this replica until a reload took it away."""
+    clock = FakeClock()
+    store = Leading(clock.monotonic)
+    replica = joined("one", store, clock)
+    for _ in range(2):
+        replica.step()
+    replica.configure(["main", "other"], "hash")
+    for _ in range(2):
+        replica.step()
+    (before, began), (same, went_on), (after, began_again), _ = store.read
+    assert (began, went_on, began_again) == ("0", "7", "0")
+    assert before == same != after

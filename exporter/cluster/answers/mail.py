@@ -22,6 +22,8 @@ class Mail:
 
     epoch: str = ""
     since: str = "0"
+    readings: int = 0
+    """How often reading began anew.  A part of the writer's name: what it wrote before is read like that of others."""
     _out: dict[Key, None] = field(default_factory=dict)  # in order; a set would lose it
     _read_at: float | None = None  # since when everything is read that was written before
 
@@ -32,8 +34,14 @@ class Mail:
     def enter(self, epoch: str, known: Iterable[Key]) -> None:
         """Use the store in this epoch.  In a new one all is read again, and all that is `known` is written again."""
         if epoch != self.epoch:
-            self.epoch, self.since, self._read_at = epoch, "0", None
+            self.epoch = epoch
+            self.read_again()
             self.post(known)
+
+    def read_again(self) -> None:
+        """Read all again, also what this replica wrote: of numbers that were not in force it kept nothing."""
+        self.since, self._read_at = "0", None
+        self.readings += 1
 
     def batch(self) -> tuple[Key, ...]:
         """The numbers whose answers are to be written now; they leave the outbox."""
