@@ -82,6 +82,9 @@ class Process:
     def forgotten(self, key: NumberKey) -> None:
         self.forgot.append(key)
 
+    def polls(self, account: str) -> bool:
+        return account in self.statuses
+
     def held_statuses(self) -> Mapping[str, tuple[AccountStatus, int]]:
         self.polls_waited.append(self.priority.polls_wait)
         return self.statuses
@@ -196,6 +199,15 @@ def test_a_number_that_the_holder_polls_no_more_is_gone_everywhere(one: Process,
     one.state.succeeded(NUMBER, Answer("VERIFIED", "id", "R"))
     one.tells(two)
     assert two.record().status == "VERIFIED"
+
+
+def test_who_polls_an_account_forgets_no_number_for_another(one: Process, two: Process) -> None:
+    """The holder before may be late, when the number is listed again already."""
+    one.use()
+    two.statuses = {"main": (STATUS, 0)}
+    one.shared.gone([NUMBER.key])
+    one.tells(two)
+    assert two.forgot == []
 
 
 def status(**changes: object) -> AccountStatus:

@@ -55,6 +55,7 @@ def test_each_socket_is_taken_over(descriptor: int) -> None:
         {"LISTEN_PID": "1", "LISTEN_FDS": "1"},
         {**handed(), "LISTEN_FDS": "x"},
         {**handed(), "LISTEN_FDS": "0"},
+        {**handed(), "LISTEN_FDS": "-1"},
     ],
 )
 def test_sockets_that_are_missing_or_for_another_process_are_a_fault(

@@ -73,6 +73,9 @@ class Holdings(Protocol):
     def held_statuses(self) -> Mapping[str, tuple[AccountStatus, int]]:
         """The status of each, and how many first listings have not ended."""
 
+    def polls(self, account: str) -> bool:
+        """Whether this is one of them, or is polled at the spare rate.  Thread-safe."""
+
 
 class Shared:
     """Implements `replica.Answers`.  `post` is told what to write.
@@ -253,7 +256,8 @@ class Shared:
     ) -> tuple[NumberState, ...]:
         """What an entry says of a number that is in force here; raises StoreError."""
         if parsed(payload) is None:
-            self._found.forgotten(key)
+            if not self._holdings.polls(key.account):  # whoever polls it knows better, by its own listings
+                self._found.forgotten(key)
             return ()
         known, now, now_unix = looked
         record = known.get(key)

@@ -36,7 +36,7 @@ def _count(environment: Mapping[str, str]) -> int:
     """How many sockets there are; 0 where they are meant for another process."""
     try:
         is_meant = int(environment.get("LISTEN_PID", "")) == os.getpid()
-        return int(environment.get("LISTEN_FDS", "")) if is_meant else 0
+        return max(0, int(environment.get("LISTEN_FDS", ""))) if is_meant else 0
     except ValueError:
         return 0
 
