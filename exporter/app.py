@@ -26,6 +26,7 @@ from exporter.cams.operations import (
 from exporter.config import AccountConfig, ClusterConfig, Config, FollowedFiles, Times, config_number
 from exporter.config.crowding import FoundNumbers
 from exporter.config.loader import FULL
+from exporter.config.number_files.follow import log_files_that_left
 from exporter.config.numbers import redact
 from exporter.config.settings import health_valid_seconds
 from exporter.config.shown import text_of
@@ -289,7 +290,7 @@ class App:
     def _apply(self, config: Config) -> None:
         """Build the new parts, which may fail; then put them in force, which may not."""
         accounts = self._accounts.built(config)
-        _log_files_that_left(self._config, config)
+        log_files_that_left(self._config, config)
         self._put_in_force(config, accounts)
         self._number_files = FollowedFiles(config)
 
@@ -409,18 +410,6 @@ def _health_refused(accounts: Sequence[AccountStatus]) -> set[str]:
         if of.operation == GetWhatsappHealthStatus.name and of.refused is not None
         if kind_of(of.refused.code, None) in {Kind.ACCOUNT, Kind.PERMISSION}
     }
-
-
-def _log_files_that_left(old: Config, new: Config) -> None:
-    """Log the number files that accounts had and no longer have: one may be gone by accident."""
-    files = {account.name: {of.file for of in account.lists} for account in new.accounts}
-    for account in old.accounts:
-        for of in account.lists[1:]:
-            if account.name in files and of.file not in files[account.name]:
-                logger.warning(
-                    "number file left, its list is no longer in force",
-                    extra=fields(account=account.name, file=of.file, numbers=len(of.lines)),
-                )
 
 
 def _freeze_gc() -> None:

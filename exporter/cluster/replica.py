@@ -114,7 +114,7 @@ class Replica:
         return self._clock.monotonic() if follows else began_at + self._leases.timing.look_seconds
 
     def leave(self) -> None:
-        """Write what is left, and hand over; a store that is away changes nothing."""
+        """Exchange answers once more, and hand over; a store that is away changes nothing."""
         try:
             self._exchange()
             self._run(self._session.leave())

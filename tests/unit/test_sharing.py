@@ -188,10 +188,10 @@ class HeldElsewhere:
 
 
 def test_what_is_not_ready_names_the_replica_that_polls_it(replica: Replica) -> None:
-    app = replica.app
-    sharing = cast("Sharing", HeldElsewhere())
-    readiness = Readiness(app._accounts, app._fleets, replica.sharing.state, sharing)
-    assert readiness.missing(app.config)[0] == "account one, polled by host-b:7: 1 numbers not attempted yet"
+    pollers = {each.account: SimpleNamespace(poller=Told(each)) for each in replica.app.view()[1]}
+    accounts, fleets = cast("Accounts", pollers), cast("Fleets", {})
+    readiness = Readiness(accounts, fleets, replica.sharing.state, cast("Sharing", HeldElsewhere()))
+    assert readiness.missing(replica.app.config)[0] == "account one, polled by host-b:7: 1 numbers not attempted yet"
 
 
 def test_another_section_of_the_cluster_needs_a_restart(replica: Replica) -> None:

@@ -197,3 +197,15 @@ def _merged(config: Config, account: AccountConfig, accepted: Mapping[str, FileL
     lists = (typed, *(part for _, part in sorted(parts.items())))
     together = tuple(number for _, its in lists for number in its)
     return config.with_numbers(account, together, tuple(of for of, _ in lists))
+
+
+def log_files_that_left(old: Config, new: Config) -> None:
+    """Log the number files that accounts had and no longer have: one may be gone by accident."""
+    files = {account.name: {of.file for of in account.lists} for account in new.accounts}
+    for account in old.accounts:
+        for of in account.lists[1:]:
+            if account.name in files and of.file not in files[account.name]:
+                logger.warning(
+                    "number file left, its list is no longer in force",
+                    extra=fields(account=account.name, file=of.file, numbers=len(of.lines)),
+                )
