@@ -18,7 +18,7 @@ from exporter.cluster.leases.table import Contact, Member, Take
 from exporter.cluster.session import Calls
 from exporter.cluster.store import scripts
 from exporter.cluster.store.calls import MAX_ANSWERS, MAX_PAYLOAD_BYTES, Store
-from exporter.cluster.store.replies import StoreError
+from exporter.cluster.store.replies import MAX_LIST_BYTES, StoreError
 from exporter.model import Pace
 from tests.support.clusterstore import ModelStore
 from tests.support.patience import PATIENCE_SECONDS
@@ -26,7 +26,7 @@ from tests.support.redisserver import PREFIX, RedisServer, documented_rights, re
 from tests.support.storeproxy import StoreProxy
 
 A, B = (Member(name, f"host-{name}", 0, 15.0, 12.5, claims=True, accounts="0123") for name in "ab")
-SCRIPTS = (scripts.CONTACT, scripts.TAKE, scripts.RELEASE, scripts.FORGET, scripts.EXCHANGE)
+SCRIPTS = (scripts.CONTACT, scripts.LIST, scripts.TAKE, scripts.RELEASE, scripts.FORGET, scripts.EXCHANGE)
 HOLD_SECONDS = 0.05
 IMPATIENT_SECONDS = 0.3
 
@@ -361,6 +361,37 @@ def test_what_another_program_wrote_is_refused(server: RedisServer, store: Store
     server.admin("HSET", f"{PREFIX}:{key}", *value)
     with pytest.raises(StoreError):
         contact(store, A, 2)
+
+
+def test_what_is_too_large_stays_in_the_store(server: RedisServer, store: Store) -> None:
+    """Else it fills the memory of all replicas, before they can refuse it."""
+    contact(store, A, 1)
+    too_large = {
+        "beats": ["x" * 1025, "1"],
+        "members": ["x", "x" * 1025],
+        "holders": [part for index in range(20_001) for part in (str(index), "1|a")],
+        "paces": ["x", "x" * 1025],
+    }
+    for key, value in too_large.items():
+        server.admin("HSET", f"{PREFIX}:{key}", *value)
+        with pytest.raises(StoreError, match="more than exporters write"):
+            contact(store, A, 2)
+        server.admin("HDEL", f"{PREFIX}:{key}", *value[::2])
+    server.admin("HSET", f"{PREFIX}:lists", "x", "x" * (MAX_LIST_BYTES + 1))
+    with pytest.raises(StoreError, match="more than exporters write"):
+        store.accounts_of("x")
+    contact(store, A, 3)
+
+
+@pytest.mark.parametrize("field", [("id", "x" * 65), ("opens", "soon"), ("hold", "long")])
+def test_an_epoch_that_another_program_wrote_is_replaced(
+    server: RedisServer, store: Store, field: tuple[str, str]
+) -> None:
+    epoch = contact(store, A, 1).epoch
+    server.admin("HSET", f"{PREFIX}:epoch", *field)
+    found = contact(store, A, 2)
+    assert found.epoch not in {epoch, field[1]}
+    assert found.opens_in_seconds > 0
 
 
 def test_a_replica_of_a_newer_version_is_understood(server: RedisServer, store: Store) -> None:

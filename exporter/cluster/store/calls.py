@@ -117,8 +117,8 @@ class Store:
 
     def accounts_of(self, member: str) -> tuple[str, ...] | None:
         """The accounts of another replica; None if it has not told them."""
-        found = self._command("HGET", self._key("lists"), member)
-        return None if found is None else replies.account_list(found)
+        found = self._run(scripts.LIST, member, replies.MAX_LIST_BYTES)
+        return replies.account_list(found) if found else None
 
     def exchange(
         self, me: str, epoch: str, since: str, keep_seconds: float, answers: Sequence[tuple[str, float, bytes]]

@@ -39,6 +39,12 @@ local function holding(account)
   local token, holder = string.match(found, '^(%d+)|(.*)$')
   return tonumber(token), holder
 end
+local function bounded(found, most_items, most_bytes)  -- else what another program wrote fills a replica's memory
+  local is_small = #found <= most_items
+  for i = 1, is_small and #found or 0 do is_small = is_small and #found[i] <= most_bytes end
+  if not is_small then error('the store holds more than exporters write') end
+  return found
+end
 local function hold(account, token, holder)
   redis.call('HSET', holders, account, text(token) .. '|' .. holder)
   redis.call('HSET', epoch, 'account', account)
@@ -56,7 +62,7 @@ local hold_ms, fresh = tonumber(ARGV[5]), ARGV[6]
 local now, run = milliseconds(), run_id()
 local facts = redis.call('HMGET', epoch, 'run', 'id', 'opens', 'hold', 'account')
 local id, opens, held = facts[2], tonumber(facts[3] or 0), tonumber(facts[4] or 0)
-if facts[1] ~= run or not id or lost_holders(facts[5]) then
+if facts[1] ~= run or not id or #id > 64 or not opens or not held or lost_holders(facts[5]) then
   id, opens, held = fresh, now + hold_ms, hold_ms
   redis.call('HDEL', epoch, 'account')
   redis.call('HSET', epoch, 'run', run, 'id', id, 'opens', text(opens), 'hold', text(held))
@@ -82,16 +88,25 @@ for i = 7, #ARGV, 3 do
 end
 local change = redis.call('HGET', epoch, 'change')
 local reply = {id, math.max(0, opens - now), held, tonumber(change), redis.call('HEXISTS', lists, me),
-  redis.call('HGETALL', beats)}
+  bounded(redis.call('HGETALL', beats), 512, 1024)}
 if known ~= id .. ':' .. change then
-  reply[7] = redis.call('HGETALL', members)
-  reply[8] = redis.call('HGETALL', holders)
-  reply[9] = redis.call('HGETALL', paces)
+  reply[7] = bounded(redis.call('HGETALL', members), 512, 1024)
+  reply[8] = bounded(redis.call('HGETALL', holders), 40000, 1024)
+  reply[9] = bounded(redis.call('HGETALL', paces), 40000, 1024)
 end
 return reply
 """
 )
 """A replica says that it is alive, which renews all its leases, and learns what changed."""
+
+LIST = (
+    _COMMON
+    + """
+-- ARGV: replica, the most bytes of its list.
+return bounded({redis.call('HGET', lists, ARGV[1]) or ''}, 1, tonumber(ARGV[2]))[1]
+"""
+)
+"""The names of a replica's accounts; empty if it has not told them."""
 
 TAKE = (
     _COMMON
