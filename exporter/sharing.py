@@ -87,9 +87,9 @@ class Sharing:
         store = Store(self._connected, connecting.asked, cluster.key_prefix, times.timeout_seconds)
         leases = Leases(uuid.uuid4().hex, times, cluster.replicas, clock.monotonic())
         session = Session(leases, self, clock.monotonic, f"{socket.gethostname()}:{os.getpid()}")
-        self._shared = Shared(state, fleets, self, clock, priority, hide)
-        self._replica = Replica(store, leases, session, self._shared, clock)
-        self._shared.post = self._replica.post
+        self.shared = Shared(state, fleets, self, clock, priority, hide)
+        self._replica = Replica(store, leases, session, self.shared, clock)
+        self.shared.post = self._replica.post
         state.changed = lambda key: self._replica.post(("number", *key))
         fleets.gone = self.gone
         self._timeout_seconds = times.timeout_seconds
@@ -147,7 +147,7 @@ class Sharing:
         cluster = self._replica.status()
         is_held = self._replica.holds(own.account)
         holder = cluster.holders.get(own.account, "")
-        told = None if is_held or self.polls(own.account) else self._shared.told(own)
+        told = None if is_held or self.polls(own.account) else self.shared.told(own)
         return replace(told or own, is_held=is_held, holder=cluster.replicas.get(holder, ""))
 
     def polls(self, account: str) -> bool:
@@ -157,7 +157,7 @@ class Sharing:
 
     def unlisted(self, account: str) -> int:
         """How many first listings of an account that another replica holds have not ended, as far as is known."""
-        found = self._shared.unlisted(account)
+        found = self.shared.unlisted(account)
         return 1 if found is None else found
 
     def next_polls(self, keys: Iterable[NumberKey], interval_seconds: Mapping[str, float]) -> Mapping[NumberKey, float]:
@@ -174,7 +174,7 @@ class Sharing:
 
     def gone(self, keys: Iterable[NumberKey]) -> None:
         """Numbers are polled no more: the others hear it from who holds the account."""
-        self._shared.gone([key for key in keys if self.polls(key.account)])
+        self.shared.gone([key for key in keys if self.polls(key.account)])
 
     # What the cluster asks
 
@@ -200,7 +200,7 @@ class Sharing:
             is_new = right is not NEVER and (before is None or before[0].token != right.token)
             if is_new:
                 seen = seen or _Seen(self.state.snapshot())
-                status = None if before is not None else self._shared.told(poller.status())
+                status = None if before is not None else self.shared.told(poller.status())
                 known = Known(status, seen.polled, seen.checked_at)
             else:
                 known = NOTHING

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,10 +15,13 @@ import pytest
 
 from exporter.accounts import Accounts
 from exporter.app import App
+from exporter.cluster.answers.accounts import encoded_account
+from exporter.cluster.answers.accounts import told as accounts_told
+from exporter.cluster.answers.shared import GONE
 from exporter.config import Source, Variables, load
 from exporter.errors import ApiError, ConfigError, Kind
 from exporter.fleet.fleets import Fleets
-from exporter.model import NEVER, AccountStatus, Answer, Right
+from exporter.model import NEVER, AccountStatus, Answer, NumberKey, Refused, Right
 from exporter.polling import Known
 from exporter.readiness import Readiness
 from exporter.scrape_priority import ScrapePriority
@@ -27,6 +30,7 @@ from tests.support.clock import FakeClock
 from tests.support.configs import written
 
 NUMBERS = '[{phone_number: "8613800001234", cust_space_id: cams-1}]'
+REFUSED = Refused("InvalidAccessKeyId.NotFound", "The AccessKey is not found.", "R-1")
 CREDENTIALS = "credentials: {type: access_key, access_key_id: one, access_key_secret: two}"
 
 
@@ -108,25 +112,84 @@ class Told:
     """In place of a poller: notes what it is told."""
 
     def __init__(self, status: AccountStatus) -> None:
-        self.status = lambda: status
+        self.status: Callable[[], AccountStatus] = lambda: status
         self.rights: list[Right] = []
+        self.known = Known()
 
-    def allow(self, right: Right, _: Known, __: int | None) -> None:
+    def allow(self, right: Right, known: Known, _: int | None) -> None:
         self.rights.append(right)
+        self.known = known
 
 
-def test_a_poller_is_told_what_changed_and_else_left_alone(replica: Replica) -> None:
-    """A thousand accounts that others hold cost nothing at each look."""
+def shared_out(replica: Replica) -> tuple[dict[str, Told], Sharing]:
+    """What stands in place of the pollers, and what gives them their rights."""
     pollers = {status.account: Told(status) for status in replica.app.view()[1]}
     accounts, fleets = cast("Accounts", pollers.items()), cast("Fleets", SimpleNamespace())
     cluster, clock = replica.sharing.cluster, replica.clock
     sharing = Sharing(cluster, accounts, replica.sharing.state, fleets, clock, ScrapePriority(clock), str)
     sharing.configure(replica.config)
+    return pollers, sharing
+
+
+def told(sharing: Sharing, status: AccountStatus, unlisted: int = 0) -> None:
+    """Another replica, which holds the account, tells this of it."""
+    payload = encoded_account(accounts_told(status, unlisted), 0.0)
+    sharing.shared.read([(("account", status.account), payload, 0.0)])
+
+
+def test_a_poller_is_told_what_changed_and_else_left_alone(replica: Replica) -> None:
+    """A thousand accounts that others hold cost nothing at each look."""
+    pollers, sharing = shared_out(replica)
     first, second = Right(1, 0.0, 10.0), Right(1, 0.0, 11.0)
     for rights in ({"one": first}, {"one": first}, {"one": second}, {}, {}):
         sharing.allow(rights, is_spare=False)
     assert pollers["one"].rights == [first, second, NEVER]
     assert pollers["two"].rights == []
+
+
+def test_a_poller_goes_on_from_what_the_holder_told_and_else_from_what_it_knows_itself(replica: Replica) -> None:
+    """A new token for an account that it holds already: it lost it and got it again between two looks."""
+    pollers, sharing = shared_out(replica)
+    told(sharing, replace(pollers["one"].status(), refused=REFUSED))
+    sharing.allow({"one": Right(1, 0.0, 10.0)}, is_spare=False)
+    assert pollers["one"].known.status is not None
+    assert pollers["one"].known.status.refused == REFUSED
+    sharing.allow({"one": Right(2, 0.0, 10.0)}, is_spare=False)
+    assert pollers["one"].known.status is None
+
+
+def test_the_holder_tells_how_an_account_does_until_it_is_polled_here(replica: Replica) -> None:
+    def seen() -> AccountStatus:
+        return next(each for each in replica.app.view()[1] if each.account == "one")
+
+    told(replica.sharing, replace(seen(), phone_numbers=9))
+    assert seen().phone_numbers == 9
+    for is_spare in (False, True):
+        replica.allow("one", is_spare=is_spare)
+        assert seen().phone_numbers == 1
+
+
+def test_listings_of_an_account_that_nobody_told_of_have_not_ended(replica: Replica) -> None:
+    assert replica.sharing.unlisted("one") == 1
+    told(replica.sharing, replica.app.view()[1][0], unlisted=0)
+    assert replica.sharing.unlisted("one") == 0
+
+
+def test_a_replica_tells_of_the_accounts_that_it_holds_not_of_those_it_polls_without_the_store(
+    replica: Replica,
+) -> None:
+    replica.allow("one")
+    assert replica.sharing.held_statuses().keys() == {"one"}
+    replica.allow(is_spare=True)
+    assert replica.sharing.held_statuses().keys() == set()
+
+
+def test_only_who_polls_an_account_tells_that_a_number_is_gone(replica: Replica) -> None:
+    key = ("number", "one", "cams-1", "8613800009999")
+    for accounts, said in (((), {}), (("one",), {key: (0.0, GONE)})):
+        replica.allow(*accounts)
+        replica.sharing.gone([NumberKey(*key[1:])])
+        assert replica.sharing.shared.written([key]) == said
 
 
 def test_the_log_says_once_which_accounts_came_and_went(replica: Replica, caplog: pytest.LogCaptureFixture) -> None:
