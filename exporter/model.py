@@ -279,8 +279,10 @@ class AccountStatus:
     """For the next holder of the account."""
     is_held: bool | None = None
     """Whether this replica holds the account; None without `cluster`."""
+    is_polled: bool | None = None
+    """Whether this replica polls the account: it holds it, or the spare rate is in force; None without `cluster`."""
     holder: str = ""
-    """The name of the replica that holds it; empty for none, and without `cluster`."""
+    """The name of the replica that holds it; empty for none, at the spare rate, and without `cluster`."""
 
     @property
     def up(self) -> bool:

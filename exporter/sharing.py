@@ -112,7 +112,8 @@ class Sharing:
         """Start looking at the store, unless that runs.  Raises OSError as `Loop.start`."""
         if not self._left and not self._loop.is_alive:
             cluster = self.cluster
-            facts = {"lease_seconds": cluster.lease_seconds, "replicas": cluster.replicas}
+            store = cluster.url or ", ".join(f"{host}:{port}" for host, port in cluster.sentinels)
+            facts = {"store": store, "lease_seconds": cluster.lease_seconds, "replicas": cluster.replicas}
             logger.info("sharing the accounts with other replicas", extra=fields(**facts))
             self._loop.start()
 
@@ -146,9 +147,10 @@ class Sharing:
         """The status of an account: its own where this replica polls it, else what the holder told."""
         cluster = self._replica.status()
         is_held = self._replica.holds(own.account)
-        holder = cluster.holders.get(own.account, "")
-        told = None if is_held or self.polls(own.account) else self.shared.told(own)
-        return replace(told or own, is_held=is_held, holder=cluster.replicas.get(holder, ""))
+        is_polled = is_held or self.polls(own.account)
+        holder = "" if cluster.is_spare else cluster.replicas.get(cluster.holders.get(own.account, ""), "")
+        told = None if is_polled else self.shared.told(own)
+        return replace(told or own, is_held=is_held, is_polled=is_polled, holder=holder)
 
     def polls(self, account: str) -> bool:
         """Whether this replica polls the account, with its right or at the spare rate."""

@@ -115,11 +115,14 @@ class Replica:
 
     def leave(self) -> None:
         """Exchange answers once more, and hand over; a store that is away changes nothing."""
+        held = sum(map(self.holds, self._leases.rights()))
         try:
             self._exchange()
             self._run(self._session.leave())
         except StoreError as error:
-            logger.warning("accounts cannot be handed over: they rest for a lease", extra=fields(error=error))
+            if held:
+                facts = fields(count=held, error=error)
+                logger.warning("accounts cannot be handed over: they rest for a lease", extra=facts)
         self._note()
         self._store.close()
 

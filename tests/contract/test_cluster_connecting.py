@@ -138,13 +138,18 @@ def test_a_garbled_answer_is_a_failure_like_any_other(answer: bytes) -> None:
     [
         (b"-ERR unknown command 'AUTH', with args beginning with: 'hunter2'\r\n", "unknown command 'AUTH'"),
         (b"-ERR no place for 8613800001234\r\n", r"no place for 861380\*\*\*\*\*34"),
+        (b"-WRONGPASS invalid pair.\r\n", "invalid pair; check cluster.username and its password"),
+        (b"-NOPERM no right\r\n", "no right; give the user the ACL line of docs/security.md, with cluster.key_prefix"),
         (b'["number","main","cams-1","8613800001234"]\r\n', r"none of a store \(InvalidResponse\)"),
         (b":8613800001234x\r\n", r"none of a store \(ValueError\)"),
         (b"$99999999999999999999\r\n", r"none of a store \(OverflowError\)"),
     ],
 )
 def test_the_text_of_a_failure_has_no_password_and_no_phone_number(answer: bytes, text: str) -> None:
-    """A server without AUTH repeats the password, and one that is out of step sends what is stored."""
+    """A server without AUTH repeats the password, and one that is out of step sends what is stored.
+
+    What a person can mend has its cure.
+    """
 
     def repeating(peer: Peer) -> None:
         peer.sock.recv(1)

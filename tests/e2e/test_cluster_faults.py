@@ -5,6 +5,7 @@ Whatever fails, what surely arrives in one second stays within the budget, and n
 
 from __future__ import annotations
 
+import json
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -88,6 +89,8 @@ def test_a_replica_that_is_cut_off_from_the_store(fleet: Fleet) -> None:
     with fleet.survives(QPS + SPARE_QPS) as holders, fleet.proxy.cut_off(holders["one"].process.pid):
         fleet.until_spare([holders["one"]])
         fleet.until_polled()
+        shown = json.loads(holders["one"].get("/numbers?format=json")[1])["accounts"]
+        assert {(each["is_polled_here"], each["replica"]) for each in shown} == {(True, None)}
         scraped = [each.scrape() for each in fleet.alive if each is not holders["one"]]
         held = [value(of, "cams_account_held", account=name) for of in scraped for name in ACCOUNTS]
         assert sum(filter(None, held)) == len(ACCOUNTS)

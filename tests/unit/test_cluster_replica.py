@@ -96,6 +96,21 @@ def test_one_replica_too_many_says_so_once_and_once_when_that_is_over(caplog: py
     ]
 
 
+def test_only_accounts_that_are_held_can_fail_to_be_handed_over(caplog: pytest.LogCaptureFixture) -> None:
+    """A replica that never reached the store has none to tell of."""
+    clock = FakeClock()
+    store = Leading(clock.monotonic)
+    holder, other = joined("first", store, clock), joined("other", store, clock)
+    while not holder.holds("main"):
+        holder.step()
+        clock.advance(0.3)
+    store.refuses_answers = True
+    for replica in (other, holder):
+        replica.leave()
+    (record,) = caplog.records
+    assert record.getMessage() == "accounts cannot be handed over: they rest for a lease"
+
+
 def test_replicas_with_equal_accounts_are_asked_for_them_once() -> None:
     """Else a look takes a round trip for each, and over a slow path the right ends meanwhile."""
     clock = FakeClock()

@@ -84,6 +84,7 @@ def test_without_the_store_all_accounts_are_polled_at_the_spare_rate_also_those_
     assert replica.sharing.status().spare_qps == {"one": 2, "two": 2}
     replica.allow("one", is_spare=True)
     assert replica.polled() == {"one", "two"}
+    assert [(each.is_held, each.is_polled) for each in replica.app.view()[1]] == [(False, True)] * 2
     assert replica.budgets() == {"one": 2, "two": 2}
     replica.allow("two")
     assert replica.polled() == {"two"}

@@ -298,7 +298,10 @@ def test_replicas_and_who_polls_what_are_told() -> None:
     fleet = ShownFleet([number(), number(1, "other")])
     fleet.replicas = ClusterStatus(True, {"a": "h:1", "b": "h:2"}, {"main": "a", "other": "b"}, {}, False)
     main, other = fleet.accounts
-    fleet.accounts = [replace(main, is_held=True, holder="h:1"), replace(other, is_held=False, holder="h:2")]
+    fleet.accounts = [
+        replace(main, is_held=True, is_polled=True, holder="h:1"),
+        replace(other, is_held=False, is_polled=False, holder="h:2"),
+    ]
     found = document(fleet)
     assert found["cluster"] == {
         "store_up": True,
@@ -308,8 +311,9 @@ def test_replicas_and_who_polls_what_are_told() -> None:
     }
     assert [(one["replica"], one["is_polled_here"]) for one in found["accounts"]] == [("h:1", True), ("h:2", False)]
     assert [one["effective_qps"] for one in found["accounts"]] == [5.0, None]
-    fleet.accounts = [replace(main, is_held=False, holder=""), other]
-    assert document(fleet)["accounts"][0]["replica"] is None
+    fleet.accounts = [replace(main, is_held=False, is_polled=True, holder=""), other]
+    slow = document(fleet)["accounts"][0]  # the store is away
+    assert (slow["replica"], slow["is_polled_here"], slow["effective_qps"]) == (None, True, 5.0)
 
 
 def test_a_refused_account_says_why_and_what_to_do() -> None:

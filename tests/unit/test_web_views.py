@@ -535,7 +535,10 @@ class TestReplicas:
     def shown(self, *, store_up: bool = True, is_spare: bool = False, holder: str = "host-b:7") -> Reader:
         fleet = ShownFleet([number(1)])
         fleet.replicas = ClusterStatus(store_up, {"a": "host-a:1", "b": "host-b:7"}, {"main": "b"}, {}, is_spare)
-        fleet.accounts = [replace(account, is_held=False, holder=holder) for account in fleet.accounts]
+        fleet.accounts = [
+            replace(account, is_held=False, is_polled=is_spare, holder="" if is_spare else holder)
+            for account in fleet.accounts
+        ]
         return Reader(fleet.page().html)
 
     def test_it_says_who_shares_and_who_polls_each_account(self) -> None:
@@ -547,11 +550,31 @@ class TestReplicas:
         assert "held by no replica now" in self.shown(holder="").text
 
     def test_it_says_that_the_store_is_away_and_what_follows(self) -> None:
-        text = self.shown(store_up=False, is_spare=True).plain
+        page = self.shown(store_up=False, is_spare=True)
         assert (
             "share the accounts: host-a:1, host-b:7. Their store does not answer: each polls all accounts, slowly"
-            in text
+            in page.plain
         )
+        (row,) = [row for row in page.rows if "Budget" in row]
+        assert row["Account"].endswith("polled slowly by each replica")
+        assert row["Budget"].startswith("5/s")
+
+    @pytest.mark.parametrize(
+        ("rates", "said"),
+        [
+            ({"main": 0}, "nothing is polled until it answers"),
+            ({"main": 1, "other": 0}, "each polls 1 of 2 accounts, slowly; nobody polls the others"),
+        ],
+    )
+    def test_it_says_so_if_no_budget_is_left_without_the_store(self, rates: dict[str, int], said: str) -> None:
+        fleet = ShownFleet([number(1)])
+        fleet.replicas = ClusterStatus(False, {"a": "host-a:1"}, {}, {}, is_spare=True, spare_qps=rates)
+        fleet.accounts = [replace(account, is_held=False, is_polled=False) for account in fleet.accounts]
+        page = Reader(fleet.page().html)
+        assert f"Their store does not answer: {said}" in page.plain
+        (row,) = [row for row in page.rows if "Budget" in row]
+        assert row["Account"].endswith("held by no replica now")
+        assert row["Budget"] == "–"
 
     def test_one_replica_too_many_says_that_it_polls_nothing(self) -> None:
         fleet = ShownFleet([number(1)])

@@ -17,6 +17,12 @@ from exporter.cluster.store.replies import StoreError, UnknownScriptError
 from exporter.config.numbers import redact
 from exporter.config.settings import ClusterConfig
 
+CURES = (
+    (redis.exceptions.AuthenticationError, "check cluster.username and its password"),
+    (redis.exceptions.NoPermissionError, "give the user the ACL line of docs/security.md, with cluster.key_prefix"),
+)
+"""What to do about an error, for the log."""
+
 
 def connected(config: ClusterConfig, password: str | None, timeout_seconds: float) -> redis.Redis:
     """A client with a connection; it asks once, and waits for at most `timeout_seconds` at a time.  Raises StoreError.
@@ -72,7 +78,9 @@ def asked(call: Callable[[], object]) -> object:
     except redis.exceptions.NoScriptError as error:
         raise UnknownScriptError(str(error)) from None
     except (redis.exceptions.ResponseError, redis.exceptions.AuthenticationError) as error:
-        text = redact(str(error).partition(", with args")[0])
+        cure = next((f"; {cure}" for kind, cure in CURES if isinstance(error, kind)), "")
+        text = redact(str(error).partition(", with args")[0].removesuffix("."))
+        raise StoreError(text[:200] + cure) from None
     except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
         text = str(error).partition(" : <")[0]  # without the repr of a Sentinel's client
     except Exception as error:  # noqa: BLE001 - on a garbled answer redis-py raises ValueError, RecursionError and others

@@ -111,6 +111,16 @@ def shares(cluster: ClusterStatus, accounts: Sequence[AccountStatus]) -> list[tu
     return sorted((name, polled[replica]) for replica, name in cluster.replicas.items())
 
 
+def slowly(cluster: ClusterStatus) -> str:
+    """What is polled at the spare rate, in words."""
+    polled, known = sum(map(bool, cluster.spare_qps.values())), len(cluster.spare_qps)
+    if polled == known:
+        return "each polls all accounts, slowly"
+    if not polled:
+        return "nothing is polled until it answers"
+    return f"each polls {polled:,} of {known:,} accounts, slowly; nobody polls the others until it answers"
+
+
 def refused_operations(status: AccountStatus) -> tuple[Fault, ...]:
     """The operations that are refused or never succeeded; not the poll, which has places of its own on the page."""
     return tuple(

@@ -122,7 +122,7 @@ class _Moment:
     def account(self, account: AccountStatus, statuses: Mapping[str, int]) -> Object:
         """One account."""
         row = AccountRow.of(account)
-        is_elsewhere = account.is_held is False
+        is_elsewhere = account.is_polled is False
         return {
             "account": account.account,
             "up": account.up,
@@ -137,7 +137,7 @@ class _Moment:
             "is_throttled": None if is_elsewhere else account.slowed,
             "in_flight": None if is_elsewhere else account.in_flight,
             "replica": account.holder or None,
-            "is_polled_here": account.is_held,
+            "is_polled_here": account.is_polled,
             "spaces": len(account.spaces),
             "refused_spaces": _faults(row.refused_spaces),
             "failing_operations": [_fault(fault) for fault in row.operations],

@@ -22,7 +22,7 @@ from exporter.model import AccountStatus, ClusterStatus, PhoneNumber
 from exporter.state.store import Details, Snapshot
 from exporter.web import routes
 from exporter.web.ui import entries, formatting, health_errors, judgement, listing, number
-from exporter.web.ui.accounts import AccountRow, shares
+from exporter.web.ui.accounts import AccountRow, shares, slowly
 from exporter.web.ui.filters import Query, Sort
 
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ def numbers_page(
         "troubled": [row.status.account for row in rows if row.in_trouble],
         "late_seconds": max((account.lag_seconds for account in accounts), default=0.0),
         "shares": [] if cluster is None else shares(cluster, accounts),
+        "slowly": "" if cluster is None else slowly(cluster),
         "Sort": Sort,
     }
     return site.page("numbers.html", values, refresh=query.refresh_seconds)
