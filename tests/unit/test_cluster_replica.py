@@ -9,8 +9,9 @@ import pytest
 
 from exporter.cluster.answers.records import Key
 from exporter.cluster.leases.leases import Leases
+from exporter.cluster.leases.table import Contact, Member
 from exporter.cluster.leases.timing import timing
-from exporter.cluster.replica import Replica
+from exporter.cluster.replica import KEEP_SECONDS, Replica
 from exporter.cluster.session import Session
 from exporter.cluster.store.calls import Exchange
 from exporter.cluster.store.replies import StoreError
@@ -20,13 +21,31 @@ from tests.support.clusterstore import ModelStore
 
 
 class Leading(ModelStore):
-    """A model of the store that keeps no answers; `lists_asked` are the members whose accounts were asked for."""
+    """A model of the store that keeps no answers, and notes what it is asked.
+
+    `lists_asked` are the members whose accounts were asked for.  `paces_told` are how many paces came with each
+    contact, `written` the keys that each exchange wrote.  After `left` exchanges there is nothing left to read.
+    """
 
     def __init__(self, time: Callable[[], float]) -> None:
         super().__init__(time)
         self.lists_asked: list[str] = []
+        self.paces_told: list[int] = []
+        self.written: list[list[str]] = []
+        self.left = 0
         self.refuses_answers = False
         self.read: list[tuple[str, str]] = []  # by whom, and since when
+
+    def contact(
+        self,
+        me: Member,
+        number: int,
+        known: tuple[str, int],
+        hold_seconds: float,
+        paces: Mapping[str, tuple[int, Pace]],
+    ) -> Contact:
+        self.paces_told.append(len(paces))
+        return super().contact(me, number, known, hold_seconds, paces)
 
     def accounts_of(self, member: str) -> tuple[str, ...] | None:
         self.lists_asked.append(member)
@@ -38,14 +57,19 @@ class Leading(ModelStore):
         if self.refuses_answers:
             raise StoreError("no permission")
         self.read.append((me, since))
-        return Exchange(0, "7", (), is_all=True)
+        self.written.append([key for key, _, _ in answers])
+        self.left -= 1
+        return Exchange(0, "7", (), is_all=self.left <= 0)
 
     def close(self) -> None:
         """Nothing is open."""
 
 
 class Silent:
-    """Polls nothing and knows nothing: implements `session.Polling` and `replica.Answers`."""
+    """Polls nothing, and knows what `ages` has: implements `session.Polling` and `replica.Answers`."""
+
+    def __init__(self) -> None:
+        self.ages: dict[Key, float] = {}
 
     def allow(self, rights: Mapping[str, Right], *, is_spare: bool) -> None:
         """Nothing is polled."""
@@ -60,16 +84,16 @@ class Silent:
         return ()
 
     def written(self, keys: Sequence[Key]) -> Mapping[Key, tuple[float, bytes]]:
-        return {}
+        return {key: (self.ages[key], b"[]") for key in keys}
 
     def read(self, entries: Sequence[tuple[Key, bytes, float]]) -> None:
         """Nothing is kept."""
 
 
-def joined(name: str, store: Leading, clock: FakeClock) -> Replica:
+def joined(name: str, store: Leading, clock: FakeClock, silent: Silent | None = None) -> Replica:
     """One of at most one replica."""
     leases = Leases(name, timing(3.0), 1, clock.monotonic())
-    silent = Silent()
+    silent = silent or Silent()
     replica = Replica(store, leases, Session(leases, silent, clock.monotonic, name), silent, clock)
     replica.configure(["main"], "hash")
     return replica
@@ -161,3 +185,76 @@ def test_a_new_configuration_reads_all_answers_again_its_own_too() -> None:
     (before, began), (same, went_on), (after, began_again), _ = store.read
     assert (began, went_on, began_again) == ("0", "7", "0")
     assert before == same != after
+
+
+def looks(replica: Replica, clock: FakeClock, count: int) -> list[float]:
+    """After how many seconds the replica wants its next look, each time; the looks are 0.3 s apart."""
+    found = []
+    for _ in range(count):
+        found.append(round(replica.step() - clock.monotonic(), 3))
+        clock.advance(0.3)
+    return found
+
+
+def test_the_look_after_a_take_follows_at_once() -> None:
+    """It says whether the account was got: else each hand-over would take a look more."""
+    clock = FakeClock()
+    wanted = looks(joined("only", Leading(clock.monotonic), clock), clock, 20)
+    assert wanted.count(0.0) == 1
+    assert set(wanted) == {0.0, 0.3}
+
+
+def test_a_pace_that_is_known_is_not_told_again() -> None:
+    clock = FakeClock()
+    store = Leading(clock.monotonic)
+    looks(joined("only", store, clock), clock, 20)
+    assert sum(store.paces_told) == 1
+
+
+def test_the_names_of_the_accounts_are_told_when_they_change_and_when_the_store_lost_them() -> None:
+    clock = FakeClock()
+    store = Leading(clock.monotonic)
+    replica = joined("only", store, clock)
+    replica.step()
+    replica.configure(["main", "second"], "other")
+    replica.step()
+    assert store.data.lists == {"only": ("main", "second")}
+    store.data.lists.clear()
+    replica.step()
+    assert store.data.lists == {"only": ("main", "second")}
+
+
+def test_names_that_do_not_fit_what_their_replica_says_are_asked_for_again() -> None:
+    """It changed its configuration in between."""
+    clock = FakeClock()
+    store = Leading(clock.monotonic)
+    first, second = joined("a", store, clock), joined("b", store, clock)
+    second.configure(["main", "second"], "hash")
+    second.step()
+    store.data.lists["b"] = ("main",)
+    for asked in (["b"], ["b", "b"]):
+        first.step()
+        assert store.lists_asked == asked
+    store.data.lists["b"] = ("main", "second")
+    first.step()
+    first.step()
+    assert store.lists_asked == ["b", "b", "b"]
+
+
+def test_a_look_reads_until_nothing_is_left() -> None:
+    clock = FakeClock()
+    store = Leading(clock.monotonic)
+    store.left = 5
+    joined("only", store, clock).step()
+    assert len(store.written) == 5
+
+
+def test_what_the_store_would_forget_at_once_is_not_written() -> None:
+    clock = FakeClock()
+    store, silent = Leading(clock.monotonic), Silent()
+    replica = joined("only", store, clock, silent)
+    silent.ages = {("number", "old"): KEEP_SECONDS + 1, ("number", "new"): KEEP_SECONDS - 1}
+    for key in silent.ages:
+        replica.post(key)
+    replica.step()
+    assert store.written == [['["number","new"]']]

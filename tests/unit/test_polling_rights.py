@@ -97,13 +97,14 @@ def test_polls_that_wait_are_turned_back_when_the_right_is_taken_away(made: Benc
     assert made.time.alive == 1  # the loop's: no poll waits for the right to come back
 
 
-def test_the_right_is_gone_only_when_the_last_request_has_left() -> None:
-    """What is passed on, and who polls next, count from then."""
+@pytest.mark.parametrize(("stall_seconds", "has_left"), [(0.2, True), (0.5, False)])
+def test_the_right_is_gone_only_when_the_last_request_has_left(stall_seconds: float, has_left: bool) -> None:
+    """What is passed on, and who polls next, count from then; from now where it takes too long to leave."""
 
     class Slow(Bench):
         def fetch(self, number: PhoneNumber, gate: Callable[[], Slot]) -> Answer:
             with gate():
-                self.time.sleep(0.2)  # the thread stalls before it sends
+                self.time.sleep(stall_seconds)  # the thread stalls before it sends
                 self.sent.append((self.now, number.key))
             return Answer("VERIFIED", "1", "R")
 
@@ -119,7 +120,9 @@ def test_the_right_is_gone_only_when_the_last_request_has_left() -> None:
     made.time.spawn(take_away)
     made.run(10)
     ((at, pace),) = passed_on
-    assert [sent_at for sent_at, _ in made.sent] == [at]
+    ((sent_at, _),) = made.sent
+    assert (sent_at == at) is has_left
+    assert (sent_at > at) is not has_left
     assert pace.slot_age_seconds == pytest.approx(0.0, abs=0.001)
 
 
