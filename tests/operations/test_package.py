@@ -166,6 +166,7 @@ def test_the_installed_package_serves_the_demo_with_its_pages(installed: Path, d
 UNPINNED = {
     ("README.md", "pip install ."),
     ("README.md", "pip install cams-exporter"),
+    ("docs/high-availability.md", "pip install 'cams-exporter[cluster]'"),
     ("deploy/systemd/cams-exporter.service", "pip install cams-exporter"),
     ("Makefile", "pip install --quiet pip-tools"),
 }
