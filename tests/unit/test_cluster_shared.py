@@ -13,6 +13,7 @@ from exporter.cluster.answers.records import Key
 from exporter.cluster.answers.shared import (
     EARLY_SECONDS,
     GONE,
+    MAX_EARLY_BYTES,
     MAX_TOLD,
     MAX_TOLD_BYTES,
     RETELL_SECONDS,
@@ -164,6 +165,45 @@ def test_a_found_number_waits_until_it_is_in_force(one: Process, two: Process) -
     two.shared.begin()
     assert two.record(NEW).status == "VERIFIED"
     assert two.record(NEW).success_at == pytest.approx(two.clock.now - 2)
+
+
+def test_of_a_number_that_waits_the_newest_entry_counts(one: Process, two: Process) -> None:
+    """Its first poll often ends before the other replica has put the number in force."""
+    one.use(NUMBER, NEW)
+    one.absences[NEW.key] = Absence()
+    one.state.listed({NEW.key: Listing(True, one.clock.now, one.clock.now, ENTRY)})
+    one.tells(two)
+    one.state.succeeded(NEW, Answer("VERIFIED", "id", "R"))
+    one.tells(two)
+    two.use(NUMBER, NEW)
+    two.shared.begin()
+    assert two.record(NEW).status == "VERIFIED"
+
+
+def test_what_waits_is_bounded_in_bytes(one: Process, two: Process) -> None:
+    one.use(NEW)
+    one.absences[NEW.key] = Absence()
+    one.state.succeeded(NEW, Answer("VERIFIED", "id", "R"))
+    ((_, payload),) = one.shared.written([("number", *NEW.key)]).values()
+    padded = payload + b" " * (1 << 20)
+    found = [replace(NEW, phone_number=f"86138{index:08}") for index in range(MAX_EARLY_BYTES // len(padded) + 2)]
+
+    def read(*numbers: PhoneNumber) -> None:
+        two.shared.read([(("number", *number.key), padded, 0.0) for number in numbers])
+
+    def known() -> list[PhoneNumber]:
+        two.use(*found)
+        two.shared.begin()
+        return [number for number in found if two.record(number).status == "VERIFIED"]
+
+    read(found[0], *found)  # the second entry of a number takes the place of the first
+    assert known() == found[:-1]
+    two.use()
+    read(*found)
+    two.clock.advance(EARLY_SECONDS)
+    two.shared.begin()
+    read(*found[1:])  # the others have waited for long enough
+    assert known() == found[1:]
 
 
 def test_a_number_that_may_not_be_found_here_is_left_out(one: Process, two: Process) -> None:

@@ -269,7 +269,9 @@ class Shared:
                 self._found.heard(number, told.listing, absence)
         if record is not None:
             return (records.decoded(payload, record.number, age_seconds, now, now_unix),)
-        if number is not None and (NUMBER, *key) not in self._early:
+        if number is not None:
+            before, *_ = self._early.pop((NUMBER, *key), (b"",))  # what came later is newer
+            self._early_bytes -= len(before)
             if len(self._early) >= MAX_EARLY or self._early_bytes >= MAX_EARLY_BYTES:
                 refuse("too many answers wait for numbers that are not in force here")
             self._early[NUMBER, *key] = payload, now - age_seconds, now + EARLY_SECONDS
