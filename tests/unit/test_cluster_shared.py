@@ -140,6 +140,8 @@ def test_an_older_listing_or_verdict_changes_nothing(one: Process, two: Process)
     after = two.record()
     assert after.health == before.health
     assert after.listing == before.listing
+    two.state.listed({NUMBER.key: Listing(True, two.clock.now - 60)})  # as where found numbers are put in force
+    assert two.record().listing == before.listing
 
 
 def test_a_listing_that_brings_nothing_new_is_not_told_by_itself(one: Process) -> None:
@@ -239,6 +241,8 @@ def test_a_number_that_the_holder_polls_no_more_is_gone_everywhere(one: Process,
     one.state.succeeded(NUMBER, Answer("VERIFIED", "id", "R"))
     one.tells(two)
     assert two.record().status == "VERIFIED"
+    one.use()  # and left the configuration of this replica alone
+    assert one.shared.written([("number", *NUMBER.key)]) == {}
 
 
 def test_who_polls_an_account_forgets_no_number_for_another(one: Process, two: Process) -> None:

@@ -241,6 +241,13 @@ def test_ready_waits_for_what_other_replicas_poll_and_for_nothing_else(replica: 
     assert replica.app.not_ready() == ()
 
 
+def test_ready_does_not_wait_for_an_account_that_its_holder_says_is_refused(replica: Replica) -> None:
+    one, _ = replica.app.view()[1]
+    told(replica.sharing, replace(one, refused=REFUSED))
+    (missing,) = replica.app.not_ready()
+    assert missing.startswith("account two")
+
+
 class HeldElsewhere:
     """What `Readiness` asks a `Sharing`; another replica holds every account."""
 
