@@ -68,11 +68,11 @@ class Readiness:
         if None in unlisted:
             yield "its spaces are not listed yet"
         if spaces:
-            yield f"{spaces} spaces not listed yet"
+            yield f"spaces not listed yet: {spaces}"
         if self._fleets.of(account.name).is_pending():
             yield "found numbers are not polled yet"
         if missing := poller.unattempted():
-            yield f"{missing} numbers not attempted yet"
+            yield f"numbers not polled yet: {missing}"
 
 
 def _elsewhere(account: AccountConfig, poller: AccountPoller, sharing: Sharing, unpolled: int) -> Iterator[str]:
@@ -80,6 +80,6 @@ def _elsewhere(account: AccountConfig, poller: AccountPoller, sharing: Sharing, 
     if sharing.seen(poller.status()).refused is not None:
         return
     if account.discover is not None and (unlisted := sharing.unlisted(account.name)):
-        yield f"{unlisted} listings have not ended yet"
+        yield f"listings not ended yet: {unlisted}"
     if unpolled:
-        yield f"{unpolled} numbers not attempted yet"
+        yield f"numbers not polled yet: {unpolled}"

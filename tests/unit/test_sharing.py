@@ -228,13 +228,13 @@ def test_the_next_poll_of_another_replicas_number_is_by_the_interval_of_its_acco
 
 def test_ready_waits_for_what_other_replicas_poll_and_for_nothing_else(replica: Replica) -> None:
     assert replica.app.not_ready() == (
-        "account one, held by no replica now: 1 numbers not attempted yet",
-        "account two, held by no replica now: 1 numbers not attempted yet",
+        "account one, held by no replica now: numbers not polled yet: 1",
+        "account two, held by no replica now: numbers not polled yet: 1",
     )
     replica.allow("two")
     first, second = replica.app.not_ready()
     assert first.startswith("account one, held by no replica now: ")
-    assert second == "account two: 1 numbers not attempted yet"
+    assert second == "account two: numbers not polled yet: 1"
     replica.allow()
     for record in replica.app.view()[0].numbers:
         replica.sharing.state.take_over([replace(record, last_poll_success=False)], lambda _, theirs: theirs)
@@ -262,7 +262,7 @@ def test_what_is_not_ready_names_the_replica_that_polls_it(replica: Replica) -> 
     pollers = {each.account: SimpleNamespace(poller=Told(each)) for each in replica.app.view()[1]}
     accounts, fleets = cast("Accounts", pollers), cast("Fleets", {})
     readiness = Readiness(accounts, fleets, replica.sharing.state, cast("Sharing", HeldElsewhere()))
-    assert readiness.missing(replica.app.config)[0] == "account one, polled by host-b:7: 1 numbers not attempted yet"
+    assert readiness.missing(replica.app.config)[0] == "account one, polled by host-b:7: numbers not polled yet: 1"
 
 
 def test_another_section_of_the_cluster_needs_a_restart(replica: Replica) -> None:
