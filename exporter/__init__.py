@@ -14,7 +14,7 @@ The data path, from the API to the scrape::
     page:   web.server -> web.handlers.pages   -> web.ui
 
 A scrape never touches the API.  Polls wait while a scrape is served, for 0.25 s at most (`scrape_priority`).  They
-also wait while replicas take over each other's answers.
+also wait while replicas take over each other's answers: `exporter.cluster` draws what the section `cluster` adds.
 
 A folder is one idea, and its `__init__` says it.  Imports run one way: `cli`, `app`, `sharing`, `fleet`, `web`,
 `polling` and `cluster`, `metrics`, `state`, `cams`, `config`, then the modules beside `app` that know nothing of the
