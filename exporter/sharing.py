@@ -112,7 +112,7 @@ class Sharing:
         """Start looking at the store, unless that runs.  Raises OSError as `Loop.start`."""
         if not self._left and not self._loop.is_alive:
             cluster = self.cluster
-            store = cluster.url or ", ".join(f"{host}:{port}" for host, port in cluster.sentinels)
+            store = cluster.written_url or cluster.url or f"found by {len(cluster.sentinels)} sentinels"
             facts = {"store": store, "lease_seconds": cluster.lease_seconds, "replicas": cluster.replicas}
             logger.info("sharing the accounts with other replicas", extra=fields(**facts))
             self._loop.start()

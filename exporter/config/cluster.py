@@ -77,6 +77,7 @@ def read_cluster(root: Section) -> ClusterConfig | None:
         lease_seconds=lease or DEFAULT_LEASE_SECONDS,
         key_prefix=given.text("key_prefix", _parse_prefix, DEFAULT_KEY_PREFIX) or DEFAULT_KEY_PREFIX,
         stops_without_store=given.text("without_store", one_of(WITHOUT_STORE), POLL) == STOP,
+        written_url=given.written("url"),
     )
 
 

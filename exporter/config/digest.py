@@ -41,7 +41,7 @@ LEFT_OUT: Mapping[type, Collection[str]] = {
     ApiConfig: {"ca_file", "written_endpoint"},
     CredentialsConfig: {"secrets"},
     NumberFiles: {"folder", "shown_folder", "labeller", "redact"},
-    ClusterConfig: {"password", "ca_file", "cert_file", "key_file"},
+    ClusterConfig: {"password", "ca_file", "cert_file", "key_file", "written_url"},
     PhoneNumber: {"account", "phone_number", "key", "found"},  # `label` counts
 }
 """What does not count of each class: secrets, where files lie, and what follows from the rest."""

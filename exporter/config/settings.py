@@ -220,7 +220,8 @@ class ClusterConfig:
 
     Either `url` names the store (redis://, rediss:// or unix://, without a password), or `sentinels` (host and port)
     and `master_name` find it; then `tls` says whether it and they speak TLS.  `replicas` is how many there are at most.
-    `stops_without_store`: nothing is polled while the store is away.
+    `stops_without_store`: nothing is polled while the store is away.  `written_url` is how `url` is written, if that
+    holds variables; people are shown this.
     """
 
     replicas: int
@@ -236,6 +237,7 @@ class ClusterConfig:
     lease_seconds: float = DEFAULT_LEASE_SECONDS
     key_prefix: str = DEFAULT_KEY_PREFIX
     stops_without_store: bool = False
+    written_url: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

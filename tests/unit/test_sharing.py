@@ -203,6 +203,18 @@ def test_the_log_says_once_which_accounts_came_and_went(replica: Replica, caplog
     ]
 
 
+def test_the_log_names_the_store_as_it_is_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "exporter.sharing")
+    path = configured(tmp_path, "one")
+    path.write_text(path.read_text().replace(f"unix://{tmp_path}", "unix://${FOLDER}"))
+    app = App(load(path, Variables({"FOLDER": str(tmp_path)})), FakeClock(), version="0", revision="0")
+    assert isinstance(app.sharing, Sharing)
+    app.sharing.start()
+    app.stop()
+    (started,) = (record for record in caplog.records if record.message.startswith("sharing"))
+    assert started.__dict__["fields"]["store"] == "unix://${FOLDER}/none.sock"
+
+
 def test_an_account_that_left_the_configuration_is_passed_on_as_if_its_last_request_left_now(replica: Replica) -> None:
     assert replica.sharing.pace("gone").slot_age_seconds == 0.0
     assert replica.sharing.pace("one").slot_age_seconds is None
