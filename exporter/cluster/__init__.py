@@ -14,8 +14,8 @@ trip.  Nothing here is imported without the section `cluster`; only `store.conne
 - `session.Polling` is what polls.  `allow(rights, is_spare=…)` comes after each contact.  `AccountPoller.allow` takes
   over each right; for an account without one it turns back the polls that wait, and returns when none can leave any
   more.  With `is_spare` all accounts are polled at `model.spare_qps`, as both `qps` and `quota`.
-- Right before a request leaves, the gate asks `Right.allows(now)` on the suspend-proof clock, with its lock held, after
-  the slot is due and before the socket is written.  That is two comparisons, no lock of ours and no round trip.
+- Right before a request leaves, the gate compares both ends of the `Right` with the suspend-proof clock, with its lock
+  held, after the slot is due and before the socket is written: no lock of ours and no round trip.
 - `Polling.pace(account)` gives the guard; once the account's right was taken away, also how long ago the last request
   left, and what remains of a pause.
 - `answers.shared` is what this process knows: a number's record, with what listings and health checks say (`records`);

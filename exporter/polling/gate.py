@@ -174,7 +174,7 @@ class Gate:
                 if ready_at <= now and self._priority.polls_wait:
                     self._let_scrape_go_first()
                     continue  # the clock went on, and the poll may be revoked
-                if ready_at <= now and self.right.allows(now):
+                if ready_at <= now < self.right.until_at:
                     self._released(turn, waiter, now)
                     return now
                 if ready_at > now:
