@@ -10,6 +10,7 @@ and health checks.
 from exporter.polling.account import DEAD_SECONDS, AccountPoller
 from exporter.polling.client import Fetcher
 from exporter.polling.errands import ErrandSettings, Fleet
-from exporter.polling.hand_over import Known, LastPoll
+from exporter.polling.hand_over import Known
+from exporter.polling.reaction import LastPoll
 
 __all__ = ["DEAD_SECONDS", "AccountPoller", "ErrandSettings", "Fetcher", "Fleet", "Known", "LastPoll"]

@@ -116,9 +116,7 @@ class AccountPoller:
         self._interval = math.inf
         fresh_until = state.fresh_until if repeat else lambda _: math.inf
         self._reaction = Reaction(self._schedule, budget, self._breakers, fresh_until, rng)
-        self._hand_over = HandOver(
-            self._schedule, budget, self._breakers, self._reaction.standing, self._errands, fresh_until, rng
-        )
+        self._hand_over = HandOver(self._schedule, budget, self._breakers, self._reaction, self._errands)
         self._hand_out = HandOut(
             self._schedule, self._errands, budget, self._gate, self._breakers, self._current, repeat=repeat
         )

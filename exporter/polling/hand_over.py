@@ -7,30 +7,15 @@ answers.  Nothing is asked twice for that, and nothing waits for longer than its
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from exporter.cams.error_codes import INTERNAL_ERROR
-from exporter.errors import ApiError, Kind
 from exporter.model import AccountStatus, NumberKey, Pace, PhoneNumber, Right
 from exporter.polling.budget import Budget
 from exporter.polling.circuit_breaker import CircuitBreakers
 from exporter.polling.errands import Errands
-from exporter.polling.retries import MAX_RETRIES, retry_at
+from exporter.polling.reaction import LastPoll, Reaction
 from exporter.polling.schedule import Schedule
-from exporter.polling.standing import DEFINITE, REFUSALS, Standing
-
-MANY_FAILURES = 10
-"""A number that failed at another replica counts as having failed so often in a row."""
-
-
-@dataclass(frozen=True, slots=True)
-class LastPoll:
-    """When a number was last polled, in monotonic seconds, and of what kind the error was; None for a success."""
-
-    at: float
-    failed: Kind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +28,21 @@ class Known:
 
 
 class HandOver:
-    """Hands over one account.  Not thread-safe: its poller holds the lock.  Instants are monotonic seconds.
-
-    `fresh_until` tells from which instant on a number's status is stale.
-    """
+    """Hands over one account.  Not thread-safe: its poller holds the lock.  Instants are monotonic seconds."""
 
     def __init__(
         self,
         schedule: Schedule[PhoneNumber],
         budget: Budget,
         breakers: CircuitBreakers,
-        standing: Standing,
+        reaction: Reaction,
         errands: Errands,
-        fresh_until: Callable[[NumberKey], float],
-        rng: random.Random,
     ) -> None:
         self._schedule = schedule
         self._budget = budget
         self._breakers = breakers
-        self._standing = standing
+        self._reaction = reaction
         self._errands = errands
-        self._fresh_until = fresh_until
-        self._rng = rng
 
     def take_over(self, right: Right, known: Known, now: float) -> None:
         """Go on where another replica stopped."""
@@ -77,10 +55,10 @@ class HandOver:
             polled_at = {key: poll.at for key, poll in polls.items()}
             self._breakers.take_over(status.refused, status.refused_spaces, polled_at, now)
             for operation in status.operations:
-                if operation.operation == self._standing.operation:
-                    self._standing.take_over(operation)
+                if operation.operation == self._reaction.standing.operation:
+                    self._reaction.standing.take_over(operation)
         self._errands.take_over(() if status is None else status.operations, known.checked_at)
-        self._take_over_polls(polls, now)
+        self._reaction.ended_elsewhere(polls, now)
         held = {key for key in self._schedule.keys if self._breakers.is_held(key)}
         self._schedule.hold(held)
         self._schedule.resume(self._schedule.keys - held, now)
@@ -90,23 +68,3 @@ class HandOver:
         last = self._budget.last_release
         slot_age = None if last == -math.inf else max(0.0, now - last)
         return Pace(self._budget.guard_seconds(now), self._budget.pause_seconds(now), 0.0 if is_sending else slot_age)
-
-    def _take_over_polls(self, polls: Mapping[NumberKey, LastPoll], now: float) -> None:
-        """The retries that follow a failure at once are over: a new holder does not make them once more.
-
-        A number without a status that counts is asked again once a minute, as after many failures.
-        """
-        for key, poll in polls.items():
-            kind, at = poll.failed, None
-            if kind is not None:
-                error = ApiError(INTERNAL_ERROR, kind)
-                at = retry_at(error, MAX_RETRIES, MANY_FAILURES, self._fresh_until(key), poll.at, now, self._rng)
-            is_row = kind is not None and kind not in DEFINITE
-            self._schedule.done_elsewhere(
-                key,
-                poll.at,
-                at,
-                retries=MAX_RETRIES if is_row else 0,
-                failures=MANY_FAILURES if is_row else 0,
-                refused=kind in REFUSALS,
-            )

@@ -7,18 +7,31 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
+from exporter.cams.error_codes import INTERNAL_ERROR
 from exporter.errors import ApiError, Kind
 from exporter.model import OPERATION, NumberKey, PhoneNumber
 from exporter.polling.budget import Budget
 from exporter.polling.circuit_breaker import CircuitBreaker, CircuitBreakers
-from exporter.polling.retries import retry_at
+from exporter.polling.retries import MAX_RETRIES, retry_at
 from exporter.polling.schedule import Entry, Schedule
 from exporter.polling.standing import DEFINITE, REFUSALS, Standing
 
 _INCONCLUSIVE = frozenset({Kind.THROTTLE, Kind.TRANSIENT})
 """Errors that do not tell whether the API refuses the account or a space."""
+
+MANY_FAILURES = 10
+"""A number that failed at another replica counts as having failed so often in a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastPoll:
+    """When a number was last polled, in monotonic seconds, and of what kind the error was; None for a success."""
+
+    at: float
+    failed: Kind | None = None
 
 
 class Reaction:
@@ -85,6 +98,26 @@ class Reaction:
         if is_refused and not is_current and entry.scheduled:
             self._schedule.requeue_refused(now, [key])
         return changed
+
+    def ended_elsewhere(self, polls: Mapping[NumberKey, LastPoll], now: float) -> None:
+        """Other replicas made these polls.  A new holder does not make the retries that follow at once again.
+
+        A number without a status that counts is asked again once a minute, as after many failures.
+        """
+        for key, poll in polls.items():
+            kind, at = poll.failed, None
+            if kind is not None:
+                error = ApiError(INTERNAL_ERROR, kind)
+                at = retry_at(error, MAX_RETRIES, MANY_FAILURES, self._fresh_until(key), poll.at, now, self._rng)
+            is_row = kind is not None and kind not in DEFINITE
+            self._schedule.done_elsewhere(
+                key,
+                poll.at,
+                at,
+                retries=MAX_RETRIES if is_row else 0,
+                failures=MANY_FAILURES if is_row else 0,
+                refused=kind in REFUSALS,
+            )
 
     def credential_changed(self, now: float) -> None:
         """What was refused may be accepted with another credential."""

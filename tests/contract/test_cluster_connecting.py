@@ -148,7 +148,7 @@ def test_a_garbled_answer_is_a_failure_like_any_other(answer: bytes) -> None:
 def test_the_text_of_a_failure_has_no_password_and_no_phone_number(answer: bytes, text: str) -> None:
     """A server without AUTH repeats the password, and one that is out of step sends what is stored.
 
-    What a person can mend has its cure.
+    What a person can fix has its cure.
     """
 
     def repeating(peer: Peer) -> None:
