@@ -314,7 +314,7 @@ class App:
             self._fleets.tell(changed)
         end_replaced()
         if self.sharing is not None:
-            self.sharing.configure(config)
+            self.sharing.configure(config, self._config_hash)
         if self._started and not self._stopped:
             self._log_crowding()
             self._start_pollers()

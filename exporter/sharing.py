@@ -24,7 +24,7 @@ from exporter.cluster.session import Session
 from exporter.cluster.store import connecting
 from exporter.cluster.store.calls import Redis, Store
 from exporter.cluster.store.replies import StoreError
-from exporter.config import ClusterConfig, Config, config_number
+from exporter.config import ClusterConfig, Config
 from exporter.config.cluster import password_in
 from exporter.fleet.fleets import Fleets
 from exporter.logs import fields
@@ -101,12 +101,12 @@ class Sharing:
         self._loop_lock = threading.Lock()
         self._loop = Loop("cluster", self._step, self._loop_lock, clock)
 
-    def configure(self, config: Config) -> None:
-        """Take over a configuration whose accounts are in force."""
+    def configure(self, config: Config, config_hash: int) -> None:
+        """Take over a configuration whose accounts are in force; `config_hash` is its `config_number`."""
         with self._lock:
             self._rates = {account.name: (account.qps, account.quota) for account in config.accounts}
             self._forget()
-        self._replica.configure([account.name for account in config.accounts], str(config_number(config)))
+        self._replica.configure([account.name for account in config.accounts], str(config_hash))
 
     def start(self) -> None:
         """Start looking at the store, unless that runs.  Raises OSError as `Loop.start`."""

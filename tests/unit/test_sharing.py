@@ -18,7 +18,7 @@ from exporter.app import App
 from exporter.cluster.answers.accounts import encoded_account
 from exporter.cluster.answers.accounts import told as accounts_told
 from exporter.cluster.answers.shared import GONE
-from exporter.config import Source, Variables, load
+from exporter.config import Source, Variables, config_number, load
 from exporter.errors import ApiError, ConfigError, Kind
 from exporter.fleet.fleets import Fleets
 from exporter.model import NEVER, AccountStatus, Answer, NumberKey, Refused, Right
@@ -128,7 +128,7 @@ def shared_out(replica: Replica) -> tuple[dict[str, Told], Sharing]:
     accounts, fleets = cast("Accounts", pollers.items()), cast("Fleets", SimpleNamespace())
     cluster, clock = replica.sharing.cluster, replica.clock
     sharing = Sharing(cluster, accounts, replica.sharing.state, fleets, clock, ScrapePriority(clock), str)
-    sharing.configure(replica.config)
+    sharing.configure(replica.config, config_number(replica.config))
     return pollers, sharing
 
 
