@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from exporter.simulator import Simulator, World
-from tests.support.exporter import ExporterProcess, until, value
+from tests.support.exporter import ExporterProcess, run_exporter, until, value
 from tests.support.fleet import config, fleet
-from tests.support.patience import PATIENCE_SECONDS
 
 EXPAND = "--config.expand-environment-variables"
 RELOADED = "cams_exporter_config_last_reload_successful"
-
-
-def run(
-    *flags: str, text: str | None = None, env: Mapping[str, str] | None = None, folder: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    """The exporter until it ends, with `text` on a pipe as its standard input, in `folder`."""
-    return subprocess.run(
-        [sys.executable, "-m", "exporter", *flags],
-        input=text,
-        env=env,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
 
 
 def minimal(**more: Any) -> dict[str, Any]:
@@ -63,7 +44,7 @@ def test_variables_give_the_key_and_the_endpoint() -> None:
 
 def test_without_the_flag_a_variable_ends_the_start(tmp_path: Path) -> None:
     (tmp_path / "config.yml").write_text(json.dumps(minimal(stale_after="${HOME}")))
-    done = run(folder=tmp_path)
+    done = run_exporter(cwd=tmp_path)
     assert done.returncode == 2
     assert f"accounts[0].stale_after: holds ${{...}}, and variables are not expanded without {EXPAND}" in done.stderr
 
@@ -71,8 +52,8 @@ def test_without_the_flag_a_variable_ends_the_start(tmp_path: Path) -> None:
 def test_a_check_without_secrets_needs_no_variables(tmp_path: Path) -> None:
     text = json.dumps(minimal(credentials={"type": "access_key", "access_key_id": "${I}", "access_key_secret": "${S}"}))
     arguments = ("--config.check", "--config.file=/dev/stdin", EXPAND)
-    assert "is not set in the environment" in run(*arguments, text=text).stderr
-    done = run(*arguments, "--config.syntax-only", text=text)
+    assert "is not set in the environment" in run_exporter(*arguments, text=text).stderr
+    done = run_exporter(*arguments, "--config.syntax-only", text=text)
     assert (done.returncode, done.stderr) == (0, "")
     assert "/dev/stdin: valid: 1 account, 1 number" in done.stdout
 
@@ -81,7 +62,7 @@ def test_the_configuration_comes_from_standard_input(tmp_path: Path) -> None:
     """Relative paths start from the working folder."""
     (tmp_path / "list.yml").write_text('[{phone_number: "12345", cust_space_id: s}]')
     text = '{"accounts": [{"name": "main", "number_files": ["list.yml"]}]}'
-    done = run("--config.check", "--config.file=/dev/stdin", text=text, folder=tmp_path)
+    done = run_exporter("--config.check", "--config.file=/dev/stdin", text=text, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "list.yml     main     1" in done.stdout
 
@@ -139,6 +120,6 @@ def test_a_changed_file_is_in_force_without_a_signal() -> None:
     ],
 )
 def test_flags_that_do_not_fit_are_refused(flags: list[str], said: str) -> None:
-    done = run(*flags, text=json.dumps(minimal()))
+    done = run_exporter(*flags, text=json.dumps(minimal()))
     assert done.returncode == 2
     assert said in done.stderr

@@ -156,11 +156,12 @@ class ExporterProcess:
 
 
 def run_exporter(
-    *flags: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+    *flags: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, text: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m exporter` to its end."""
+    """Run `python -m exporter` to its end, with `text` on a pipe as its standard input."""
     return subprocess.run(
         [sys.executable, "-m", "exporter", *flags],
+        input=text,
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,
