@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from exporter.simulator import HEALTH, HealthError, Refusal, Simulator, World, faults, phone_health
-from tests.support.exporter import ExporterProcess, until
+from tests.support.exporter import ExporterProcess, awaited, until
 from tests.support.fleet import config, exported, fleet, found, phones
 from tests.support.shown import Reader
 
@@ -53,10 +53,7 @@ def test_found_numbers_are_shown_with_what_stops_them_and_what_to_do(tmp_path: P
     (tmp_path / "key").write_text("0123456789abcdefghijklmnopqrstuvwxyz")
     hashed = {"phone_number_label": "hashed", "phone_number_hash_key_file": str(tmp_path / "key")}
     with exported(world, section, flags=["--log.level=debug"], **hashed) as exporter:
-        until(lambda: exporter.get("/numbers?verdict=AVAILABLE")[1].count(b'data-label="Number"') == 3, "checked")
-        until(lambda: exporter.get("/numbers?connection=CONNECTED")[1].count(b'data-label="Number"') == 3, "listed")
-        until(lambda: exporter.get("/numbers?status=EXPIRED")[1].count(b'data-label="Number"') == 1, "polled")
-        page = Reader(exporter.get("/numbers")[1])
+        page = awaited(lambda: Reader(exporter.get("/numbers")[1]), all_known, "listed, polled and checked")
         first = next(link for link in page.links if link.startswith("numbers/number"))
         body = exporter.get(f"/{first}")[1]
         world.accounts["main"].calls[HEALTH].refusal = Refusal.PERMISSION_DENIED
@@ -73,6 +70,12 @@ def test_found_numbers_are_shown_with_what_stops_them_and_what_to_do(tmp_path: P
     assert f"{rows[0]['Number']} is locked." in text
     for phone in every:
         assert not any(phone in written for written in (log, body.decode(), page.text))
+
+
+def all_known(page: Reader) -> bool:
+    """Whether each of the four numbers was polled, listed and checked."""
+    cells = [row[column] for row in page.numbers for column in ("Status", "Connection", "Can send")]
+    return len(cells) == 12 and not any(cell == "UNKNOWN" or cell.endswith(" yet") for cell in cells)
 
 
 def foretold(html: bytes) -> bool:

@@ -15,7 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -24,6 +24,7 @@ from tests.support.patience import PATIENCE_SECONDS
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _LISTENING = re.compile(r'listening"?,? "?address(?:=|": ")(http[^\s"]+)')
 
+Seen = TypeVar("Seen")
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -36,6 +37,11 @@ def until(condition: Callable[[], Any], what: str) -> Any:
             return found
         assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS:.0f} s: {what}"
         time.sleep(0.05)
+
+
+def awaited(look: Callable[[], Seen], holds: Callable[[Seen], Any], what: str) -> Seen:
+    """Look until `holds` is true of what is seen, and return that: what a test asserts of it, it waited for."""
+    return until(lambda: found if holds(found := look()) else None, what)  # type: ignore[no-any-return]
 
 
 def account(url_numbers: Sequence[tuple[str, str]], *, name: str = "main", **more: Any) -> dict[str, Any]:
