@@ -1,7 +1,7 @@
 """The catalogue of all metrics.
 
-Each metric is declared once, here: name, type, help, labels.  The collector, the README's table, the dashboards and
-the rules are checked against `CATALOGUE` by tests.
+Each metric is declared once, here: name, type, help, labels.  The collector, docs/metrics.md, the dashboards and the
+rules are checked against `CATALOGUE` by tests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The commands of the README's section "Run it", as far as possible without an engine, a registry or a cluster.
+"""The commands of the README's section "Run it" and of docs/deploy.md, without an engine, a registry or a cluster.
 
 docker: the image's name, build arguments and the exporter's flags (`make test-image` builds and runs it).  helm: the
 values, rendered.  kubectl: the folder, built; the Secret, made without a server.
@@ -24,10 +24,10 @@ from tests.support.patience import PATIENCE_SECONDS
 
 IMAGE = f"cams-exporter:{exporter.__version__}"
 README = (ROOT / "README.md").read_text()
-SECTION = README.partition("\n## Run it\n")[2].partition("\n## ")[0]
+SECTIONS = README.partition("\n## Run it\n")[2].partition("\n## ")[0] + (ROOT / "docs" / "deploy.md").read_text()
 COMMANDS = [
     shlex.split(line.removeprefix("$ "), comments=True)
-    for block in re.findall(r"```console\n(.*?)```", SECTION, re.DOTALL)
+    for block in re.findall(r"```console\n(.*?)```", SECTIONS, re.DOTALL)
     for line in block.replace("\\\n", " ").splitlines()
 ]
 

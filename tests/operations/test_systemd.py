@@ -76,7 +76,7 @@ def test_the_service_is_exposed_less_than_most(unit: Path) -> None:
 def test_every_page_says_that_a_rotated_key_needs_a_restart_of_the_service() -> None:
     """systemd copies credentials at the start of the service (systemd.exec(5)); the exporter cannot see a new one."""
     assert "\nLoadCredential=cams-exporter.access-key-secret\n" in UNIT.read_text()
-    pages = ["README.md", "deploy/systemd/cams-exporter.service"]
+    pages = ["README.md", "docs/deploy.md", "deploy/systemd/cams-exporter.service"]
     pages += ["docs/security.md", "docs/credentials.md", "docs/runbooks/CamsCredentialsFailing.md"]
     for page in pages:
         text = re.sub(r"\n#? *", " ", (ROOT / page).read_text())
