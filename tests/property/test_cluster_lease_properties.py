@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from exporter.cluster.leases.table import Member
 from tests.support.clusterworld import Rules, World
 
 REPLICAS = 3
@@ -97,6 +98,15 @@ class Leases(RuleBasedStateMachine):
     def flush_store(self) -> None:
         self.world.store.flush()
         self.pass_time(1.0)
+
+    @rule(which=st.integers(0, 9))
+    def write_as_another_program(self, which: int) -> None:
+        """Values that no exporter can tell from its own; what it can tell makes it flush the store."""
+        data = self.world.store.data
+        data.beats[self.pick(which).name] = data.joined * 1000
+        data.paces.clear()
+        data.members["foreign"] = Member("foreign", "", 0, 3.0, 2.0, claims=True, accounts="none")
+        self.pass_time(0.2)
 
     @rule(back=st.integers(0, 30))
     def fail_over(self, back: int) -> None:

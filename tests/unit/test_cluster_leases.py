@@ -314,6 +314,39 @@ def test_a_new_epoch_gives_no_right_for_a_lease_and_a_second() -> None:
     assert len(mine.moves(102.2 + LEASE).takes) == 1
 
 
+def test_a_contact_that_the_others_cannot_see_gives_no_right() -> None:
+    """Another program raised this replica's heartbeat: the next contacts count from there."""
+    mine = leases()
+    mine.answered(mine.ask(), 100.0, reply("me"), 100.1)
+    assert mine.rights()
+    foreign = replace(reply("me"), beats={"me": 900, "other": 1})
+    mine.answered(mine.ask(), 101.0, foreign, 101.1)
+    assert mine.rights() == {}
+    assert mine.ask() == 901
+    mine.answered(901, 102.0, replace(foreign, beats={"me": 901, "other": 1}), 102.1)
+    assert mine.rights()
+
+
+def test_after_a_release_whose_pace_is_gone_the_account_is_silent() -> None:
+    """When the last request left is not known."""
+    mine = leases()
+    mine.answered(mine.ask(), 100.0, reply(), 100.1)
+    mine.moves(100.1)
+    mine.answered(mine.ask(), 100.2, reply("me", token=2), 100.3)
+    assert mine.rights()["one"].from_at == 100.3 + SILENCE_SECONDS
+
+
+def test_a_replica_without_a_heartbeat_is_dead_after_its_right_and_forgotten() -> None:
+    mine = leases()
+    found = replace(reply("me"), beats={"me": 1})
+    mine.answered(mine.ask(), 100.0, found, 100.1)
+    dead_at = 100.1 + OTHER.right_seconds
+    mine.answered(mine.ask(), dead_at + 1.0, found, dead_at + 1.0)
+    assert [each.id for each in mine.live(dead_at - 0.01)] == ["me", "other"]
+    assert [each.id for each in mine.live(dead_at)] == ["me"]
+    assert mine.moves(dead_at + SILENCE_SECONDS).forget == (("other", -1),)
+
+
 def test_dead_replicas_are_forgotten_once_what_they_held_is_free() -> None:
     mine = leases()
     mine.configure([])  # others are to have the account

@@ -65,7 +65,7 @@ class _Known:
     change: int = -1
     table: Table = field(default_factory=Table)
     beats: dict[str, _Since] = field(default_factory=dict)
-    lost: dict[str, float] = field(default_factory=dict)  # holders that are no members, and since when
+    lost: dict[str, float] = field(default_factory=dict)  # holders and members without a heartbeat, and since when
 
 
 class Leases:
@@ -143,7 +143,10 @@ class Leases:
         self._failures, self.is_spare = 0, False
         known = self._in_epoch(reply, now)
         self._see(known, reply, now)
-        is_granted = reply.opens_in_seconds <= 0 and asked_at >= known.quiet_until
+        beat = reply.beats.get(self.me, 0)
+        self._asked = max(self._asked, beat)
+        is_seen = beat <= number  # else another program wrote it, and the others saw no contact
+        is_granted = is_seen and reply.opens_in_seconds <= 0 and asked_at >= known.quiet_until
         self._right_until = asked_at + self.timing.right_seconds if is_granted else -math.inf
         self.is_extra = self.me in [each.id for each in self.live(now)][self._replicas :]
 
@@ -175,7 +178,8 @@ class Leases:
             self._hold(known, now)
             told = {each.accounts for each in known.table.members.values()}
             self._lists = {digest: accounts for digest, accounts in self._lists.items() if digest in told}
-        absent = {each.holder for each in known.table.holdings.values()} - known.beats.keys() - {""}
+        named = {each.holder for each in known.table.holdings.values()} | known.table.members.keys()
+        absent = named - known.beats.keys() - {""}
         known.lost = {holder: known.lost.get(holder, now) for holder in absent}
 
     def _hold(self, known: _Known, now: float) -> None:
@@ -190,7 +194,11 @@ class Leases:
                 gain = _Gain(token, now + self._longest + self.timing.silence_seconds)
                 self._gains[account] = gain
             pace = known.table.paces.get(account)
-            if before.get(account) != token and gain.released and pace is not None:
+            if before.get(account) == token or not gain.released:
+                continue
+            if pace is None and token > 1:  # it got lost: the last slot may be as late as can be
+                gain.from_at = max(gain.from_at, now + self.timing.silence_seconds)
+            elif pace is not None:
                 gain.from_at = max(gain.from_at, now + pace.pause_seconds)
                 if pace.slot_age_seconds is not None:
                     gain.slot_at = now - pace.slot_age_seconds + PATH_SECONDS
@@ -247,7 +255,7 @@ class Leases:
             if each.holder in dead and account not in taken
         ]
         holders = {each.holder for each in known.table.holdings.values()}
-        return freed, [(replica, beat) for replica, beat in dead.items() if replica not in holders and beat >= 0]
+        return freed, [(replica, beat) for replica, beat in dead.items() if replica not in holders]
 
     def _wanted(self, live: Sequence[Member]) -> dict[str, str]:
         knows: dict[str, Collection[str]] = {}

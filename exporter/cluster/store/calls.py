@@ -9,13 +9,15 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 from exporter.cluster.leases.table import Contact, Member, Take
 from exporter.cluster.store import replies, scripts
-from exporter.cluster.store.replies import StoreError, UnknownScriptError
+from exporter.cluster.store.replies import GarbledError, StoreError, UnknownScriptError
 from exporter.model import Pace
 from exporter.threads import Bounded, StillRunningError, begin
+
+_T = TypeVar("_T")
 
 MAX_ANSWERS = 500
 """How many answers one exchange reads at most."""
@@ -59,6 +61,9 @@ class Store:
     `connect` makes a client that is connected; it is called again after each failure, so a name is resolved anew and a
     Sentinel is asked anew.  `guarded` is how redis-py's errors become StoreError.
 
+    What another program wrote into the keys is removed, together with all that is in them: then the store has lost its
+    data, and no lease counts.
+
     To connect takes several round trips, and the password may lie on a mount that hangs.  If that takes longer than a
     call may, it goes on for the next call.
     """
@@ -91,7 +96,7 @@ class Store:
             part for account, (token, pace) in paces.items() for part in (account, token, replies.pace_text(pace))
         ]
         arguments = (me.id, number, replies.about(me), f"{known[0]}:{known[1]}", _ms(hold_seconds), uuid.uuid4().hex)
-        return replies.contact(self._run(scripts.CONTACT, *arguments, *published))
+        return self._read(replies.contact, scripts.CONTACT, *arguments, *published)
 
     def take(self, me: str, epoch: str, takes: Sequence[Take]) -> tuple[str, ...]:
         """Become the holder, or set accounts free; returns which."""
@@ -100,16 +105,16 @@ class Store:
             for each in takes
             for part in (each.account, each.token, each.holder, each.beat, "" if each.frees else me)
         ]
-        return replies.names(self._run(scripts.TAKE, epoch, me, *wanted))
+        return self._read(replies.names, scripts.TAKE, epoch, me, *wanted)
 
     def release(self, me: str, paces: Mapping[str, tuple[int, Pace]], *, leaves: bool) -> tuple[str, ...]:
         """Hand accounts over, with their tokens and paces; returns which.  No request may leave any more."""
         given = [part for account, (token, pace) in paces.items() for part in (account, token, replies.pace_text(pace))]
-        return replies.names(self._run(scripts.RELEASE, me, int(leaves), *given))
+        return self._read(replies.names, scripts.RELEASE, me, int(leaves), *given)
 
     def forget(self, members: Sequence[tuple[str, int]]) -> None:
         """Remove dead replicas, given with their last heartbeats."""
-        self._run(scripts.FORGET, *(part for member in members for part in member))
+        self._read(replies.count, scripts.FORGET, *(part for member in members for part in member))
 
     def publish_accounts(self, me: str, accounts: Sequence[str]) -> None:
         """Tell the others the names of this replica's accounts."""
@@ -117,34 +122,15 @@ class Store:
 
     def accounts_of(self, member: str) -> tuple[str, ...] | None:
         """The accounts of another replica; None if it has not told them."""
-        found = self._run(scripts.LIST, member, replies.MAX_LIST_BYTES)
-        return replies.account_list(found) if found else None
+        return self._read(replies.account_list, scripts.LIST, member, replies.MAX_LIST_BYTES)
 
     def exchange(
         self, me: str, epoch: str, since: str, keep_seconds: float, answers: Sequence[tuple[str, float, bytes]]
     ) -> Exchange | None:
         """Write answers (key, age in seconds, payload), and read what others wrote; None in another epoch."""
         written = [part for key, age_seconds, payload in answers for part in (key, _ms(age_seconds), payload)]
-        reply = self._run(
-            scripts.EXCHANGE, epoch, me, since, MAX_ANSWERS, _ms(keep_seconds), MAX_PAYLOAD_BYTES, *written
-        )
-        is_epoch, *rest = replies.listed(reply, 1, 4 + 3 * MAX_ANSWERS)
-        if not replies.count(is_epoch):
-            return None
-        now_ms, count, found, *flat = replies.listed(rest, 3, 3 + 3 * MAX_ANSWERS)
-        if len(flat) % 3:
-            raise StoreError("an answer of the store has another shape than this exporter's scripts give")
-        entries = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
-        return Exchange(
-            replies.count(now_ms),
-            str(replies.count(count)),
-            tuple(
-                Entry(key.decode("utf-8", "replace"), replies.count(written_ms), payload)
-                for key, written_ms, payload in entries
-                if isinstance(key, bytes) and isinstance(payload, bytes) and len(key + payload) <= MAX_PAYLOAD_BYTES
-            ),
-            replies.count(found) < MAX_ANSWERS,
-        )
+        facts = (epoch, me, since, MAX_ANSWERS, _ms(keep_seconds), MAX_PAYLOAD_BYTES)
+        return self._read(_exchange, scripts.EXCHANGE, *facts, *written)
 
     def close(self) -> None:
         """Close the connections; a call that hangs ends."""
@@ -157,6 +143,14 @@ class Store:
 
     def _key(self, name: str) -> str:
         return self._keys[scripts.KEYS.index(name)]
+
+    def _read(self, read: Callable[[object], _T], script: str, *arguments: object) -> _T:
+        """What `read` makes of a script's answer."""
+        try:
+            return read(self._run(script, *arguments))
+        except GarbledError as error:
+            self._run(scripts.CLEAR)
+            raise StoreError(f"another program wrote into the store, so all keys are made anew: {error}") from None
 
     def _run(self, script: str, *arguments: object) -> object:
         try:
@@ -190,6 +184,25 @@ class Store:
             self._connecting = None
             self._client = cast("Redis", self._guarded(connecting.result))
         return self._client
+
+
+def _exchange(reply: object) -> Exchange | None:
+    """What an exchange answered; raises GarbledError."""
+    is_epoch, *rest = replies.listed(reply, 1, 4 + 3 * MAX_ANSWERS)
+    if not replies.count(is_epoch):
+        return None
+    now_ms, count, found, *flat = replies.listed(rest, 3, 3 + 3 * MAX_ANSWERS)
+    entries = zip(flat[::3], flat[1::3], flat[2::3], strict=False)
+    return Exchange(
+        replies.count(now_ms),
+        str(replies.count(count)),
+        tuple(
+            Entry(key.decode("utf-8", "replace"), replies.count(written_ms), payload)
+            for key, written_ms, payload in entries
+            if isinstance(key, bytes) and isinstance(payload, bytes) and len(key + payload) <= MAX_PAYLOAD_BYTES
+        ),
+        replies.count(found) < MAX_ANSWERS,
+    )
 
 
 def _close(connecting: Future[Redis]) -> None:

@@ -13,7 +13,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from exporter.cluster.store.replies import StoreError, UnknownScriptError
+from exporter.cluster.store.replies import GarbledError, StoreError, UnknownScriptError
+from exporter.cluster.store.scripts import FOREIGN
 from exporter.config.numbers import redact
 from exporter.config.settings import ClusterConfig
 
@@ -78,6 +79,8 @@ def asked(call: Callable[[], object]) -> object:
     except redis.exceptions.NoScriptError as error:
         raise UnknownScriptError(str(error)) from None
     except (redis.exceptions.ResponseError, redis.exceptions.AuthenticationError) as error:
+        if FOREIGN in str(error) or "WRONGTYPE" in str(error):
+            raise GarbledError(FOREIGN) from None
         cure = next((f"; {cure}" for kind, cure in CURES if isinstance(error, kind)), "")
         text = redact(str(error).partition(", with args")[0].removesuffix("."))
         raise StoreError(text[:200] + cure) from None

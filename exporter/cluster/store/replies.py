@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from exporter.cluster.leases.table import Contact, Holding, Member, Table
-from exporter.cluster.leases.timing import timing
+from exporter.cluster.leases.timing import REST_SECONDS, timing
 from exporter.config.settings import MAX_LEASE_SECONDS, MIN_LEASE_SECONDS
 from exporter.model import Pace
 
@@ -30,6 +30,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 class StoreError(Exception):
     """The store did not answer, or not as this exporter's scripts do.  The text says why, without a secret."""
+
+
+class GarbledError(StoreError):
+    """The store holds what no exporter writes."""
 
 
 class UnknownScriptError(StoreError):
@@ -51,12 +55,12 @@ def pace_text(pace: Pace) -> str:
 
 
 def contact(reply: object) -> Contact:
-    """What a contact answered; raises StoreError."""
+    """What a contact answered; raises GarbledError."""
     epoch, opens_in, held, change, has_list, beats, *table = listed(reply, 6, 9)
     return Contact(
         epoch=text(epoch),
         opens_in_seconds=count(opens_in) / 1000,
-        hold_seconds=min(count(held) / 1000, MAX_LEASE_SECONDS + 1),
+        hold_seconds=seconds(count(held) / 1000, MAX_LEASE_SECONDS + REST_SECONDS),
         change=count(change),
         beats={text(replica): count(beat) for replica, beat in pairs(beats, MAX_MEMBERS)},
         table=_table(*table) if len(table) == 3 else None,
@@ -65,17 +69,19 @@ def contact(reply: object) -> Contact:
 
 
 def names(reply: object) -> tuple[str, ...]:
-    """A list of accounts; raises StoreError."""
+    """A list of accounts; raises GarbledError."""
     return tuple(text(each) for each in listed(reply, 0, MAX_ACCOUNTS))
 
 
-def account_list(value: object) -> tuple[str, ...]:
-    """The accounts of a replica, as `lists` has them; raises StoreError."""
+def account_list(value: object) -> tuple[str, ...] | None:
+    """The accounts of a replica, as `lists` has them; None for an empty text.  Raises GarbledError."""
+    if value == b"":
+        return None
     if not isinstance(value, bytes) or len(value) > MAX_LIST_BYTES:
-        raise StoreError("the list of a replica's accounts is no text, or too long")
+        raise GarbledError("the list of a replica's accounts is no text, or too long")
     found = parsed(value)
     if not isinstance(found, list) or len(found) > MAX_ACCOUNTS or not all(isinstance(each, str) for each in found):
-        raise StoreError("the list of a replica's accounts is no list of texts")
+        raise GarbledError("the list of a replica's accounts is no list of texts")
     return tuple(found)
 
 
@@ -90,7 +96,7 @@ def _table(members: object, holders: object, paces: object) -> Table:
 def _each(flat: object, most: int, read: Any) -> Iterator[tuple[str, Any]]:
     for name, value in pairs(flat, most):
         if not isinstance(value, bytes) or len(value) > 8 * MAX_NAME:
-            raise StoreError("a value in the table of leases is no text, or too long")
+            raise GarbledError("a value in the table of leases is no text, or too long")
         key = text(name)
         yield key, read(key, value)
 
@@ -99,11 +105,11 @@ def _member(replica: str, value: bytes) -> Member:
     joined, _, rest = value.partition(b"|")
     found = parsed(rest)
     if not isinstance(found, list) or len(found) < 6 or not joined.isdigit():
-        raise StoreError("a replica in the store is not as an exporter writes it")
+        raise GarbledError("a replica in the store is not as an exporter writes it")
     name, lease, right, claims, accounts, config_hash = found[:6]
     lease_seconds = seconds(lease, MAX_LEASE_SECONDS)
     if lease_seconds < MIN_LEASE_SECONDS or not isinstance(claims, bool):
-        raise StoreError("a replica in the store is not as an exporter writes it")
+        raise GarbledError("a replica in the store is not as an exporter writes it")
     return Member(
         id=replica,
         name=text(name),
@@ -119,14 +125,14 @@ def _member(replica: str, value: bytes) -> Member:
 def _holding(_: str, value: bytes) -> Holding:
     token, separator, holder = value.partition(b"|")
     if not separator or not token.isdigit():
-        raise StoreError("a holder in the store is not as an exporter writes it")
+        raise GarbledError("a holder in the store is not as an exporter writes it")
     return Holding(count(int(token)), text(holder))
 
 
 def _pace(_: str, value: bytes) -> Pace:
     found = parsed(value)
     if not isinstance(found, list) or len(found) < 3:
-        raise StoreError("a pace in the store is not as an exporter writes it")
+        raise GarbledError("a pace in the store is not as an exporter writes it")
     guard, pause, slot_age = found[:3]
     return Pace(
         guard_seconds=seconds(guard, MAX_GUARD_SECONDS),
@@ -139,49 +145,49 @@ def _pace(_: str, value: bytes) -> Pace:
 
 
 def listed(value: object, least: int, most: int) -> Sequence[object]:
-    """A list of that many items; raises StoreError."""
+    """A list of that many items; raises GarbledError."""
     if not isinstance(value, list) or not least <= len(value) <= most:
-        raise StoreError("an answer of the store has another shape than this exporter's scripts give")
+        raise GarbledError("an answer of the store has another shape than this exporter's scripts give")
     return value
 
 
 def pairs(flat: object, most: int) -> Iterator[tuple[object, object]]:
-    """The fields and values of a hash; raises StoreError."""
+    """The fields and values of a hash; raises GarbledError."""
     found = listed(flat, 0, 2 * most)
     if len(found) % 2:
-        raise StoreError("an answer of the store has another shape than this exporter's scripts give")
+        raise GarbledError("an answer of the store has another shape than this exporter's scripts give")
     return zip(found[::2], found[1::2], strict=True)
 
 
 def text(value: object, most: int = MAX_NAME) -> str:
-    """A text of bounded length without control characters, like any name in a configuration; raises StoreError."""
+    """A text of bounded length without control characters, like any name in a configuration; raises GarbledError."""
     if isinstance(value, bytes):
         value = value[: 4 * most + 1].decode("utf-8", "replace")
     if not isinstance(value, str) or len(value) > most or _CONTROL.search(value):
-        raise StoreError("a text in the store is too long, or has control characters")
+        raise GarbledError("a text in the store is too long, or has control characters")
     return value
 
 
 def count(value: object) -> int:
-    """A whole number from 0; raises StoreError."""
+    """A whole number from 0; raises GarbledError."""
     if isinstance(value, bytes) and value.isdigit() and len(value) < 18:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
-        raise StoreError("a number in the store is none, or out of range")
+        raise GarbledError("a number in the store is none, or out of range")
     return value
 
 
 def seconds(value: object, most: float) -> float:
-    """A duration from 0 to `most`, which is finite; raises StoreError."""
+    """A duration from 0 to `most`, which is finite; raises GarbledError."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        raise StoreError("a duration in the store is none, or out of range")
+        raise GarbledError("a duration in the store is none, or out of range")
     return float(value)
 
 
 def parsed(value: bytes) -> object:
-    """JSON; raises StoreError."""
+    """JSON; raises GarbledError."""
     try:
         found: object = json.loads(value)
     except (ValueError, RecursionError):
-        raise StoreError("a value in the store is not JSON") from None
+        raise GarbledError("a value in the store is not JSON") from None
     return found

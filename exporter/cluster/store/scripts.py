@@ -12,9 +12,14 @@ one, and how old an answer is for a replica that starts.
 
 from __future__ import annotations
 
+FOREIGN = "the store holds what no exporter writes"
+"""How a script says that another program wrote into its keys."""
+
 KEYS = ("epoch", "members", "beats", "lists", "holders", "paces", "entries", "log")
 
-_COMMON = """
+_COMMON = (
+    f"local function foreign() error('{FOREIGN}') end"
+    """
 local epoch, members, beats, lists, holders, paces, entries, log = unpack(KEYS)
 local function milliseconds()
   local time = redis.call('TIME')
@@ -37,13 +42,12 @@ local function holding(account)
   local found = redis.call('HGET', holders, account)
   if not found then return 0, '' end
   local token, holder = string.match(found, '^(%d+)|(.*)$')
-  return tonumber(token), holder
+  return tonumber(token or foreign()), holder
 end
 local function bounded(found, most_items, most_bytes)  -- else what another program wrote fills a replica's memory
   local is_small = #found <= most_items
   for i = 1, is_small and #found or 0 do is_small = is_small and #found[i] <= most_bytes end
-  if not is_small then error('the store holds more than exporters write') end
-  return found
+  return is_small and found or foreign()
 end
 local function hold(account, token, holder)
   redis.call('HSET', holders, account, text(token) .. '|' .. holder)
@@ -51,6 +55,7 @@ local function hold(account, token, holder)
   changed()
 end
 """
+)
 
 CONTACT = (
     _COMMON
@@ -60,9 +65,12 @@ CONTACT = (
 local me, number, about, known = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local hold_ms, fresh = tonumber(ARGV[5]), ARGV[6]
 local now, run = milliseconds(), run_id()
-local facts = redis.call('HMGET', epoch, 'run', 'id', 'opens', 'hold', 'account')
-local id, opens, held = facts[2], tonumber(facts[3] or 0), tonumber(facts[4] or 0)
-if facts[1] ~= run or not id or #id > 64 or not opens or not held or lost_holders(facts[5]) then
+local facts = redis.call('HMGET', epoch, 'opens', 'hold', 'change', 'joined', 'answers', 'run', 'id', 'account')
+for i = 1, 5 do
+  if facts[i] and (#facts[i] > 15 or not string.match(facts[i], '^%d+$')) then foreign() end
+end
+local opens, held, id = tonumber(facts[1] or 0), tonumber(facts[2] or 0), facts[7]
+if facts[6] ~= run or not (id and facts[1] and facts[2] and facts[3]) or lost_holders(facts[8]) then
   id, opens, held = fresh, now + hold_ms, hold_ms
   redis.call('HDEL', epoch, 'account')
   redis.call('HSET', epoch, 'run', run, 'id', id, 'opens', text(opens), 'hold', text(held))
@@ -75,9 +83,9 @@ if opens - now > held then  -- the clock was set back
   opens = now + held
   redis.call('HSET', epoch, 'opens', text(opens))
 end
-if number > tonumber(redis.call('HGET', beats, me) or -1) then redis.call('HSET', beats, me, number) end
+if number > (tonumber(redis.call('HGET', beats, me) or -1) or -1) then redis.call('HSET', beats, me, number) end
 local before = redis.call('HGET', members, me)
-local joined = before and string.match(before, '^%d+') or text(redis.call('HINCRBY', epoch, 'joined', 1))
+local joined = string.match(before or '', '^(%d+)|') or text(redis.call('HINCRBY', epoch, 'joined', 1))
 if before ~= joined .. '|' .. about then
   redis.call('HSET', members, me, joined .. '|' .. about)
   changed()
@@ -158,7 +166,7 @@ FORGET = (
     + """
 -- ARGV: replica, beat for each.
 local is_holder = {}
-for _, found in ipairs(redis.call('HVALS', holders)) do is_holder[string.match(found, '|(.*)$')] = true end
+for _, found in ipairs(redis.call('HVALS', holders)) do is_holder[string.match(found, '|(.*)$') or foreign()] = true end
 local forgotten = 0
 for i = 1, #ARGV, 2 do
   local replica = ARGV[i]
@@ -201,13 +209,17 @@ for i = 7, #ARGV, 3 do
     redis.call('ZADD', log, redis.call('HINCRBY', epoch, 'answers', 1), key)
   end
 end
-for _, key in ipairs(redis.call('ZRANGE', log, 0, 9)) do  -- the oldest
-  local value = redis.call('HGET', entries, key)
+local oldest = redis.call('ZRANGE', log, 0, 9)
+local kept = #oldest > 0 and redis.call('HMGET', entries, unpack(oldest))
+for i, key in ipairs(oldest) do
+  local value = kept[i]
   if not value or times(value) < now - keep_ms then
     redis.call('HDEL', entries, key)
     redis.call('ZREM', log, key)
   end
 end
+local newest = tonumber(redis.call('ZRANGE', log, -1, -1, 'WITHSCORES')[2] or 0)
+if newest > tonumber(redis.call('HGET', epoch, 'answers') or 0) then foreign() end  -- else what follows is never read
 local found = redis.call('ZRANGEBYSCORE', log, '(' .. since, '+inf', 'WITHSCORES', 'LIMIT', 0, most)
 local reply = {1, now, since, #found / 2}
 if #found == 0 then return reply end
@@ -234,3 +246,8 @@ return reply
 An answer replaces only an older one.  Each number has one entry, with the count of its last change as its score.  So a
 read of all is a read since 0, and whoever was away for long reads each number once.
 """
+
+CLEAR = """
+return redis.call('DEL', unpack(KEYS))
+"""
+"""Forget all, since another program wrote into the keys: as if the store had lost its data."""
