@@ -1,7 +1,7 @@
 """The catalogue of all metrics.
 
-Each metric is declared once, here: name, type, help, labels.  The collector, docs/metrics.md, the dashboards and the
-rules are checked against `CATALOGUE` by tests.
+Each metric is declared once, here: name, help, labels, type.  The order is that of the exposition.  The collector,
+docs/metrics.md, the dashboards and the rules are checked against `CATALOGUE` by tests.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class Refusal(StrEnum):
     EVICTED = "evicted"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Metric:
     """One entry of the catalogue; `name` is the sample's name, so a counter ends in ``_total``."""
 
     name: str
-    type: Literal["gauge", "counter", "histogram"]
     help: str
     labels: tuple[str, ...] = ()
+    type: Literal["gauge", "counter", "histogram"] = "gauge"
 
     @property
     def family(self) -> str:
@@ -52,47 +52,40 @@ _CHECKED = "as of the last check, not of the scrape"
 
 STATUS = Metric(
     "cams_phone_number_verification_status",
-    "gauge",
     "1 for the current verification status of the number, 0 for the others; exactly one is 1. "
     f"UNKNOWN: no answer yet, or none within stale_after. {_CACHED.capitalize()}.",
     (*NUMBER_LABELS, "status"),
 )
 INFO = Metric(
     "cams_phone_number_info",
-    "gauge",
     "Always 1; the number's ID at WhatsApp, its name and its labels from the configuration, and its verified name, "
     f"empty where not known. The ID is {_CACHED}, the verified name {_LISTED}. A changed label makes a new series.",
     (*NUMBER_LABELS, "phone_number_id", "name", "verified_name"),
 )
 LAST_POLL_SUCCESS = Metric(
     "cams_phone_number_last_poll_success",
-    "gauge",
     f"1 if the last poll of the number succeeded, else 0; absent before the first poll. {_CACHED.capitalize()}.",
     NUMBER_LABELS,
 )
 LAST_SUCCESS = Metric(
     "cams_phone_number_last_success_timestamp_seconds",
-    "gauge",
     f"Unix time of the last successful poll; absent before the first. {_CACHED.capitalize()}.",
     NUMBER_LABELS,
 )
 STATUS_CHANGE = Metric(
     "cams_phone_number_status_change_timestamp_seconds",
-    "gauge",
     "Unix time at which this exporter first saw the current status of the API; UNKNOWN is not a change. "
     f"{_CACHED.capitalize()}.",
     NUMBER_LABELS,
 )
 LISTED = Metric(
     "cams_phone_number_listed",
-    "gauge",
     "1 if the last listing of its space held the number, else 0; absent before the first, without discover, and if the "
     f"listing is too old. {_LISTED.capitalize()}.",
     NUMBER_LABELS,
 )
 CONNECTION_STATUS = Metric(
     "cams_phone_number_connection_status",
-    "gauge",
     "1 for the current connection status of the number, 0 for others that it has shown; exactly one is 1. Only "
     "CONNECTED sends and receives. Absent if the API does not say it, and if the listing is too old. "
     f"{_LISTED.capitalize()}.",
@@ -100,28 +93,24 @@ CONNECTION_STATUS = Metric(
 )
 QUALITY_RATING = Metric(
     "cams_phone_number_quality_rating",
-    "gauge",
     "1 for the current quality rating of the number, 0 for the others; exactly one is 1. UNKNOWN: the API does not say "
     f"it. Absent if the listing is too old. {_LISTED.capitalize()}.",
     (*NUMBER_LABELS, "rating"),
 )
 NAME_STATUS = Metric(
     "cams_phone_number_name_status",
-    "gauge",
     "1 for the current status of the number's display name, 0 for others that it has shown; exactly one is 1. Absent "
     f"if the API does not say it, and if the listing is too old. {_LISTED.capitalize()}.",
     (*NUMBER_LABELS, "status"),
 )
 MESSAGING_LIMIT = Metric(
     "cams_phone_number_messaging_limit",
-    "gauge",
     "Customers a day to whom the number may write first; +Inf for no limit. Absent if the tier does not say a number, "
     f"and if the listing is too old. {_LISTED.capitalize()}.",
     NUMBER_LABELS,
 )
 CAN_SEND = Metric(
     "cams_phone_number_can_send",
-    "gauge",
     "1 for the current verdict of the health check of the number, 0 for the others; exactly one is 1. UNKNOWN: the "
     "last answer is too old. Absent before the first answer, without health, and if the last answer is too old while "
     f"the operation is refused. {_CHECKED.capitalize()}.",
@@ -129,234 +118,167 @@ CAN_SEND = Metric(
 )
 HEALTH_ERROR = Metric(
     "cams_phone_number_health_error_info",
-    "gauge",
     "Always 1; one for each error that the last health check of the number named, while its verdict counts. "
     f"{_CHECKED.capitalize()}.",
     (*NUMBER_LABELS, "entity", "error_code"),
 )
 ACCOUNT_UP = Metric(
     "cams_account_up",
-    "gauge",
     "0 while the API refuses the whole account (key, subscription, clock), or each of its spaces, else 1. "
     f"{_CACHED.capitalize()}.",
     ("account",),
 )
 SPACE_UP = Metric(
     "cams_account_space_up",
-    "gauge",
     f"0 while the API forbids every number of the space, else 1. {_CACHED.capitalize()}.",
     ("account", "cust_space_id"),
 )
 OPERATION_UP = Metric(
     "cams_account_operation_up",
-    "gauge",
     "For each operation of the API in use: 0 while its last answer was a refusal, or if it was called and never "
     f"succeeded; else 1. {_CALLED.capitalize()}.",
     ("account", "operation"),
 )
 ACCOUNT_NUMBERS = Metric(
     "cams_account_phone_numbers",
-    "gauge",
     "Phone numbers of the account that are polled: configured ones and, with discover, those found.",
     ("account",),
 )
 ACCOUNT_INTERVAL = Metric(
     "cams_account_scrape_interval_seconds",
-    "gauge",
     "Configured time between two polls of a number.",
     ("account",),
 )
 ACCOUNT_LAG = Metric(
     "cams_account_poll_lag_seconds",
-    "gauge",
     "How late the most overdue number of the account is; 0 when polling is on schedule.",
     ("account",),
 )
 ACCOUNT_HELD = Metric(
     "cams_account_held",
-    "gauge",
     "With cluster: 1 on the replica that holds the account and polls it, else 0.",
     ("account",),
 )
 DISCOVERED = Metric(
     "cams_account_discovered_phone_numbers",
-    "gauge",
     f"Phone numbers that the last listing of the space held; 0 if none has succeeded yet. {_LISTED.capitalize()}.",
     ("account", "cust_space_id"),
 )
 DISCOVERY_SUCCESS = Metric(
     "cams_account_discovery_last_success_timestamp_seconds",
-    "gauge",
     f"Unix time of the last successful listing of the space; absent before the first. {_LISTED.capitalize()}.",
     ("account", "cust_space_id"),
 )
 LEFT_OUT = Metric(
     "cams_account_discovery_left_out",
-    "gauge",
     f"Phone numbers that were found and are not polled, because they are beyond max_numbers. {_LISTED.capitalize()}.",
     ("account",),
 )
 REQUESTS = Metric(
     "cams_api_requests_total",
-    "counter",
     "Requests to the API, including retries and failed connections.",
     ("account", "operation"),
+    type="counter",
 )
 ERRORS = Metric(
     "cams_api_errors_total",
-    "counter",
     "Failed requests, by the API's error code, unchanged, or one of the exporter's own in lower "
     "case (timeout, connection_error, tls_error, invalid_response, http_NNN, credentials_error, internal_error).",
     ("account", "operation", "code"),
+    type="counter",
 )
 DURATION = Metric(
     "cams_api_request_duration_seconds",
-    "histogram",
     "Duration of API requests from connecting to the last byte, including failures, without the wait for the budget.",
     ("account", "operation"),
+    type="histogram",
 )
 RETRIES = Metric(
     "cams_api_retries_total",
-    "counter",
     "Requests that repeated another one after a transient failure.",
     ("account", "operation"),
+    type="counter",
 )
 BUDGET_QPS = Metric(
     "cams_api_budget_qps",
-    "gauge",
     f"Configured requests per second (qps). {_HELD}",
     ("account",),
 )
 EFFECTIVE_QPS = Metric(
     "cams_api_effective_qps",
-    "gauge",
     "Requests per second that are left of the configured qps, after throttles and because of jitter on the path. "
     f"{_HELD}",
     ("account",),
 )
 BUDGET_WAIT = Metric(
     "cams_api_budget_wait_seconds_total",
-    "counter",
     "Time that due polls waited for the budget.",
     ("account",),
+    type="counter",
 )
 IN_FLIGHT = Metric(
     "cams_api_requests_in_flight",
-    "gauge",
     f"API requests in flight now. {_HELD}",
     ("account",),
 )
 CLUSTER_STORE_UP = Metric(
     "cams_cluster_store_up",
-    "gauge",
     "With cluster: 1 if this replica's last look at the replicas' store succeeded, else 0.",
 )
 CLUSTER_REPLICAS = Metric(
     "cams_cluster_replicas",
-    "gauge",
     "With cluster: live replicas, as this one saw them at its last look at the store, itself included.",
 )
 LEASE_CHANGES = Metric(
     "cams_cluster_lease_changes_total",
-    "counter",
     "With cluster: how often this replica got or lost the account.",
     ("account",),
+    type="counter",
 )
 SPARE_QPS = Metric(
     "cams_cluster_spare_qps",
-    "gauge",
     "With cluster: requests per second that each replica may send for the account while the store is away; 0: none "
     "polls it then.",
     ("account",),
 )
 BUILD_INFO = Metric(
     "cams_exporter_build_info",
-    "gauge",
     "Always 1; the version and revision of the exporter and the Python it runs on.",
     ("version", "revision", "python_version"),
 )
 RELOAD_SUCCESSFUL = Metric(
     "cams_exporter_config_last_reload_successful",
-    "gauge",
     "1 if the last load of the configuration succeeded, 0 if it was refused and the old one is in force.",
 )
 RELOAD_TIMESTAMP = Metric(
     "cams_exporter_config_last_reload_success_timestamp_seconds",
-    "gauge",
     "Unix time of the last successful load of the configuration.",
 )
 REFUSED_CONNECTIONS = Metric(
     "cams_exporter_refused_connections_total",
-    "counter",
     "Connections that the web server refused (TLS handshake failed, web configuration broken, too many connections), "
     "or closed for another one (evicted).",
     ("reason",),
+    type="counter",
 )
 STORAGE_UP = Metric(
     "cams_exporter_storage_up",
-    "gauge",
     "1 if the last save to --storage.path succeeded: answers survive a restart. Else 0. Absent without --storage.path.",
 )
 NUMBER_FILE_UP = Metric(
     "cams_exporter_number_file_up",
-    "gauge",
     "1 if the numbers that the file now holds are in force; 0 if it is faulty, unreadable or gone: its last good list "
     "is in force.",
     ("file",),
 )
 CONFIG_HASH = Metric(
     "cams_exporter_config_hash",
-    "gauge",
     "Number made from the configuration in force, secrets left out; replicas with equal configurations have the same.",
 )
 TIME = Metric(
     "cams_exporter_time_seconds",
-    "gauge",
     "Unix time on this machine's clock at the scrape; compare the other timestamps with it.",
 )
 
-CATALOGUE: tuple[Metric, ...] = (
-    STATUS,
-    INFO,
-    LAST_POLL_SUCCESS,
-    LAST_SUCCESS,
-    STATUS_CHANGE,
-    LISTED,
-    CONNECTION_STATUS,
-    QUALITY_RATING,
-    NAME_STATUS,
-    MESSAGING_LIMIT,
-    CAN_SEND,
-    HEALTH_ERROR,
-    ACCOUNT_UP,
-    SPACE_UP,
-    OPERATION_UP,
-    ACCOUNT_NUMBERS,
-    ACCOUNT_INTERVAL,
-    ACCOUNT_LAG,
-    ACCOUNT_HELD,
-    DISCOVERED,
-    DISCOVERY_SUCCESS,
-    LEFT_OUT,
-    REQUESTS,
-    ERRORS,
-    DURATION,
-    RETRIES,
-    BUDGET_QPS,
-    EFFECTIVE_QPS,
-    BUDGET_WAIT,
-    IN_FLIGHT,
-    CLUSTER_STORE_UP,
-    CLUSTER_REPLICAS,
-    LEASE_CHANGES,
-    SPARE_QPS,
-    BUILD_INFO,
-    RELOAD_SUCCESSFUL,
-    RELOAD_TIMESTAMP,
-    REFUSED_CONNECTIONS,
-    STORAGE_UP,
-    NUMBER_FILE_UP,
-    CONFIG_HASH,
-    TIME,
-)
+CATALOGUE = tuple(declared for declared in globals().values() if isinstance(declared, Metric))
 """Every metric of ours, in the order of the exposition; `process_*` and `python_info` are prometheus_client's own."""

@@ -21,6 +21,9 @@ _ABOUT_EXPORTER = "cams_exporter_"
 View = tuple[Snapshot, Sequence[AccountStatus]]
 """The numbers and the accounts of one configuration."""
 
+Row = tuple[tuple[str, ...], float]
+"""The values of a metric's labels, and its value."""
+
 
 class ReloadStatus:
     """Whether the configuration was last loaded successfully, and when that last was (Unix seconds)."""
@@ -70,96 +73,70 @@ class CamsCollector:
         """All samples about accounts and the exporter, by metric in the catalogue's order."""
         snapshot, accounts = view
         found = dict(self._counters.samples())
-        for metric, value in _ACCOUNT_VALUES:
-            found[metric] = [(_series(metric.name, account.account), value(account)) for account in accounts]
-        found[catalogue.SPACE_UP] = [
-            (_series(catalogue.SPACE_UP.name, account.account, space), float(space not in account.refused_spaces))
-            for account in accounts
-            for space in account.spaces
-        ]
-        found[catalogue.OPERATION_UP] = [
-            (_series(catalogue.OPERATION_UP.name, account.account, operation.operation), float(operation.up))
-            for account in accounts
-            for operation in account.operations
-        ]
-        for metric, value in _HOLDER_VALUES:
-            found[metric] = [
-                (_series(metric.name, account.account), value(account))
-                for account in accounts
-                if account.is_held is not False
-            ]
-        cluster = self._cluster()
-        if cluster is not None:
-            found |= _cluster(cluster, accounts)
-        found |= _discovery(accounts)
-        found[catalogue.BUILD_INFO] = [(_series(catalogue.BUILD_INFO.name, *self._build), 1.0)]
-        values = {
-            catalogue.RELOAD_SUCCESSFUL: float(self._reload_status.successful),
-            catalogue.RELOAD_TIMESTAMP: self._reload_status.success_unix,
-            catalogue.CONFIG_HASH: float(self._config_hash()),
-            catalogue.TIME: snapshot.unix,
-        }
-        if self._storage_up is not None:
-            values[catalogue.STORAGE_UP] = float(self._storage_up())
-        if files := self._number_files_up():
-            name = catalogue.NUMBER_FILE_UP.name
-            found[catalogue.NUMBER_FILE_UP] = [(_series(name, file), float(is_up)) for file, is_up in files.items()]
-        found |= {metric: [(_series(metric.name), value)] for metric, value in values.items()}
+        rows = _of_accounts(accounts) | _of_discovery(accounts) | self._of_exporter(snapshot)
+        if (cluster := self._cluster()) is not None:
+            rows |= _of_cluster(cluster, accounts)
+        for metric, its in rows.items():
+            found[metric] = [(_series(metric, *labels), float(value)) for labels, value in its]
         return ((metric, found[metric]) for metric in self._metrics if metric in found)
 
+    def _of_exporter(self, snapshot: Snapshot) -> dict[Metric, list[Row]]:
+        rows: dict[Metric, list[Row]] = {
+            catalogue.BUILD_INFO: [(self._build, 1.0)],
+            catalogue.RELOAD_SUCCESSFUL: [((), self._reload_status.successful)],
+            catalogue.RELOAD_TIMESTAMP: [((), self._reload_status.success_unix)],
+            catalogue.CONFIG_HASH: [((), self._config_hash())],
+            catalogue.TIME: [((), snapshot.unix)],
+        }
+        if self._storage_up is not None:
+            rows[catalogue.STORAGE_UP] = [((), self._storage_up())]
+        if files := self._number_files_up():
+            rows[catalogue.NUMBER_FILE_UP] = [((file,), is_up) for file, is_up in files.items()]
+        return rows
 
-def _cluster(cluster: ClusterStatus, accounts: Sequence[AccountStatus]) -> dict[Metric, list[Sample]]:
-    """How this replica sees the cluster."""
-    up, replicas = catalogue.CLUSTER_STORE_UP, catalogue.CLUSTER_REPLICAS
-    held, changes, spare = catalogue.ACCOUNT_HELD, catalogue.LEASE_CHANGES, catalogue.SPARE_QPS
+
+def _of_accounts(accounts: Sequence[AccountStatus]) -> dict[Metric, list[Row]]:
+    held = [a for a in accounts if a.is_held is not False]
     return {
-        up: [(_series(up.name), float(cluster.store_up))],
-        replicas: [(_series(replicas.name), float(len(cluster.replicas)))],
-        held: [(_series(held.name, each.account), float(bool(each.is_held))) for each in accounts],
-        changes: [
-            (_series(changes.name, each.account), float(cluster.lease_changes.get(each.account, 0)))
-            for each in accounts
-        ],
-        spare: [
-            (_series(spare.name, each.account), float(cluster.spare_qps.get(each.account, 0))) for each in accounts
-        ],
+        catalogue.ACCOUNT_UP: [((a.account,), a.up) for a in accounts],
+        catalogue.ACCOUNT_NUMBERS: [((a.account,), a.phone_numbers) for a in accounts],
+        catalogue.ACCOUNT_INTERVAL: [((a.account,), a.scrape_interval_seconds) for a in accounts],
+        catalogue.ACCOUNT_LAG: [((a.account,), a.lag_seconds) for a in accounts],
+        catalogue.SPACE_UP: [((a.account, name), name not in a.refused_spaces) for a in accounts for name in a.spaces],
+        catalogue.OPERATION_UP: [((a.account, each.operation), each.up) for a in accounts for each in a.operations],
+        catalogue.BUDGET_QPS: [((a.account,), a.budget_qps) for a in held],
+        catalogue.EFFECTIVE_QPS: [((a.account,), a.effective_qps) for a in held],
+        catalogue.IN_FLIGHT: [((a.account,), a.in_flight) for a in held],
     }
 
 
-def _discovery(accounts: Sequence[AccountStatus]) -> dict[Metric, list[Sample]]:
-    """What discovery says of accounts that have it."""
-    found = [(account.account, account.discovery) for account in accounts if account.discovery is not None]
+def _of_discovery(accounts: Sequence[AccountStatus]) -> dict[Metric, list[Row]]:
+    found = [(a.account, a.discovery) for a in accounts if a.discovery is not None]
     spaces = [
-        (account, space, status)
+        ((account, space), status)
         for account, discovery in found
         for space, status in discovery.spaces.items()
         if status.attempted or status.success_unix is not None
     ]
-    successes = [(account, space, status.success_unix) for account, space, status in spaces]
-    counts, times, left_out = catalogue.DISCOVERED, catalogue.DISCOVERY_SUCCESS, catalogue.LEFT_OUT
+    successes = [(labels, status.success_unix) for labels, status in spaces]
     return {
-        counts: [(_series(counts.name, account, space), float(status.discovered)) for account, space, status in spaces],
-        times: [(_series(times.name, account, space), at) for account, space, at in successes if at is not None],
-        left_out: [(_series(left_out.name, account), float(discovery.left_out)) for account, discovery in found],
+        catalogue.DISCOVERED: [(labels, status.discovered) for labels, status in spaces],
+        catalogue.DISCOVERY_SUCCESS: [(labels, unix) for labels, unix in successes if unix is not None],
+        catalogue.LEFT_OUT: [((account,), discovery.left_out) for account, discovery in found],
     }
 
 
-_ACCOUNT_VALUES: tuple[tuple[Metric, Callable[[AccountStatus], float]], ...] = (
-    (catalogue.ACCOUNT_UP, lambda a: float(a.up)),
-    (catalogue.ACCOUNT_NUMBERS, lambda a: float(a.phone_numbers)),
-    (catalogue.ACCOUNT_INTERVAL, lambda a: a.scrape_interval_seconds),
-    (catalogue.ACCOUNT_LAG, lambda a: a.lag_seconds),
-)
-
-_HOLDER_VALUES: tuple[tuple[Metric, Callable[[AccountStatus], float]], ...] = (
-    (catalogue.BUDGET_QPS, lambda a: a.budget_qps),
-    (catalogue.EFFECTIVE_QPS, lambda a: a.effective_qps),
-    (catalogue.IN_FLIGHT, lambda a: float(a.in_flight)),
-)
-
-_LABELS = {metric.name: metric.labels for metric in catalogue.CATALOGUE}
+def _of_cluster(cluster: ClusterStatus, accounts: Sequence[AccountStatus]) -> dict[Metric, list[Row]]:
+    """How this replica sees the cluster."""
+    return {
+        catalogue.CLUSTER_STORE_UP: [((), cluster.store_up)],
+        catalogue.CLUSTER_REPLICAS: [((), len(cluster.replicas))],
+        catalogue.ACCOUNT_HELD: [((a.account,), bool(a.is_held)) for a in accounts],
+        catalogue.LEASE_CHANGES: [((a.account,), cluster.lease_changes.get(a.account, 0)) for a in accounts],
+        catalogue.SPARE_QPS: [((a.account,), cluster.spare_qps.get(a.account, 0)) for a in accounts],
+    }
 
 
 @lru_cache(maxsize=65_536)  # there may be as many spaces as numbers
-def _series(name: str, *labels: str) -> Series:
-    return Series(name, zip(_LABELS[name], labels, strict=True))
+def _series(metric: Metric, *labels: str) -> Series:
+    return Series(metric.name, zip(metric.labels, labels, strict=True))
