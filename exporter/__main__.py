@@ -72,13 +72,13 @@ def _check_together(parser: argparse.ArgumentParser, args: argparse.Namespace) -
         parser.error("--demo brings its own configuration; drop --config.file, or --demo")
     if args.once_output is not None and not args.once:
         parser.error("--once.output needs --once")
-    if args.syntax_only and not args.config_check:
+    if args.config_syntax_only and not args.config_check:
         parser.error("--config.syntax-only needs --config.check")
-    if args.demo and (args.expand_variables or args.auto_reload):
+    if args.demo and (args.config_expand_environment_variables or args.config_enable_auto_reload):
         parser.error("--demo brings its own configuration; drop --config.expand-... and --config.enable-auto-reload")
-    if args.auto_reload_interval is not None and not args.auto_reload:
+    if args.config_auto_reload_interval is not None and not args.config_enable_auto_reload:
         parser.error("--config.auto-reload-interval needs --config.enable-auto-reload")
-    if args.systemd_socket and args.listen_addresses:
+    if args.web_systemd_socket and args.web_listen_address:
         parser.error("--web.systemd-socket takes the place of --web.listen-address; drop one of the two")
     if args.kit_output is not None and (args.config_check or args.once or args.demo):
         parser.error("--kit.output writes files and exits; drop the other task")
@@ -103,10 +103,12 @@ def _run(args: argparse.Namespace, signals: EarlySignals) -> int:
             return _run_with(args, signals, lambda: config)
     path = args.config_file or Path("config.yml")
     if args.config_check:
-        environment = {} if args.syntax_only else os.environ
-        variables = Variables(environment if args.expand_variables else None, may_be_unset=args.syntax_only)
-        return _check(functools.partial(read, path, variables, files=not args.syntax_only), args)
-    source = Source(path, Variables(os.environ if args.expand_variables else None))
+        environment = {} if args.config_syntax_only else os.environ
+        variables = Variables(
+            environment if args.config_expand_environment_variables else None, may_be_unset=args.config_syntax_only
+        )
+        return _check(functools.partial(read, path, variables, files=not args.config_syntax_only), args)
+    source = Source(path, Variables(os.environ if args.config_expand_environment_variables else None))
     return _run_with(args, signals, source.load, source)
 
 
@@ -125,7 +127,7 @@ def _run_with(
         return config
 
     config = run_apart(load, "configuration")
-    if args.auto_reload and config.digest is None:
+    if args.config_enable_auto_reload and config.digest is None:
         what = "was read from a pipe, which cannot be read again; name a file, or drop --config.enable-auto-reload"
         raise ConfigError([f"{config.path}: {what}"])
     if args.once and config.cluster is not None:
@@ -142,7 +144,7 @@ def _run_with(
         revision=revision(),
         repeat=not args.once,
         about_exporter=not args.once,  # node_exporter refuses a second set, its own or another file's
-        about_process=not args.disable_exporter_metrics,
+        about_process=not args.web_disable_exporter_metrics,
         storage_path=args.storage_path,
     )
     signals.end_if_asked()
@@ -153,7 +155,7 @@ def _run_with(
         return run_once(app, args.once_output)
     from exporter.cli.serve import serve  # noqa: PLC0415 - aiohttp takes 0.15 s to import
 
-    serve(app, args, signals, load, source if args.auto_reload else None)
+    serve(app, args, signals, load, source if args.config_enable_auto_reload else None)
     return OK
 
 
@@ -161,7 +163,7 @@ def _check(read_config: Callable[[], Reading], args: argparse.Namespace) -> int:
     """Print what the files say; raises ConfigError with the faults of all of them."""
     from exporter.cli.check import check  # noqa: PLC0415 - only --config.check needs it
 
-    said = run_apart(lambda: check(read_config(), args.web_config_file, syntax_only=args.syntax_only), "check")
+    said = run_apart(lambda: check(read_config(), args.web_config_file, syntax_only=args.config_syntax_only), "check")
     streams.write_out(f"{said}\n".encode("utf-8", "backslashreplace"))
     return OK
 

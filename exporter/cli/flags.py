@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import functools
 import platform
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,41 +27,40 @@ def flags() -> argparse.ArgumentParser:
         allow_abbrev=False,
         formatter_class=functools.partial(argparse.HelpFormatter, max_help_position=36, width=110),
     )
-    add = functools.partial(parser.add_argument, action=_Single)
+
+    def add(flag: str, **options: Any) -> None:
+        """The value of ``--web.max-requests`` is `web_max_requests`, and so on."""
+        dest = re.sub("[.-]", "_", flag.removeprefix("--"))
+        parser.add_argument(flag, dest=dest, **{"action": _Single, **options})
+
     add(
         "--config.file",
-        dest="config_file",
         type=Path,
         metavar="FILE",
         help="configuration; a pipe or /dev/stdin is read once (default: config.yml)",
     )
     add(
         "--config.check",
-        dest="config_check",
         nargs=0,
         help="check the configuration and the files that it names, print each account's budget plan and exit",
     )
     add(
         "--config.syntax-only",
-        dest="syntax_only",
         nargs=0,
         help="with --config.check: read the configuration file only, no key, number and CA files",
     )
     add(
         "--config.expand-environment-variables",
-        dest="expand_variables",
         nargs=0,
         help="replace ${NAME} in strings of the configuration file by the variable's value, and $$ by $",
     )
     add(
         "--config.enable-auto-reload",
-        dest="auto_reload",
         nargs=0,
         help="read the configuration again when the content of its file has changed",
     )
     add(
         "--config.auto-reload-interval",
-        dest="auto_reload_interval",
         type=_checked(_interval),
         metavar="DURATION",
         help="with --config.enable-auto-reload: how often to look, 1s or longer (default: 30s)",
@@ -72,7 +72,6 @@ def flags() -> argparse.ArgumentParser:
     )
     add(
         "--once.output",
-        dest="once_output",
         type=Path,
         metavar="FILE",
         help="with --once: replace FILE atomically instead, for node_exporter's textfile collector (name it *.prom)",
@@ -80,7 +79,6 @@ def flags() -> argparse.ArgumentParser:
     add("--demo", nargs=0, help="serve simulated numbers: no configuration, credentials or network needed")
     add(
         "--web.listen-address",
-        dest="listen_addresses",
         action="append",
         type=_checked(lambda text: str(parse_listen_address(text))),
         metavar="HOST:PORT",
@@ -88,7 +86,6 @@ def flags() -> argparse.ArgumentParser:
     )
     add(
         "--web.telemetry-path",
-        dest="telemetry_path",
         type=_checked(parse_telemetry_path),
         default="/metrics",
         metavar="PATH",
@@ -96,32 +93,21 @@ def flags() -> argparse.ArgumentParser:
     )
     add(
         "--web.config.file",
-        dest="web_config_file",
         type=Path,
         metavar="FILE",
         help="TLS, client certificates, passwords and headers, in the schema of Prometheus's exporters (default: none)",
     )
     add(
-        "--web.enable-lifecycle",
-        dest="enable_lifecycle",
-        nargs=0,
-        help="let POST or PUT /-/reload read the configuration again, as SIGHUP does",
+        "--web.enable-lifecycle", nargs=0, help="let POST or PUT /-/reload read the configuration again, as SIGHUP does"
     )
     add(
         "--web.systemd-socket",
-        dest="systemd_socket",
         nargs=0,
         help="serve on the sockets that systemd hands over, not at --web.listen-address",
     )
-    add(
-        "--web.disable-exporter-metrics",
-        dest="disable_exporter_metrics",
-        nargs=0,
-        help="leave out process_* and python_info",
-    )
+    add("--web.disable-exporter-metrics", nargs=0, help="leave out process_* and python_info")
     add(
         "--web.max-requests",
-        dest="max_requests",
         type=_checked(_count),
         default=40,
         metavar="N",
@@ -129,20 +115,18 @@ def flags() -> argparse.ArgumentParser:
     )
     add(
         "--storage.path",
-        dest="storage_path",
         type=Path,
         metavar="DIR",
         help="keep each number's last answer in DIR, which is made if it is missing, over a restart (default: off)",
     )
     add(
         "--kit.output",
-        dest="kit_output",
         type=_checked(_folder),
         metavar="DIR",
         help="write alert rules, dashboards, example configurations and systemd units into DIR and exit",
     )
-    add("--log.level", dest="log_level", choices=list(LEVELS), default="info", help="(default: %(default)s)")
-    add("--log.format", dest="log_format", choices=["logfmt", "json"], default="logfmt", help="(default: %(default)s)")
+    add("--log.level", choices=list(LEVELS), default="info", help="(default: %(default)s)")
+    add("--log.format", choices=["logfmt", "json"], default="logfmt", help="(default: %(default)s)")
     add(
         "--version",
         action="version",

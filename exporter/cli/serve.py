@@ -55,7 +55,7 @@ async def _serve(
 ) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
-    interval_seconds = args.auto_reload_interval or DEFAULT_INTERVAL_SECONDS
+    interval_seconds = args.config_auto_reload_interval or DEFAULT_INTERVAL_SECONDS
 
     def follow() -> float:
         if followed is None:
@@ -76,20 +76,20 @@ async def _serve(
         loop.add_signal_handler(number, stopped.set)
     signals.end_if_asked()
     server = WebServer(
-        addresses=systemd_sockets() if args.systemd_socket else args.listen_addresses or [":10106"],
-        telemetry_path=args.telemetry_path,
-        max_requests=args.max_requests,
+        addresses=systemd_sockets() if args.web_systemd_socket else args.web_listen_address or [":10106"],
+        telemetry_path=args.web_telemetry_path,
+        max_requests=args.web_max_requests,
         exposer=app.exposition,
         health=app,
         landing=LandingInfo(version=__version__, demo=args.demo),
         fleet=app,
         scraping=app.priority.scrape,
         security=security,
-        reload=reloads.ask if args.enable_lifecycle else None,
+        reload=reloads.ask if args.web_enable_lifecycle else None,
         count_refusal=app.refused_connection,
     )
     for url in await server.start():
-        logger.info("listening", extra=fields(address=url, telemetry_path=args.telemetry_path))
+        logger.info("listening", extra=fields(address=url, telemetry_path=args.web_telemetry_path))
     app.start()
     loop.add_signal_handler(signal.SIGHUP, reloads.ask)
     if signals.reload_asked:  # during the start: the file may have changed after it was read

@@ -62,7 +62,7 @@ def test_the_socket_belongs_to_the_service_and_has_the_default_port() -> None:
     assert re.findall(r"(?m)^ListenStream=(.*)$", text) == ["10106"]
     assert "Accept=" not in re.sub("(?m)^#.*", "", text)
     (given,) = re.findall(r"ARGS=\"(.*)\"'", text)
-    assert flags().parse_args(given.split()).systemd_socket is True
+    assert flags().parse_args(given.split()).web_systemd_socket is True
 
 
 def test_the_service_is_exposed_less_than_most(unit: Path) -> None:

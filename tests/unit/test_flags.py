@@ -37,4 +37,4 @@ def test_a_flag_that_may_stand_once_and_stands_twice_is_refused(given: str, caps
 
 def test_there_may_be_many_listen_addresses() -> None:
     args = flags().parse_args(["--web.listen-address=:1", "--web.listen-address=:2"])
-    assert args.listen_addresses == [":1", ":2"]
+    assert args.web_listen_address == [":1", ":2"]

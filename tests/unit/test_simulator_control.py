@@ -29,7 +29,8 @@ from exporter.simulator import (
     listing_faults,
     phone_health,
 )
-from exporter.simulator.control import answer, changes
+from exporter.simulator.control import answer
+from exporter.simulator.control import fields as changeable
 from exporter.simulator.control.fields import FAULTS as NAMED_FAULTS
 from exporter.simulator.gateway import decide
 from tests.support.clock import FakeClock
@@ -203,11 +204,13 @@ def test_a_spaces_fields_are_set(world: World, field: str, value: Any) -> None:
 
 def test_every_field_of_a_number_and_a_space_can_be_set() -> None:
     """All but those that name it, and its latency."""
-    assert {*NUMBER_CHANGES, "health", "fault", "health_fault"} == changes.NUMBER.keys()
+    assert {*NUMBER_CHANGES, "health", "fault", "health_fault"} == changeable.NUMBER.keys()
     numbers = {field.name for field in fields(Number)} - {"cust_space_id", "phone_number", "id", "latency_seconds"}
-    assert numbers == changes.NUMBER.keys()
+    assert numbers == changeable.NUMBER.keys()
     assert (
-        {*SPACE_CHANGES, "refusal", "fault"} == changes.SPACE.keys() == {field.name for field in fields(Space)} - {"id"}
+        {*SPACE_CHANGES, "refusal", "fault"}
+        == changeable.SPACE.keys()
+        == {field.name for field in fields(Space)} - {"id"}
     )
 
 
@@ -364,7 +367,9 @@ JSON = st.recursive(
         [f"numbers/{PHONE}", "numbers", "accounts/care", "accounts/care/spaces/x", f"accounts/care/operations/{HEALTH}"]
     ),
     body=st.dictionaries(
-        st.sampled_from(sorted({*changes.NUMBER, *changes.SPACE, *changes.OPERATION, *changes.ACCOUNT, "account"})),
+        st.sampled_from(
+            sorted({*changeable.NUMBER, *changeable.SPACE, *changeable.OPERATION, *changeable.ACCOUNT, "account"})
+        ),
         JSON,
     ),
 )

@@ -10,8 +10,8 @@
     POST /_simulator/accounts/NAME/spaces/ID     {"exists": false, ...}: that value from now on; adds a new space
     POST /_simulator/accounts/NAME/operations/OPERATION  {"rate_limit": 0, "fault": "html", ...}: that value from now on
 
-`changes` has the fields, `fields` reads their values, `state` shows them.  A body with an error changes nothing.
-It never shows a secret.  Its requests do not count as requests to the API.
+`fields` has what can be changed and reads its values, `changes` sets them, `state` shows them.  A body with an error
+changes nothing.  It never shows a secret.  Its requests do not count as requests to the API.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Changes a running world: the fields that can be changed, and where.
-
-The caller holds the world's lock.
-"""
+"""Changes a running world.  The caller holds the world's lock."""
 
 from __future__ import annotations
 
@@ -14,51 +11,6 @@ from exporter.simulator.world import Account, Number, World
 
 Target = Callable[[Mapping[str, Any]], Any]
 """Makes the changes of a body and returns the new state.  Raises ValueError and then changes nothing."""
-
-NUMBER: Mapping[str, Read] = {
-    "status": fields.text,
-    "exists": fields.flag,
-    "listed": fields.flag,
-    "shown_as": fields.optional_text,
-    "listed_status": fields.optional_text,
-    "connection_status": fields.optional_text,
-    "quality_rating": fields.optional_text,
-    "messaging_limit_tier": fields.optional_text,
-    "name_status": fields.optional_text,
-    "new_name_status": fields.optional_text,
-    "verified_name": fields.optional_text,
-    "is_official": fields.optional_text,
-    "health": fields.health,
-    "fault": fields.fault,
-    "health_fault": fields.fault,
-}
-
-SPACE: Mapping[str, Read] = {
-    "exists": fields.flag,
-    "listed": fields.flag,
-    "cust_space_id": fields.optional_text,
-    "instance_id": fields.optional_text,
-    "name": fields.optional_text,
-    "channel_type": fields.optional_text,
-    "state": fields.optional_text,
-    "submit_time": fields.optional_text,
-    "refusal": fields.refusal,
-    "fault": fields.fault,
-}
-
-OPERATION: Mapping[str, Read] = {
-    "rate_limit": fields.count,
-    "refusal": fields.refusal,
-    "fault": fields.fault,
-    "masked": fields.flag,
-}
-
-ACCOUNT: Mapping[str, Read] = {
-    "refusal": fields.refusal,
-    "fault": fields.fault,
-    "max_page_size": fields.count,
-    "node_types": fields.texts,
-}
 
 
 def find_target(world: World, words: tuple[str, ...]) -> Target | None:
@@ -90,14 +42,14 @@ def _add_number(world: World, body: Mapping[str, Any]) -> Any:
     _expect_account(world, account)
     if (cust_space_id, phone_number) in world.accounts[account].numbers:
         raise ValueError("the account has that number in that space")
-    read = _read(world, NUMBER, {name: value for name, value in body.items() if name not in names})
+    read = _read(world, fields.NUMBER, {name: value for name, value in body.items() if name not in names})
     number = world.add_number(account, cust_space_id, phone_number)
     return _set(world, number, read, state.of_number)
 
 
 def _change_numbers(world: World, numbers: tuple[Number, ...], body: Mapping[str, Any]) -> Any:
     move = {name: _read_one(name, fields.text, body[name]) for name in ("account", "cust_space_id") if name in body}
-    read = _read(world, NUMBER, {name: value for name, value in body.items() if name not in move})
+    read = _read(world, fields.NUMBER, {name: value for name, value in body.items() if name not in move})
     if move:
         if len(numbers) > 1:
             raise ValueError("several spaces have that number; which one moves is not clear")
@@ -113,17 +65,17 @@ def _move(world: World, number: Number, move: Mapping[str, str]) -> None:
 
 
 def _change_account(world: World, account: Account, body: Mapping[str, Any]) -> Any:
-    read = _read(world, ACCOUNT, body)
+    read = _read(world, fields.ACCOUNT, body)
     return _set(world, account, read, lambda changed, elapsed: state.of_account(world, changed, elapsed))
 
 
 def _change_space(world: World, account: Account, space_id: str, body: Mapping[str, Any]) -> Any:
-    read = _read(world, SPACE, body)
+    read = _read(world, fields.SPACE, body)
     return _set(world, world.add_space(account.name, space_id), read, state.of_space)
 
 
 def _change_operation(world: World, account: Account, operation: str, body: Mapping[str, Any]) -> Any:
-    rules, read = account.calls[operation], _read(world, OPERATION, body)
+    rules, read = account.calls[operation], _read(world, fields.OPERATION, body)
     return _set(world, rules, read, lambda _changed, elapsed: state.of_operation(world, account, operation, elapsed))
 
 

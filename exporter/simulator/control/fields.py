@@ -1,9 +1,9 @@
-"""Reads the values of a change.  Each reader returns the value, or raises ValueError that says what to write."""
+"""What can be changed, and how its values are read.  A reader raises ValueError that says what to write."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from inspect import Parameter, signature
+from inspect import Parameter, isfunction, signature
 from typing import Any, get_origin
 
 from exporter.simulator import faults, listing_faults
@@ -15,40 +15,12 @@ from exporter.simulator.world import EntityHealth, Health, HealthError
 Read = Callable[[Any], Any]
 
 FAULTS: Mapping[str, Callable[..., Fault]] = {
-    factory.__name__: factory
-    for factory in (
-        faults.reset,
-        faults.close,
-        faults.hang,
-        faults.drip_headers,
-        faults.drip_body,
-        faults.truncated,
-        faults.overlong,
-        faults.huge,
-        faults.connection_close,
-        faults.html,
-        faults.bare,
-        faults.codeless,
-        faults.redirect,
-        faults.gzip_bomb,
-        faults.error,
-        faults.unknown_codes,
-        faults.invalid_utf8,
-        faults.nested,
-        faults.wrong_types,
-        faults.null_data,
-        faults.status,
-        faults.message,
-        listing_faults.empty_listing,
-        listing_faults.partial_page,
-        listing_faults.wrong_total,
-        listing_faults.repeated_page,
-        listing_faults.repeated_entries,
-        listing_faults.entries,
-        listing_faults.no_list,
-    )
+    name: make
+    for module in (faults, listing_faults)
+    for name, make in vars(module).items()
+    if isfunction(make) and make.__module__ == module.__name__ and name[0] != "_" and name not in {"edited", "raw"}
 }
-"""The functions of `faults` and `listing_faults` by name."""
+"""The functions of `faults` and `listing_faults` by name, but for those that take what JSON has not."""
 
 _REFUSALS = {refusal.code: refusal for refusal in Refusal}
 
@@ -155,3 +127,49 @@ def changing(read: Read, elapsed_seconds: float) -> Read:
         return Steps(read(value["now"]), later)
 
     return read_steps
+
+
+NUMBER: Mapping[str, Read] = {
+    "status": text,
+    "exists": flag,
+    "listed": flag,
+    "shown_as": optional_text,
+    "listed_status": optional_text,
+    "connection_status": optional_text,
+    "quality_rating": optional_text,
+    "messaging_limit_tier": optional_text,
+    "name_status": optional_text,
+    "new_name_status": optional_text,
+    "verified_name": optional_text,
+    "is_official": optional_text,
+    "health": health,
+    "fault": fault,
+    "health_fault": fault,
+}
+
+SPACE: Mapping[str, Read] = {
+    "exists": flag,
+    "listed": flag,
+    "cust_space_id": optional_text,
+    "instance_id": optional_text,
+    "name": optional_text,
+    "channel_type": optional_text,
+    "state": optional_text,
+    "submit_time": optional_text,
+    "refusal": refusal,
+    "fault": fault,
+}
+
+OPERATION: Mapping[str, Read] = {
+    "rate_limit": count,
+    "refusal": refusal,
+    "fault": fault,
+    "masked": flag,
+}
+
+ACCOUNT: Mapping[str, Read] = {
+    "refusal": refusal,
+    "fault": fault,
+    "max_page_size": count,
+    "node_types": texts,
+}

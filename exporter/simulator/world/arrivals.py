@@ -1,8 +1,8 @@
-"""The log of arrivals, and the number of arrivals in one second.  Has no lock (see `world`)."""
+"""The lines of the log of arrivals."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from exporter.simulator.window import busiest_second
@@ -27,30 +27,6 @@ class Arrival:
     operation: str = ""
 
 
-class ArrivalLog:
-    """The last `kept` arrivals."""
-
-    def __init__(self, kept: int) -> None:
-        self._arrivals: deque[Arrival] = deque(maxlen=kept)
-
-    def append(self, arrival: Arrival) -> None:
-        """Add the newest arrival."""
-        self._arrivals.append(arrival)
-
-    def select(self, account: str | None, operation: str | None) -> tuple[Arrival, ...]:
-        """The arrivals of one account or of all, of one operation or of all; oldest first."""
-        return tuple(
-            arrival
-            for arrival in self._arrivals
-            if account in (None, arrival.account) and operation in (None, arrival.operation)
-        )
-
-
-def in_a_second(arrivals: tuple[Arrival, ...]) -> int:
-    """The maximum of arrivals in any sliding second."""
-    return busiest_second([arrival.at for arrival in arrivals])
-
-
-def surely_in_a_second(arrivals: tuple[Arrival, ...]) -> int:
-    """Like `in_a_second`, without requests that were perhaps read together because this machine stalled."""
+def surely_in_a_second(arrivals: Sequence[Arrival]) -> int:
+    """The maximum in any sliding second, without those that were perhaps read together because this machine stalled."""
     return busiest_second([arrival.at for arrival in arrivals], [arrival.since for arrival in arrivals])

@@ -15,8 +15,9 @@ from collections import Counter, deque
 from exporter.simulator.clock import Clock, SystemClock
 from exporter.simulator.faults import Fault
 from exporter.simulator.timeline import Changing
+from exporter.simulator.window import busiest_second
 from exporter.simulator.world.accounts import Account, Key, Space
-from exporter.simulator.world.arrivals import Arrival, ArrivalLog, in_a_second, surely_in_a_second
+from exporter.simulator.world.arrivals import Arrival, surely_in_a_second
 from exporter.simulator.world.numbers import Number, Span, Traits
 
 NONCES_KEPT = 100_000
@@ -53,7 +54,7 @@ class World:
         self._keys: dict[str, tuple[Account, Key]] = {}
         self._nonces: dict[tuple[str, str], None] = {}
         self._injected: deque[tuple[Fault, str | None, str | None]] = deque()
-        self._log = ArrivalLog(arrivals_kept)
+        self._log: deque[Arrival] = deque(maxlen=arrivals_kept)
 
     @property
     def elapsed_seconds(self) -> float:
@@ -158,7 +159,11 @@ class World:
     def arrivals(self, account: str | None = None, operation: str | None = None) -> tuple[Arrival, ...]:
         """The log, oldest first, of one account or of all, of one operation or of all."""
         with self.lock:
-            return self._log.select(account, operation)
+            return tuple(
+                arrival
+                for arrival in self._log
+                if account in (None, arrival.account) and operation in (None, arrival.operation)
+            )
 
     def outcomes(self, account: str | None = None, operation: str | None = None) -> Counter[str]:
         """The count of each outcome in the log."""
@@ -169,7 +174,7 @@ class World:
 
         Counts all operations together, or one.
         """
-        return in_a_second(self.arrivals(account, operation))
+        return busiest_second([arrival.at for arrival in self.arrivals(account, operation)])
 
     def surely_in_a_second(self, account: str, operation: str | None = None) -> int:
         """Like `busiest_second`, without requests that were perhaps read together because this machine stalled."""
