@@ -41,6 +41,7 @@ from exporter.state.remembered import (
     with_status,
 )
 from exporter.state.snapshot import Details, Snapshot
+from exporter.state.waiting import Waiting
 
 __all__ = [
     "MAX_EXTRA_STATUSES",
@@ -71,6 +72,7 @@ class State:
         self._lock = threading.Lock()
         self._ahead_seconds = clock.unix() - clock.monotonic()
         self._records: dict[NumberKey, NumberState] = {}
+        self._waiting = Waiting()
         self._stale_after: dict[str, float] = {}
         self._listing_seconds: dict[str, float] = {}
         self._health_seconds: dict[str, float] = {}
@@ -95,8 +97,9 @@ class State:
         with self._lock:
             old = self._records
             self._records = {}
+            self._waiting.forget(self._clock.monotonic())
             for number in numbers:
-                record = old.get(number.key)
+                record = old.get(number.key) or self._waiting.take(number.key)
                 if record is None:
                     record = NumberState(number)
                 elif record.number != number:
@@ -244,17 +247,25 @@ class State:
             return {key: self._records[key] for key in keys if key in self._records}, now, now_unix
 
     def take_over(
-        self, records: Iterable[NumberState], merged: Callable[[NumberState, NumberState], NumberState]
+        self, records: Iterable[tuple[NumberState, int]], merged: Callable[[NumberState, NumberState], NumberState]
     ) -> None:
-        """Keep what `merged` makes of each number's record and that of another replica."""
-        with self._lock:
-            for theirs in records:
-                self._take_over(theirs, merged)
+        """Keep what `merged` makes of each number's record and that of another replica, given with its size in bytes.
 
-    def _take_over(self, theirs: NumberState, merged: Callable[[NumberState, NumberState], NumberState]) -> None:
+        That of a number that is not in force waits until it is.
+        """
+        with self._lock:
+            for theirs, size in records:
+                self._take_over(theirs, size, merged)
+
+    def _take_over(
+        self, theirs: NumberState, size: int, merged: Callable[[NumberState, NumberState], NumberState]
+    ) -> None:
         key = theirs.number.key
         record = self._records.get(key)
         if record is None:
+            before = self._waiting.take(key)
+            waits = theirs if before is None else merged(before, theirs)
+            self._waiting.keep(waits, size, self._clock.monotonic())
             return
         if theirs.listing is not None and key.account not in self._listing_seconds:
             theirs = replace(theirs, listing=None, shown=NOTHING_SHOWN)

@@ -11,9 +11,7 @@ import pytest
 from exporter.cluster.answers import accounts, records
 from exporter.cluster.answers.records import Key
 from exporter.cluster.answers.shared import (
-    EARLY_SECONDS,
     GONE,
-    MAX_EARLY_BYTES,
     MAX_TOLD,
     MAX_TOLD_BYTES,
     RETELL_SECONDS,
@@ -38,6 +36,7 @@ from exporter.model import (
 from exporter.scrape_priority import ScrapePriority
 from exporter.state.found import Absence
 from exporter.state.store import NumberState, Remembered, State
+from exporter.state.waiting import MAX_WAITING_BYTES, WAIT_SECONDS
 from tests.support.clock import FakeClock
 
 NUMBER = PhoneNumber("main", "cams-1", "8613800001234", "8613800001234")
@@ -164,7 +163,6 @@ def test_a_found_number_waits_until_it_is_in_force(one: Process, two: Process) -
     assert (listing.listed, absence.missing_seconds) == (True, 12.0)
     two.clock.advance(2)
     two.use(NUMBER, NEW)
-    two.shared.begin()
     assert two.record(NEW).status == "VERIFIED"
     assert two.record(NEW).success_at == pytest.approx(two.clock.now - 2)
 
@@ -178,7 +176,6 @@ def test_of_a_number_that_waits_the_newest_entry_counts(one: Process, two: Proce
     one.state.succeeded(NEW, Answer("VERIFIED", "id", "R"))
     one.tells(two)
     two.use(NUMBER, NEW)
-    two.shared.begin()
     assert two.record(NEW).status == "VERIFIED"
 
 
@@ -188,22 +185,20 @@ def test_what_waits_is_bounded_in_bytes(one: Process, two: Process) -> None:
     one.state.succeeded(NEW, Answer("VERIFIED", "id", "R"))
     ((_, payload),) = one.shared.written([("number", *NEW.key)]).values()
     padded = payload + b" " * (1 << 20)
-    found = [replace(NEW, phone_number=f"86138{index:08}") for index in range(MAX_EARLY_BYTES // len(padded) + 2)]
+    found = [replace(NEW, phone_number=f"86138{index:08}") for index in range(MAX_WAITING_BYTES // len(padded) + 2)]
 
     def read(*numbers: PhoneNumber) -> None:
         two.shared.read([(("number", *number.key), padded, 0.0) for number in numbers])
 
     def known() -> list[PhoneNumber]:
         two.use(*found)
-        two.shared.begin()
         return [number for number in found if two.record(number).status == "VERIFIED"]
 
     read(found[0], *found)  # the second entry of a number takes the place of the first
     assert known() == found[:-1]
     two.use()
     read(*found)
-    two.clock.advance(EARLY_SECONDS)
-    two.shared.begin()
+    two.clock.advance(WAIT_SECONDS)
     read(*found[1:])  # the others have waited for long enough
     assert known() == found[1:]
 
@@ -216,7 +211,6 @@ def test_a_number_that_may_not_be_found_here_is_left_out(one: Process, two: Proc
     one.tells(two)
     assert two.heard_of == {}
     two.use(excluded)
-    two.shared.begin()
     assert two.record(excluded).status == ""
 
 
@@ -225,10 +219,8 @@ def test_what_waits_is_forgotten_after_a_while(one: Process, two: Process) -> No
     one.absences[NEW.key] = Absence()
     one.state.succeeded(NEW, Answer("VERIFIED", "id", "R"))
     one.tells(two)
-    two.clock.advance(EARLY_SECONDS + 1)
-    two.shared.begin()
+    two.clock.advance(WAIT_SECONDS + 1)
     two.use(NEW)
-    two.shared.begin()
     assert two.record(NEW).status == ""
 
 

@@ -1,7 +1,6 @@
 """What this process knows and tells the others, and what they tell it: numbers, accounts, spaces; found numbers too.
 
-A look begins with `begin`.  Entries of numbers that are not in force here wait until they are: another replica may have
-found them first.
+A look begins with `begin`.
 """
 
 from __future__ import annotations
@@ -31,11 +30,6 @@ _PARTS = {NUMBER: 3, ACCOUNT: 1, SPACE: 2}
 
 ACCOUNTS_SECONDS = 1.0
 """How often the held accounts are looked at for news."""
-
-EARLY_SECONDS = 60.0
-MAX_EARLY = 20_000
-MAX_EARLY_BYTES = 32 << 20
-"""Entries of numbers that are not in force here wait for so long, and so many do."""
 
 MAX_TOLD = 100_000
 MAX_TOLD_BYTES = 64 << 20
@@ -103,8 +97,6 @@ class Shared:
         self._mine: dict[Key, object] = {}  # accounts and spaces that this replica told last
         self._removed: dict[Key, None] = {}  # spaces that are gone, of accounts that it holds
         self._accounts_at = self._retold_at = -math.inf
-        self._early: dict[Key, tuple[bytes, float, float]] = {}  # payload, since when it is, until when it waits
-        self._early_bytes = 0
         self._lock = threading.Lock()  # guards those below
         self._accounts: dict[str, accounts.AccountTold] = {}
         self._spaces: dict[str, dict[str, accounts.SpaceTold]] = {}
@@ -135,14 +127,8 @@ class Shared:
     # What `Replica` asks
 
     def begin(self) -> None:
-        """A look begins: take over what has waited, and see what is new of the accounts."""
+        """A look begins: see what is new of the accounts."""
         now = self._clock.monotonic()
-        if self._early:
-            in_force, *_ = self._state.look(map(_number, self._early))
-            over = [key for key, (_, _, until) in self._early.items() if now >= until or _number(key) in in_force]
-            waited = [(key, *self._early.pop(key)) for key in over]
-            self._early_bytes -= sum(len(payload) for _, payload, *_ in waited)
-            self.read([(key, payload, now - since) for key, payload, since, _ in waited if _number(key) in in_force])
         if now >= self._accounts_at + ACCOUNTS_SECONDS:
             self._accounts_at = now
             with self._priority.scrape():
@@ -199,11 +185,12 @@ class Shared:
 
     def _read(self, entries: Sequence[tuple[Key, bytes, float]]) -> None:
         looked = self._state.look(_number(key) for key, _, _ in entries if _is_number(key))
-        told: list[NumberState] = []
+        told: list[tuple[NumberState, int]] = []
+        found: list[tuple[PhoneNumber, Listing, Absence]] = []
         for key, payload, age_seconds in entries:
             try:
                 if _is_number(key):
-                    told += self._read_number(records.checked_number(*key[1:]), payload, age_seconds, looked)
+                    self._read_number(records.checked_number(*key[1:]), payload, age_seconds, looked, told, found)
                 else:
                     self._read_other(key, payload, age_seconds)
             except StoreError as error:
@@ -211,6 +198,8 @@ class Shared:
             except Exception:  # else the answers that follow would never be read
                 logger.exception("an answer in the store cannot be read")
         self._state.take_over(told, records.merged)
+        for each in found:  # their records wait: no number comes in force without what is known of it
+            self._found.heard(*each)
 
     def _read_other(self, key: Key, payload: bytes, age_seconds: float) -> None:
         """Take over an account or a space; raises StoreError for anything else too."""
@@ -252,31 +241,30 @@ class Shared:
                     self._accounts.pop(account, None)
 
     def _read_number(
-        self, key: NumberKey, payload: bytes, age_seconds: float, looked: Looked
-    ) -> tuple[NumberState, ...]:
-        """What an entry says of a number that is in force here; raises StoreError."""
+        self,
+        key: NumberKey,
+        payload: bytes,
+        age_seconds: float,
+        looked: Looked,
+        told: list[tuple[NumberState, int]],
+        found: list[tuple[PhoneNumber, Listing, Absence]],
+    ) -> None:
+        """Add what an entry says of a number to `told`, and to `found` if listings found it; raises StoreError."""
         if parsed(payload) is None:
             if not self._holdings.polls(key.account):  # whoever polls it knows better, by its own listings
                 self._found.forgotten(key)
-            return ()
+            return
         known, now, now_unix = looked
         record = known.get(key)
         absence = records.absence_in(payload)
         number = self._found.candidate(key) if record is None or absence is not None else None
-        if number is not None and absence is not None:
-            told = records.decoded(payload, number, age_seconds, now, now_unix)
-            if told.listing is not None:
-                self._found.heard(number, told.listing, absence)
-        if record is not None:
-            return (records.decoded(payload, record.number, age_seconds, now, now_unix),)
-        if number is not None:
-            before, *_ = self._early.pop((NUMBER, *key), (b"",))  # what came later is newer
-            self._early_bytes -= len(before)
-            if len(self._early) >= MAX_EARLY or self._early_bytes >= MAX_EARLY_BYTES:
-                refuse("too many answers wait for numbers that are not in force here")
-            self._early[NUMBER, *key] = payload, now - age_seconds, now + EARLY_SECONDS
-            self._early_bytes += len(payload)
-        return ()
+        known_as = number if record is None else record.number
+        if known_as is None:
+            return
+        theirs = records.decoded(payload, known_as, age_seconds, now, now_unix)
+        told.append((theirs, len(payload)))
+        if number is not None and absence is not None and theirs.listing is not None:
+            found.append((number, theirs.listing, absence))
 
     def _look_at_accounts(self) -> None:
         """Post what is new of the accounts that this replica holds."""
