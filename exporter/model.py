@@ -133,6 +133,17 @@ class Space:
     state: str = ""
 
 
+LISTED_TEXTS = (
+    "connection_status",
+    "quality_rating",
+    "messaging_limit_tier",
+    "name_status",
+    "code_verification_status",
+    "verified_name",
+)
+"""The texts of a `ListedNumber`, in the order in which they are stored and told."""
+
+
 @dataclass(frozen=True, slots=True)
 class ListedNumber:
     """What the list of a space says about one of its numbers.  A text is empty if the API did not say it.

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 from exporter.config.numbers import redact_message
-from exporter.model import Answer, Health, HealthError, ListedNumber, PhoneNumber
+from exporter.model import LISTED_TEXTS, Answer, Health, HealthError, ListedNumber, PhoneNumber
 
 
 def safe_answer(number: PhoneNumber, answer: Answer) -> Answer:
@@ -25,15 +26,8 @@ def safe_entry(number: PhoneNumber, entry: ListedNumber) -> ListedNumber:
     """`entry` with the label of now in its texts; `entry` itself if that changes nothing."""
     if number.label == number.phone_number:
         return entry
-    safe = replace(
-        entry,
-        connection_status=number.redacted(entry.connection_status),
-        quality_rating=number.redacted(entry.quality_rating),
-        messaging_limit_tier=number.redacted(entry.messaging_limit_tier),
-        name_status=number.redacted(entry.name_status),
-        code_verification_status=number.redacted(entry.code_verification_status),
-        verified_name=number.redacted(entry.verified_name),
-    )
+    texts: dict[str, Any] = {name: number.redacted(getattr(entry, name)) for name in LISTED_TEXTS}
+    safe = replace(entry, **texts)
     return entry if safe == entry else safe
 
 

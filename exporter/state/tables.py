@@ -15,9 +15,18 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.cams.answers import MAX_TEXT, Redaction
-from exporter.cams.operations.phone_numbers import messaging_limit
+from exporter.cams.operations.phone_numbers import listed_number
 from exporter.config.numbers import digits_of, parse_space_id
-from exporter.model import KNOWN_STATUSES, Health, HealthError, ListedNumber, Listing, NumberKey, PhoneNumber
+from exporter.model import (
+    KNOWN_STATUSES,
+    LISTED_TEXTS,
+    Health,
+    HealthError,
+    ListedNumber,
+    Listing,
+    NumberKey,
+    PhoneNumber,
+)
 from exporter.state.found import Absence
 from exporter.state.records import MAX_EXTRA_STATUSES, NumberState, ShownValues
 from exporter.state.remembered import Remembered, RememberedHealth, RememberedListing
@@ -101,21 +110,8 @@ def _listing_version(of: Stored) -> object:
 
 def _listing_row(of: Stored) -> tuple[object, ...]:
     listing = of.record.listing or _NOT_KNOWN
-    entry, looked_unix, seen_unix = (
-        listing.entry,
-        listing.looked_at + of.ahead_seconds,
-        listing.seen_at + of.ahead_seconds,
-    )
-    texts = None
-    if entry is not None:
-        texts = [
-            entry.connection_status,
-            entry.quality_rating,
-            entry.messaging_limit_tier,
-            entry.name_status,
-            entry.code_verification_status,
-            entry.verified_name,
-        ]
+    looked_unix, seen_unix = listing.looked_at + of.ahead_seconds, listing.seen_at + of.ahead_seconds
+    texts = None if listing.entry is None else [getattr(listing.entry, name) for name in LISTED_TEXTS]
     return (
         int(listing.listed),
         looked_unix if math.isfinite(looked_unix) else None,
@@ -208,12 +204,7 @@ def _listing(digits: str, values: tuple[object, ...], redaction: Redaction) -> t
 
 def _entry(digits: str, text: str, redaction: Redaction) -> ListedNumber | None:
     texts = json.loads(text)
-    if texts is None:
-        return None
-    connection, rating, tier, name_status, code_status, verified_name = (_safe(redaction, t) for t in _strings(texts))
-    return ListedNumber(
-        digits, connection, rating, tier, messaging_limit(tier), name_status, code_status, verified_name
-    )
+    return None if texts is None else listed_number(digits, [_safe(redaction, each) for each in _strings(texts)])
 
 
 def _verdict(values: tuple[object, ...], redaction: Redaction) -> RememberedHealth:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
 from exporter.cams.answers import Payload, as_text
 from exporter.cams.operations.operation import Operation
 from exporter.config.numbers import digits_of
-from exporter.model import CONNECTED, ListedNumber
+from exporter.model import CONNECTED, LISTED_TEXTS, ListedNumber
 
 MAX_LISTING_BYTES = 16 << 20
 """10,000 numbers of 1,670 bytes each.  An entry with two callback URLs of 200 characters has about 800 bytes; with
@@ -23,6 +23,9 @@ calling hours for each day and three holidays, about 1,600."""
 MAX_ENTRIES = 50_000
 """A list with more entries is an error.  A body has room for fewer of the API's, or for 600,000 short ones, which take
 six seconds to read."""
+
+_NAMES = ("Status", "QualityRating", "MessagingLimitTier", "NameStatus", "CodeVerificationStatus", "VerifiedName")
+"""What the API calls the `LISTED_TEXTS`."""
 
 _TIER = re.compile(r"(?:TIER_)?([0-9]{1,9})([KM]?)", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1_000, "M": 1_000_000}
@@ -68,6 +71,12 @@ class QueryChatappPhoneNumbers(Operation[NumberListing]):
         return NumberListing(tuple(found.values()), payload.request_id, payload.elapsed_seconds)
 
 
+def listed_number(digits: str, texts: Sequence[str]) -> ListedNumber:
+    """A number of a listing, from its `LISTED_TEXTS`."""
+    named = dict(zip(LISTED_TEXTS, texts, strict=True))
+    return ListedNumber(digits, messaging_limit=messaging_limit(named["messaging_limit_tier"]), **named)
+
+
 def messaging_limit(tier: str) -> float | None:
     """Customers a day in a tier: 1000 for TIER_1K or TIER_1000, infinity for TIER_UNLIMITED, else None."""
     if tier.upper().removeprefix("TIER_") == "UNLIMITED":
@@ -81,14 +90,4 @@ def _listed(payload: Payload, entry: Mapping[str, object]) -> ListedNumber:
     digits = digits_of(text)
     if not digits:
         payload.refuse("the listing masks phone numbers" if "*" in text else "an entry has no phone number")
-    tier = payload.text(entry.get("MessagingLimitTier"))
-    return ListedNumber(
-        phone_number=digits,
-        connection_status=payload.text(entry.get("Status")),
-        quality_rating=payload.text(entry.get("QualityRating")),
-        messaging_limit_tier=tier,
-        messaging_limit=messaging_limit(tier),
-        name_status=payload.text(entry.get("NameStatus")),
-        code_verification_status=payload.text(entry.get("CodeVerificationStatus")),
-        verified_name=payload.text(entry.get("VerifiedName")),
-    )
+    return listed_number(digits, [payload.text(entry.get(name)) for name in _NAMES])

@@ -9,20 +9,10 @@ from typing import Never
 
 from exporter.cams.answers import Redaction
 from exporter.cams.operations.health import MAX_ERRORS
-from exporter.cams.operations.phone_numbers import messaging_limit
+from exporter.cams.operations.phone_numbers import listed_number
 from exporter.cluster.store.replies import StoreError, seconds
-from exporter.model import Health, HealthError, ListedNumber, Listing, PhoneNumber
+from exporter.model import LISTED_TEXTS, Health, HealthError, Listing, PhoneNumber
 from exporter.state.records import MAX_EXTRA_STATUSES, HealthState, LastError, ShownValues
-
-ENTRY_TEXTS = (
-    "connection_status",
-    "quality_rating",
-    "messaging_limit_tier",
-    "name_status",
-    "code_verification_status",
-    "verified_name",
-)
-"""What a listing says of a number, in this order."""
 
 MAX_LATENCY_SECONDS = 3600.0
 MAX_AGE_SECONDS = 10 * 366 * 86400.0
@@ -76,12 +66,8 @@ class Reader:
             refuse("an answer has a listing without a time")
         if seen is None:
             return Listing(value[0], now - looked)
-        texts = self.texts(value[3], len(ENTRY_TEXTS), 32)
-        connection, quality, tier, name_status, verification, verified_name = map(sys.intern, texts[: len(ENTRY_TEXTS)])
-        limit = messaging_limit(tier)
-        entry = ListedNumber(
-            number.phone_number, connection, quality, tier, limit, name_status, verification, verified_name
-        )
+        texts = self.texts(value[3], len(LISTED_TEXTS), 32)[: len(LISTED_TEXTS)]
+        entry = listed_number(number.phone_number, list(map(sys.intern, texts)))
         return Listing(value[0], now - looked, now - seen, entry)
 
     def shown(self, value: object) -> ShownValues:

@@ -15,10 +15,10 @@ from dataclasses import replace
 
 from exporter.cams.answers import Redaction
 from exporter.cams.error_codes import kind_of
-from exporter.cluster.answers.reading import ENTRY_TEXTS, Reader, parsed, refuse
+from exporter.cluster.answers.reading import Reader, parsed, refuse
 from exporter.config.numbers import digits_of, parse_space_id
 from exporter.errors import Kind
-from exporter.model import KNOWN_STATUSES, NumberKey, PhoneNumber
+from exporter.model import KNOWN_STATUSES, LISTED_TEXTS, NumberKey, PhoneNumber
 from exporter.state.found import Absence
 from exporter.state.history import Poll, newest_in, with_others, with_poll
 from exporter.state.records import (
@@ -111,7 +111,7 @@ def _listing_parts(record: NumberState, now: float) -> list[object] | None:
         listing.listed,
         round(max(0.0, now - listing.looked_at), 3),
         None if entry is None else round(max(0.0, now - listing.seen_at), 3),
-        None if entry is None else [getattr(entry, name) for name in ENTRY_TEXTS],
+        None if entry is None else [getattr(entry, name) for name in LISTED_TEXTS],
         record.shown,
     ]
 
