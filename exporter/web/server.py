@@ -122,7 +122,7 @@ class WebServer:
             telemetry_path: (_READ, self._scrapes.serve),  # last: at "/" it replaces the landing page
         }
         self._count_refusal = count_refusal
-        self._threads = (self._access_control, self._scrapes, self._pages)
+        self._threads = (*self._access_control.threads, self._scrapes.threads, self._pages.threads)
         self._acceptor: Acceptor | None = None
         self._watching: asyncio.Task[None] | None = None
         self._server: web.Server | None = None

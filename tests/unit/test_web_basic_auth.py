@@ -35,11 +35,13 @@ def with_auth(use: Callable[[BasicAuth], Awaitable[T]]) -> T:
 
     async def run() -> T:
         checks = BasicAuth()
-        checks.start()
+        for threads in checks.threads:
+            threads.start()
         try:
             return await use(checks)
         finally:
-            checks.stop()
+            for threads in checks.threads:
+                threads.stop()
 
     return asyncio.run(run())
 

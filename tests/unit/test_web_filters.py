@@ -147,9 +147,11 @@ def test_a_form_of_filters_carries_the_order_and_the_refresh_along_but_not_the_p
 
 def test_the_refresh_is_switched_without_a_change_to_filters_order_and_page() -> None:
     query = Query(text="a", status="EXPIRED", sort=Sort.NAME, page=3)
-    assert query.refreshed(30) == Query(text="a", status="EXPIRED", sort=Sort.NAME, page=3, refresh_seconds=30)
-    assert query.refreshed(30).refreshed(0) == query
-    assert query.refreshed(30).only().refresh_seconds == 30
+    assert query.but(refresh_seconds=30) == Query(
+        text="a", status="EXPIRED", sort=Sort.NAME, page=3, refresh_seconds=30
+    )
+    assert query.but(refresh_seconds=30).but(refresh_seconds=0) == query
+    assert query.but(refresh_seconds=30).only().refresh_seconds == 30
 
 
 def test_one_filter_is_taken_away_and_the_others_stay() -> None:
@@ -157,4 +159,4 @@ def test_one_filter_is_taken_away_and_the_others_stay() -> None:
     assert query.without("status") == Query(text="a", failing=True)
     assert query.without("text") == Query(status="EXPIRED", failing=True)
     assert query.without("failing") == Query(status="EXPIRED", text="a")
-    assert query.having("status", "VERIFIED") == Query(status="VERIFIED", text="a", failing=True)
+    assert query.but(page=1, status="VERIFIED") == Query(status="VERIFIED", text="a", failing=True)

@@ -37,7 +37,7 @@ def run_scrapes(
 
     async def main() -> None:
         scrapes = Scrapes(exposer, 0, slow_clients or SlowClients(), scraping)
-        scrapes.start()
+        scrapes.threads.start()
         try:
             await play(
                 lambda query: asyncio.ensure_future(scrapes.serve(make_mocked_request("GET", f"/metrics{query}"), send))
@@ -45,7 +45,7 @@ def run_scrapes(
         finally:
             if exposer.gate is not None:
                 exposer.gate.set()
-            scrapes.stop()
+            scrapes.threads.stop()
 
     asyncio.run(main())
 

@@ -47,7 +47,7 @@ class Exposer(Protocol):
 
 
 class Scrapes:
-    """Serves at most `limit` scrapes at once (0: any number); `start` before use.
+    """Serves at most `limit` scrapes at once (0: any number), on `threads`.
 
     A scrape counts until its answer is read: until then the answer takes memory.  `slow_clients` knows these answers.
     """
@@ -60,15 +60,7 @@ class Scrapes:
         self._under_way = 0
         self._renderings: Shared[_Asked, bytes] = Shared()
         self._turn = asyncio.Lock()
-        self._threads = WorkerThreads(THREADS, "scrape")
-
-    def start(self) -> None:
-        """Start the threads."""
-        self._threads.start()
-
-    def stop(self) -> None:
-        """End the threads; a scrape that hangs is abandoned."""
-        self._threads.stop()
+        self.threads = WorkerThreads(THREADS, "scrape")
 
     async def serve(self, request: web.BaseRequest, send: Send) -> web.Response:
         """One scrape, sent by `send`."""
@@ -106,4 +98,4 @@ class Scrapes:
         async with self._turn:
             while not self._slow_clients.make_room(self._renderings.results()):  # noqa: ASYNC110 - time changes it
                 await asyncio.sleep(RETRY_SECONDS)
-            return await self._threads.run(call)
+            return await self.threads.run(call)

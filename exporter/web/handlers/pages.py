@@ -64,7 +64,7 @@ class Fleet(Protocol):
 
 
 class Pages:
-    """Serves the landing page, and pages about the numbers of `fleet`.  Call `start` before use."""
+    """Serves the landing page, and pages about the numbers of `fleet`, on `threads`."""
 
     def __init__(
         self, info: LandingInfo, telemetry_path: str, fleet: Fleet, unix: Callable[[], float] = time.time
@@ -73,15 +73,7 @@ class Pages:
         self._fleet = fleet
         self._unix = unix
         self._under_way = 0
-        self._threads = WorkerThreads(THREADS, "page")
-
-    def start(self) -> None:
-        """Start the threads."""
-        self._threads.start()
-
-    def stop(self) -> None:
-        """End the threads; a page that hangs is abandoned."""
-        self._threads.stop()
+        self.threads = WorkerThreads(THREADS, "page")
 
     async def serve_landing(self, request: web.BaseRequest, send: Send) -> web.Response:
         """The page at ``/``."""
@@ -119,7 +111,7 @@ class Pages:
         self._under_way += 1
         try:
             try:
-                page = await self._threads.run(render)
+                page = await self.threads.run(render)
             except Exception:  # the client gets 500, the log has the reason
                 logger.exception("page failed", extra=fields(path=request.path))
                 return await send(plain(500, "the page failed; the exporter's log says why", again))

@@ -17,20 +17,13 @@ from exporter.web.security.config import RateLimit, WebConfig
 
 
 class AccessControl:
-    """Refuses requests; `start` before use."""
+    """Refuses requests; `threads` check passwords."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._auth = BasicAuth()
+        self.threads = self._auth.threads
         self._limiter: RateLimiter | None = None
-
-    def start(self) -> None:
-        """Start the threads that check passwords."""
-        self._auth.start()
-
-    def stop(self) -> None:
-        """End those threads."""
-        self._auth.stop()
 
     async def refusal(self, config: WebConfig, request: web.BaseRequest) -> web.Response | None:
         """The answer to a request that may not pass, else None."""

@@ -49,25 +49,14 @@ _FAKE_HASH = "$2b${:02d}$FvTuHqJbG0o3pQ9sWzXy1uDkR5mN8vC2xZ7aL4eS6fB1hK0iJ9wOe"
 
 
 class BasicAuth:
-    """Checks `Authorization` headers; `start` before use."""
+    """Checks `Authorization` headers; `threads` hash, for usual and for dear hashes."""
 
     def __init__(self) -> None:
         self._salt = secrets.token_bytes(32)
-        self._usual = WorkerThreads(THREADS, "bcrypt")
-        self._dear = WorkerThreads(THREADS, "bcrypt-dear")
+        self.threads = WorkerThreads(THREADS, "bcrypt"), WorkerThreads(THREADS, "bcrypt-dear")
         self._right = _Cache()
         self._wrong = _Cache()
         self._checks: Shared[bytes, bool] = Shared()
-
-    def start(self) -> None:
-        """Start the threads that hash."""
-        self._usual.start()
-        self._dear.start()
-
-    def stop(self) -> None:
-        """End those threads."""
-        self._usual.stop()
-        self._dear.stop()
 
     async def admits(self, users: Mapping[str, str], header: str, source: object = None) -> bool:
         """Whether `header`, which came from `source`, names one of `users` (name: hash) and has the password."""
@@ -81,7 +70,8 @@ class BasicAuth:
             return True
         if self._wrong.holds(key):
             return False
-        threads = self._usual if known is None or _cost(known) <= MAX_EQUAL_COST else self._dear
+        usual, dear = self.threads
+        threads = usual if known is None or _cost(known) <= MAX_EQUAL_COST else dear
         check = partial(_check, known, password, _wrong_cost(users.values()))
         admitted = await self._checks.run(key, lambda: threads.run(check, source))
         (self._right if admitted else self._wrong).add(key)

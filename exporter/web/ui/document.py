@@ -255,7 +255,7 @@ def _faults(found: Faults) -> Object:
 
 
 def _address(query: Query, page: int) -> str:
-    parameters = query.refreshed(0).at_page(page).parameters()
+    parameters = query.but(refresh_seconds=0, page=page).parameters()
     return f"{routes.NUMBERS[1:]}?{FORMAT}={JSON}{'&' if parameters else ''}{parameters}"
 
 

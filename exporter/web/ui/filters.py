@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 MAX_CHARACTERS = 256
@@ -117,28 +117,16 @@ class Query:
 
     def only(self, *, failing: bool = False, **chosen: str) -> Query:
         """The same order with only these filters."""
-        only = replace(self.bare(), sort=self.sort, descending=self.descending, failing=failing)
-        return replace(only, **chosen)  # type: ignore[arg-type] # names of CHOICES
-
-    def bare(self) -> Query:
-        """The query of the whole list, that asks again as often as this one."""
-        return Query(refresh_seconds=self.refresh_seconds)
-
-    def having(self, name: str, value: str) -> Query:
-        """The same query with another value of a filter, on its first page."""
-        return replace(self, page=1, **{name: value})  # type: ignore[arg-type] # a name of CHOICES
+        bare = Query(refresh_seconds=self.refresh_seconds)
+        return bare.but(sort=self.sort, descending=self.descending, failing=failing, **chosen)
 
     def without(self, name: str) -> Query:
         """The same query without one of its filters, on its first page."""
-        return replace(self, page=1, failing=False) if name == "failing" else self.having(name, "")
+        return self.but(page=1, **{name: False if name == "failing" else ""})
 
-    def refreshed(self, seconds: int) -> Query:
-        """The same query, asked again after `seconds`; 0 for never."""
-        return replace(self, refresh_seconds=seconds)
-
-    def at_page(self, page: int) -> Query:
-        """The same query, another page."""
-        return replace(self, page=page)
+    def but(self, **changes: Any) -> Query:
+        """The same query with other values of these fields."""
+        return replace(self, **changes)
 
     def kept_fields(self) -> dict[str, str]:
         """The parameters of the order and of the refresh, for hidden fields of the form."""

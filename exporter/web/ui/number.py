@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from exporter.cams.error_codes import advice
 from exporter.cams.operations import GetWhatsappHealthStatus
-from exporter.model import AccountStatus, ListedNumber, PhoneNumber
-from exporter.state.store import Details, HealthState, LastError, NumberState, Snapshot
-from exporter.web.ui.accounts import Fault, refused_operations
-from exporter.web.ui.entries import Entry, entry_of, is_resolved, limit_of
-from exporter.web.ui.judgement import Trouble, troubles
+from exporter.model import AccountStatus, ListedNumber
+from exporter.state.store import Details, NumberState, Snapshot
+from exporter.web.ui.accounts import refused_operations
+from exporter.web.ui.entries import entry_of, is_resolved, limit_of
+from exporter.web.ui.judgement import troubles
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,69 +33,33 @@ class Listed:
         return "" if self.entry is None else limit_of(self.entry)
 
 
-@dataclass(frozen=True, slots=True)
-class NumberView:
-    """All that the page says about a number, but for the time.
+def values(details: Details, snapshot: Snapshot, account: AccountStatus | None) -> dict[str, object]:
+    """All that the page says about a number at the time of `snapshot`.
 
-    `own_error` is the last error that concerns the number, `error` a later one that concerns the account.  `listed` and
-    `health` are None before the first listing and the first check.
+    `own_error` is the last error that concerns the number, `account_error` a later one that concerns the account.
+    `listed` and `health` are None before the first listing and the first check.  `discovers` and `checks` tell whether
+    the page has a part about them.
     """
-
-    details: Details
-    entry: Entry
-    account: AccountStatus | None
-    own_error: LastError | None
-    own_error_resolved: bool
-    account_error: LastError | None
-    listed: Listed | None
-    health_refused: Fault | None
-
-    @classmethod
-    def of(cls, details: Details, snapshot: Snapshot, account: AccountStatus | None) -> NumberView:
-        """The view of a number at the time of `snapshot`."""
-        record = details.record
-        own, last = record.own_error, record.last_error
-        operations = () if account is None else refused_operations(account)
-        return cls(
-            details,
-            entry_of(record, snapshot, () if account is None else (account,)),
-            account,
-            own,
-            own is not None and is_resolved(record),
-            None if last == own or record.last_poll_success else last,
-            _listed(record, snapshot),
-            next((fault for fault in operations if fault.of == GetWhatsappHealthStatus.name), None),
-        )
-
-    @property
-    def record(self) -> NumberState:
-        """The number's record."""
-        return self.details.record
-
-    @property
-    def number(self) -> PhoneNumber:
-        """The number."""
-        return self.details.record.number
-
-    @property
-    def health(self) -> HealthState | None:
-        """What the checks brought; None before the first."""
-        return self.details.record.health
-
-    @property
-    def troubles(self) -> tuple[Trouble, ...]:
-        """What is wrong, the most urgent first."""
-        return troubles(self.entry.facts)
-
-    @property
-    def discovers(self) -> bool:
-        """Whether the page has a part about listings."""
-        return self.listed is not None or (self.account is not None and self.account.discovery is not None)
-
-    @property
-    def checks(self) -> bool:
-        """Whether the page has a part about health."""
-        return self.health is not None or (self.account is not None and self.account.health_seconds is not None)
+    record = details.record
+    entry = entry_of(record, snapshot, () if account is None else (account,))
+    own, last, listed = record.own_error, record.last_error, _listed(record, snapshot)
+    operations = () if account is None else refused_operations(account)
+    return {
+        "record": record,
+        "number": record.number,
+        "entry": entry,
+        "polls": details.polls,
+        "account": account,
+        "troubles": troubles(entry.facts),
+        "own_error": own,
+        "own_error_resolved": own is not None and is_resolved(record),
+        "account_error": None if last == own or record.last_poll_success else last,
+        "discovers": listed is not None or (account is not None and account.discovery is not None),
+        "listed": listed,
+        "checks": record.health is not None or (account is not None and account.health_seconds is not None),
+        "health": record.health,
+        "health_refused": next((fault for fault in operations if fault.of == GetWhatsappHealthStatus.name), None),
+    }
 
 
 def health_advice(code: str) -> str:

@@ -164,13 +164,8 @@ def number_page(
     refresh: int = 0,
 ) -> Page:
     """The page of one number, which the browser asks for again after `refresh` seconds, unless it is 0."""
-    values = {
-        "now": now_unix,
-        "view": number.NumberView.of(details, snapshot, account),
-        "account": account,
-        "next_poll": next_poll,
-        "refresh_seconds": refresh,
-    }
+    about = number.values(details, snapshot, account)
+    values = {**about, "now": now_unix, "next_poll": next_poll, "refresh_seconds": refresh}
     return site.page("number.html", values, root="../", refresh=refresh)
 
 
