@@ -338,14 +338,14 @@ class App:
         with self._applying:
             for account in self._config.accounts:
                 if account.discover is not None:
-                    self._found_numbers.count(self._config, account, self._times[account.name])
+                    self._found_numbers.count(account, self._times[account.name])
 
     def _configure(self, changed: Collection[str]) -> None:
         """Take over the numbers of the accounts that have changed; the locks are held."""
         config, numbers = self._config, self._fleets.take(changed)
         hide = None if config.phone_number_label == FULL else redact
         self._times = times = {
-            account.name: config.times(account, len(numbers[account.name]), len(self._fleets.of(account.name).spaces()))
+            account.name: account.times(len(numbers[account.name]), len(self._fleets.of(account.name).spaces()))
             for account in config.accounts
         }
         self._state.configure(

@@ -12,8 +12,8 @@
     shown.text_of(config.shown)         `shown`: the configuration as YAML, without secrets
     parse_key, read_key                 `secrets`: keys and tokens, inline and in files
     FollowedFiles.look(config)          `number_files`: lists of numbers in files, also while the exporter runs
-    Config.times(account) -> Times      `times`: how long polls, listings and health checks really take
-    crowded(account, times, ...)        `crowding`: what the check and the log say where that is too long
+    AccountConfig.times() -> Times      `times`: how long polls, listings and health checks really take
+    crowded(account, times)             `crowding`: what the check and the log say where that is too long
     config_number(config) -> int        `digest`: equal on replicas with equal configurations
     plan(config) -> str                 what --config.check prints
     parse_duration, format_duration     30s, 1m30s, 1h

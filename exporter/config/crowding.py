@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from exporter.config.durations import approximately, format_duration
-from exporter.config.settings import AccountConfig, Config, DiscoverConfig, HealthConfig, default_stale_after_seconds
+from exporter.config.settings import AccountConfig, DiscoverConfig, HealthConfig, default_stale_after_seconds
 from exporter.config.times import HEALTH_QPS, ROUNDING, Times
 from exporter.logs import fields
 
@@ -33,10 +33,10 @@ class Crowded(NamedTuple):
     said: str
 
 
-def crowded(account: AccountConfig, times: Times, interval_seconds: float) -> list[Crowded]:
+def crowded(account: AccountConfig, times: Times) -> list[Crowded]:
     """Everything that takes longer than its interval, if `times` are those of `account`."""
     found = [
-        _polls(account, times, interval_seconds),
+        _polls(account, times),
         _stale_after(times),
         _listing(account.discover, times),
         _health(account.health, times),
@@ -58,16 +58,15 @@ class FoundNumbers:
     def __init__(self) -> None:
         self._last: dict[str, list[Crowded]] = {}
 
-    def count(self, config: Config, account: AccountConfig, times: Times) -> None:
+    def count(self, account: AccountConfig, times: Times) -> None:
         """`times` are those of `account` with all numbers.  What holds without found numbers is said elsewhere."""
-        interval = account.scrape_interval_seconds
-        now = crowded(account, times, interval)
-        said_elsewhere = crowded(account, config.times(account), interval)
-        log_news(account.name, [*self._last.get(account.name, ()), *said_elsewhere], now)
+        now = crowded(account, times)
+        log_news(account.name, [*self._last.get(account.name, ()), *crowded(account, account.times())], now)
         self._last[account.name] = now
 
 
-def _polls(account: AccountConfig, times: Times, interval: float) -> Crowded | None:
+def _polls(account: AccountConfig, times: Times) -> Crowded | None:
+    interval = account.scrape_interval_seconds
     if times.poll_seconds <= interval:
         return None
     every, wanted = approximately(times.poll_seconds), format_duration(interval)

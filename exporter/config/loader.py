@@ -27,6 +27,7 @@ from exporter.config.settings import (
     AccountConfig,
     ApiConfig,
     Config,
+    default_stale_after_seconds,
 )
 from exporter.config.shared_quotas import warn_of_shared_quotas
 from exporter.config.shown import render
@@ -186,11 +187,13 @@ class _Loader:
         )
         if account.discover is not None and not self._discovers:
             self._discovers = (*section.path, "discover")
-        times = account.times(interval)
-        for _, key, said in crowded(account, times, interval):
-            section.warn(next(name for name in (key, "number_files", "discover") if name in section), said)
+        times = account.times()
+        for what, key, said in crowded(account, times):
+            if what != "stale_after":
+                section.warn(next(name for name in (key, "number_files", "discover") if name in section), said)
         warn_of_numbers(section, account)
-        return replace(account, stale_after_seconds=self._stale_after_seconds(section, account, times))
+        self._warn_of_short_stale_after(section, account, times)
+        return replace(account, stale_after_seconds=times.stale_after_seconds)
 
     def _read_name(self, section: Section) -> str:
         read = partial(parse_text, max_characters=MAX_ACCOUNT_NAME)
@@ -203,12 +206,9 @@ class _Loader:
             section.fault("name", what, first=(*first, "name"))
         return sys.intern(name)
 
-    def _stale_after_seconds(self, section: Section, account: AccountConfig, times: Times) -> float:
-        """`times` are those of an account without `stale_after`."""
-        default, poll_seconds = times.stale_after_seconds, times.poll_seconds
-        stale_after = account.written_stale_after_seconds
-        if stale_after is None:
-            return default
+    def _warn_of_short_stale_after(self, section: Section, account: AccountConfig, times: Times) -> None:
+        stale_after, poll_seconds = times.stale_after_seconds, times.poll_seconds
+        default = default_stale_after_seconds(poll_seconds)
         if stale_after < default:
             between = "between two polls" if stale_after < poll_seconds else "after few failed polls"
             (section if "stale_after" in section else self._root).warn(
@@ -217,7 +217,6 @@ class _Loader:
                 f"are polled every {approximately(poll_seconds)}: they will read UNKNOWN {between}; "
                 f"write {approximately(default)}, or remove the line",
             )
-        return stale_after
 
 
 def _read_intervals(section: Section, interval: float, stale_after: float | None) -> tuple[float, float | None]:

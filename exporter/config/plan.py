@@ -19,7 +19,7 @@ _MORE_HEADER = ("account", "listing", "each space", "health of each number", "li
 def plan(config: Config) -> str:
     """The plan, as text of several lines, without a line break at the end."""
     endpoints = list(dict.fromkeys(map(_endpoint, config.accounts)))
-    rows = [_HEADER, *(_row(account, config.times(account)) for account in config.accounts)]
+    rows = [_HEADER, *(_row(account, account.times()) for account in config.accounts)]
     if len(endpoints) > 1:
         rows = [
             (*rows[0], "endpoint"),
@@ -35,8 +35,8 @@ def plan(config: Config) -> str:
     summary = f"{config.path or 'configuration'}: valid: {accounts}, {numbers}, {every}"
     lines = [summary, "", *_table(rows)]
     if more := [account for account in config.accounts if account.discover or account.health]:
-        lines += ["", *_table([_MORE_HEADER, *(_more(account, config.times(account)) for account in more)])]
-    if unknown := [_unknown(config, account, account.discover) for account in more if account.discover]:
+        lines += ["", *_table([_MORE_HEADER, *(_more(account, account.times()) for account in more)])]
+    if unknown := [_unknown(account, account.discover) for account in more if account.discover]:
         lines += ["", *unknown]
     if config.cluster is not None:
         lines += ["", *_cluster(config, config.cluster)]
@@ -84,7 +84,7 @@ def _more(account: AccountConfig, times: Times) -> tuple[str, ...]:
         _every(times.refresh_seconds, discover.refresh_interval_seconds if discover else None),
         _every(times.health_seconds, health.interval_seconds if health else None),
         f"{times.shares.listing + times.shares.health:.3g}/s",
-        _counted(account.room(account.scrape_interval_seconds), "number"),
+        _counted(account.room(), "number"),
     )
 
 
@@ -95,10 +95,10 @@ def _every(seconds: float | None, wanted: float | None) -> str:
     return every if seconds <= wanted else f"{every}, does not fit {format_duration(wanted)}"
 
 
-def _unknown(config: Config, account: AccountConfig, discover: DiscoverConfig) -> str:
+def _unknown(account: AccountConfig, discover: DiscoverConfig) -> str:
     """What the plan cannot know of an account that finds its numbers."""
     what = "the numbers" if discover.spaces else "the spaces and numbers"
-    times = config.times(account, len(account.numbers) + discover.max_numbers)
+    times = account.times(len(account.numbers) + discover.max_numbers)
     each = f"each is polled every {approximately(times.poll_seconds)}"
     if times.health_seconds is not None:
         each += f" and checked every {approximately(times.health_seconds)}"

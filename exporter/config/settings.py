@@ -156,24 +156,23 @@ class AccountConfig:
         """Requests per second that are really sent: a little below `qps` and `quota`."""
         return pace_qps(self.qps, self.quota)
 
-    def times(
-        self,
-        interval_seconds: float,
-        stale_after_seconds: float | None = None,
-        numbers: int | None = None,
-        spaces: int | None = None,
-    ) -> Times:
+    def with_numbers(self, numbers: tuple[PhoneNumber, ...], lists: tuple[NumberList, ...]) -> AccountConfig:
+        """The account with other numbers, and the time for which a status counts that goes with them."""
+        changed = replace(self, numbers=numbers, lists=lists)
+        return replace(changed, stale_after_seconds=changed.times().stale_after_seconds)
+
+    def times(self, numbers: int | None = None, spaces: int | None = None) -> Times:
         """The times with `numbers` numbers, of which discovery lists `spaces` spaces.
 
-        By default as many as `numbers`, and the spaces that are known without a listing.  `stale_after_seconds` is what
-        is written.  With `spaces: all` one more request lists up to 100 spaces; requests for more are not counted.
+        By default as many as `numbers`, and the spaces that are known without a listing.  With `spaces: all` one more
+        request lists up to 100 spaces; requests for more are not counted.
         """
         count = len(self.numbers) if numbers is None else numbers
         listed = len(self.known_spaces) if spaces is None else spaces
-        polls, listing, checks = self._wanted(interval_seconds, count, listed)
+        polls, listing, checks = self._wanted(count, listed)
         got = shares(self.pace_qps, polls, listing, checks)
         poll_seconds = polls.seconds(got.polls)
-        stale_after = stale_after_seconds or default_stale_after_seconds(poll_seconds)
+        stale_after = self.written_stale_after_seconds or default_stale_after_seconds(poll_seconds)
         refresh_seconds = listing.seconds(got.listing) if self.discover else None
         health_seconds = checks.seconds(got.health) if self.health else None
         return Times(
@@ -189,19 +188,19 @@ class AccountConfig:
             health_seconds and health_valid_seconds(stale_after, health_seconds),
         )
 
-    def room(self, interval_seconds: float) -> int:
+    def room(self) -> int:
         """The most numbers that can be polled and checked at their intervals, with the spaces that are known."""
-        polls, listing, checks = self._wanted(interval_seconds, 1, len(self.known_spaces))
+        polls, listing, checks = self._wanted(1, len(self.known_spaces))
         in_budget = (self.pace_qps - listing.possible_qps) / (polls.wanted_qps + checks.wanted_qps)
         in_limit = checks.max_qps / checks.wanted_qps if self.health else math.inf
         return math.floor(max(0.0, min(in_budget, in_limit)) * ROUNDING)
 
-    def _wanted(self, interval_seconds: float, numbers: int, spaces: int) -> tuple[Regular, Regular, Regular]:
+    def _wanted(self, numbers: int, spaces: int) -> tuple[Regular, Regular, Regular]:
         """Polls, listings and health checks."""
         discover, health = self.discover, self.health
         requests = spaces + (discover.spaces is None) if discover else 0
         return (
-            Regular(numbers, interval_seconds, math.inf),
+            Regular(numbers, self.scrape_interval_seconds, math.inf),
             Regular(requests, discover.refresh_interval_seconds if discover else 1.0, LISTING_QPS),
             Regular(numbers if health else 0, health.interval_seconds if health else 1.0, HEALTH_QPS),
         )
@@ -265,17 +264,6 @@ class Config:
     cluster: ClusterConfig | None = None
     labeller: Callable[[str], str] = field(default=str, repr=False, compare=False)
     """Makes of a number's digits what people see of it, as `phone_number_label` says."""
-
-    def with_numbers(
-        self, account: AccountConfig, numbers: tuple[PhoneNumber, ...], lists: tuple[NumberList, ...]
-    ) -> AccountConfig:
-        """`account` with other numbers, and the time for which a status counts that goes with them."""
-        changed = replace(account, numbers=numbers, lists=lists)
-        return replace(changed, stale_after_seconds=self.times(changed).stale_after_seconds)
-
-    def times(self, account: AccountConfig, numbers: int | None = None, spaces: int | None = None) -> Times:
-        """`AccountConfig.times` of one of `accounts`."""
-        return account.times(account.scrape_interval_seconds, account.written_stale_after_seconds, numbers, spaces)
 
 
 def default_stale_after_seconds(poll_seconds: float) -> float:

@@ -105,9 +105,9 @@ def test_an_account_knows_its_pace_and_pass(tmp_path: Path) -> None:
     text = f"accounts: [{{name: main, qps: 10, numbers: {many(98)}}}]"
     (account,) = loaded(tmp_path, text).accounts
     assert account.pace_qps == pace_qps(10, 10)
-    assert account.times(60).pass_seconds == pytest.approx(10)
-    assert account.times(60).poll_seconds == 60
-    assert account.times(5).poll_seconds == pytest.approx(10)
+    assert account.times().pass_seconds == pytest.approx(10)
+    assert account.times().poll_seconds == 60
+    assert dataclasses.replace(account, scrape_interval_seconds=5.0).times().poll_seconds == pytest.approx(10)
 
 
 def test_a_short_stale_after_is_warned_about(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ def said(folder: Path, account: str, numbers: int, spaces: int = 0, *, top: str 
     config = loaded(folder, f"{top}\naccounts: [{{name: main, {account}}}]")
     assert config.warnings == ()
     (account_config,) = config.accounts
-    times = config.times(account_config, numbers, spaces)
-    return [(key, text) for _, key, text in crowded(account_config, times, config.scrape_interval_seconds)]
+    times = account_config.times(numbers, spaces)
+    return [(key, text) for _, key, text in crowded(account_config, times)]
 
 
 def test_nothing_is_said_of_what_fits(tmp_path: Path) -> None:
@@ -146,21 +146,30 @@ def test_the_log_says_once_what_found_numbers_crowd_out(tmp_path: Path, caplog: 
     counts: list[list[str]] = []
     for numbers in (10, 100, 101, 10, 100):
         caplog.clear()
-        found.count(config, account, config.times(account, numbers, 1))
+        found.count(account, account.times(numbers, 1))
         counts.append([record.message.partition(", ")[0] for record in caplog.records])
         assert all(record.levelname == "WARNING" for record in caplog.records)
     polls, checks = "asking all numbers takes 1m51s", "checking 100 numbers every 5m takes 0.333 requests per second"
     assert counts == [[], [polls, checks], [], [], [polls, checks]]
     caplog.clear()
-    FoundNumbers().count(config, replace(account, numbers=tuple(numbers_of(100))), config.times(account, 101, 1))
+    FoundNumbers().count(replace(account, numbers=tuple(numbers_of(100))), account.times(101, 1))
     assert caplog.records == []
 
 
 accounts = st.builds(
-    lambda qps, discover, health: AccountConfig(
-        "main", qps, max(qps, 10.0), 900.0, DEFAULT_CREDENTIALS, (), discover=discover, health=health
+    lambda qps, interval, discover, health: AccountConfig(
+        "main",
+        qps,
+        max(qps, 10.0),
+        900.0,
+        DEFAULT_CREDENTIALS,
+        (),
+        discover=discover,
+        health=health,
+        scrape_interval_seconds=interval,
     ),
     st.floats(0.01, 100.0),
+    st.floats(1.0, 1e5),
     st.none()
     | st.builds(DiscoverConfig, st.just(("space",)), st.floats(10.0, 1e5))
     | st.builds(DiscoverConfig, st.none(), st.floats(10.0, 1e5)),
@@ -168,11 +177,9 @@ accounts = st.builds(
 )
 
 
-@given(accounts, st.floats(1.0, 1e5), st.integers(0, 20_000), st.integers(0, 1000))
-def test_nothing_gets_more_than_there_is_and_nothing_starves(
-    account: AccountConfig, interval: float, numbers: int, spaces: int
-) -> None:
-    times = account.times(interval, None, numbers, spaces)
+@given(accounts, st.integers(0, 20_000), st.integers(0, 1000))
+def test_nothing_gets_more_than_there_is_and_nothing_starves(account: AccountConfig, numbers: int, spaces: int) -> None:
+    times, interval = account.times(numbers, spaces), account.scrape_interval_seconds
     polls, listing, health = times.shares
     pace, wanted = account.pace_qps, numbers / interval
     assert polls + listing + health <= pace * (1 + 1e-9)
@@ -187,9 +194,9 @@ def test_nothing_gets_more_than_there_is_and_nothing_starves(
     assert times.stale_after_seconds >= 3 * times.poll_seconds
 
 
-@given(accounts, st.floats(1.0, 1e5))
-def test_the_room_is_exactly_what_fits(account: AccountConfig, interval: float) -> None:
-    room = account.room(interval)
+@given(accounts)
+def test_the_room_is_exactly_what_fits(account: AccountConfig) -> None:
+    room = account.room()
     if room > 0:
-        assert crowded(account, account.times(interval, None, room), interval) == []
-    assert crowded(account, account.times(interval, None, room + 1), interval) != []
+        assert crowded(account, account.times(room)) == []
+    assert crowded(account, account.times(room + 1)) != []

@@ -18,7 +18,7 @@ def times(
 ) -> Times:
     """The times of an account in whose configuration one number of one space stands."""
     config = loaded(folder, f"{top}\naccounts: [{{name: main, {account}, numbers: [{NUMBER}]}}]")
-    return config.times(config.accounts[0], numbers, spaces)
+    return config.accounts[0].times(numbers, spaces)
 
 
 BOTH = "qps: 10, discover: {}, health: {}"
@@ -34,9 +34,9 @@ def test_without_discovery_and_health_only_polls_take_time(tmp_path: Path) -> No
 def test_by_default_the_numbers_of_the_configuration_count(tmp_path: Path) -> None:
     """And of the spaces those that `spaces` or the numbers name."""
     config = loaded(tmp_path, f"accounts: [{{name: main, discover: {{spaces: [a, b]}}, numbers: [{NUMBER}]}}]")
-    assert config.times(config.accounts[0]).spaces == 2
+    assert config.accounts[0].times().spaces == 2
     config = loaded(tmp_path, f"accounts: [{{name: main, discover: {{}}, numbers: [{NUMBER}]}}]")
-    got = config.times(config.accounts[0])
+    got = config.accounts[0].times()
     assert (got.numbers, got.spaces) == (1, 1)
 
 
@@ -145,8 +145,8 @@ def test_a_loaded_account_has_the_default_of_its_own_numbers(tmp_path: Path) -> 
     config = loaded(tmp_path, f"accounts: [{{name: main, qps: 0.1, discover: {{}}, numbers: [{NUMBER}]}}]")
     (account,) = config.accounts
     assert account.stale_after_seconds == 900
-    more = config.with_numbers(account, account.numbers * 100, account.lists)
-    assert more.stale_after_seconds == config.times(account, 100).stale_after_seconds > 3000
+    more = account.with_numbers(account.numbers * 100, account.lists)
+    assert more.stale_after_seconds == account.times(100).stale_after_seconds > 3000
 
 
 def test_the_limits_are_a_little_below_those_of_the_operations() -> None:

@@ -38,8 +38,18 @@ def test_polls_listings_and_checks_get_the_shares_that_are_computed(
     listed = tuple(f"space-{index}" for index in range(spaces))
     discover = DiscoverConfig(listed, refresh) if refresh else None
     health = HealthConfig(check) if check else None
-    account = AccountConfig("main", qps, 10.0, 900.0, DEFAULT_CREDENTIALS, (), discover=discover, health=health)
-    times = account.times(interval, None, count)
+    account = AccountConfig(
+        "main",
+        qps,
+        10.0,
+        900.0,
+        DEFAULT_CREDENTIALS,
+        (),
+        discover=discover,
+        health=health,
+        scrape_interval_seconds=interval,
+    )
+    times = account.times(count)
     asked = Asked(numbers(count), interval, qps, discover=discover, health=health, fleet=FakeFleet(listed))
     asked.run(300.0)
     seconds = 600.0

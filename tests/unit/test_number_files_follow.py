@@ -369,7 +369,7 @@ def test_how_long_a_status_counts_follows_the_count_of_numbers(one: Followed, ca
         (one.folder / "a.csv").write_text(rows(*range(count)))
         one.look()
     (main,) = one.config.accounts
-    pass_seconds = one.config.times(main).pass_seconds
+    pass_seconds = main.times().pass_seconds
     assert pass_seconds > 400
     assert main.stale_after_seconds == pytest.approx(3 * pass_seconds)
     assert caplog.text.count("asking all numbers takes 6m41s, longer than scrape_interval (1m)") == 1

@@ -53,7 +53,7 @@ class FollowedFiles:
     def look(self, config: Config) -> Config:
         """`config` with the lists that the files hold now; `config` itself where they are as before."""
         accounts = tuple(
-            followed.look(config, account) if (followed := self._accounts.get(account.name)) is not None else account
+            followed.look(account) if (followed := self._accounts.get(account.name)) is not None else account
             for account in config.accounts
         )
         is_same = all(new is old for new, old in zip(accounts, config.accounts, strict=True))
@@ -76,7 +76,7 @@ class _Account:
         self._faults: dict[str, tuple[str, ...]] = {}
         self.up: Mapping[str, bool] = dict.fromkeys(self._seen, True)
 
-    def look(self, config: Config, account: AccountConfig) -> AccountConfig:
+    def look(self, account: AccountConfig) -> AccountConfig:
         """`account` with the numbers that the files hold now; `account` itself where nothing has changed."""
         in_force = {of.file: of.digest for of in account.lists[1:]}
         found = self._contents(in_force)
@@ -103,9 +103,8 @@ class _Account:
         self._note(in_force.keys(), settled, accepted, faults)
         if not accepted:
             return account
-        merged = _merged(config, account, accepted)
-        interval = account.scrape_interval_seconds
-        before, now = (crowded(each, config.times(each), interval) for each in (account, merged))
+        merged = _merged(account, accepted)
+        before, now = (crowded(each, each.times()) for each in (account, merged))
         log_news(account.name, before, now)
         return merged
 
@@ -188,7 +187,7 @@ class _Account:
         self.up = {name: name not in self._faults for name in sorted({*in_force, *accepted, *self._faults})}
 
 
-def _merged(config: Config, account: AccountConfig, accepted: Mapping[str, FileList]) -> AccountConfig:
+def _merged(account: AccountConfig, accepted: Mapping[str, FileList]) -> AccountConfig:
     """`account` with the lists of the `accepted` files: the configuration's own first, then those of files by name."""
     numbers = iter(account.numbers)
     typed, *of_files = ((of, tuple(islice(numbers, len(of.lines)))) for of in account.lists)
@@ -196,7 +195,7 @@ def _merged(config: Config, account: AccountConfig, accepted: Mapping[str, FileL
     parts |= {name: (read.list, tuple(read.numbers)) for name, read in accepted.items()}
     lists = (typed, *(part for _, part in sorted(parts.items())))
     together = tuple(number for _, its in lists for number in its)
-    return config.with_numbers(account, together, tuple(of for of, _ in lists))
+    return account.with_numbers(together, tuple(of for of, _ in lists))
 
 
 def log_files_that_left(old: Config, new: Config) -> None:
