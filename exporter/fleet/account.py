@@ -5,6 +5,7 @@ Thread-safe.  The lock is held while the state is told, so that an older listing
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from exporter.fleet.membership import Change, Membership
 from exporter.fleet.space import Found
 from exporter.model import Clock, DiscoveryStatus, Listing, NumberKey, PhoneNumber, Refused, Space, SpaceStatus
 from exporter.state.found import Absence, StoredFound
-from exporter.state.remembered import instant_of
 from exporter.state.store import CLOCK_STEP_SECONDS
 
 
@@ -188,18 +188,15 @@ class AccountFleet:
     def restore(self, stored: Mapping[NumberKey, StoredFound], labeller: Callable[[str], str]) -> None:
         """Take over the numbers that an earlier process had found; `take` puts them in force.
 
-        A number is taken over even if its times are in the future, because the clock was set back.  Then what its
-        listing said is not.
+        A number is taken over even if it is not known when its space was listed.
         """
         with self._lock:
             now, now_unix = self._clock.monotonic(), self._clock.unix()
             for key, (of, absence) in stored.items():
                 number = PhoneNumber(*key, labeller(key.phone_number), found=True)
-                seen_at = instant_of(of.seen_unix, now, now_unix)
-                found = Found(number, now, None, of.listed, absence.missing_seconds)
-                if seen_at is not None:
-                    found.seen_at, found.entry = seen_at, of.entry
-                looked_at = instant_of(of.looked_unix, now, now_unix)
+                seen_at = now if of.entry is None else of.seen_at
+                looked_at = None if of.looked_at == -math.inf else of.looked_at
+                found = Found(number, seen_at, of.entry, of.listed, absence.missing_seconds)
                 self._membership.restore(found, looked_at, absence.gone_seconds)
                 if looked_at is not None and self._membership.space(key.cust_space_id) is not None:
                     success = (looked_at, looked_at + now_unix - now)

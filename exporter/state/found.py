@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from exporter.state.remembered import RememberedListing
+from exporter.model import Listing
 
 
 class Absence(NamedTuple):
@@ -17,5 +17,5 @@ class Absence(NamedTuple):
 class StoredFound(NamedTuple):
     """A number that listings had found."""
 
-    listing: RememberedListing
+    listing: Listing
     absence: Absence

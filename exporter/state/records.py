@@ -243,11 +243,11 @@ def _with_values(shown: ShownValues, entry: ListedNumber) -> ShownValues:
         with_extra(shown.quality_ratings, entry.quality_rating, QUALITY_RATINGS),
         with_extra(shown.name_statuses, entry.name_status, ()),
     )
-    return shown if more == shown else _shared_values(more)
+    return shown if more == shown else shared_values(more)
 
 
 @lru_cache(maxsize=1024)
-def _shared_values(shown: ShownValues) -> ShownValues:
+def shared_values(shown: ShownValues) -> ShownValues:
     """One object in memory for all numbers that have shown the same."""
     return shown
 

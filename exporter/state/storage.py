@@ -226,16 +226,22 @@ class Storage:
         return restored
 
     def _restore_from(self, store: sqlite3.Connection) -> int:
-        learnt = self._learnt
-        listings = tables.listings(store, learnt.hide)
+        learnt, before = self._learnt, self._state.snapshot()
+        stored = tables.Reader(store, before.at, before.unix)
+        listings = stored.listings(learnt.hide)
         guards = _stored_guards(store, learnt.guards().keys(), learnt.max_guard_seconds)
-        learnt.find({key: StoredFound(of, absence) for key, (of, absence) in listings.items() if absence is not None})
-        numbers = {record.number.key: record.number for record in self._state.snapshot().numbers}
-        answers, health = tables.answers(store, numbers), tables.health(store, numbers)
-        self._state.restore_listings({key: of for key, (of, _) in listings.items()})
-        self._state.restore_health(health)
+        learnt.find(
+            {key: StoredFound(of.listing, of.absence) for key, of in listings.items() if of.absence is not None}
+        )
+        records = self._state.snapshot().numbers
+        answers = stored.answers({each.number.key: each.number for each in records if not each.status})
+        unchecked = (each.number for each in records if each.health is None or each.health.answer is None)
+        health = stored.health({number.key: number for number in unchecked})
+        unlisted = [each.number for each in records if each.listing is None and each.number.key in listings]
+        listed = [record for number in unlisted if (record := listings[number.key].record(number)) is not None]
+        self._state.take_over([*listed, *health])
         learnt.learn(guards)
-        return self._state.restore(answers)
+        return self._state.take_over(answers)
 
     def _save(self) -> None:
         stored = self._to_store()

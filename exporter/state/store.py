@@ -13,11 +13,11 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TypeVar
 
 from exporter.errors import ApiError
 from exporter.model import Answer, Clock, Health, Listing, NumberKey, PhoneNumber
 from exporter.state.history import polls_in
+from exporter.state.merging import merged
 from exporter.state.records import (
     MAX_EXTRA_STATUSES,
     NOTHING_SHOWN,
@@ -32,14 +32,6 @@ from exporter.state.records import (
     with_health,
     with_listing,
 )
-from exporter.state.remembered import (
-    Remembered,
-    RememberedHealth,
-    RememberedListing,
-    with_old_health,
-    with_old_listing,
-    with_status,
-)
 from exporter.state.snapshot import Details, Snapshot
 from exporter.state.waiting import Waiting
 
@@ -49,9 +41,6 @@ __all__ = [
     "HealthState",
     "LastError",
     "NumberState",
-    "Remembered",
-    "RememberedHealth",
-    "RememberedListing",
     "Snapshot",
     "State",
 ]
@@ -59,9 +48,8 @@ __all__ = [
 CLOCK_STEP_SECONDS = 1.0
 """The wall clock was stepped if it moved this much against the monotonic clock between two looks; less is drift."""
 
-T = TypeVar("T")
-
 _NO_ACCOUNTS: Mapping[str, float] = MappingProxyType({})
+_NO_SIZES: Mapping[NumberKey, int] = MappingProxyType({})
 
 
 class State:
@@ -130,40 +118,6 @@ class State:
             record.number if (record := records.get(number.key)) is not None and record.number == number else number
             for number in numbers
         )
-
-    def restore(self, remembered: Mapping[NumberKey, Remembered]) -> int:
-        """Take over the answers of an earlier process for numbers without an answer; returns how many.
-
-        A status is as old as its success time says; see `remembered` for a success time in the future.
-        """
-        return self._restore(remembered, with_status, self._stale_after)
-
-    def restore_listings(self, remembered: Mapping[NumberKey, RememberedListing]) -> int:
-        """The same for what listings said of numbers without a listing."""
-        return self._restore(remembered, with_old_listing, self._listing_seconds)
-
-    def restore_health(self, remembered: Mapping[NumberKey, RememberedHealth]) -> int:
-        """The same for verdicts on numbers without one."""
-        return self._restore(remembered, with_old_health, self._health_seconds)
-
-    def _restore(
-        self,
-        remembered: Mapping[NumberKey, T],
-        with_known: Callable[[NumberState, T, float, float], NumberState | None],
-        accounts: Collection[str],
-    ) -> int:
-        restored = 0
-        with self._lock:
-            now, now_unix = self._now()
-            for key, known in remembered.items():
-                record = self._records.get(key)
-                made = (
-                    None if record is None or key.account not in accounts else with_known(record, known, now, now_unix)
-                )
-                if made is not None:
-                    self._records[key] = made
-                    restored += 1
-        return restored
 
     def succeeded(self, number: PhoneNumber, answer: Answer) -> NumberState | None:
         """Record a status; returns the record before, None if the number is no longer configured."""
@@ -246,32 +200,28 @@ class State:
             now, now_unix = self._now()
             return {key: self._records[key] for key in keys if key in self._records}, now, now_unix
 
-    def take_over(
-        self, records: Iterable[tuple[NumberState, int]], merged: Callable[[NumberState, NumberState], NumberState]
-    ) -> None:
-        """Keep what `merged` makes of each number's record and that of another replica, given with its size in bytes.
+    def take_over(self, records: Iterable[NumberState], sizes: Mapping[NumberKey, int] = _NO_SIZES) -> int:
+        """Take over what another replica, or an earlier process, knows better; returns how many records changed.
 
-        That of a number that is not in force waits until it is.
+        A record of a number that is not in force waits until it is; `sizes` are those of such records, in bytes.
         """
         with self._lock:
-            for theirs, size in records:
-                self._take_over(theirs, size, merged)
+            return sum(self._take_over(theirs, sizes.get(theirs.number.key, 0)) for theirs in records)
 
-    def _take_over(
-        self, theirs: NumberState, size: int, merged: Callable[[NumberState, NumberState], NumberState]
-    ) -> None:
+    def _take_over(self, theirs: NumberState, size: int) -> bool:
         key = theirs.number.key
         record = self._records.get(key)
         if record is None:
             before = self._waiting.take(key)
             waits = theirs if before is None else merged(before, theirs)
             self._waiting.keep(waits, size, self._clock.monotonic())
-            return
+            return False
         if theirs.listing is not None and key.account not in self._listing_seconds:
             theirs = replace(theirs, listing=None, shown=NOTHING_SHOWN)
         if theirs.health is not None and key.account not in self._health_seconds:
             theirs = replace(theirs, health=None)
         self._records[key] = merged(record, theirs)
+        return self._records[key] is not record
 
     def _checkable(self, number: PhoneNumber) -> NumberState | None:
         return self._records.get(number.key) if number.account in self._health_seconds else None

@@ -2,6 +2,9 @@
 
 A stored value is checked and bounded like one of an answer of the API.  A value that no save writes is a ValueError or
 a TypeError: then another program wrote the store.
+
+Stored times are Unix seconds, from which true ages are made.  A time in the future means that the clock was set back:
+the age is unknown, and what was known then is ignored.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import math
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from exporter.cams.answers import MAX_TEXT, Redaction
@@ -20,6 +23,7 @@ from exporter.config.numbers import digits_of, parse_space_id
 from exporter.model import (
     KNOWN_STATUSES,
     LISTED_TEXTS,
+    VERDICTS,
     Health,
     HealthError,
     ListedNumber,
@@ -28,11 +32,14 @@ from exporter.model import (
     PhoneNumber,
 )
 from exporter.state.found import Absence
-from exporter.state.records import MAX_EXTRA_STATUSES, NumberState, ShownValues
-from exporter.state.remembered import Remembered, RememberedHealth, RememberedListing
+from exporter.state.records import MAX_EXTRA_STATUSES, HealthState, NumberState, ShownValues, with_extra, with_listing
+from exporter.state.redacted import safe_health
 
 _NOT_KNOWN = Listing(listed=True, looked_at=-math.inf)
 """Stands for a found number of which it is not known what its listing said."""
+
+MAX_STEP_BACK_SECONDS = 300.0
+"""A stored time may be this far in the future: NTP set the clock back a little.  Then it counts as now."""
 
 MAX_ERRORS = 16
 """The most errors of a health check that are believed."""
@@ -67,6 +74,20 @@ class Stored(NamedTuple):
     record: NumberState
     absence: Absence | None
     ahead_seconds: float
+
+
+class StoredListing(NamedTuple):
+    """What listings said of a number; `absence` is None if they did not find it."""
+
+    listing: Listing
+    shown: ShownValues
+    absence: Absence | None
+
+    def record(self, number: PhoneNumber) -> NumberState | None:
+        """The same as a record; None if it is not known when that was."""
+        if self.listing.looked_at == -math.inf:
+            return None
+        return with_listing(NumberState(number, shown=self.shown), self.listing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,65 +162,102 @@ TABLES = (
 )
 
 
-def answers(store: sqlite3.Connection, numbers: Mapping[NumberKey, PhoneNumber]) -> dict[NumberKey, Remembered]:
-    """The stored answers of `numbers`."""
-    found: dict[NumberKey, Remembered] = {}
-    for row in store.execute("SELECT * FROM answers"):  # the schema was checked
-        number = numbers.get(key := NumberKey(*row[:3]))
-        if number is not None:
-            found[key] = _answer(row[3:], Redaction(number))
-    return found
+class Reader:
+    """Reads the rows; `now` and `now_unix` are this instant on both clocks."""
 
+    def __init__(self, store: sqlite3.Connection, now: float, now_unix: float) -> None:
+        self._store = store
+        self._now = now
+        self._now_unix = now_unix
 
-def listings(
-    store: sqlite3.Connection, hide: Callable[[str], str]
-) -> dict[NumberKey, tuple[RememberedListing, Absence | None]]:
-    """All stored listings.  `hide` takes phone numbers that must not be shown out of a text."""
-    redaction = Redaction(None, hide=hide)
-    return {_key(row[:3]): _listing(row[2], row[3:], redaction) for row in store.execute("SELECT * FROM listings")}
+    def answers(self, numbers: Mapping[NumberKey, PhoneNumber]) -> list[NumberState]:
+        """The stored answers of `numbers`, as records."""
+        return [made for of in self._rows("answers", numbers) if (made := self._answer(*of)) is not None]
 
+    def listings(self, hide: Callable[[str], str]) -> dict[NumberKey, StoredListing]:
+        """All stored listings.  `hide` takes phone numbers that must not be shown out of a text."""
+        redaction = Redaction(None, hide=hide)
+        rows = self._store.execute("SELECT * FROM listings")
+        return {_key(row[:3]): self._listing(row[2], row[3:], redaction) for row in rows}
 
-def health(store: sqlite3.Connection, numbers: Mapping[NumberKey, PhoneNumber]) -> dict[NumberKey, RememberedHealth]:
-    """The stored verdicts on `numbers`."""
-    found: dict[NumberKey, RememberedHealth] = {}
-    for row in store.execute("SELECT * FROM health"):
-        number = numbers.get(key := NumberKey(*row[:3]))
-        if number is not None:
-            found[key] = _verdict(row[3:], Redaction(number))
-    return found
+    def health(self, numbers: Mapping[NumberKey, PhoneNumber]) -> list[NumberState]:
+        """The stored verdicts on `numbers`, as records."""
+        return [made for of in self._rows("health", numbers) if (made := self._checked(*of)) is not None]
 
+    def _rows(
+        self, table: str, numbers: Mapping[NumberKey, PhoneNumber]
+    ) -> Iterator[tuple[PhoneNumber, tuple[object, ...]]]:
+        for row in self._store.execute(f"SELECT * FROM {table}"):  # noqa: S608 - a name of ours; the schema was checked
+            number = numbers.get(NumberKey(*row[:3]))
+            if number is not None:
+                yield number, row[3:]
 
-def _answer(values: tuple[object, ...], redaction: Redaction) -> Remembered:
-    status, extra, phone_number_id, _, success_unix, since_unix = values
-    known, *more = (redaction.verbatim(text) for text in (_text(status), *_texts(extra)))
-    if not all(text.strip() for text in (known, *more)):
-        raise ValueError("a status was expected")
-    return Remembered(
-        status=known,
-        extra_statuses=tuple(text for text in dict.fromkeys((*more, known)) if text not in KNOWN_STATUSES)[
-            -MAX_EXTRA_STATUSES:
-        ],
-        phone_number_id=redaction.verbatim(_text(phone_number_id)),
-        success_unix=_time(success_unix),
-        status_since_unix=min(_time(since_unix), _time(success_unix)),
-    )
+    def _answer(self, number: PhoneNumber, values: tuple[object, ...]) -> NumberState | None:
+        status, extra, phone_number_id, _, success, since = values
+        redaction = Redaction(number)
+        known, *more = (redaction.verbatim(text) for text in (_text(status), *_texts(extra)))
+        if not all(text.strip() for text in (known, *more)):
+            raise ValueError("a status was expected")
+        extra_statuses = tuple(text for text in dict.fromkeys((*more, known)) if text not in KNOWN_STATUSES)
+        success_unix = _time(success)
+        since_unix, success_at = min(_time(since), success_unix), self._instant(success_unix)
+        if success_at is None:
+            return None
+        return NumberState(
+            number,
+            status=sys.intern(known),
+            extra_statuses=extra_statuses[-MAX_EXTRA_STATUSES:],
+            phone_number_id=redaction.verbatim(_text(phone_number_id)),
+            success_at=success_at,
+            success_unix=min(success_unix, self._now_unix),
+            status_since_unix=min(since_unix, self._now_unix),
+        )
 
+    def _listing(self, digits: str, values: tuple[object, ...], redaction: Redaction) -> StoredListing:
+        listed, looked_unix, seen_unix, text, shown, missing, gone = values
+        if listed not in (0, 1):
+            raise ValueError("0 or 1 was expected")
+        groups = _list(shown)
+        if len(groups) != len(ShownValues._fields):
+            raise ValueError("other values were expected")
+        looked_at = None if looked_unix is None else self._instant(_time(looked_unix))
+        seen_at = None if seen_unix is None else self._instant(_time(seen_unix))
+        entry = _entry(digits, _text(text), redaction)
+        listing = Listing(listed == 1, -math.inf if looked_at is None else looked_at)
+        if seen_at is not None:
+            listing = replace(listing, seen_at=seen_at, entry=entry)
+        values_shown = (tuple(_safe(redaction, each) for each in _strings(group)) for group in groups)
+        return StoredListing(
+            listing,
+            ShownValues(*(each[-MAX_EXTRA_STATUSES:] for each in values_shown)),
+            None if missing is None else Absence(_seconds(missing), _seconds(gone)),
+        )
 
-def _listing(digits: str, values: tuple[object, ...], redaction: Redaction) -> tuple[RememberedListing, Absence | None]:
-    listed, looked_unix, seen_unix, entry, shown, missing, gone = values
-    if listed not in (0, 1):
-        raise ValueError("0 or 1 was expected")
-    groups = _list(shown)
-    if len(groups) != len(ShownValues._fields):
-        raise ValueError("other values were expected")
-    listing = RememberedListing(
-        listed=listed == 1,
-        looked_unix=None if looked_unix is None else _time(looked_unix),
-        seen_unix=None if seen_unix is None else _time(seen_unix),
-        entry=_entry(digits, _text(entry), redaction),
-        shown=ShownValues(*(tuple(_safe(redaction, each) for each in _strings(group)) for group in groups)),
-    )
-    return listing, None if missing is None else Absence(_seconds(missing), _seconds(gone))
+    def _checked(self, number: PhoneNumber, values: tuple[object, ...]) -> NumberState | None:
+        verdict, errors, shown, success, since = values
+        redaction = Redaction(number)
+        known = _safe(redaction, _text(verdict))
+        if not known:
+            raise ValueError("a verdict was expected")
+        answer = safe_health(number, Health(known, tuple(_errors(errors, redaction))))
+        before = tuple(_safe(redaction, each) for each in _texts(shown))[-MAX_EXTRA_STATUSES:]
+        success_unix, since_unix = _time(success), _time(since)
+        success_at = self._instant(success_unix)
+        if success_at is None:
+            return None
+        health = HealthState(
+            answer,
+            success_at,
+            success_unix=min(success_unix, self._now_unix),
+            since_unix=min(since_unix, success_unix, self._now_unix),
+            shown=with_extra(before, answer.verdict, VERDICTS),
+        )
+        return NumberState(number, health=health)
+
+    def _instant(self, unix: float) -> float | None:
+        """The monotonic instant of a stored time; None if it is not to be believed."""
+        age_seconds = self._now_unix - unix
+        return self._now - max(0.0, age_seconds) if age_seconds >= -MAX_STEP_BACK_SECONDS else None
 
 
 def _entry(digits: str, text: str, redaction: Redaction) -> ListedNumber | None:
@@ -207,28 +265,15 @@ def _entry(digits: str, text: str, redaction: Redaction) -> ListedNumber | None:
     return None if texts is None else listed_number(digits, [_safe(redaction, each) for each in _strings(texts)])
 
 
-def _verdict(values: tuple[object, ...], redaction: Redaction) -> RememberedHealth:
-    verdict, errors, shown, success_unix, since_unix = values
-    known = _safe(redaction, _text(verdict))
-    if not known:
-        raise ValueError("a verdict was expected")
-    found = []
-    for error in _list(errors)[:MAX_ERRORS]:
+def _errors(value: object, redaction: Redaction) -> Iterator[HealthError]:
+    for error in _list(value)[:MAX_ERRORS]:
         entity, code, description, solution = _strings(error)
-        found.append(
-            HealthError(
-                entity=_safe(redaction, entity),
-                code=_safe(redaction, code),
-                description=redaction.message(description),
-                solution=redaction.message(solution),
-            )
+        yield HealthError(
+            entity=_safe(redaction, entity),
+            code=_safe(redaction, code),
+            description=redaction.message(description),
+            solution=redaction.message(solution),
         )
-    return RememberedHealth(
-        answer=Health(known, tuple(found)),
-        success_unix=_time(success_unix),
-        since_unix=_time(since_unix),
-        shown=tuple(_safe(redaction, each) for each in _texts(shown)),
-    )
 
 
 def _key(values: tuple[object, ...]) -> NumberKey:

@@ -18,6 +18,7 @@ from exporter.cluster.store.replies import StoreError
 from exporter.errors import ApiError, Kind
 from exporter.model import Answer, NumberKey, PhoneNumber
 from exporter.state.history import Poll, polls_in
+from exporter.state.merging import merged
 from exporter.state.store import MAX_EXTRA_STATUSES, NumberState, State
 from tests.support.clock import FakeClock
 
@@ -175,11 +176,11 @@ def test_the_newer_status_and_the_newer_poll_count_each_for_itself() -> None:
     clock = FakeClock()
     older = recorded(clock, VERIFIED)
     newer = relayed(recorded(clock, VERIFIED, LIMITED, TIMEOUT), clock, clock)
-    merged = records.merged(older, newer)
-    assert (merged.status, merged.extra_statuses, merged.last_poll_success) == ("LIMITED", ("LIMITED",), False)
-    assert records.merged(newer, older) is newer
+    found = merged(older, newer)
+    assert (found.status, found.extra_statuses, found.last_poll_success) == ("LIMITED", ("LIMITED",), False)
+    assert merged(newer, older) is newer
     failed_later = recorded(clock, TIMEOUT)
-    both = records.merged(newer, failed_later)
+    both = merged(newer, failed_later)
     assert (both.status, both.success_at, both.last_poll_unix) == (
         "LIMITED",
         newer.success_at,
@@ -191,9 +192,9 @@ def test_a_status_that_stays_keeps_the_time_since_when_it_is_known() -> None:
     clock = FakeClock()
     mine = recorded(clock, VERIFIED)
     theirs = recorded(clock, VERIFIED)
-    assert records.merged(mine, theirs).status_since_unix == mine.status_since_unix
-    assert records.merged(mine, theirs).success_unix == theirs.success_unix
-    assert records.merged(mine, recorded(clock, LIMITED)).status_since_unix != mine.status_since_unix
+    assert merged(mine, theirs).status_since_unix == mine.status_since_unix
+    assert merged(mine, theirs).success_unix == theirs.success_unix
+    assert merged(mine, recorded(clock, LIMITED)).status_since_unix != mine.status_since_unix
 
 
 def test_the_last_polls_of_all_replicas_are_known_with_their_request_ids() -> None:
@@ -212,7 +213,7 @@ def test_the_last_polls_of_all_replicas_are_known_with_their_request_ids() -> No
         record = state.get(NUMBER.key)
         assert record is not None
         for on_the_way in (0.2, 0.0, 0.4):  # in a new epoch all tell it once more
-            mine = records.merged(mine, relayed(record, writer, reader, on_the_way, HASHED))
+            mine = merged(mine, relayed(record, writer, reader, on_the_way, HASHED))
     found = [poll._replace(unix=round(reader.monotonic() - poll.unix)) for poll in polls_in(mine.polls, 0.0)]
     assert found == [
         Poll(0, False, "X", 0.0, "R-0123456789ab", 400),

@@ -35,7 +35,7 @@ from exporter.model import (
 )
 from exporter.scrape_priority import ScrapePriority
 from exporter.state.found import Absence
-from exporter.state.store import NumberState, Remembered, State
+from exporter.state.store import NumberState, State
 from exporter.state.waiting import MAX_WAITING_BYTES, WAIT_SECONDS
 from tests.support.clock import FakeClock
 
@@ -469,8 +469,7 @@ def test_a_wall_clock_that_is_set_makes_no_answer_older_or_newer(one: Process, t
 def test_answers_of_an_earlier_process_are_known_to_be_told(one: Process) -> None:
     """They help where the store was wiped."""
     assert one.shared.known() == []
-    remembered = Remembered("VERIFIED", (), "id", one.clock.now_unix - 60, one.clock.now_unix - 90)
-    one.state.restore({NUMBER.key: remembered})
+    one.state.take_over([NumberState(NUMBER, "VERIFIED", success_at=one.clock.now - 60)])
     assert one.shared.known() == [("number", *NUMBER.key)]
     (entry,) = one.shared.written([("number", *NUMBER.key)]).values()
     assert entry[0] == pytest.approx(60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,6 @@ from exporter.errors import ApiError, Kind
 from exporter.fleet.fleets import APPLY_SECONDS, SETTLE_SECONDS, Fleets
 from exporter.model import ListedNumber, Listing, NumberKey, Refused, Space, SpaceStatus
 from exporter.state.found import Absence, StoredFound
-from exporter.state.remembered import RememberedListing
 from tests.support.clock import FakeClock
 from tests.support.configs import loaded
 from tests.support.patience import PATIENCE_SECONDS
@@ -104,12 +104,12 @@ def key(digits: str, space: str = "a", account: str = "main") -> NumberKey:
 
 def stored(
     listed: bool,
-    looked_unix: float,
-    seen_unix: float,
+    looked_at: float,
+    seen_at: float,
     entry: ListedNumber | None = None,
     missing_seconds: float = 0.0,
 ) -> StoredFound:
-    return StoredFound(RememberedListing(listed, looked_unix, seen_unix, entry), Absence(missing_seconds))
+    return StoredFound(Listing(listed, looked_at, seen_at, entry), Absence(missing_seconds))
 
 
 def said(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -453,12 +453,12 @@ def test_a_label_that_two_numbers_share_is_logged_once(world: World, caplog: pyt
 
 def test_stored_numbers_are_in_force_before_any_listing(world: World) -> None:
     world.load(MAIN)
-    unix, entry = world.clock.now_unix, ListedNumber(ONE, "BANNED")
+    unix, now, entry = world.clock.now_unix, world.clock.now, ListedNumber(ONE, "BANNED")
     world.fleets.restore(
         {
-            key(ONE): stored(False, unix - 60, unix - 600, entry, missing_seconds=540.0),
-            key(TWO): stored(True, unix + 9999, unix + 9999, ListedNumber(TWO)),
-            key(ONE, account="gone"): stored(True, unix, unix, entry),
+            key(ONE): stored(False, now - 60, now - 600, entry, missing_seconds=540.0),
+            key(TWO): stored(True, -math.inf, -math.inf),
+            key(ONE, account="gone"): stored(True, now, now, entry),
         }
     )
     assert world.applied == [["main"]]
@@ -470,13 +470,13 @@ def test_stored_numbers_are_in_force_before_any_listing(world: World) -> None:
     assert status.spaces["a"] == SpaceStatus(1, unix - 60, attempted=False)
     world.listed(ONE)
     told = world.state.known[key(TWO)]
-    assert (told.listed, told.entry) == (False, None)  # the clock was set back: what it said then is not believed
+    assert (told.listed, told.entry) == (False, None)  # when it was listed before is not known
 
 
 def test_forgetting_goes_on_after_a_restart(world: World) -> None:
     world.load("{name: main, discover: {refresh_interval: 60s, forget_after: 10m, spaces: [a]}}")
-    unix = world.clock.now_unix
-    world.fleets.restore({key(ONE): stored(False, unix - 3600, unix - 7200, missing_seconds=541.0)})
+    now = world.clock.now
+    world.fleets.restore({key(ONE): stored(False, now - 3600, now - 7200, missing_seconds=541.0)})
     world.listed(TWO)
     world.settle_down()
     assert world.in_force() == [TWO]

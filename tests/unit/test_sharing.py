@@ -249,7 +249,7 @@ def test_ready_waits_for_what_other_replicas_poll_and_for_nothing_else(replica: 
     assert second == "account two: numbers not polled yet: 1"
     replica.allow()
     for record in replica.app.view()[0].numbers:
-        replica.sharing.state.take_over([(replace(record, last_poll_success=False), 1)], lambda _, theirs: theirs)
+        replica.sharing.state.take_over([replace(record, last_poll_success=False, last_poll_unix=1.0)])
     assert replica.app.not_ready() == ()
 
 

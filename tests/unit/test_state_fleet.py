@@ -9,13 +9,11 @@ import pytest
 
 from exporter.errors import ApiError, Kind
 from exporter.model import UNKNOWN, Answer, Health, HealthError, ListedNumber, Listing, PhoneNumber
-from exporter.state.records import ShownValues
+from exporter.state.records import ShownValues, with_listing
 from exporter.state.store import (
     MAX_EXTRA_STATUSES,
     HealthState,
     NumberState,
-    RememberedHealth,
-    RememberedListing,
     Snapshot,
     State,
 )
@@ -297,15 +295,21 @@ def test_a_snapshot_tells_monotonic_instants_as_unix_times() -> None:
     assert made.snapshot().unix_of(at) == clock.now_unix - 30
 
 
-class TestRestore:
-    """What an earlier process knew."""
+def listed(at: float) -> NumberState:
+    """A number that the listing at `at` lacked."""
+    return NumberState(number(), listing=Listing(False, at))
+
+
+class TestTakeOver:
+    """What an earlier process, or another replica, knew."""
 
     def test_a_listing_is_as_old_as_its_times_say(self) -> None:
         clock = FakeClock()
         made = state(clock, number())
         before = ShownValues(("BANNED",), ("PURPLE",), tuple(f"N{index}" for index in range(100)))
-        known = RememberedListing(False, clock.now_unix - 60, clock.now_unix - LISTING, ENTRY, before)
-        assert made.restore_listings({number().key: known, number(1).key: known}) == 1
+        known = Listing(False, clock.now - 60, clock.now - LISTING, ENTRY)
+        theirs = [with_listing(NumberState(each, shown=before), known) for each in (number(), number(1))]
+        assert made.take_over(theirs) == 1
         assert shown(made)[:2] == (False, ENTRY)
         _, record = one(made)
         assert record.shown[:2] == (("BANNED", "CONNECTED"), ("PURPLE",))
@@ -316,7 +320,7 @@ class TestRestore:
     def test_a_number_that_was_never_seen_has_no_entry(self) -> None:
         clock = FakeClock()
         made = state(clock, number())
-        made.restore_listings({number().key: RememberedListing(False, clock.now_unix)})
+        made.take_over([listed(clock.now)])
         _, record = one(made)
         assert record.listing == Listing(False, clock.now, -math.inf, None)
 
@@ -324,8 +328,8 @@ class TestRestore:
         clock = FakeClock()
         made = state(clock, number())
         made.check_failed(number(), error())
-        known = RememberedHealth(BLOCKED, clock.now_unix - HEALTH, clock.now_unix - 9000, ("ODD",))
-        assert made.restore_health({number().key: known}) == 1
+        known = HealthState(BLOCKED, clock.now - HEALTH, clock.now_unix - HEALTH, clock.now_unix - 9000, ("ODD",))
+        assert made.take_over([NumberState(number(), health=known)]) == 1
         assert shown(made)[2] == "BLOCKED"
         health = health_of(made)
         assert (health.success_unix, health.since_unix) == (known.success_unix, known.since_unix)
@@ -339,25 +343,13 @@ class TestRestore:
         made = state(clock, number())
         list_number(made, clock)
         made.checked(number(), FINE)
-        assert made.restore_listings({number().key: RememberedListing(False, clock.now_unix)}) == 0
-        assert made.restore_health({number().key: RememberedHealth(BLOCKED, clock.now_unix, clock.now_unix)}) == 0
+        blocked = HealthState(BLOCKED, clock.now, clock.now_unix, clock.now_unix)
+        assert made.take_over([listed(clock.now), NumberState(number(), health=blocked)]) == 0
         assert shown(made) == (True, ENTRY, "AVAILABLE")
 
     def test_accounts_without_discover_or_health_take_nothing_over(self) -> None:
         clock = FakeClock()
         made = state(clock, number())
         configure(made, number(), listing=False, health=False)
-        assert made.restore_listings({number().key: RememberedListing(False, clock.now_unix)}) == 0
-        assert made.restore_health({number().key: RememberedHealth(BLOCKED, clock.now_unix, clock.now_unix)}) == 0
-
-    @pytest.mark.parametrize(("ahead_seconds", "taken"), [(299.0, 1), (301.0, 0), (-math.inf, 0)])
-    def test_a_time_in_the_future_counts_as_now_up_to_five_minutes(self, ahead_seconds: float, taken: int) -> None:
-        clock = FakeClock()
-        made = state(clock, number())
-        unix = clock.now_unix + ahead_seconds
-        assert made.restore_listings({number().key: RememberedListing(True, unix, unix, ENTRY)}) == taken
-        assert made.restore_health({number().key: RememberedHealth(BLOCKED, unix, unix)}) == taken
-        if taken:
-            assert health_of(made).success_unix == health_of(made).since_unix == clock.now_unix
-            _, record = one(made)
-            assert record.listing == Listing(True, clock.now, clock.now, ENTRY)
+        blocked = HealthState(BLOCKED, clock.now, clock.now_unix, clock.now_unix)
+        assert made.take_over([listed(clock.now), NumberState(number(), health=blocked)]) == 0

@@ -15,7 +15,7 @@ from exporter.cams.operations import NumberListing
 from exporter.config import Config
 from exporter.config.numbers import redact
 from exporter.fleet.fleets import Fleets
-from exporter.model import UNKNOWN, Answer, Health, HealthError, ListedNumber, NumberKey
+from exporter.model import UNKNOWN, Answer, Health, HealthError, ListedNumber, Listing, NumberKey
 from exporter.state.storage import Learnt, Storage
 from exporter.state.store import NumberState, State
 from tests.support.clock import FakeClock
@@ -126,6 +126,21 @@ def test_what_listings_and_checks_said_ages_while_the_exporter_is_down(tmp_path:
     assert snapshot.listed(record) is None
     assert snapshot.entry(record) is None
     assert snapshot.verdict(record) == UNKNOWN
+
+
+@pytest.mark.parametrize(("ahead_seconds", "taken"), [(299.0, True), (301.0, False)])
+def test_a_time_in_the_future_counts_as_now_up_to_five_minutes(
+    tmp_path: Path, process: Process, ahead_seconds: float, taken: bool
+) -> None:
+    """The clock was set back.  A found number is polled in any case."""
+    after = restarted(tmp_path, process, -ahead_seconds)
+    record = after.records[ONE]
+    if taken:
+        assert record.listing == Listing(True, after.clock.now, after.clock.now, ENTRY)
+        assert record.health is not None
+        assert record.health.success_unix == record.health.since_unix == after.clock.now_unix
+    else:
+        assert (record.listing, record.health, record.status) == (None, None, "")
 
 
 def test_a_vanished_number_is_forgotten_on_time_over_many_restarts(tmp_path: Path, process: Process) -> None:

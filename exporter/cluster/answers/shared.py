@@ -185,19 +185,22 @@ class Shared:
 
     def _read(self, entries: Sequence[tuple[Key, bytes, float]]) -> None:
         looked = self._state.look(_number(key) for key, _, _ in entries if _is_number(key))
-        told: list[tuple[NumberState, int]] = []
+        told: list[NumberState] = []
+        sizes: dict[NumberKey, int] = {}
         found: list[tuple[PhoneNumber, Listing, Absence]] = []
         for key, payload, age_seconds in entries:
             try:
                 if _is_number(key):
-                    self._read_number(records.checked_number(*key[1:]), payload, age_seconds, looked, told, found)
+                    number = records.checked_number(*key[1:])
+                    told += self._read_number(number, payload, age_seconds, looked, found)
+                    sizes[number] = len(payload)
                 else:
                     self._read_other(key, payload, age_seconds)
             except StoreError as error:
                 logger.debug("an answer in the store is left out", extra=fields(error=error))
             except Exception:  # else the answers that follow would never be read
                 logger.exception("an answer in the store cannot be read")
-        self._state.take_over(told, records.merged)
+        self._state.take_over(told, sizes)
         for each in found:  # their records wait: no number comes in force without what is known of it
             self._found.heard(*each)
 
@@ -246,25 +249,27 @@ class Shared:
         payload: bytes,
         age_seconds: float,
         looked: Looked,
-        told: list[tuple[NumberState, int]],
         found: list[tuple[PhoneNumber, Listing, Absence]],
-    ) -> None:
-        """Add what an entry says of a number to `told`, and to `found` if listings found it; raises StoreError."""
+    ) -> tuple[NumberState, ...]:
+        """What an entry says of a number that is polled here or may be, also in `found` if listings found it.
+
+        Raises StoreError.
+        """
         if parsed(payload) is None:
             if not self._holdings.polls(key.account):  # whoever polls it knows better, by its own listings
                 self._found.forgotten(key)
-            return
+            return ()
         known, now, now_unix = looked
         record = known.get(key)
         absence = records.absence_in(payload)
         number = self._found.candidate(key) if record is None or absence is not None else None
         known_as = number if record is None else record.number
         if known_as is None:
-            return
+            return ()
         theirs = records.decoded(payload, known_as, age_seconds, now, now_unix)
-        told.append((theirs, len(payload)))
         if number is not None and absence is not None and theirs.listing is not None:
             found.append((number, theirs.listing, absence))
+        return (theirs,)
 
     def _look_at_accounts(self) -> None:
         """Post what is new of the accounts that this replica holds."""
