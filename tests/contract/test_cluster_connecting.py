@@ -24,7 +24,7 @@ from exporter.cluster.store.replies import StoreError
 from exporter.config.settings import ClusterConfig
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.rawserver import Peer, RawServer
-from tests.support.servers import free_port, require_binary
+from tests.support.servers import require_binary, reserved_port
 
 ME = Member("a", "host", 0, 15.0, 12.5, claims=True, accounts="0123")
 
@@ -86,30 +86,30 @@ def test_tls_with_certificates_of_both_sides(folder: Path) -> None:
     stranger.cert_pem.write_to_path(str(files["stranger"]))
     issued.cert_chain_pems[0].write_to_path(str(files["cert"]))
     issued.private_key_pem.write_to_path(str(files["key"]))
-    port = free_port()
-    tls = [f"--tls-{name}-file" for name in ("ca-cert", "cert", "key")]
-    paths = [str(files[name]) for name in ("ca", "cert", "key")]
-    options = [part for pair in zip(tls, paths, strict=True) for part in pair]
-    config = ClusterConfig(
-        replicas=2,
-        url=f"rediss://127.0.0.1:{port}/0",
-        ca_file=files["ca"],
-        cert_file=files["cert"],
-        key_file=files["key"],
-    )
-    with server("--port", "0", "--tls-port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options):
-        good = store(config)
-        contact_at_last(good, 1)
-        for fault in (
-            {"ca_file": files["stranger"]},
-            {"cert_file": None, "key_file": None},
-            {"url": f"rediss://localhost:{port}/0"},  # not the name in the certificate
-        ):
-            refused = store(ClusterConfig(**{**_fields(config), **fault}))
-            with pytest.raises(StoreError):
-                contact(refused)
-            refused.close()
-        good.close()
+    with reserved_port() as port:
+        tls = [f"--tls-{name}-file" for name in ("ca-cert", "cert", "key")]
+        paths = [str(files[name]) for name in ("ca", "cert", "key")]
+        options = [part for pair in zip(tls, paths, strict=True) for part in pair]
+        config = ClusterConfig(
+            replicas=2,
+            url=f"rediss://127.0.0.1:{port}/0",
+            ca_file=files["ca"],
+            cert_file=files["cert"],
+            key_file=files["key"],
+        )
+        with server("--port", "0", "--tls-port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), *options):
+            good = store(config)
+            contact_at_last(good, 1)
+            for fault in (
+                {"ca_file": files["stranger"]},
+                {"cert_file": None, "key_file": None},
+                {"url": f"rediss://localhost:{port}/0"},  # not the name in the certificate
+            ):
+                refused = store(ClusterConfig(**{**_fields(config), **fault}))
+                with pytest.raises(StoreError):
+                    contact(refused)
+                refused.close()
+            good.close()
 
 
 def _fields(config: ClusterConfig) -> dict[str, Any]:

@@ -327,5 +327,6 @@ def test_when_file_descriptors_run_out_scrapes_go_on_and_the_log_says_so_once() 
         with stalled(exporter, 60, HALF_A_HEAD) as peers:
             scrape(connect, 5)
             until(lambda: still_open(peers) <= 8, "the others had to go")
+        exporter.logged("cannot accept a connection")
         assert exporter.log.count("cannot accept a connection") == 1
         assert "level=error" not in exporter.log

@@ -5,7 +5,6 @@ For faults see `test_cluster_faults`.
 
 from __future__ import annotations
 
-import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from exporter.simulator import HEALTH, PHONE_NUMBERS, Simulator, World
-from tests.support.exporter import ExporterProcess, current, run_exporter, until, value
+from tests.support.exporter import ExporterProcess, current, run_exporter, statuses, until, value
 from tests.support.fleet import config, fleet, phones
 from tests.support.redisserver import redis_server
-from tests.support.replicas import FOUND, QPS, QUOTA, REPLICAS, SPACE, Replicas, ended, holds
+from tests.support.replicas import FOUND, QPS, QUOTA, REPLICAS, SPACE, Replicas, holds
 
 LEASE = "3s"
+CAN_SEND = ("cams_phone_number_can_send", "verdict")
 
 
 class Fleet(Replicas):
@@ -41,20 +41,14 @@ def replicas() -> Iterator[Fleet]:
             yield made
 
 
-def verdict(replica: ExporterProcess, phone: str) -> str | None:
-    return current(replica.scrape(), "cams_phone_number_can_send", "verdict", phone_number=phone)
-
-
 def test_each_account_is_polled_by_one_and_known_to_all(replicas: Fleet) -> None:
     """Statuses, listings, verdicts and found numbers; asked by the holder alone, at the rate of one exporter."""
     holders = replicas.settle()
     one = phones(1, 1000)[0]
-    until(lambda: all(verdict(each, one) for each in replicas.alive), "all have a verdict")
     until(lambda: all(each.get("/-/ready")[0] == 200 for each in replicas.alive), "all are ready")
     for each in replicas.alive:
-        assert set(each.statuses().values()) == {"VERIFIED"}
-        assert verdict(each, one) == "AVAILABLE"
-        scraped = each.scrape()
+        scraped = each.scraped(lambda scraped: current(scraped, *CAN_SEND, phone_number=one) == "AVAILABLE", "checked")
+        assert set(statuses(scraped).values()) == {"VERIFIED"}
         assert value(scraped, "cams_phone_number_listed", phone_number=one) == 1
         assert value(scraped, "cams_account_discovered_phone_numbers", account=FOUND, cust_space_id=SPACE) == 3
         assert value(scraped, "cams_account_phone_numbers", account=FOUND) == 3
@@ -64,11 +58,11 @@ def test_each_account_is_polled_by_one_and_known_to_all(replicas: Fleet) -> None
             assert value(scraped, "cams_account_up", account=name) == 1
             assert (value(scraped, "cams_api_budget_qps", account=name) is not None) == (each is holder)
     assert len({value(each.scrape(), "cams_exporter_config_hash") for each in replicas.alive}) == 1
-    before = {name: len(replicas.world.arrivals(FOUND, name)) for name in (PHONE_NUMBERS, HEALTH)}
     began_at = time.monotonic()
+    before = {name: len(replicas.world.arrivals(FOUND, name)) for name in (PHONE_NUMBERS, HEALTH)}
     time.sleep(4)
-    passed = time.monotonic() - began_at
     after = {name: len(replicas.world.arrivals(FOUND, name)) for name in (PHONE_NUMBERS, HEALTH)}
+    passed = time.monotonic() - began_at
     assert after[PHONE_NUMBERS] - before[PHONE_NUMBERS] <= passed / 2 + 1
     assert after[HEALTH] - before[HEALTH] <= 3 * (passed / 2 + 1)
 
@@ -95,7 +89,7 @@ def test_a_configuration_that_names_another_store_is_refused_while_the_exporter_
     replica = replicas.alive[0]
     replica.write_config({**replicas.config, "cluster": {**replicas.cluster, "lease": "5s"}})
     replica.reload()
-    until(lambda: "cluster: changed; restart this replica to use it" in replica.log, "said")
+    replica.logged("cluster: changed; restart this replica to use it")
     assert value(replica.scrape(), "cams_exporter_config_last_reload_successful") == 0
     replica.write_config(replicas.config)
 
@@ -109,8 +103,9 @@ def test_an_account_that_leaves_the_configuration_of_one_replica_is_polled_by_an
     until(lambda: any(holds(each.scrape(), "one") for each in others), "another holds it")
     before = replicas.polls("one")
     until(lambda: replicas.polls("one") > before + 3, "and polls it")
-    hashes = {value(each.scrape(), "cams_exporter_config_hash") for each in replicas.alive}
-    assert len(hashes) == 2
+    until(
+        lambda: len({value(each.scrape(), "cams_exporter_config_hash") for each in replicas.alive}) == 2, "two hashes"
+    )
     holder.write_config(replicas.config)
     holder.reload()
     until(lambda: value(holder.scrape(), "cams_account_up", account="one") == 1, "it has the account again")
@@ -145,7 +140,7 @@ def test_answers_that_one_replica_stored_reach_all_after_everything_was_lost(tmp
         (first,) = replicas.start(f"--storage.path={tmp_path}")
         numbers = {number for number in replicas.numbers if number not in phones(3, 1000)}
         until(lambda: shown(first) >= numbers, "polled")
-        ended(first, signal.SIGTERM)
+        first.end()
         replicas.redis.admin("FLUSHALL")
         replicas.config["api"]["endpoint"] = "http://127.0.0.1:9"
         replicas.start(f"--storage.path={tmp_path}")

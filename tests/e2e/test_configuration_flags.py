@@ -77,7 +77,7 @@ def test_a_pipe_is_read_once_and_a_reload_is_refused() -> None:
             until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
             exporter.reload()
             until(lambda: value(exporter.scrape(), RELOADED) == 0, "the reload is refused")
-            until(lambda: "was read from a pipe, which gives its content only once" in exporter.log, "the log says why")
+            exporter.logged("was read from a pipe, which gives its content only once")
             assert set(exporter.statuses().values()) == {"VERIFIED"}
 
 
@@ -103,6 +103,7 @@ def test_a_changed_file_is_in_force_without_a_signal() -> None:
         (exporter.home / "new.yml").rename(exporter.config_path)
         until(lambda: len(exporter.statuses()) == 1, "the new list is in force")
         until(lambda: value(exporter.scrape(), RELOADED) == 1, "the reload succeeded")
+        exporter.logged("configuration reloaded")
         _, body, _ = exporter.get("/config")
         assert body.count(b"phone_number: ") == 1
         assert exporter.log.count("configuration refused") == 1

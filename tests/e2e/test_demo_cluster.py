@@ -75,9 +75,8 @@ def test_the_demo_says_what_to_kill_and_who_polls_then(demo: Demo) -> None:
     assert f"kill -9 {demo.pids['replica-1']}\n" in demo.said
     os.kill(demo.pids[killed], signal.SIGKILL)
     until(lambda: demo.holders["retail"] == other, "the other polls its account")
-    assert f"{killed} was ended by SIGKILL; to start it again:\n" in demo.said
-    known = until(lambda: demo.statuses(other), "it shows the numbers")
-    assert "VERIFIED" in known.values()
+    until(lambda: f"{killed} was ended by SIGKILL; to start it again:\n" in demo.said, "what to do is said")
+    until(lambda: "VERIFIED" in demo.statuses(other).values(), "it shows the numbers")
     assert demo.end() == 0
     assert "ended with status" not in demo.said, "a stop is no event"
     for pid in demo.pids.values():

@@ -33,9 +33,7 @@ def test_the_end_does_not_wait_for_reloads_and_requests_during_a_reload_become_o
         until(lambda: exporter.log.count("configuration reloaded") >= 2, "the others are done, as one")
         exporter.reload()
         exporter.get("/-/healthy")
-        exporter.process.send_signal(signal.SIGTERM)
-        assert exporter.process.wait(PATIENCE_SECONDS) == 0
-        exporter.stop()
+        assert exporter.end() == 0
         assert exporter.log.count("configuration reloaded") <= 6  # of eleven: a busy machine may be slow
         assert "level=error" not in exporter.log
         assert "Traceback" not in exporter.log
@@ -56,17 +54,18 @@ def test_a_log_that_nobody_reads_stops_neither_polls_nor_scrapes_nor_the_end(tmp
         process = subprocess.Popen([sys.executable, "-m", "exporter", *command], stderr=writing)
         os.close(writing)
         said = b""
-        while b"listening" not in said:
+        while not (found := re.search(rb"listening.* address=(\S+)\s", said)):
             said += os.read(reading, 4096)
-        found = re.search(rb"address=(\S+)", said)
-        assert found
         url = found[1].decode()
         until(lambda: len(world.arrivals()) > 600, "polling goes on")
         with urllib.request.urlopen(f"{url}/-/healthy", timeout=PATIENCE_SECONDS) as answer:
             assert answer.status == 200
-        with urllib.request.urlopen(f"{url}/metrics", timeout=PATIENCE_SECONDS) as answer:
-            scraped = series(answer.read().decode())
-        assert list(statuses(scraped).values()).count("VERIFIED") == 20
+
+        def verified() -> int:
+            with urllib.request.urlopen(f"{url}/metrics", timeout=PATIENCE_SECONDS) as answer:
+                return list(statuses(series(answer.read().decode())).values()).count("VERIFIED")
+
+        until(lambda: verified() == 20, "scrapes go on")
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_SECONDS) == 0
         os.close(reading)

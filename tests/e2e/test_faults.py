@@ -118,7 +118,8 @@ def evidence() -> Iterator[Evidence]:
         until(lambda: set(statuses(scraped()).values()) == {"VERIFIED"}, "all verified")
         for case, (victim, *_) in numbers.items():
             world.find_numbers(victim)[0].fault = CASES[case].fault
-        began, healthy, during, polls = world.clock.monotonic(), set[int](), Series(), dict[str, int]()
+        began, healthy, during, after = world.clock.monotonic(), set[int](), Series(), Series()
+        polls: dict[str, int] = {}
 
         def all_seen() -> bool:
             nonlocal during, polls
@@ -131,14 +132,19 @@ def evidence() -> Iterator[Evidence]:
                 and total(during, LAST_POLL) == len(others)
             )
 
+        def all_recover() -> bool:
+            nonlocal after
+            after = scraped()
+            return total(after, LAST_POLL) == len(CASES) * NUMBERS
+
         with contextlib.suppress(AssertionError):
             until(all_seen, "each fault meets its number, and the others are polled")
         for victim, *_ in numbers.values():
             world.find_numbers(victim)[0].fault = None
         with contextlib.suppress(AssertionError):
-            until(lambda: total(scraped(), LAST_POLL) == len(CASES) * NUMBERS, "all recover")
+            until(all_recover, "all recover")
         busiest = {case: world.surely_in_a_second(account) for case, account in accounts.items()}
-        yield Evidence(accounts, numbers, during, polls, scraped(), busiest, healthy, patient.log + hasty.log)
+        yield Evidence(accounts, numbers, during, polls, after, busiest, healthy, patient.log + hasty.log)
 
 
 def _polls_since(world: World, began: float) -> dict[str, int]:
@@ -362,7 +368,7 @@ def refusing_proxy() -> Iterator[str]:
                     peer, _ = listener.accept()
                 except TimeoutError:
                     continue
-                with peer:
+                with peer, contextlib.suppress(OSError):  # the exporter ends
                     peer.settimeout(PATIENCE_SECONDS)
                     peer.recv(65536)
                     peer.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")

@@ -14,7 +14,7 @@ from exporter.app import App
 from exporter.config import Config, load
 from exporter.model import SystemClock
 from exporter.simulator import HEALTH, Refusal, Simulator, World, faults
-from tests.support.exporter import until
+from tests.support.exporter import awaited, until
 from tests.support.fleet import SPACE, config, phones
 from tests.support.patience import PATIENCE_SECONDS
 
@@ -81,11 +81,11 @@ def test_the_default_stale_after_counts_found_numbers(tmp_path: Path) -> None:
     """300 numbers at 0.3/s take 1,000 s: with the 15 minutes of a few numbers they would read UNKNOWN in between."""
     world = world_of(300)
     with Simulator(world) as simulator, running(settings(simulator.url, tmp_path, qps=0.3)) as app:
-        until(lambda: len(numbers(app)) == 300, "found")
-        snapshot, (status,) = app.view()
+        snapshot, _ = awaited(
+            app.view, lambda view: len(view[0].numbers) == view[1][0].phone_numbers == 300, "found and in force"
+        )
         assert snapshot.at - snapshot.fresh_since["main"] > 3 * 300 / 0.3 - 1
         assert snapshot.at - snapshot.listing_fresh_since["main"] == 6 * 3600
-        assert status.phone_numbers == 300
 
 
 def test_the_log_says_once_what_found_numbers_crowd_out_and_again_after_a_restart(

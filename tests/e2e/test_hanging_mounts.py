@@ -44,11 +44,6 @@ class Swapped:
         new.replace(self.folder)
 
 
-def ends(exporter: ExporterProcess) -> bool:
-    exporter.process.terminate()
-    return exporter.process.wait(PATIENCE_SECONDS) == 0
-
-
 def arrivals_grow(world: World, account: str) -> None:
     before = len(world.arrivals(account))
     until(lambda: len(world.arrivals(account)) > before + 3, f"{account} is polled")
@@ -113,11 +108,11 @@ def test_a_reload_of_a_configuration_that_does_not_come_leaves_the_old_one_in_fo
             swapped.hang()
             for _ in range(5):
                 exporter.reload()
-            until(lambda: "still being read" in exporter.log, "it is said")
-            assert value(exporter.scrape(), "cams_exporter_config_last_reload_successful") == 0
+            exporter.logged("still being read")
+            until(lambda: value(exporter.scrape(), "cams_exporter_config_last_reload_successful") == 0, "it is told")
             arrivals_grow(world, "main")
             assert exporter.get("/-/healthy")[0] == 200
-            assert ends(exporter)
+            assert exporter.end() == 0
 
 
 def test_scrapes_go_on_with_the_web_configuration_that_was_in_force(tmp_path: Path, mount: Path) -> None:
@@ -135,8 +130,8 @@ def test_scrapes_go_on_with_the_web_configuration_that_was_in_force(tmp_path: Pa
         for _ in range(5):
             assert exporter.get("/metrics", login)[0] == 200
             assert exporter.get("/metrics")[0] == 401
-        until(lambda: "no look at the web configuration" in exporter.log, "it is said")
-        assert ends(exporter)
+        exporter.logged("no look at the web configuration")
+        assert exporter.end() == 0
 
 
 def test_key_files_that_do_not_come_stop_no_account_that_had_its_key(tmp_path: Path, mount: Path) -> None:
@@ -149,10 +144,10 @@ def test_key_files_that_do_not_come_stop_no_account_that_had_its_key(tmp_path: P
     with Simulator(world) as simulator, ExporterProcess(config(simulator.url, sections)) as exporter:
         until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
         swapped.hang()
-        until(lambda: "keeping the credentials read before" in exporter.log, "it is said")
+        exporter.logged("keeping the credentials read before")
         arrivals_grow(world, "plain")
         arrivals_grow(world, "filed")
-        assert ends(exporter)
+        assert exporter.end() == 0
 
 
 def test_a_start_without_key_files_that_do_not_come_polls_the_other_accounts(tmp_path: Path, mount: Path) -> None:
@@ -168,7 +163,7 @@ def test_a_start_without_key_files_that_do_not_come_polls_the_other_accounts(tmp
         exporter.reload()
         until(lambda: exporter.log.count("configuration reloaded") > reloaded, "a reload ends as well")
         assert exporter.get("/-/healthy")[0] == 200
-        assert ends(exporter)
+        assert exporter.end() == 0
 
 
 def test_a_hanging_store_shows_in_its_metric(tmp_path: Path, mount: Path) -> None:
@@ -182,9 +177,9 @@ def test_a_hanging_store_shows_in_its_metric(tmp_path: Path, mount: Path) -> Non
             until(lambda: value(exporter.scrape(), "cams_exporter_storage_up") == 0, "it is told")
             arrivals_grow(world, "main")
             assert exporter.get("/-/healthy")[0] == 200
-            assert ends(exporter)
+            assert exporter.end() == 0
         with ExporterProcess(config(simulator.url, settings), f"--storage.path={mount}/state") as exporter:
             assert "the store does not answer" in exporter.log
             assert value(exporter.scrape(), "cams_exporter_storage_up") == 0
             arrivals_grow(world, "main")
-            assert ends(exporter)
+            assert exporter.end() == 0

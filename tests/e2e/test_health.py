@@ -18,7 +18,7 @@ from exporter.simulator import (
     World,
     phone_health,
 )
-from tests.support.exporter import ExporterProcess, current, labels_of, until, value
+from tests.support.exporter import ExporterProcess, current, labels_of, statuses, until, value
 from tests.support.fleet import SPACE, exported, fleet, found, phones
 
 CAN_SEND = "cams_phone_number_can_send"
@@ -38,9 +38,11 @@ def test_the_verdict_and_its_errors_follow_the_api() -> None:
     one, two = phones(2)
     world.find_numbers(two)[0].health = phone_health("BLOCKED", HealthError("141006"), HealthError("131031"))
     with exported(world, section) as exporter:
+        until(lambda: exporter.statuses() == {one: "VERIFIED", two: "VERIFIED"}, "polled")
         until(lambda: verdict(exporter, one) == "AVAILABLE", "available")
-        until(lambda: verdict(exporter, two) == "BLOCKED", "blocked")
-        scraped = exporter.scrape()
+        scraped = exporter.scraped(
+            lambda scraped: current(scraped, CAN_SEND, "verdict", phone_number=two) == "BLOCKED", "blocked"
+        )
         assert value(scraped, CAN_SEND, phone_number=two, verdict="AVAILABLE") == 0
         for code in ("141006", "131031"):
             assert value(scraped, ERROR, phone_number=two, entity="PHONE_NUMBER", error_code=code) == 1
@@ -68,8 +70,7 @@ def test_without_the_permission_the_rest_goes_on_and_one_line_says_so() -> None:
         until(lambda: len(world.arrivals("main", HEALTH)) >= 3, "asked again")
         before = len(world.arrivals("main", STATUS))
         until(lambda: len(world.arrivals("main", STATUS)) >= before + 6, "polled on")
-        scraped = exporter.scrape()
-        assert set(exporter.statuses().values()) == {"VERIFIED"}
+        scraped = exporter.scraped(lambda scraped: set(statuses(scraped).values()) == {"VERIFIED"}, "all are polled")
         assert value(scraped, UP, account="main") == 1
         assert value(scraped, OPERATION_UP, operation=STATUS) == 1
         assert not [name for name, _ in scraped if name in (CAN_SEND, ERROR)]
@@ -77,7 +78,7 @@ def test_without_the_permission_the_rest_goes_on_and_one_line_says_so() -> None:
         assert len(warned) == 1
         world.accounts["main"].calls[HEALTH].refusal = None
         until(lambda: verdict(exporter, phones(1)[0]) == "AVAILABLE", "granted")
-        assert value(exporter.scrape(), OPERATION_UP, operation=HEALTH) == 1
+        until(lambda: value(exporter.scrape(), OPERATION_UP, operation=HEALTH) == 1, "it is up again")
 
 
 @pytest.mark.parametrize("operation", [HEALTH, PHONE_NUMBERS, INSTANCES])
@@ -101,8 +102,7 @@ def test_a_throttle_of_an_optional_operation_holds_back_that_operation_only(oper
                 before = len(world.arrivals("main", other))
                 until(lambda: len(world.arrivals("main", other)) >= before + 3, f"{other} goes on")  # noqa: B023 - called in this turn
                 assert throttles(other) == 0
-        scraped = exporter.scrape()
-        assert exporter.statuses() == {one: "VERIFIED"}
+        scraped = exporter.scraped(lambda scraped: statuses(scraped) == {one: "VERIFIED"}, "polled")
         assert value(scraped, UP, account="main") == 1
         assert (value(scraped, "cams_api_effective_qps") or 0) > 9
         assert len(world.arrivals("main", operation)) <= 3

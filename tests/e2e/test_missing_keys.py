@@ -43,16 +43,16 @@ def test_an_account_without_a_key_is_down_at_once_and_up_once_its_file_is_right_
         until(lambda: [exporter.statuses()[phone] for phone in phones(2, 10)] == ["VERIFIED"] * 2, "others are polled")
         until(lambda: up(exporter, "main") == 0, "the account is down")
         assert up(exporter, "other") == 1
-        assert exporter.get("/-/ready")[0] == 200
+        until(lambda: exporter.get("/-/ready")[0] == 200, "ready")
         assert "accounts[0].credentials.access_key_secret_file: the file named here cannot be read" in exporter.log
         exporter.home.joinpath("later").write_text("secret-main\n")
         until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "polled once the file is right")
-        assert up(exporter, "main") == 1
+        until(lambda: up(exporter, "main") == 1, "the account is up")
         exporter.home.joinpath("later").unlink()
         exporter.reload()
-        until(lambda: "configuration reloaded" in exporter.log, "reloaded")
+        exporter.logged("configuration reloaded")
         assert exporter.log.count("an account that has a key keeps it, another is refused") == 2
-        until(lambda: "keeping the credentials read before" in exporter.log, "the key that was read stays")
+        exporter.logged("keeping the credentials read before")
         assert up(exporter, "main") == 1
 
 

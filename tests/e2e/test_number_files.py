@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter.simulator import Simulator, World
-from tests.support.exporter import ExporterProcess, errors, run_exporter, until, value
+from tests.support.exporter import ExporterProcess, errors, run_exporter, statuses, until, value
 from tests.support.fleet import SPACE, config, fleet, phones
 from tests.support.hangingmount import hanging_mount
 
@@ -47,9 +47,10 @@ def test_files_that_change_are_taken_over_and_bad_ones_keep_their_last_good_list
             }
 
         names = ("changed.csv", "gone.csv", "half.csv", "mapped.yml")
-        until(lambda: exporter.statuses() == dict.fromkeys([one, two, three, four, five], "VERIFIED"), "the start")
+        before = exporter.scraped(
+            lambda scraped: statuses(scraped) == dict.fromkeys([one, two, three, four, five], "VERIFIED"), "the start"
+        )
         assert ups() == dict.fromkeys(names, 1)
-        before = exporter.scrape()
         assert [
             dict(labels)["team"]
             for name, labels in before
@@ -67,11 +68,12 @@ def test_files_that_change_are_taken_over_and_bad_ones_keep_their_last_good_list
             value(before, SUCCESS_TIME, phone_number=two) or 0
         )
         assert errors(after) == {}
+        until(lambda: exporter.log.count("number file refused") >= 2, "it is said of both")
         assert exporter.log.count("number file refused") == 2
         assert "half.csv:3: the row has 1 cells and the header 4" in exporter.log
         assert "configuration reloaded" not in exporter.log
         exporter.reload()  # while a file is faulty it is refused; that one is gone is no fault
-        until(lambda: "configuration refused" in exporter.log, "the reload is refused")
+        exporter.logged("configuration refused")
         assert len(exporter.statuses()) == 5
         (tmp_path / "half.csv").write_text(rows([three]))
         exporter.reload()
@@ -106,7 +108,7 @@ def test_a_mount_that_hangs_stops_nothing(tmp_path: Path) -> None:
         before = len(world.arrivals())
         until(lambda: len(world.arrivals()) > before + 3, "polls go on")
         assert exporter.get("/-/healthy")[0] == 200
-        assert "its mount gives no answer" in exporter.log
+        exporter.logged("its mount gives no answer")
 
 
 def test_a_faulty_file_at_the_start_ends_with_status_2_and_the_check_shows_the_files(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from exporter.simulator import Refusal, Simulator, World, faults
-from tests.support.exporter import ExporterProcess, account, errors, total, until, value
+from tests.support.exporter import ExporterProcess, account, awaited, errors, statuses, total, until, value
 from tests.support.fleet import config, fleet, phones
 
 FORBIDDEN = faults.error(Refusal.FORBIDDEN.status, Refusal.FORBIDDEN.code, "User not authorized.")
@@ -47,13 +47,14 @@ def test_forbidden_numbers_beside_as_many_good_ones_harm_only_themselves(spaces:
         before = len(world.arrivals())
         are_polled(world, good, 4)
         outcomes = Counter(arrival.outcome for arrival in world.arrivals()[before:])
-        scraped = exporter.scrape()
-        shown = exporter.statuses()
+        scraped = exporter.scraped(
+            lambda scraped: total(scraped, "cams_phone_number_last_poll_success") == 8, "what was asked is answered"
+        )
+        shown = statuses(scraped)
         assert {shown[phone] for phone in good} == {"VERIFIED"}
         assert {shown[phone] for phone in bad} == {"UNKNOWN"}
         assert value(scraped, "cams_account_up") == 1
         assert value(scraped, "cams_account_space_up", cust_space_id="cams-a") == 1
-        assert total(scraped, "cams_phone_number_last_poll_success") == 8
         if is_refused:
             assert value(scraped, "cams_account_space_up", cust_space_id="cams-b") == 0
             assert outcomes["Forbidden.RAM"] < outcomes["OK"] / 8, "the refused space is probed, no more"
@@ -63,7 +64,7 @@ def test_forbidden_numbers_beside_as_many_good_ones_harm_only_themselves(spaces:
         for number in world.accounts["main"].numbers.values():
             number.fault = None
         until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all are verified")
-        assert total(exporter.scrape(), "cams_account_space_up") == len(set(spaces))
+        until(lambda: total(exporter.scrape(), "cams_account_space_up") == len(set(spaces)), "all are accepted")
         assert ("a space is refused" in exporter.log) is is_refused
         assert "the account is refused" not in exporter.log
 
@@ -77,13 +78,14 @@ def test_an_account_waits_as_long_as_a_failing_service_asks_and_keeps_its_rate(h
     with Simulator(world) as simulator, ExporterProcess(config(simulator.url, [section])) as exporter:
         until(lambda: len(world.arrivals("main")) >= 10, "it polls")
         world.inject(faults.raw(head), account="main")
-        until(lambda: errors(exporter.scrape()), "a poll failed")
-        failed = errors(exporter.scrape())
-        count = len(world.arrivals("main"))
-        until(lambda: len(world.arrivals("main")) >= count + 5, "it goes on")
-        instants = [arrival.at for arrival in world.arrivals("main")]
+        failed = awaited(lambda: errors(exporter.scrape()), bool, "a poll failed")
         assert failed.keys() == {("main", "http_503")}
-        assert max(after - before for before, after in itertools.pairwise(instants)) >= 2.9
+
+        def longest_pause() -> float:
+            instants = [arrival.at for arrival in world.arrivals("main")]
+            return max(after - before for before, after in itertools.pairwise(instants))
+
+        until(lambda: longest_pause() >= 2.9, "it waits, and goes on")
         assert value(exporter.scrape(), "cams_api_effective_qps", account="main") == 9
 
 
@@ -123,7 +125,7 @@ def test_the_second_half_of_a_key_that_comes_late_is_used_soon_whatever_the_inte
         fresh.write_text("secret-main")
         fresh.replace(secret)
         until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all are verified")
-        assert value(exporter.scrape(), "cams_account_up") == 1
+        until(lambda: value(exporter.scrape(), "cams_account_up") == 1, "the account is accepted")
 
 
 def test_a_key_that_comes_late_is_used_soon_whatever_the_interval(tmp_path: Path) -> None:

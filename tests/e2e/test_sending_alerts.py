@@ -85,5 +85,5 @@ def test_a_ban_pages_an_expired_number_that_sends_is_silent_and_a_listing_that_f
             "ban",
             "lost",
         }
-        name = prometheus.query('number:cams_phone_number_info:newest{account="ban"}')[0].labels["name"]
+        name = prometheus.wait_for_series('number:cams_phone_number_info:newest{account="ban"}')[0].labels["name"]
         assert name == "Simulated Ltd"

@@ -18,7 +18,7 @@ from exporter.model import SystemClock
 from exporter.simulator import Simulator, World
 from exporter.state.storage import Learnt, Storage
 from exporter.state.store import State
-from tests.support.exporter import ExporterProcess, run_exporter, statuses, until, value
+from tests.support.exporter import ExporterProcess, awaited, run_exporter, statuses, until, value
 from tests.support.fleet import config, fleet, phones
 from tests.support.numbers import numbers
 
@@ -72,8 +72,11 @@ def test_kill_9_loses_nothing_that_was_saved_and_answers_are_saved_over_and_over
         settings = config(simulator.url, [section])
         exporter = ExporterProcess(settings, folder).start()
         first = until(lambda: len(found := stored(tmp_path / "state")) == 5 and found, "all are saved")
-        until(lambda: min(stored(tmp_path / "state").values(), default=0.0) > max(first.values()), "newer ones too")
-        saved = until(lambda: stored(tmp_path / "state"), "what is saved is read")
+        saved = awaited(
+            lambda: stored(tmp_path / "state"),
+            lambda saved: min(saved.values(), default=0.0) > max(first.values()),
+            "newer ones too",
+        )
         os.kill(exporter.process.pid, signal.SIGKILL)
         exporter.stop()
         with ExporterProcess(settings, folder, "--log.level=info") as again:
@@ -163,7 +166,7 @@ def test_a_full_disk_is_logged_and_polling_continues(tmp_path: Path) -> None:
         ) as exporter,
     ):
         until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
-        until(lambda: "answers cannot be stored" in exporter.log, "the failure is said")
+        exporter.logged("answers cannot be stored")
         assert exporter.get("/-/healthy")[0] == 200
         assert "Traceback" not in exporter.log
     with ExporterProcess(config("http://127.0.0.1:1", [section]), f"--storage.path={tmp_path}/state") as exporter:

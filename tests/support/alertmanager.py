@@ -124,10 +124,3 @@ class RealAlertmanager(RealServer):
             f"--web.listen-address=127.0.0.1:{port}",
             "--cluster.listen-address=",
         )
-
-    def _is_ready(self, home: Path) -> bool:
-        try:
-            with _OPENER.open(f"{self.url}/-/ready", timeout=PATIENCE_SECONDS):
-                return True
-        except (OSError, ValueError):
-            return False

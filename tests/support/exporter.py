@@ -106,12 +106,17 @@ class ExporterProcess:
         self.url = until(self._listening, "the exporter listens")
         return self
 
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End it by a signal."""
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End it by a signal; returns its exit status.  Its log is whole then."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        self.process.wait(PATIENCE_SECONDS)
+        status = self.process.wait(PATIENCE_SECONDS)
         self._reader.join(PATIENCE_SECONDS)
+        return status
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it by a signal, and remove its folder."""
+        self.end(number)
         for stream in (self.process.stdout, self.process.stderr):
             if stream is not None:
                 stream.close()
@@ -150,6 +155,14 @@ class ExporterProcess:
     def statuses(self) -> dict[str, str]:
         """Phone number to the one status that is 1; fails if there is not exactly one."""
         return statuses(self.scrape())
+
+    def scraped(self, holds: Callable[[Series], Any], what: str) -> Series:
+        """The first scrape of which `holds` is true."""
+        return awaited(self.scrape, holds, what)
+
+    def logged(self, text: str) -> None:
+        """Wait until its log has `text`: a thread of its own writes it, and one of the test reads it."""
+        until(lambda: text in self.log, f"the log says {text!r}")
 
     def _listening(self) -> str | None:
         assert self.process.poll() is None, f"the exporter ended with {self.process.returncode}:\n{self.log}"

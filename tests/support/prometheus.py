@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.patience import PATIENCE_SECONDS
-from tests.support.prometheus_api import PrometheusApi, QueryError, Sample
+from tests.support.prometheus_api import PrometheusApi, Sample
 from tests.support.realserver import PAUSE_SECONDS, RealServer
 from tests.support.servers import INSTALLED, server_binary
 
@@ -77,12 +77,6 @@ class RealPrometheus(RealServer, PrometheusApi):
             "--log.level=warn",
             *self._flags,
         )
-
-    def _is_ready(self, home: Path) -> bool:
-        try:
-            return self.ready() and self.flags()["config.file"] == str(home / "prometheus.yml")
-        except (OSError, ValueError, QueryError):
-            return False
 
 
 def _configuration(

@@ -97,19 +97,6 @@ class PrometheusApi:
         active: list[dict[str, Any]] = self.get("/api/v1/alerts")["alerts"]
         return active
 
-    def flags(self) -> dict[str, str]:
-        """The command line the server runs with."""
-        found: dict[str, str] = self.get("/api/v1/status/flags")
-        return found
-
-    def ready(self) -> bool:
-        """Whether a server answers at `url` and says that it is ready."""
-        try:
-            with _OPENER.open(f"{self.url}/-/ready", timeout=PATIENCE_SECONDS):
-                return True
-        except (OSError, ValueError):
-            return False
-
     def get(self, path: str, parameters: Mapping[str, str] | Sequence[tuple[str, str]] = ()) -> Any:
         """The ``data`` of one API answer; raises QueryError with Prometheus's own text."""
         body = urllib.parse.urlencode(parameters)

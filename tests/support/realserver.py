@@ -6,16 +6,18 @@ import shutil
 import subprocess
 import tempfile
 import time
+import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
 from tests.support.patience import PATIENCE_SECONDS
-from tests.support.servers import free_port
+from tests.support.servers import reserved_port
 
 PAUSE_SECONDS = 0.1
-_BIND_ATTEMPTS = 8
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _STOP_SECONDS = 15.0
 """After that it is killed."""
 
@@ -28,6 +30,7 @@ class RealServer(ABC):
         self._binary = binary
         self._home: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._stack = ExitStack()
         self._log = ""
 
     def __enter__(self) -> Self:
@@ -40,14 +43,11 @@ class RealServer(ABC):
         """Start it and wait until it is ready; raises RuntimeError with its log if it does not become ready."""
         self._home = home = Path(tempfile.mkdtemp(prefix=f"cams-{self._title.lower()}-"))
         self._prepare(home)
-        ready = False
         try:
-            ready = any(self._started_on(home, free_port()) for _ in range(_BIND_ATTEMPTS))
-        finally:
-            if not ready:
-                self.stop()
-        if not ready:
-            raise RuntimeError(f"no free port in {_BIND_ATTEMPTS} attempts:\n{self.log()}")
+            self._start(home, self._stack.enter_context(reserved_port()))
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def stop(self) -> None:
@@ -60,6 +60,7 @@ class RealServer(ABC):
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        self._stack.close()
         self._log = self.log()
         home, self._home = self._home, None
         if home is not None:
@@ -80,22 +81,23 @@ class RealServer(ABC):
     def _arguments(self, home: Path, port: int) -> Sequence[str]:
         """Its command line, to listen on `port`; from now on this port is used."""
 
-    @abstractmethod
-    def _is_ready(self, home: Path) -> bool:
-        """Whether it answers, and is the process started here: another server may have taken the port."""
-
-    def _started_on(self, home: Path, port: int) -> bool:
-        """Start it on `port` and wait until it is ready; False if another process holds the port."""
+    def _start(self, home: Path, port: int) -> None:
+        """Start it on `port` and wait until it is ready."""
         command = [self._binary, *self._arguments(home, port)]
         with (home / "log").open("wb") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while time.monotonic() < deadline:
+        while not _is_ready(f"http://127.0.0.1:{port}/-/ready"):
             if self._process.poll() is not None:
-                if "address already in use" in self.log():
-                    return False
                 raise RuntimeError(f"{self._title} exited with {self._process.returncode}:\n{self.log()}")
-            if self._is_ready(home):
-                return True
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self._title} was not ready within {PATIENCE_SECONDS:g} s:\n{self.log()}")
             time.sleep(PAUSE_SECONDS)
-        raise RuntimeError(f"{self._title} was not ready within {PATIENCE_SECONDS:g} s:\n{self.log()}")
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        with _OPENER.open(url, timeout=PATIENCE_SECONDS):
+            return True
+    except OSError:
+        return False

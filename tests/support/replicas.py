@@ -187,9 +187,3 @@ def holds(scraped: Series, name: str) -> bool:
 def sent(scraped: Series, name: str) -> float:
     """How many polls of an account a replica has sent."""
     return value(scraped, "cams_api_requests_total", account=name, operation=STATUS) or 0.0
-
-
-def ended(replica: ExporterProcess, number: signal.Signals) -> None:
-    """End a replica by a signal, and wait for its end."""
-    replica.process.send_signal(number)
-    replica.process.wait()

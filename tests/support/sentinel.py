@@ -15,7 +15,7 @@ import redis
 
 from tests.support.exporter import until
 from tests.support.redisserver import RedisServer, redis_server
-from tests.support.servers import free_port, require_binary
+from tests.support.servers import require_binary, reserved_port
 
 MASTER_NAME = "cams"
 SERVERS = 3
@@ -26,7 +26,7 @@ class Sentinel:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._port = free_port()
+        self._port = 0
         self._servers: dict[int, RedisServer] = {}
 
     @property
@@ -59,7 +59,8 @@ class Sentinel:
 
     def _start(self, stack: ExitStack) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cams-")))
-        first, *others = [free_port() for _ in range(SERVERS)]
+        self._port = stack.enter_context(reserved_port())
+        first, *others = [stack.enter_context(reserved_port()) for _ in range(SERVERS)]
         for port in (first, *others):
             home = folder / str(port)
             home.mkdir()

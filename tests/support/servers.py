@@ -10,6 +10,8 @@ import os
 import shutil
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -51,9 +53,10 @@ def require_binary(name: str, variable: str = "") -> str:
     pytest.skip(reason)
 
 
-def free_port() -> int:
-    """A loopback TCP port that was free a moment ago.  Another process may take it, so the caller must retry."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """A loopback TCP port that no other process gets.  A server can listen on it: it reuses addresses, as this does."""
+    with socket.socket() as kept:
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind(("127.0.0.1", 0))
+        yield kept.getsockname()[1]

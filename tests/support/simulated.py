@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode, urlsplit
 
 from exporter.simulator import HEALTH, INSTANCES, PHONE_NUMBERS, STATUS, Request, World
+from tests.support.patience import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,7 +134,9 @@ class Response:
 class Connection:
     """One kept-alive connection to a base URL; a context manager."""
 
-    def __init__(self, url: str, *, context: ssl.SSLContext | None = None, timeout_seconds: float = 30.0) -> None:
+    def __init__(
+        self, url: str, *, context: ssl.SSLContext | None = None, timeout_seconds: float = PATIENCE_SECONDS
+    ) -> None:
         parts = urlsplit(url)
         self._http: http.client.HTTPConnection
         if parts.scheme == "https":
@@ -167,7 +170,7 @@ class Connection:
         return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
 
 
-def ask(url: str, phone_number: str = PHONE, *, timeout_seconds: float = 30.0) -> Response:
+def ask(url: str, phone_number: str = PHONE, *, timeout_seconds: float = PATIENCE_SECONDS) -> Response:
     """Poll one number of the account `care` over its own connection."""
     with Connection(url, timeout_seconds=timeout_seconds) as connection:
         return connection.call(Call({"CustSpaceId": SPACE, "PhoneNumber": phone_number}, host=connection.host))

@@ -13,6 +13,7 @@ import pytest
 from exporter.cli.once import Progress, check_output, write_in_place
 from tests.support.configs import ACCOUNTS, written
 from tests.support.exporter import run_exporter
+from tests.support.patience import PATIENCE_SECONDS
 
 
 class Terminal(io.StringIO):
@@ -80,7 +81,7 @@ def test_a_full_file_system_is_reported_before_the_first_request(tmp_path: Path)
         "from pathlib import Path; from exporter.cli.once import check_output; check_output(Path({!r}), bytes(50_000))"
     )
     command = ["prlimit", "--fsize=20000", sys.executable, "-c", script.format(str(tmp_path / "cams.prom"))]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     assert "cannot be written: file too large" in done.stderr
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 

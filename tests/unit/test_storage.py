@@ -517,7 +517,7 @@ def test_a_save_that_does_not_end_counts_as_failed(tmp_path: Path) -> None:
     class HangingState(State):
         def snapshot(self) -> Snapshot:
             entered.set()
-            assert may_end.wait(60)
+            assert may_end.wait(PATIENCE_SECONDS)
             return super().snapshot()
 
     made = HangingState(clock)
@@ -528,12 +528,12 @@ def test_a_save_that_does_not_end_counts_as_failed(tmp_path: Path) -> None:
     entered.clear()
     saving = threading.Thread(target=storage.save)
     saving.start()
-    assert entered.wait(60)
+    assert entered.wait(PATIENCE_SECONDS)
     assert storage.up()
     clock.advance(11)
     assert not storage.up()
     may_end.set()
-    saving.join(60)
+    saving.join(PATIENCE_SECONDS)
     assert storage.up()
     storage.stop()
 
