@@ -63,8 +63,9 @@ def test_each_account_is_polled_by_one_and_known_to_all(replicas: Fleet) -> None
     time.sleep(4)
     after = {name: len(replicas.world.arrivals(FOUND, name)) for name in (PHONE_NUMBERS, HEALTH)}
     passed = time.monotonic() - began_at
-    assert after[PHONE_NUMBERS] - before[PHONE_NUMBERS] <= passed / 2 + 1
-    assert after[HEALTH] - before[HEALTH] <= 3 * (passed / 2 + 1)
+    most = passed / 2 + 2  # each 2 s, and one that a busy machine delayed until then; three replicas would ask thrice
+    assert after[PHONE_NUMBERS] - before[PHONE_NUMBERS] <= most
+    assert after[HEALTH] - before[HEALTH] <= 3 * most
 
 
 def test_a_change_is_shown_by_all_wherever_it_was_learnt(replicas: Fleet) -> None:
