@@ -21,7 +21,6 @@ from exporter.simulator.refusals import Refusal
 from exporter.simulator.server import Simulator
 from exporter.simulator.timeline import Cycle, Steps
 from exporter.simulator.world import (
-    Account,
     Arrival,
     EntityHealth,
     Health,
@@ -30,7 +29,6 @@ from exporter.simulator.world import (
     Number,
     Space,
     Throttle,
-    Traits,
     World,
     phone_health,
 )
@@ -40,7 +38,6 @@ __all__ = [
     "INSTANCES",
     "PHONE_NUMBERS",
     "STATUS",
-    "Account",
     "Arrival",
     "Cycle",
     "EntityHealth",
@@ -55,7 +52,6 @@ __all__ = [
     "Space",
     "Steps",
     "Throttle",
-    "Traits",
     "World",
     "phone_health",
 ]

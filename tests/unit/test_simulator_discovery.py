@@ -14,7 +14,7 @@ from exporter.simulator import World
 from exporter.simulator.gateway import decide
 from exporter.simulator.messages import HEALTH, INSTANCES, PHONE_NUMBERS, STATUS
 from exporter.simulator.scenarios import Scenario, Timing, discovery
-from exporter.simulator.scenarios.fleets import fictitious_numbers
+from exporter.simulator.scenarios.found import fictitious_numbers
 from tests.support.clock import FakeClock
 from tests.support.simulated import Call
 

@@ -21,7 +21,6 @@ from exporter.simulator import (
     Refusal,
     Steps,
     Throttle,
-    Traits,
     World,
     faults,
     phone_health,
@@ -248,7 +247,7 @@ class TestPhoneNumbers:
     def test_a_number_moves_at_a_given_time(self, world: World, clock: FakeClock, number: Number) -> None:
         """Two numbers of which one ends as the other begins."""
         number.exists = Steps(True, ((10.0, False),))
-        world.add_number("care", "cams-second", PHONE, traits=Traits(exists=Steps(False, ((10.0, True),))))
+        world.add_number("care", "cams-second", PHONE, exists=Steps(False, ((10.0, True),)))
         assert (listed(world), listed(world, "cams-second")) == ([PHONE], [])
         clock.advance(10)
         assert (listed(world), listed(world, "cams-second")) == ([], [PHONE])

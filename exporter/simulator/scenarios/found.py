@@ -7,16 +7,32 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from exporter.simulator.scenarios.fleets import SUPPORT, fictitious_numbers
-from exporter.simulator.scenarios.plans import AccountPlan, DiscoveryPlan, Event, NumberPlan, Scenario
+from exporter.simulator.scenarios.plans import AccountPlan, DiscoveryPlan, Event, NumberPlan, Scenario, Traits
 from exporter.simulator.scenarios.retail import retail_account
 from exporter.simulator.timeline import Steps
-from exporter.simulator.world import Health, HealthError, Traits, phone_health
+from exporter.simulator.world import Health, HealthError, phone_health
 
 LEAST_NUMBERS = 5
 """The special numbers, see `_special_numbers`."""
 
 MOST_NUMBERS = 50_000
+
+SUPPORT = {
+    "support-line London": "447700900101",
+    "support-line Leeds": "447700900102",
+    "support-line Bristol": "447700900103",
+    "support-line Glasgow": "447700900104",
+    "support-line Paris": "33639980101",
+    "support-line Lyon": "33639980102",
+    "support-line Nantes": "33639980103",
+    "billing London": "447700900111",
+    "billing Paris": "33639980111",
+    "billing Lyon": "33639980112",
+    "onboarding London": "447700900121",
+    "onboarding Paris": "33639980121",
+    "emergency London": "447700900131",
+    "emergency Paris": "33639980131",
+}
 
 BRANDS = ("Contoso", "Fabrikam")
 
@@ -77,28 +93,35 @@ def discovery(seed: int = 0, *, numbers: int = 14, spaces: int = 2, timing: Timi
     )
 
 
+def fictitious_numbers() -> Iterator[str]:
+    """Some 78,000 phone numbers: 100 of each area code from 203 on."""
+    for area in range(203, 990):
+        if area % 100 != 11:  # N11 are service codes
+            yield from (f"1{area}55501{line:02}" for line in range(100))
+
+
 def _numbers(phones: Mapping[str, str], spaces: int, special: Mapping[str, tuple[str, Traits]]) -> Iterator[NumberPlan]:
     for place, (name, phone_number) in enumerate(phones.items()):
-        status, traits = special.get(name, ("VERIFIED", Traits()))
-        traits.verified_name = BRANDS[place % len(BRANDS)]
+        status, traits = special.get(name, ("VERIFIED", {}))
+        traits = {"verified_name": BRANDS[place % len(BRANDS)], **traits}
         yield NumberPlan(f"cams-sim-support{place % spaces + 1}", phone_number, name, (), status=status, traits=traits)
 
 
 def _special_numbers(timing: Timing) -> tuple[tuple[str, Traits], ...]:
     """Status and traits of the numbers that are not simply healthy."""
     quality = Steps("GREEN", ((timing.yellow, "YELLOW"), (timing.red, "RED"), (timing.banned, "UNKNOWN")))
-    banned = Traits(
-        quality_rating=quality,
-        messaging_limit_tier=Steps("TIER_10K", ((timing.red, "TIER_1K"),)),
-        connection_status=Steps("CONNECTED", ((timing.banned, "BANNED"),)),
-        health=Steps(Health(), ((timing.banned, phone_health("BLOCKED", LOCKED)),)),
-    )
+    banned = {
+        "quality_rating": quality,
+        "messaging_limit_tier": Steps("TIER_10K", ((timing.red, "TIER_1K"),)),
+        "connection_status": Steps("CONNECTED", ((timing.banned, "BANNED"),)),
+        "health": Steps(Health(), ((timing.banned, phone_health("BLOCKED", LOCKED)),)),
+    }
     return (
-        ("VERIFIED", Traits(exists=Steps(False, ((timing.appears, True),)))),
-        ("VERIFIED", Traits(exists=Steps(True, ((timing.vanishes, False),)))),
+        ("VERIFIED", {"exists": Steps(False, ((timing.appears, True),))}),
+        ("VERIFIED", {"exists": Steps(True, ((timing.vanishes, False),))}),
         ("VERIFIED", banned),
-        ("EXPIRED", Traits()),
-        ("VERIFIED", Traits(health=phone_health("BLOCKED", PAYMENT))),
+        ("EXPIRED", {}),
+        ("VERIFIED", {"health": phone_health("BLOCKED", PAYMENT)}),
     )
 
 

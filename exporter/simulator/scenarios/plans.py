@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from exporter.simulator.clock import Clock
 from exporter.simulator.faults import Fault
 from exporter.simulator.timeline import Changing
-from exporter.simulator.world import Span, Traits, World
+from exporter.simulator.world import Span, World
+
+Traits = Mapping[str, Any]
+"""Fields of `world.Number` by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +25,7 @@ class NumberPlan:
     labels: tuple[tuple[str, str], ...]
     status: Changing[str] = "VERIFIED"
     fault: Changing[Fault | None] = None
-    traits: Traits = field(default_factory=Traits)
+    traits: Traits = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,6 @@ class Scenario:
                     number.phone_number,
                     number.status,
                     fault=number.fault,
-                    traits=number.traits,
+                    **number.traits,
                 )
         return world

@@ -7,13 +7,34 @@ import random
 from exporter.simulator import faults
 from exporter.simulator.faults import Fault
 from exporter.simulator.refusals import Refusal
-from exporter.simulator.scenarios.fleets import RETAIL, Behaviour, plan_numbers
-from exporter.simulator.scenarios.plans import AccountPlan
-from exporter.simulator.timeline import Cycle
+from exporter.simulator.scenarios.plans import AccountPlan, NumberPlan
+from exporter.simulator.timeline import Changing, Cycle
 
 VERIFIED = "VERIFIED"
 NOT_VERIFIED = "NOT_VERIFIED"
 EXPIRED = "EXPIRED"
+
+PHONES = {
+    "orders New York": "12025550101",
+    "orders Boston": "12025550102",
+    "orders Chicago": "12025550103",
+    "orders Seattle": "12025550104",
+    "returns New York": "12025550111",
+    "returns Boston": "12025550112",
+    "returns Chicago": "12025550113",
+    "returns Seattle": "12025550114",
+    "delivery New York": "12025550121",
+    "delivery Boston": "12025550122",
+    "delivery Chicago": "12025550123",
+    "delivery Seattle": "12025550124",
+    "store Denver": "12025550131",
+    "store Austin": "12025550132",
+    "store Portland": "12025550133",
+    "store Miami": "12025550134",
+}
+
+BRANDS = ("Northwind", "Tailspin")
+"""They alternate, and each has a space."""
 
 
 def retail_account(chance: random.Random) -> AccountPlan:
@@ -23,13 +44,19 @@ def retail_account(chance: random.Random) -> AccountPlan:
     One is always refused, and one gets server errors sometimes.  The account is throttled for 8 s of every 80, as if
     other callers used up its limit.
     """
-    numbers = plan_numbers("cams-sim-retail", RETAIL, ("Northwind", "Tailspin"), _plan(chance))
+    plan = _plan(chance)
+    numbers = []
+    for place, (name, phone_number) in enumerate(PHONES.items()):
+        brand = place % len(BRANDS)
+        labels = (("team", name.split()[0]), ("brand", BRANDS[brand]))
+        numbers.append(NumberPlan(f"cams-sim-retail{brand + 1}", phone_number, name, labels, *plan.get(name, ())))
     return AccountPlan(
-        "retail", "SIMULATED-KEY-RETAIL", "simulated-secret-retail", 5, numbers, Cycle(((72, 10), (8, 0)))
+        "retail", "SIMULATED-KEY-RETAIL", "simulated-secret-retail", 5, tuple(numbers), Cycle(((72, 10), (8, 0)))
     )
 
 
-def _plan(chance: random.Random) -> dict[str, Behaviour]:
+def _plan(chance: random.Random) -> dict[str, tuple[Changing[str], Changing[Fault | None]]]:
+    """The status, and the fault of status calls, of those that are not always VERIFIED."""
     # 23 s, not a multiple of the interval: polls then fall into every part of it, whatever their phase
     failing = Cycle[Fault | None](((17, None), (6, _refused(Refusal.INTERNAL))), offset_seconds=chance.uniform(0, 15))
     return {

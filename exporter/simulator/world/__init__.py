@@ -6,7 +6,7 @@
 from exporter.simulator.world.accounts import Account, Calls, Key, Space, Throttle
 from exporter.simulator.world.arrivals import Arrival
 from exporter.simulator.world.health import EntityHealth, Health, HealthError, phone_health
-from exporter.simulator.world.numbers import Number, Span, Traits
+from exporter.simulator.world.numbers import Number, Span
 from exporter.simulator.world.world import World
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "Space",
     "Span",
     "Throttle",
-    "Traits",
     "World",
     "phone_health",
 ]

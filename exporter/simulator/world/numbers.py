@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from exporter.simulator.faults import Fault
 from exporter.simulator.timeline import Changing
@@ -15,15 +15,21 @@ Span = tuple[float, float]
 HEALTHY = Health()
 
 
-@dataclass(slots=True, eq=False, kw_only=True)
-class Traits:
-    """The values of a number in a listing and in the health call.
+@dataclass(slots=True, eq=False)
+class Number:
+    """A phone number.  Its `fault` is that of its status calls; `latency_seconds` is that of all its calls.
 
     If `exists` is false, no operation knows the number.  If `listed` is false, only the listing of its space omits it.
     `shown_as`, if set, replaces the phone number in answers.  `listed_status`, if set, replaces the verification status
     in the listing.  A listing omits fields that are None.  `health_fault` is the fault of its health calls.
     """
 
+    cust_space_id: str
+    phone_number: str
+    status: Changing[str]
+    id: str
+    fault: Changing[Fault | None] = None
+    latency_seconds: Span | None = None
     exists: Changing[bool] = True
     listed: Changing[bool] = True
     shown_as: Changing[str | None] = None
@@ -37,20 +43,3 @@ class Traits:
     is_official: Changing[str | None] = "N"
     health: Changing[Health] = HEALTHY
     health_fault: Changing[Fault | None] = None
-
-
-@dataclass(slots=True, eq=False)
-class Number(Traits):
-    """A phone number.  Its `fault` is that of its status calls; `latency_seconds` is that of all its calls."""
-
-    cust_space_id: str
-    phone_number: str
-    status: Changing[str]
-    id: str
-    fault: Changing[Fault | None] = None
-    latency_seconds: Span | None = None
-
-    def set_traits(self, traits: Traits) -> None:
-        """Set all traits."""
-        for trait in fields(Traits):
-            setattr(self, trait.name, getattr(traits, trait.name))

@@ -11,6 +11,7 @@ import random
 import threading
 import uuid
 from collections import Counter, deque
+from typing import Any
 
 from exporter.simulator.clock import Clock, SystemClock
 from exporter.simulator.faults import Fault
@@ -18,7 +19,7 @@ from exporter.simulator.timeline import Changing
 from exporter.simulator.window import busiest_second
 from exporter.simulator.world.accounts import Account, Key, Space
 from exporter.simulator.world.arrivals import Arrival, surely_in_a_second
-from exporter.simulator.world.numbers import Number, Span, Traits
+from exporter.simulator.world.numbers import Number, Span
 
 NONCES_KEPT = 100_000
 
@@ -111,14 +112,15 @@ class World:
         *,
         fault: Changing[Fault | None] = None,
         latency_seconds: Span | None = None,
-        traits: Traits | None = None,
+        **others: Any,
     ) -> Number:
-        """A new number of an account; its ID is made from the seed.  If its space is new, the space is added."""
+        """A new number of an account; its ID is made from the seed.  If its space is new, the space is added.
+
+        `others` are further fields of `Number`.
+        """
         with self.lock:
             number_id = str(self._random.randrange(10**14, 10**15))
-            number = Number(cust_space_id, phone_number, status, number_id, fault, latency_seconds)
-            if traits:
-                number.set_traits(traits)
+            number = Number(cust_space_id, phone_number, status, number_id, fault, latency_seconds, **others)
             self.add_space(account, cust_space_id)
             self.accounts[account].numbers[cust_space_id, phone_number] = number
             return number
