@@ -87,13 +87,13 @@ class Pages:
         """The status page, or its JSON twin."""
         query = Query.of(request.query)
         asked = request.query.get(FORMAT, "")
-        if asked:
-            known = () if asked == JSON else (Fault(FORMAT, asked[:MAX_CHARACTERS], f"write {JSON}, or leave it out"),)
-            faults = (*known, *query.faults)
-            render = functools.partial(bad_parameters, faults) if faults else functools.partial(self._json, query)
-            return await self._serve(request, send, render)
-        again = refresh_header(query.refresh_seconds)
-        return await self._serve(request, send, functools.partial(self._numbers, query), again)
+        if not asked:
+            again = refresh_header(query.refresh_seconds)
+            return await self._serve(request, send, functools.partial(self._listed, numbers_page, query), again)
+        known = () if asked == JSON else (Fault(FORMAT, asked[:MAX_CHARACTERS], f"write {JSON}, or leave it out"),)
+        if faults := (*known, *query.faults):
+            return await self._serve(request, send, functools.partial(bad_parameters, faults))
+        return await self._serve(request, send, functools.partial(self._listed, numbers_json, query))
 
     async def serve_number(self, request: web.BaseRequest, send: Send) -> web.Response:
         """One number's page."""
@@ -119,13 +119,9 @@ class Pages:
         finally:
             self._under_way -= 1
 
-    def _numbers(self, query: Query) -> Page:
+    def _listed(self, make: Callable[..., Page], query: Query) -> Page:
         fleet = self._fleet
-        return numbers_page(self._site, query, fleet.view(), fleet.next_polls, self._unix(), fleet.cluster())
-
-    def _json(self, query: Query) -> Page:
-        fleet = self._fleet
-        return numbers_json(self._site, query, fleet.view(), fleet.next_polls, self._unix(), fleet.cluster())
+        return make(self._site, query, fleet.view(), fleet.next_polls, self._unix(), fleet.cluster())
 
     def _number(self, account: str, space: str, label: str, refresh: int) -> Page:
         fleet = self._fleet

@@ -77,7 +77,7 @@ class Entry(NamedTuple):
 
 def entries(snapshot: Snapshot, uses: Uses) -> list[Entry]:
     """Every number, in the order of the snapshot."""
-    return [_entry(record, snapshot, uses) for record in snapshot.numbers]
+    return [entry_of(record, snapshot, uses) for record in snapshot.numbers]
 
 
 def is_resolved(record: NumberState) -> bool:
@@ -90,11 +90,6 @@ def is_resolved(record: NumberState) -> bool:
     return record.success_unix is not None and record.success_unix > own.unix
 
 
-def entry_of(record: NumberState, snapshot: Snapshot, accounts: Iterable[AccountStatus]) -> Entry:
-    """One number; `accounts` has its account."""
-    return _entry(record, snapshot, Uses.of(accounts))
-
-
 def limit_of(listed: ListedNumber) -> str:
     """The messaging limit: digits of customers a day, `UNLIMITED`, or a tier without a number; empty if not known."""
     if listed.messaging_limit is None:
@@ -102,7 +97,8 @@ def limit_of(listed: ListedNumber) -> str:
     return UNLIMITED if math.isinf(listed.messaging_limit) else f"{listed.messaging_limit:.0f}"
 
 
-def _entry(record: NumberState, snapshot: Snapshot, uses: Uses) -> Entry:
+def entry_of(record: NumberState, snapshot: Snapshot, uses: Uses) -> Entry:
+    """One number; `uses` tells of its account."""
     number = record.number
     account = number.account
     listed = snapshot.entry(record) or _NOTHING

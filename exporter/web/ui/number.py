@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exporter.cams.error_codes import advice
 from exporter.cams.operations import GetWhatsappHealthStatus
 from exporter.model import AccountStatus, ListedNumber
 from exporter.state.store import Details, NumberState, Snapshot
 from exporter.web.ui.accounts import refused_operations
-from exporter.web.ui.entries import entry_of, is_resolved, limit_of
+from exporter.web.ui.entries import Uses, entry_of, is_resolved, limit_of
 from exporter.web.ui.judgement import troubles
 
 
@@ -41,7 +40,7 @@ def values(details: Details, snapshot: Snapshot, account: AccountStatus | None) 
     the page has a part about them.
     """
     record = details.record
-    entry = entry_of(record, snapshot, () if account is None else (account,))
+    entry = entry_of(record, snapshot, Uses.of(() if account is None else (account,)))
     own, last, listed = record.own_error, record.last_error, _listed(record, snapshot)
     operations = () if account is None else refused_operations(account)
     return {
@@ -60,11 +59,6 @@ def values(details: Details, snapshot: Snapshot, account: AccountStatus | None) 
         "health": record.health,
         "health_refused": next((fault for fault in operations if fault.of == GetWhatsappHealthStatus.name), None),
     }
-
-
-def health_advice(code: str) -> str:
-    """What to do about the code of a health check that failed."""
-    return advice(code, GetWhatsappHealthStatus.name)
 
 
 def _listed(record: NumberState, snapshot: Snapshot) -> Listed | None:

@@ -210,7 +210,6 @@ def _environment() -> Environment:
     environment.globals |= {
         "address": number_address,
         "advice": advice,
-        "health_advice": number.health_advice,
         "cure_of": health_errors.cure_of,
         "infinity": math.inf,
         "default_refresh": DEFAULT_REFRESH_SECONDS,
