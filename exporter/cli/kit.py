@@ -18,12 +18,12 @@ PACKAGE = Path(exporter.__file__).parent
 KIT = "exporter/kit/"
 
 
-def write_kit(folder: Path, package: Path = PACKAGE) -> list[Path]:
+def write_kit(folder: Path) -> list[Path]:
     """Write all files below `folder`, which is created; returns all paths, also of files that were there already.
 
     Raises ConfigError, and writes nothing, if other files have these names; raises OSError if a file cannot be written.
     """
-    kit = {folder / name: source.read_bytes() for name, source in sorted(_files(package))}
+    kit = {folder / name: source.read_bytes() for name, source in sorted(_files())}
     parents = {parent for path in kit for parent in path.parents if parent.is_relative_to(folder)}
     blocking = [path for path in sorted(parents) if os.path.lexists(path) and not path.is_dir()]
     if blocking:
@@ -51,14 +51,14 @@ def _write(path: Path, content: bytes) -> None:
             raise
 
 
-def _files(package: Path) -> Iterator[tuple[str, Path]]:
+def _files() -> Iterator[tuple[str, Path]]:
     """(path in the kit, file) of each file."""
-    if (package / "kit").is_dir():
-        yield from _below("", package / "kit")
+    if (PACKAGE / "kit").is_dir():
+        yield from _below("", PACKAGE / "kit")
         return
-    build = tomllib.loads((package.parent / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
+    build = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
     for source, name in build["targets"]["wheel"]["force-include"].items():
-        yield from _below(name.removeprefix(KIT), package.parent / source)
+        yield from _below(name.removeprefix(KIT), PACKAGE.parent / source)
 
 
 def _below(name: str, source: Path) -> Iterator[tuple[str, Path]]:

@@ -222,9 +222,9 @@ class Section:
         value = self._data.get(key)
         return value.text if isinstance(value, Scalar) and type(value.value) is int else ""
 
-    def file(self, key: str, *, required: str = "") -> Path | None:
+    def file(self, key: str) -> Path | None:
         """The absolute path of the file named at `key`, which is readable and not empty."""
-        found = self._file(key, 1, required)
+        found = self._file(key, 1)
         return found[0] if found else None
 
     def content(self, key: str, max_bytes: int) -> bytes | None:
@@ -266,7 +266,7 @@ class Section:
         else:
             self._absent(key, None, required)
 
-    def _file(self, key: str, max_bytes: int, required: str = "") -> tuple[Path, bytes] | None:
+    def _file(self, key: str, max_bytes: int) -> tuple[Path, bytes] | None:
         """The path and the beginning of the file named at `key`; without bytes where files are not looked at."""
         folder, files = self.document.folder, self.document.files
 
@@ -275,7 +275,7 @@ class Section:
             files.append(path)
             return read_named(folder, name, max_bytes) if self.document.reads_files else (path, b"")
 
-        return self.text(key, read, required=required, secret=True)
+        return self.text(key, read, secret=True)
 
     def _unquote(self, key: str) -> str:
         """How to write the value of `key`, which is no string, if it is one."""

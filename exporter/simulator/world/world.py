@@ -70,13 +70,7 @@ class World:
     # For tests and scenarios: set up
 
     def add_account(
-        self,
-        name: str,
-        access_key_id: str,
-        access_key_secret: str,
-        *,
-        security_token: str = "",
-        rate_limit: Changing[int] = 10,
+        self, name: str, access_key_id: str, access_key_secret: str, *, rate_limit: Changing[int] = 10
     ) -> Account:
         """A new account with one key; `rate_limit` is that of the status call."""
         with self.lock:
@@ -84,7 +78,7 @@ class World:
                 raise ValueError(f"account {name!r} exists")
             account = self.accounts[name] = Account(name)
             account.rate_limit = rate_limit
-            self.set_key(name, access_key_id, Key(access_key_secret, security_token))
+            self.set_key(name, access_key_id, Key(access_key_secret))
             return account
 
     def set_key(self, account: str, access_key_id: str, key: Key) -> None:

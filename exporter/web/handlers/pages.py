@@ -66,12 +66,9 @@ class Fleet(Protocol):
 class Pages:
     """Serves the landing page, and pages about the numbers of `fleet`, on `threads`."""
 
-    def __init__(
-        self, info: LandingInfo, telemetry_path: str, fleet: Fleet, unix: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, info: LandingInfo, telemetry_path: str, fleet: Fleet) -> None:
         self._site = Site(info, telemetry_path)
         self._fleet = fleet
-        self._unix = unix
         self._under_way = 0
         self.threads = WorkerThreads(THREADS, "page")
 
@@ -121,7 +118,7 @@ class Pages:
 
     def _listed(self, make: Callable[..., Page], query: Query) -> Page:
         fleet = self._fleet
-        return make(self._site, query, fleet.view(), fleet.next_polls, self._unix(), fleet.cluster())
+        return make(self._site, query, fleet.view(), fleet.next_polls, time.time(), fleet.cluster())
 
     def _number(self, account: str, space: str, label: str, refresh: int) -> Page:
         fleet = self._fleet
@@ -137,6 +134,6 @@ class Pages:
             snapshot,
             next((one for one in accounts if one.account == account), None),
             fleet.next_polls([key]).get(key),
-            self._unix(),
+            time.time(),
             refresh,
         )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Callable
 
 from aiohttp import web
 
@@ -19,8 +18,7 @@ from exporter.web.security.config import RateLimit, WebConfig
 class AccessControl:
     """Refuses requests; `threads` check passwords."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
+    def __init__(self) -> None:
         self._auth = BasicAuth()
         self.threads = self._auth.threads
         self._limiter: RateLimiter | None = None
@@ -41,8 +39,8 @@ class AccessControl:
             self._limiter = None
             return True
         if self._limiter is None or self._limiter.limit != limit:
-            self._limiter = RateLimiter(limit, self._monotonic())
-        return self._limiter.allows(self._monotonic())
+            self._limiter = RateLimiter(limit, time.monotonic())
+        return self._limiter.allows(time.monotonic())
 
 
 class RateLimiter:
