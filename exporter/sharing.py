@@ -25,7 +25,7 @@ from exporter.cluster.store import connecting
 from exporter.cluster.store.calls import Redis, Store
 from exporter.cluster.store.replies import StoreError
 from exporter.config import ClusterConfig, Config
-from exporter.config.cluster import password_in
+from exporter.config.sections.cluster import password_in
 from exporter.fleet.fleets import Fleets
 from exporter.logs import fields
 from exporter.model import (

@@ -5,10 +5,7 @@
     load(path) -> Config                `loader`: top level, api, accounts; `settings`: the result
     read(path) -> Reading               the same for --config.check
     Source(path, variables)             `source`: the file over time, for reloads
-                                        `credential_types`, `account_numbers`, `numbers`, `discovery`, `hash_key`,
-                                        `cluster`: their keys;
-                                        `readers`: values;
-                                        `shared_quotas`: warnings
+                                        `sections`: their larger parts; `numbers`, `readers`: values
     shown.text_of(config.shown)         `shown`: the configuration as YAML, without secrets
     parse_key, read_key                 `secrets`: keys and tokens, inline and in files
     FollowedFiles.look(config)          `number_files`: lists of numbers in files, also while the exporter runs

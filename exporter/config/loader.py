@@ -11,15 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from exporter.config.account_numbers import AccountNumbers
-from exporter.config.cluster import read_cluster, warn_of_no_spare
-from exporter.config.credential_types import DEFAULT_CREDENTIALS, read_credentials
 from exporter.config.crowding import crowded
-from exporter.config.discovery import read_discover, read_health, warn_of_numbers
 from exporter.config.durations import MINUTE, YEAR, approximately, format_duration
-from exporter.config.hash_key import HASH_KEY, HASH_KEY_FILE, read_hash_key
 from exporter.config.numbers import Labeller, hashed, masked, parse_text, redact
 from exporter.config.readers import certificates, duration, parse_endpoint, parse_proxy
+from exporter.config.sections.account_numbers import AccountNumbers
+from exporter.config.sections.cluster import read_cluster, warn_of_no_spare
+from exporter.config.sections.credential_types import DEFAULT_CREDENTIALS, read_credentials
+from exporter.config.sections.discovery import read_discover, read_health, warn_of_numbers
+from exporter.config.sections.hash_key import HASH_KEY, HASH_KEY_FILE, read_hash_key
+from exporter.config.sections.shared_quotas import warn_of_shared_quotas
 from exporter.config.settings import (
     DEFAULT_QPS,
     DEFAULT_QUOTA,
@@ -29,7 +30,6 @@ from exporter.config.settings import (
     Config,
     default_stale_after_seconds,
 )
-from exporter.config.shared_quotas import warn_of_shared_quotas
 from exporter.config.shown import render
 from exporter.config.strict_yaml import KeyPath, Section, Variables, expand, one_of, show
 from exporter.config.strict_yaml import load as load_yaml

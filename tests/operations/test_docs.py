@@ -26,10 +26,10 @@ from exporter.cams.operations import GetWhatsappHealthStatus, ListInstance, Quer
 from exporter.cli.flags import flags
 from exporter.cluster.leases.timing import timing
 from exporter.config import load, plan
-from exporter.config.cluster import CLUSTER_KEYS
-from exporter.config.credential_types import CREDENTIALS_KEYS
-from exporter.config.discovery import DISCOVER_KEYS, HEALTH_KEYS
 from exporter.config.loader import ACCOUNT_KEYS, API_KEYS, CONFIG_KEYS
+from exporter.config.sections.cluster import CLUSTER_KEYS
+from exporter.config.sections.credential_types import CREDENTIALS_KEYS
+from exporter.config.sections.discovery import DISCOVER_KEYS, HEALTH_KEYS
 from exporter.config.settings import DEFAULT_LEASE_SECONDS
 from exporter.metrics.catalogue import CATALOGUE
 from exporter.model import OPERATION, spare_qps

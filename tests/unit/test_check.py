@@ -16,11 +16,11 @@ from exporter.app import App
 from exporter.cams.credentials.key_files import KeyFiles
 from exporter.cli.check import check
 from exporter.config import load, read
-from exporter.config.cluster import CLUSTER_KEYS
-from exporter.config.credential_types import CREDENTIALS_KEYS
-from exporter.config.discovery import DISCOVER_KEYS, HEALTH_KEYS
 from exporter.config.loader import ACCOUNT_KEYS, API_KEYS, CONFIG_KEYS
 from exporter.config.numbers import NUMBER_KEYS
+from exporter.config.sections.cluster import CLUSTER_KEYS
+from exporter.config.sections.credential_types import CREDENTIALS_KEYS
+from exporter.config.sections.discovery import DISCOVER_KEYS, HEALTH_KEYS
 from exporter.errors import ConfigError, CredentialsError
 from tests.support.clock import FakeClock
 from tests.support.configs import ACCOUNTS, NUMBER, written

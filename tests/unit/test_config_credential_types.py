@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config import AccountConfig, Config, Secret
-from exporter.config.credential_types import TYPES
+from exporter.config.sections.credential_types import TYPES
 from tests.support.configs import NUMBER, faults, loaded
 
 ID, SECRET, TOKEN = "LTAI5tExample", "s3cr3t/+=", "CAIS+token=="

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.config.credential_types import DEFAULT_CREDENTIALS
 from exporter.config.crowding import FoundNumbers, crowded
+from exporter.config.sections.credential_types import DEFAULT_CREDENTIALS
 from exporter.config.settings import AccountConfig, DiscoverConfig, HealthConfig
 from exporter.config.times import HEALTH_QPS
 from tests.support.configs import loaded

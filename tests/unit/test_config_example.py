@@ -9,11 +9,11 @@ from textwrap import indent
 import pytest
 
 from exporter.config import Config, load, read
-from exporter.config.cluster import CLUSTER_KEYS
-from exporter.config.credential_types import CREDENTIALS_KEYS, TYPES
-from exporter.config.discovery import DISCOVER_KEYS, HEALTH_KEYS
 from exporter.config.loader import ACCOUNT_KEYS, API_KEYS, CONFIG_KEYS, LABELS
 from exporter.config.numbers import NUMBER_KEYS
+from exporter.config.sections.cluster import CLUSTER_KEYS
+from exporter.config.sections.credential_types import CREDENTIALS_KEYS, TYPES
+from exporter.config.sections.discovery import DISCOVER_KEYS, HEALTH_KEYS
 from exporter.config.settings import DEFAULT_ENDPOINT, DiscoverConfig, HealthConfig
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yml"

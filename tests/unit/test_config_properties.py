@@ -11,11 +11,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exporter.config import Config, load, plan
-from exporter.config.cluster import CLUSTER_KEYS
-from exporter.config.credential_types import CREDENTIALS_KEYS, TYPES
-from exporter.config.discovery import DISCOVER_KEYS, HEALTH_KEYS
 from exporter.config.loader import ACCOUNT_KEYS, API_KEYS, CONFIG_KEYS
 from exporter.config.numbers import NUMBER_KEYS
+from exporter.config.sections.cluster import CLUSTER_KEYS
+from exporter.config.sections.credential_types import CREDENTIALS_KEYS, TYPES
+from exporter.config.sections.discovery import DISCOVER_KEYS, HEALTH_KEYS
 from exporter.errors import ConfigError
 
 KEYS = [

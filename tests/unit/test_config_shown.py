@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from exporter.config import Variables, load
-from exporter.config.credential_types import CREDENTIALS_KEYS
 from exporter.config.numbers import hashed
+from exporter.config.sections.credential_types import CREDENTIALS_KEYS
 from exporter.config.shown import OPEN_KEYS, render, text_of
 from exporter.config.strict_yaml import Document, parse
 from tests.support.configs import NUMBER, written

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.config.credential_types import DEFAULT_CREDENTIALS
+from exporter.config.sections.credential_types import DEFAULT_CREDENTIALS
 from exporter.config.settings import AccountConfig, DiscoverConfig, HealthConfig
 from exporter.model import OPERATION
 from tests.support.asked import HEALTH, NUMBERS, SPACES, Asked, FakeFleet
