@@ -21,7 +21,7 @@ from tests.support.exporter import (
     until,
     value,
 )
-from tests.support.fleet import config, exported, found, phones
+from tests.support.fleet import config, exported, found, never_throttle, phones
 
 LISTED = "cams_phone_number_listed"
 CONNECTION = "cams_phone_number_connection_status"
@@ -422,6 +422,7 @@ def test_ready_waits_for_the_first_listing_of_each_space_and_for_the_numbers_fou
     world = World(latency_seconds=(0.05, 0.05))
     numbers = phones(20)
     section = found(world, {f"cams-{place}": numbers[place::5] for place in range(5)}, discover_refresh_interval="5m")
+    never_throttle(world)
     with exported(world, section, scrape_interval="5m") as exporter:
         codes = []
 

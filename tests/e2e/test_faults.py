@@ -22,7 +22,7 @@ import trustme
 from exporter.simulator import Simulator, World, faults
 from exporter.simulator.faults import Fault
 from tests.support.exporter import ExporterProcess, Series, statuses, total, until, value
-from tests.support.fleet import config, fleet, phones
+from tests.support.fleet import config, fleet, never_throttle, phones
 from tests.support.patience import PATIENCE_SECONDS
 
 COUNT = 6
@@ -197,6 +197,7 @@ def polled(
     world: World, *, ssl_context: ssl.SSLContext | None = None, **more: object
 ) -> Iterator[tuple[Simulator, ExporterProcess]]:
     section = fleet(world, COUNT, qps=9)
+    never_throttle(world)
     with (
         Simulator(world, ssl_context=ssl_context) as simulator,
         ExporterProcess(config(simulator.url, [section], **more)) as exporter,

@@ -19,7 +19,7 @@ from exporter.simulator import (
     phone_health,
 )
 from tests.support.exporter import ExporterProcess, current, labels_of, statuses, until, value
-from tests.support.fleet import SPACE, exported, fleet, found, phones
+from tests.support.fleet import SPACE, exported, fleet, found, never_throttle, phones
 
 CAN_SEND = "cams_phone_number_can_send"
 ERROR = "cams_phone_number_health_error_info"
@@ -114,8 +114,7 @@ def test_all_operations_together_stay_within_the_budget_and_health_within_5_a_se
     numbers = phones(40)
     spaces = {f"cams-{place}": numbers[place::8] for place in range(8)}
     section = found(world, spaces, health={"interval": "1s"})
-    for rules in world.accounts["main"].calls.values():
-        rules.rate_limit = 1000
+    never_throttle(world)
     with exported(world, section) as exporter:
         until(lambda: len(world.arrivals("main")) >= 100, "a hundred requests")
         until(lambda: {one.operation for one in world.arrivals("main")} == {HEALTH, *QUALIFIED}, "of all operations")

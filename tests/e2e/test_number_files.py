@@ -8,7 +8,7 @@ from typing import Any
 
 from exporter.simulator import Simulator, World
 from tests.support.exporter import ExporterProcess, errors, run_exporter, statuses, until, value
-from tests.support.fleet import SPACE, config, fleet, phones
+from tests.support.fleet import SPACE, config, fleet, never_throttle, phones
 from tests.support.hangingmount import hanging_mount
 
 UP = "cams_exporter_number_file_up"
@@ -39,6 +39,7 @@ def test_files_that_change_are_taken_over_and_bad_ones_keep_their_last_good_list
     (tmp_path / "..data").symlink_to("..1")
     (tmp_path / "mapped.yml").symlink_to("..data/mapped.yml")
     section = filed(world, 7, f"{tmp_path}/*.csv", f"{tmp_path}/*.yml", label_columns=["team"])
+    never_throttle(world)
     with Simulator(world) as simulator, ExporterProcess(config(simulator.url, [section])) as exporter:
 
         def ups() -> dict[str, float]:

@@ -11,13 +11,14 @@ import pytest
 import yaml
 
 from exporter.simulator import HEALTH, INSTANCES, PHONE_NUMBERS, STATUS, Refusal, Simulator, World, faults
-from tests.support.fleet import SPACE, config, phones
+from tests.support.fleet import SPACE, config, never_throttle, phones
 from tests.support.patience import PATIENCE_SECONDS
 
 
 def world_of(count: int) -> World:
     world = World()
     world.add_account("main", "key-main", "secret-main")
+    never_throttle(world)
     world.add_space("main", SPACE)
     for phone in phones(count):
         world.add_number("main", SPACE, phone)

@@ -12,7 +12,7 @@ import pytest
 
 from exporter.simulator import Refusal, Simulator, World, faults
 from tests.support.exporter import ExporterProcess, account, awaited, errors, statuses, total, until, value
-from tests.support.fleet import config, fleet, phones
+from tests.support.fleet import config, fleet, never_throttle, phones
 
 FORBIDDEN = faults.error(Refusal.FORBIDDEN.status, Refusal.FORBIDDEN.code, "User not authorized.")
 
@@ -74,6 +74,7 @@ def test_an_account_waits_as_long_as_a_failing_service_asks_and_keeps_its_rate(h
     """An HTTP 503 without a code, as from a gateway, is not a throttle."""
     world = World()
     section = fleet(world, 40, qps=9)
+    never_throttle(world)
     head = b"HTTP/1.1 503 Service Unavailable\r\n" + header + b"\r\nContent-Length: 0\r\n\r\n"
     with Simulator(world) as simulator, ExporterProcess(config(simulator.url, [section])) as exporter:
         until(lambda: len(world.arrivals("main")) >= 10, "it polls")

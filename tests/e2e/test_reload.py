@@ -13,7 +13,7 @@ import trustme
 from exporter.simulator import Simulator, World
 from exporter.simulator.window import busiest_second
 from tests.support.exporter import ExporterProcess, errors, statuses, total, until, value
-from tests.support.fleet import SPACE, config, fleet, phones
+from tests.support.fleet import SPACE, config, fleet, never_throttle, phones
 from tests.support.patience import PATIENCE_SECONDS
 
 SUCCESS_TIME = "cams_phone_number_last_success_timestamp_seconds"
@@ -159,6 +159,8 @@ def test_another_endpoint_gets_all_requests_from_then_on_also_those_that_waited_
     old, new = World(), World()
     section = fleet(old, 30, qps=8)
     fleet(new, 30)
+    never_throttle(old)
+    never_throttle(new)
     with Simulator(old) as first, Simulator(new) as second:
         with ExporterProcess(config(first.url, [section])) as exporter:
             until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
@@ -191,6 +193,7 @@ def test_reloads_by_signal_and_by_http_at_the_same_time_all_take_their_turn() ->
     """If reloads overlap, the last version of the file is in force, and each account has one poller."""
     world = World()
     sections = [fleet(world, 4, name=name, start=100 * i, qps=5) for i, name in enumerate(("one", "two", "three"))]
+    never_throttle(world)
     with (
         Simulator(world) as simulator,
         ExporterProcess(config(simulator.url, sections), "--web.enable-lifecycle") as exporter,
@@ -225,6 +228,7 @@ def test_a_hundred_reloads_with_requests_under_way_leak_nothing() -> None:
     """No thread, no socket, no series.  An account that is added and removed exceeds no budget and counts no error."""
     world = World(latency_seconds=(0.1, 0.4))
     staying, coming = fleet(world, 10, qps=8), fleet(world, 10, name="coming", start=100, qps=8)
+    never_throttle(world)
     with Simulator(world) as simulator, ExporterProcess(config(simulator.url, [staying, coming])) as exporter:
         until(lambda: exporter.get("/-/ready")[0] == 200, "ready")
         until(lambda: len(world.arrivals()) >= 40, "a steady course")

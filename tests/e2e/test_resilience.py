@@ -16,7 +16,7 @@ from exporter.polling.in_flight import MAX_POLLS_UNDER_WAY
 from exporter.simulator import Key, Refusal, Simulator, Throttle, World, faults
 from exporter.simulator.world import Arrival
 from tests.support.exporter import ExporterProcess, errors, total, until, value
-from tests.support.fleet import config, fleet
+from tests.support.fleet import config, fleet, never_throttle
 from tests.support.wallclock import WallClock
 
 THROTTLED = "Throttling.User"
@@ -163,6 +163,7 @@ def test_a_key_rotated_in_its_file_is_picked_up_without_a_restart(tmp_path: Path
 def test_a_key_rotated_while_the_old_one_still_works_costs_no_poll(tmp_path: Path) -> None:
     world = World()
     section = fleet(world, 5, qps=10)
+    never_throttle(world)
     key, secret = key_files(tmp_path, section)
     with Simulator(world) as simulator, ExporterProcess(config(simulator.url, [section])) as exporter:
         until(lambda: set(exporter.statuses().values()) == {"VERIFIED"}, "all verified")
@@ -197,6 +198,7 @@ def test_a_wall_clock_that_jumps_an_hour_either_way_disturbs_nothing(tmp_path: P
     clock = WallClock(tmp_path)
     world = World(latency_seconds=(0.3, 0.3))
     section = fleet(world, 6, qps=10)
+    never_throttle(world)
     with (
         Simulator(world) as simulator,
         ExporterProcess(
