@@ -96,7 +96,8 @@ def test_a_key_of_another_shape_is_refused(text: str) -> None:
         records.key_of(text)
 
 
-GOOD = ["VERIFIED", ["LIMITED"], "id", 10.0, 20.0, False, 5.0, ["timeout", "text", None, "request", 5.0]]
+NO_MORE = [None] * 4
+GOOD = ["VERIFIED", ["LIMITED"], "id", 10.0, 20.0, False, 5.0, ["timeout", "text", None, "request", 5.0], *NO_MORE]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ GOOD = ["VERIFIED", ["LIMITED"], "id", 10.0, 20.0, False, 5.0, ["timeout", "text
     ],
 )
 def test_an_answer_of_another_shape_is_refused(index: int, value: object) -> None:
-    payload = list(GOOD)
+    payload: list[object] = list(GOOD)
     payload[index] = value
     with pytest.raises(StoreError):
         records.decoded(json.dumps(payload).encode(), NUMBER, 0.0, 1000.0, 2000.0)
@@ -152,8 +153,9 @@ def test_no_payload_raises_anything_else(payload: bytes) -> None:
 
 
 def test_hostile_texts_are_bounded_and_on_one_line() -> None:
-    payload = json.dumps(["V" * 9999, ["E" * 9999], "i" * 9999, 1, 1, False, 1, ["c\n" * 999, "m\n" * 9999, 1, "r", 1]])
-    record = records.decoded(payload.encode(), NUMBER, 0.0, 1000.0, 2000.0)
+    error = ["c\n" * 999, "m\n" * 9999, 1, "r", 1]
+    payload = ["V" * 9999, ["E" * 9999], "i" * 9999, 1, 1, False, 1, error, *NO_MORE]
+    record = records.decoded(json.dumps(payload).encode(), NUMBER, 0.0, 1000.0, 2000.0)
     assert record.last_error is not None
     texts = [record.status, *record.extra_statuses, record.phone_number_id, record.last_error.code]
     assert max(map(len, texts)) <= 128
@@ -225,7 +227,7 @@ def test_the_last_polls_of_all_replicas_are_known_with_their_request_ids() -> No
 @pytest.mark.parametrize("value", [7, [], ["1", "R"], [-1.0, "R"], [1e9, "R"], [0.1, None]])
 def test_a_last_poll_of_another_shape_is_refused(value: object) -> None:
     with pytest.raises(StoreError):
-        records.decoded(json.dumps([*GOOD, None, None, None, value]).encode(), NUMBER, 0.0, 1000.0, 2000.0)
+        records.decoded(json.dumps([*GOOD[:11], value]).encode(), NUMBER, 0.0, 1000.0, 2000.0)
 
 
 # The outbox

@@ -438,7 +438,7 @@ def test_polls_wait_while_answers_are_written_and_read_and_no_longer(one: Proces
     """Else the answers of a replica at its limit reach the others seconds late."""
     one.state.succeeded(NUMBER, Answer("VERIFIED", "id", "R"))
     one.tells(two)
-    two.shared.read([(("number", *NEW.key), b'["VERIFIED",[],"id",1,1,true,1,null,null,null,[0,0]]', 0.0)])
+    two.shared.read([(("number", *NEW.key), b'["VERIFIED",[],"id",1,1,true,1,null,null,null,[0,0],null]', 0.0)])
     two.shared.begin()
     assert one.polls_waited == [True]
     assert two.polls_waited == [True, True]

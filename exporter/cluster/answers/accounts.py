@@ -6,19 +6,21 @@ of its own: an account may have thousands.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from exporter.cams.answers import Redaction
-from exporter.cluster.answers.reading import MAX_AGE_SECONDS, Reader, parsed, refuse
-from exporter.cluster.store.replies import MAX_PAUSE_SECONDS, seconds
+from exporter.cluster.answers.reading import MAX_AGE_SECONDS, Reader, refuse
+from exporter.cluster.store.replies import MAX_PAUSE_SECONDS, count, dumped, parsed, parts, seconds
 from exporter.model import AccountStatus, DiscoveryStatus, OperationStatus, Refused, SpaceStatus, Throttled
 
 MAX_OPERATIONS = 16
-MAX_COUNT = 10_000_000
+MAX_QPS = 10_000_000
 MIN_QPS = 0.01
+
+_KINDS = (object, object, object, object, list, object, object, object, object)
+"""What the parts of an account are, as `encoded_account` writes them."""
 
 Hide = Callable[[str], str]
 """Takes phone numbers out of a text, unless this replica shows them: the other one may show them."""
@@ -102,7 +104,7 @@ def encoded_account(account: AccountTold, now: float) -> bytes:
     throttled = account.throttled
     pause_seconds = round(max(0.0, throttled.until - now), 3)
     climbed_seconds = round(max(0.0, now - throttled.climbs_from), 3)
-    return _dumped(
+    return dumped(
         [
             account.phone_numbers,
             account.scrape_interval_seconds,
@@ -119,36 +121,34 @@ def encoded_account(account: AccountTold, now: float) -> bytes:
 
 def decoded_account(payload: bytes, age_seconds: float, now: float, hide: Hide) -> AccountTold:
     """The account that another replica wrote `age_seconds` ago; raises StoreError."""
-    found = _listed(payload, 9)
-    numbers, interval, lag, refused, operations, health, left_out, unlisted, throttled = found[:9]
+    found = parts(parsed(payload), *_KINDS)
+    numbers, interval, lag, refused, operations, health, left_out, unlisted, throttled = found
     read = Reader(Redaction(None, hide=hide), 0.0)
-    if not isinstance(operations, list) or len(operations) > MAX_OPERATIONS:
-        refuse("an account has operations of another shape")
+    if len(operations) > MAX_OPERATIONS:
+        refuse("an account has too many operations")
     interval_seconds, lag_seconds = read.age(interval), read.age(lag)
     if interval_seconds is None or lag_seconds is None:
         refuse("an account lacks a duration")
     return AccountTold(
-        _count(numbers),
+        count(numbers),
         interval_seconds,
         lag_seconds,
         _refused(refused, read),
         tuple(_operation(each, read) for each in operations),
         read.age(health),
-        None if left_out is None else _count(left_out),
-        _count(unlisted),
+        None if left_out is None else count(left_out),
+        count(unlisted),
         _throttled(throttled, now - age_seconds),
     )
 
 
 def _throttled(value: object, written_at: float) -> Throttled:
-    if not isinstance(value, list) or len(value) < 2:
-        refuse("an account has a pause of another shape")
-    until = written_at + seconds(value[0], MAX_PAUSE_SECONDS)
-    if value[1] is None:
+    pause, rate = parts(value, object, object)
+    until = written_at + seconds(pause, MAX_PAUSE_SECONDS)
+    if rate is None:
         return Throttled(until)
-    if not isinstance(value[1], list) or len(value[1]) < 2:
-        refuse("an account has a rate of another shape")
-    qps, climbed_seconds = seconds(value[1][0], MAX_COUNT), seconds(value[1][1], MAX_AGE_SECONDS)
+    qps, climbed = parts(rate, object, object)
+    qps, climbed_seconds = seconds(qps, MAX_QPS), seconds(climbed, MAX_AGE_SECONDS)
     return Throttled(until, max(qps, MIN_QPS), until if until > written_at else written_at - climbed_seconds)
 
 
@@ -157,37 +157,24 @@ def encoded_space(space: SpaceTold, now_unix: float) -> bytes:
     of = space.listings
     success_age = None if of is None or of.success_unix is None else round(max(0.0, now_unix - of.success_unix), 3)
     listings = None if of is None else [of.discovered, success_age, of.attempted, _refused_parts(of.error)]
-    return _dumped([_refused_parts(space.refused), listings])
+    return dumped([_refused_parts(space.refused), listings])
 
 
 def decoded_space(payload: bytes, age_seconds: float, now_unix: float, hide: Hide) -> SpaceTold:
     """The space that another replica wrote `age_seconds` ago; raises StoreError."""
-    refused, listings = _listed(payload, 2)[:2]
+    refused, listings = parts(parsed(payload), object, object)
     read = Reader(Redaction(None, hide=hide), age_seconds)
     if listings is None:
         return SpaceTold(_refused(refused, read), None)
-    if not isinstance(listings, list) or len(listings) < 4 or not isinstance(listings[2], bool):
-        refuse("a space has listings of another shape")
-    discovered, success, attempted, error = listings[:4]
+    discovered, success, attempted, error = parts(listings, object, object, bool, object)
     success_age = read.age(success)
     status = SpaceStatus(
-        _count(discovered),
+        count(discovered),
         None if success_age is None else now_unix - success_age,
         attempted,
         _refused(error, read),
     )
     return SpaceTold(_refused(refused, read), status)
-
-
-def _dumped(parts: list[object]) -> bytes:
-    return json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-
-
-def _listed(payload: bytes, least: int) -> list[object]:
-    found = parsed(payload)
-    if not isinstance(found, list) or len(found) < least:
-        refuse("an account or a space has another shape than an exporter writes")
-    return found
 
 
 def _refused_parts(refused: Refused | None) -> list[str] | None:
@@ -197,19 +184,10 @@ def _refused_parts(refused: Refused | None) -> list[str] | None:
 def _refused(value: object, read: Reader) -> Refused | None:
     if value is None:
         return None
-    if not isinstance(value, list) or len(value) < 3 or not all(isinstance(each, str) for each in value[:3]):
-        refuse("a refusal has another shape than an exporter writes")
-    code, message, request_id = value[:3]
+    code, message, request_id = parts(value, str, str, str)
     return Refused(read.line(code), read.message(message), read.request_id(request_id))
 
 
 def _operation(value: object, read: Reader) -> OperationStatus:
-    if not isinstance(value, list) or len(value) < 3 or not isinstance(value[1], bool):
-        refuse("an operation has another shape than an exporter writes")
-    return OperationStatus(read.text(value[0]), value[1], _refused(value[2], read))
-
-
-def _count(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_COUNT:
-        refuse("a count is none, or out of range")
-    return value
+    name, up, refused = parts(value, str, bool, object)
+    return OperationStatus(read.text(name), up, _refused(refused, read))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from typing import Never
@@ -10,7 +9,7 @@ from typing import Never
 from exporter.cams.answers import Redaction
 from exporter.cams.operations.health import MAX_ERRORS
 from exporter.cams.operations.phone_numbers import listed_number
-from exporter.cluster.store.replies import StoreError, seconds
+from exporter.cluster.store.replies import StoreError, parts, seconds
 from exporter.model import LISTED_TEXTS, Health, HealthError, Listing, PhoneNumber
 from exporter.state.records import MAX_EXTRA_STATUSES, HealthState, LastError, ShownValues
 
@@ -59,31 +58,26 @@ class Reader:
 
     def listing(self, value: object, number: PhoneNumber, now: float) -> Listing:
         """What listings say of a number."""
-        if not isinstance(value, list) or len(value) < 5 or not isinstance(value[0], bool):
-            refuse("an answer has a listing of another shape")
-        looked, seen = self.age(value[1]), self.age(value[2])
-        if looked is None or (seen is None) is not (value[3] is None):
+        listed, looked_age, seen_age, entry_texts = parts(value, bool, object, object, object)
+        looked, seen = self.age(looked_age), self.age(seen_age)
+        if looked is None or (seen is None) is not (entry_texts is None):
             refuse("an answer has a listing without a time")
         if seen is None:
-            return Listing(value[0], now - looked)
-        texts = self.texts(value[3], len(LISTED_TEXTS), 32)[: len(LISTED_TEXTS)]
+            return Listing(listed, now - looked)
+        texts = self.texts(entry_texts, len(LISTED_TEXTS), 32)[: len(LISTED_TEXTS)]
         entry = listed_number(number.phone_number, list(map(sys.intern, texts)))
-        return Listing(value[0], now - looked, now - seen, entry)
+        return Listing(listed, now - looked, now - seen, entry)
 
     def shown(self, value: object) -> ShownValues:
         """The values that listings have shown, from the same parts."""
-        lists = value[4] if isinstance(value, list) and len(value) > 4 else None
-        if not isinstance(lists, list) or len(lists) < 3:
-            refuse("an answer has a listing of another shape")
-        return ShownValues(*(self.texts(each, 0, MAX_EXTRA_STATUSES) for each in lists[:3]))
+        *_, lists = parts(value, object, object, object, object, list)
+        return ShownValues(*(self.texts(each, 0, MAX_EXTRA_STATUSES) for each in parts(lists, list, list, list)))
 
     def health(self, value: object, now: float, now_unix: float) -> HealthState:
         """What health checks say of a number."""
-        if not isinstance(value, list) or len(value) < 5:
-            refuse("an answer has a health of another shape")
-        parts, success, since, shown, error = value[:5]
+        verdict, success, since, shown, error = parts(value, object, object, object, object, object)
         success_age, since_age = self.age(success), self.age(since)
-        answer = None if parts is None else self._health_answer(parts)
+        answer = None if verdict is None else self._health_answer(verdict)
         if (answer is None) is not (success_age is None):
             refuse("an answer has a verdict without a time, or a time without a verdict")
         return HealthState(
@@ -96,10 +90,8 @@ class Reader:
         )
 
     def _health_answer(self, value: object) -> Health:
-        if not isinstance(value, list) or len(value) < 3:
-            refuse("an answer has a verdict of another shape")
-        verdict, errors, request_id = value[:3]
-        if not isinstance(errors, list) or len(errors) > MAX_ERRORS:
+        verdict, errors, request_id = parts(value, str, list, str)
+        if len(errors) > MAX_ERRORS:
             refuse("an answer has too many errors")
         return Health(
             sys.intern(self._redaction.line(self.text(verdict))) or refuse("an answer has no verdict"),
@@ -108,9 +100,7 @@ class Reader:
         )
 
     def _health_error(self, value: object) -> HealthError:
-        if not isinstance(value, list) or len(value) < 4 or not all(isinstance(each, str) for each in value[:4]):
-            refuse("an answer has an error of another shape")
-        entity, code, description, solution = value[:4]
+        entity, code, description, solution = parts(value, str, str, str, str)
         return HealthError(
             self.text(entity),
             self.text(code),
@@ -120,18 +110,15 @@ class Reader:
 
     def request(self, value: object) -> tuple[float, str]:
         """How long the last poll took, and its RequestId."""
-        if not isinstance(value, list) or len(value) < 2 or not isinstance(value[1], str):
-            refuse("an answer has a request of another shape")
-        return seconds(value[0], MAX_LATENCY_SECONDS), self.line(value[1])
+        latency, request_id = parts(value, object, str)
+        return seconds(latency, MAX_LATENCY_SECONDS), self.line(request_id)
 
     def error(self, value: object, now_unix: float) -> LastError:
         """Why a poll or a check failed."""
-        if not isinstance(value, list) or len(value) < 5:
-            refuse("an answer has an error of another shape")
-        code, message, http_status, request_id, age = value[:5]
+        code, message, http_status, request_id, age = parts(value, str, str, object, str, object)
         error_age = self.age(age)
         is_status = http_status is None or (type(http_status) is int and 0 <= http_status < 1000)
-        if error_age is None or not is_status or not isinstance(message, str):
+        if error_age is None or not is_status:
             refuse("an answer has an error of another shape")
         return LastError(
             code=self._redaction.line(self.text(code)),
@@ -140,19 +127,6 @@ class Reader:
             request_id=self._redaction.line(self.text(request_id)),
             unix=now_unix - error_age,
         )
-
-
-def parsed(payload: bytes) -> object:
-    """JSON; raises StoreError."""
-    try:
-        found: object = json.loads(payload.decode("utf-8"), parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        refuse("an answer is not JSON")
-    return found
-
-
-def _no_constant(_: str) -> Never:
-    raise ValueError("NaN and infinity are not JSON")
 
 
 def refuse(why: str) -> Never:

@@ -13,7 +13,8 @@ import math
 from collections.abc import Callable
 
 from exporter.cams.answers import Redaction
-from exporter.cluster.answers.reading import Reader, parsed, refuse
+from exporter.cluster.answers.reading import Reader, refuse
+from exporter.cluster.store.replies import dumped, parsed, parts
 from exporter.config.numbers import digits_of, parse_space_id
 from exporter.model import KNOWN_STATUSES, LISTED_TEXTS, NumberKey, PhoneNumber
 from exporter.state.found import Absence
@@ -27,6 +28,10 @@ from exporter.state.records import (
 
 Key = tuple[str, ...]
 """The name of an entry: its kind, then what it is about.  A newer version may have more kinds."""
+
+
+_KINDS = (str, list, str, object, object, bool | None, *[object] * 6)
+"""What the parts of a record are, as `encoded` writes them."""
 
 
 def key_text(key: Key) -> str:
@@ -75,7 +80,7 @@ def encoded(record: NumberState, now: float, now_unix: float, absence: Absence |
         return None if unix is None else round(max(0.0, now_unix - unix), 3)
 
     error, poll = record.last_error, newest_in(record.polls)
-    return json.dumps(
+    return dumped(
         [
             record.status,
             record.extra_statuses,
@@ -91,10 +96,8 @@ def encoded(record: NumberState, now: float, now_unix: float, absence: Absence |
             _health_parts(record.health, now, age),
             None if absence is None else [round(absence.missing_seconds, 3), round(absence.gone_seconds, 3)],
             None if poll is None else [poll.latency_seconds, poll.request_id],
-        ],
-        ensure_ascii=False,
-        separators=(",", ":"),
-    ).encode("utf-8", "replace")
+        ]
+    )
 
 
 def _listing_parts(record: NumberState, now: float) -> list[object] | None:
@@ -134,20 +137,17 @@ def _health_parts(
 
 def decoded(payload: bytes, number: PhoneNumber, age_seconds: float, now: float, now_unix: float) -> NumberState:
     """The record that another replica wrote `age_seconds` ago; raises StoreError."""
-    found = parsed(payload)
-    if not isinstance(found, list) or len(found) < 8:
-        refuse("an answer has another shape than an exporter writes")
-    status, extra, number_id, success, since, last_success, last_poll, error = found[:8]
-    listing, health, _, poll = (*found[8:12], None, None, None, None)[:4]
+    status, extra, number_id, success, since, last_success, last_poll, error, *more = parts(parsed(payload), *_KINDS)
+    listing, health, _, poll = more
     redaction = Redaction(number)
     read = Reader(redaction, age_seconds)
     success_age, poll_age, since_age = read.age(success), read.age(last_poll), read.age(since)
     known = read.text(status)
     if (success_age is None) is not (known == "") or (known and not known.strip()):
         refuse("an answer has a status without a time, or a time without a status")
-    if not isinstance(last_success, bool | None) or (poll_age is None) is not (last_success is None):
+    if (poll_age is None) is not (last_success is None):
         refuse("an answer does not say whether its last poll succeeded")
-    if not isinstance(extra, list) or len(extra) > MAX_EXTRA_STATUSES:
+    if len(extra) > MAX_EXTRA_STATUSES:
         refuse("an answer has too many statuses")
     last_error = None if error is None else read.error(error, now_unix)
     polls = ""
@@ -178,12 +178,9 @@ def decoded(payload: bytes, number: PhoneNumber, age_seconds: float, now: float,
 
 def absence_in(payload: bytes) -> Absence | None:
     """For how long listings have lacked the number; None unless listings found it.  Raises StoreError."""
-    found = parsed(payload)
-    parts = found[10] if isinstance(found, list) and len(found) > 10 else None
-    if parts is None:
+    absence = parts(parsed(payload), *_KINDS)[10]
+    if absence is None:
         return None
-    if not isinstance(parts, list) or len(parts) < 2:
-        refuse("an answer has an absence of another shape")
     read = Reader(Redaction(None), 0.0)
-    missing, gone = map(read.age, parts[:2])
+    missing, gone = map(read.age, parts(absence, object, object))
     return Absence(missing or 0.0, gone or 0.0)

@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import Protocol
 
 from exporter.cluster.answers import accounts, records
-from exporter.cluster.answers.reading import parsed, refuse
+from exporter.cluster.answers.reading import refuse
 from exporter.cluster.answers.records import Key
-from exporter.cluster.store.replies import StoreError
+from exporter.cluster.store.replies import StoreError, parsed
 from exporter.logs import fields
 from exporter.model import AccountStatus, Clock, Listing, NumberKey, PhoneNumber
 from exporter.scrape_priority import ScrapePriority

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from types import UnionType
+from typing import Any, Never
 
 from exporter.cluster.leases.table import Contact, Holding, Member, Table
 from exporter.cluster.leases.timing import REST_SECONDS, timing
@@ -40,18 +41,22 @@ class UnknownScriptError(StoreError):
     """The store does not have the script that was named by its digest."""
 
 
-def about(member: Member) -> str:
+def dumped(parts: Sequence[object]) -> bytes:
+    """A list as the store keeps it."""
+    return json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def about(member: Member) -> bytes:
     """What a replica says of itself, as the store keeps it."""
-    return json.dumps(
-        [member.name, member.lease_seconds, member.right_seconds, member.claims, member.accounts, member.config_hash],
-        separators=(",", ":"),
+    return dumped(
+        [member.name, member.lease_seconds, member.right_seconds, member.claims, member.accounts, member.config_hash]
     )
 
 
-def pace_text(pace: Pace) -> str:
+def pace_text(pace: Pace) -> bytes:
     """A pace as the store keeps it."""
     slot_age = None if pace.slot_age_seconds is None else round(pace.slot_age_seconds, 3)
-    return json.dumps([round(pace.guard_seconds, 3), round(pace.pause_seconds, 3), slot_age], separators=(",", ":"))
+    return dumped([round(pace.guard_seconds, 3), round(pace.pause_seconds, 3), slot_age])
 
 
 def contact(reply: object) -> Contact:
@@ -103,12 +108,9 @@ def _each(flat: object, most: int, read: Any) -> Iterator[tuple[str, Any]]:
 
 def _member(replica: str, value: bytes) -> Member:
     joined, _, rest = value.partition(b"|")
-    found = parsed(rest)
-    if not isinstance(found, list) or len(found) < 6 or not joined.isdigit():
-        raise GarbledError("a replica in the store is not as an exporter writes it")
-    name, lease, right, claims, accounts, config_hash = found[:6]
+    name, lease, right, claims, accounts, config_hash = parts(parsed(rest), str, object, object, bool, str, str)
     lease_seconds = seconds(lease, MAX_LEASE_SECONDS)
-    if lease_seconds < MIN_LEASE_SECONDS or not isinstance(claims, bool):
+    if lease_seconds < MIN_LEASE_SECONDS or not joined.isdigit():
         raise GarbledError("a replica in the store is not as an exporter writes it")
     return Member(
         id=replica,
@@ -130,10 +132,7 @@ def _holding(_: str, value: bytes) -> Holding:
 
 
 def _pace(_: str, value: bytes) -> Pace:
-    found = parsed(value)
-    if not isinstance(found, list) or len(found) < 3:
-        raise GarbledError("a pace in the store is not as an exporter writes it")
-    guard, pause, slot_age = found[:3]
+    guard, pause, slot_age = parts(parsed(value), object, object, object)
     return Pace(
         guard_seconds=seconds(guard, MAX_GUARD_SECONDS),
         pause_seconds=seconds(pause, MAX_PAUSE_SECONDS),
@@ -187,7 +186,18 @@ def seconds(value: object, most: float) -> float:
 def parsed(value: bytes) -> object:
     """JSON; raises GarbledError."""
     try:
-        found: object = json.loads(value)
+        found: object = json.loads(value.decode("utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise GarbledError("a value in the store is not JSON") from None
     return found
+
+
+def _no_constant(_: str) -> Never:
+    raise ValueError("NaN and infinity are not JSON")
+
+
+def parts(value: object, *kinds: type | UnionType) -> Sequence[Any]:
+    """The parts of a list, each of its kind; raises GarbledError.  A newer version may have more parts."""
+    if not isinstance(value, list) or len(value) < len(kinds) or not all(map(isinstance, value, kinds)):
+        raise GarbledError("a value in the store has another shape than an exporter writes")
+    return value[: len(kinds)]
