@@ -29,7 +29,6 @@ from exporter.config.loader import FULL
 from exporter.config.number_files.follow import log_files_that_left
 from exporter.config.numbers import redact
 from exporter.config.settings import health_valid_seconds
-from exporter.config.shown import text_of
 from exporter.errors import ConfigError, Kind
 from exporter.fleet.fleets import Fleets
 from exporter.logs import fields
@@ -165,7 +164,7 @@ class App:
 
     def config_yaml(self) -> bytes:
         """The configuration in force as YAML, without secrets."""
-        return text_of(self._config.shown)
+        return self._config.shown()
 
     def look_at_number_files(self) -> None:
         """Put in force what the number files hold now.  Does nothing to accounts whose numbers stay the same."""

@@ -6,7 +6,7 @@
     read(path) -> Reading               the same for --config.check
     Source(path, variables)             `source`: the file over time, for reloads
                                         `sections`: their larger parts; `numbers`, `readers`: values
-    shown.text_of(config.shown)         `shown`: the configuration as YAML, without secrets
+    config.shown() -> bytes             `shown`: the configuration as YAML, without secrets
     parse_key, read_key                 `secrets`: keys and tokens, inline and in files
     FollowedFiles.look(config)          `number_files`: lists of numbers in files, also while the exporter runs
     AccountConfig.times() -> Times      `times`: how long polls, listings and health checks really take

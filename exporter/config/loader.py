@@ -30,7 +30,7 @@ from exporter.config.settings import (
     Config,
     default_stale_after_seconds,
 )
-from exporter.config.shown import render
+from exporter.config.shown import Shown
 from exporter.config.strict_yaml import KeyPath, Section, Variables, expand, one_of, show
 from exporter.config.strict_yaml import load as load_yaml
 from exporter.config.times import Times
@@ -111,7 +111,7 @@ def read(path: Path, variables: Variables = Variables(), *, files: bool = True) 
     if faults:
         return Reading(config, ConfigError(faults))
     if config is not None:
-        shown = render(document, config.labeller) if files else b""
+        shown = Shown(document, variables, config.labeller).text
         config = replace(config, warnings=tuple(document.warnings()), key_faults=tuple(key_faults), shown=shown)
     return Reading(config, None)
 

@@ -259,8 +259,8 @@ class Config:
     stale_after_seconds: float | None = None
     digest: bytes | None = field(default=None, repr=False, compare=False)
     """That of the file's content; None if it was a stream, which cannot be read again."""
-    shown: bytes = field(default=b"", repr=False, compare=False)
-    """What the page ``/config`` shows, made by `shown.render`."""
+    shown: Callable[[], bytes] = field(default=bytes, repr=False, compare=False)
+    """Makes what the page ``/config`` shows; the first time it takes as long as reading the file."""
     cluster: ClusterConfig | None = None
     labeller: Callable[[str], str] = field(default=str, repr=False, compare=False)
     """Makes of a number's digits what people see of it, as `phone_number_label` says."""

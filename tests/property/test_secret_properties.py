@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from exporter.cams.credentials.key_files import KeyFiles
 from exporter.cli.check import check
 from exporter.config import Config, read
-from exporter.config.shown import text_of
 from exporter.errors import ConfigError, CredentialsError
 from exporter.web.security.config import load_web_config
 from tests.support.clock import FakeClock
@@ -164,7 +163,7 @@ def said(path: Path) -> str:
     if reading.config is not None:
         words += [*reading.config.warnings, *reading.config.key_faults, *polled(reading.config)]
     if reading.config is not None and reading.error is None:
-        words.append(text_of(reading.config.shown).decode())
+        words.append(reading.config.shown().decode())
     for syntax_only in (False, True):
         try:
             words.append(check(read(path, files=not syntax_only), None, syntax_only=syntax_only))

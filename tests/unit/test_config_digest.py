@@ -130,7 +130,7 @@ FULL = Config(
     key_faults=("fault",),
     stale_after_seconds=900.0,
     digest=b"digest",
-    shown=b"shown",
+    shown=lambda: b"x",
     cluster=ClusterConfig(
         3,
         "redis://one",

@@ -12,8 +12,8 @@ import yaml
 from exporter.config import Variables, load
 from exporter.config.numbers import hashed
 from exporter.config.sections.credential_types import CREDENTIALS_KEYS
-from exporter.config.shown import OPEN_KEYS, render, text_of
-from exporter.config.strict_yaml import Document, parse
+from exporter.config.shown import OPEN_KEYS, Shown
+from exporter.config.strict_yaml import Document
 from tests.support.configs import NUMBER, written
 
 REST = f"numbers: [{NUMBER}]"
@@ -25,7 +25,7 @@ def shown(folder: Path, text: str, **environment: str) -> Any:
 
 
 def shown_text(folder: Path, text: str, **environment: str) -> str:
-    return text_of(load(written(folder, text), Variables(environment or None)).shown).decode()
+    return load(written(folder, text), Variables(environment or None)).shown().decode()
 
 
 def test_what_is_written_is_shown_with_the_main_defaults(tmp_path: Path) -> None:
@@ -230,22 +230,44 @@ def test_a_label_may_have_the_name_of_a_key(tmp_path: Path) -> None:
 def test_it_is_shown_while_the_environment_has_the_variables(tmp_path: Path) -> None:
     """As `os.environ` gives them."""
     name = next(name for name, value in os.environ.items() if value.isalnum())
-    read = text_of(load(written(tmp_path, f"accounts: [{{name: '${{{name}}}', {REST}}}]"), Variables(os.environ)).shown)
+    read = load(written(tmp_path, f"accounts: [{{name: '${{{name}}}', {REST}}}]"), Variables(os.environ)).shown()
     assert f"${{{name}}}".encode() in read
 
 
 def test_a_section_that_comes_later_shows_no_secret() -> None:
     """What a key is called decides, and a URL's password is hidden anywhere."""
     document = Document("config.yml", Path("/"))
-    parse(
-        document,
-        "store: {url: 'rediss://:hunter2@h/0', password: hunter2, auth_token: hunter2, key: hunter2, "
-        "key_file: aHVudGVyMg, password_file: p.txt, key_prefix: p, inner: {client_secret: hunter2}}\naccounts: []",
+    document.content = (
+        b"store: {url: 'rediss://:hunter2@h/0', password: hunter2, auth_token: hunter2, key: hunter2, "
+        b"key_file: aHVudGVyMg, password_file: p.txt, key_prefix: p, inner: {client_secret: hunter2}}\naccounts: []"
     )
-    assert yaml.safe_load(text_of(render(document, str)))["store"] == {
+    assert yaml.safe_load(Shown(document, Variables(), str).text())["store"] == {
         "url": "rediss://<secret>@h/0",
         **dict.fromkeys(("password", "auth_token", "key", "key_file"), "<secret>"),
         "password_file": "p.txt",
         "key_prefix": "p",
         "inner": {"client_secret": "<secret>"},
     }
+
+
+def test_it_is_the_file_as_it_was_read(tmp_path: Path) -> None:
+    """Not as it is now: it may be half written, or refused."""
+    config = load(written(tmp_path, f"scrape_interval: 2m\naccounts: [{{name: main, {REST}}}]"))
+    written(tmp_path, "scrape_interval: 3m\n")
+    assert yaml.safe_load(config.shown())["scrape_interval"] == "2m"
+
+
+def test_it_is_rendered_once_and_only_when_it_is_asked_for() -> None:
+    """A start does not wait for a page that few open."""
+    labelled = []
+
+    def label(digits: str) -> str:
+        labelled.append(digits)
+        return "shown"
+
+    document = Document("config.yml", Path("/"))
+    document.content = f"accounts: [{{name: main, {REST}}}]".encode()
+    text = Shown(document, Variables(), label).text
+    assert not labelled
+    assert text() == text()
+    assert labelled == ["8613800001234"]

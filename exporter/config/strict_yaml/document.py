@@ -118,14 +118,15 @@ class Document:
 
     `name` is the file as the user gave it.  Relative paths in the file start from `folder`, which is absolute.
     `data` is made of Mapping, Sequence, str, None and Scalar.  Without `reads_files` the files that it names are not
-    looked at.  `files` are those that were read or looked for, except files for later.  `digest` is that of the
-    content; None if it can be read only once.
+    looked at.  `files` are those that were read or looked for, except files for later.  `content` is the file as it
+    was read, `digest` that of it; None if it can be read only once.
     """
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.folder = folder
         self.data: Any = None
+        self.content = b""
         self.digest: bytes | None = None
         self.reads_files = True
         self.files: list[Path] = []

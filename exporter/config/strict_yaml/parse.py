@@ -59,6 +59,7 @@ def load(path: Path, max_bytes: int = MAX_BYTES, *, streams: bool = False) -> Do
     folder = Path.cwd() if is_once else Path(os.path.abspath(path)).parent  # noqa: PTH100 - links stay as they are named
     document = Document(str(path), folder)
     content = _read(path, max_bytes, read_stream if is_once else read_regular)
+    document.content = content
     document.digest = None if is_once else hashlib.sha256(content).digest()
     parse(document, decode(document.name, content))
     return document
