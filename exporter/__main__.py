@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import gc
 import logging
 import os
 import sys
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("exporter")  # not __name__: `python -m exporter` calls this module __main__
 
+GC_THRESHOLD = 10_000
+"""New objects between two runs of the garbage collector: more than a scrape makes, so few scrapes wait for a run.  A
+start makes a million objects that stay, and needs no run at all."""
+
 OK, FAILED, MISUSED = 0, 1, 2
 
 _WORK = frozenset({"--once", "--config.check", "--kit.output", "--help", "-h", "--version"})
@@ -39,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Modules that take long to import are imported later, so that signals are handled from early on.
     """
+    gc.set_threshold(GC_THRESHOLD)
     streams.prepare()
     with EarlySignals() as signals, streams.checked(FAILED):
         return _main(arguments, signals)

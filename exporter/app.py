@@ -53,9 +53,6 @@ logger = logging.getLogger(__name__)
 FREEZE_NUMBERS = 1_000
 """So many found numbers are worth the 100 ms of `_freeze_gc`."""
 
-GC_THRESHOLD = 10_000
-"""New objects between two runs of the garbage collector: more than a scrape makes, so few scrapes wait for a run."""
-
 
 class App:
     """The running exporter without its web server.
@@ -417,7 +414,6 @@ def _freeze_gc() -> None:
     They live as long as the configuration, and a full run over 10,000 numbers stops every thread for 100 ms.  Objects
     that were excluded before are checked once more, since some may be garbage now.
     """
-    gc.set_threshold(GC_THRESHOLD)
     gc.unfreeze()
     gc.collect()
     gc.freeze()

@@ -11,11 +11,15 @@ from tests.support.patience import PATIENCE_SECONDS
 
 COLLECTING = """
 import gc, sys
+from contextlib import suppress
 from pathlib import Path
+from exporter.__main__ import main
 from exporter.app import App
 from exporter.config import load
 from exporter.model import SystemClock
 path = Path(sys.argv[1])
+with suppress(SystemExit):
+    main(["--version"])
 app = App(load(path), SystemClock(), version="1", revision="1")
 assert gc.get_freeze_count() == 0
 app.start()
@@ -43,4 +47,4 @@ def test_what_a_configuration_brings_is_out_of_the_collectors_sight_and_a_reload
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.split() == ["collected", "True", "True", "True"]
+    assert ran.stdout.split()[-4:] == ["collected", "True", "True", "True"]
