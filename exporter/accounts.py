@@ -17,7 +17,7 @@ from exporter.cams.endpoint import Endpoint, endpoint_of
 from exporter.config import AccountConfig, ApiConfig, Config, CredentialsConfig
 from exporter.logs import fields
 from exporter.metrics.counters import Counters
-from exporter.model import ALWAYS, Clock, NumberKey, Right
+from exporter.model import Clock, NumberKey, Right
 from exporter.polling import DEAD_SECONDS, AccountPoller
 from exporter.polling.budget import Budget
 from exporter.polling.in_flight import max_in_flight
@@ -49,7 +49,7 @@ class Accounts:
         priority: ScrapePriority,
         *,
         repeat: bool,
-        right: Right = ALWAYS,
+        right: Right,
     ) -> None:
         self._state = state
         self._counters = counters

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -110,8 +110,7 @@ class AccountFleet:
     def absence(self, key: NumberKey) -> Absence | None:
         """For how long listings have lacked a number; None if none found it."""
         with self._lock:
-            missing_seconds = self._membership.missing_seconds(key)
-            return None if missing_seconds is None else Absence(missing_seconds)
+            return self._membership.absence(key)
 
     def may_be_found(self, key: NumberKey) -> bool:
         """Whether a listing may find this number."""
@@ -183,7 +182,7 @@ class AccountFleet:
     def absences(self) -> Mapping[NumberKey, Absence]:
         """The found numbers, those with a name included, as they are to be stored."""
         with self._lock:
-            return dict(self._absences())
+            return self._membership.absences()
 
     def restore(self, stored: Mapping[NumberKey, StoredFound], labeller: Callable[[str], str]) -> None:
         """Take over the numbers that an earlier process had found; `take` puts them in force.
@@ -201,12 +200,6 @@ class AccountFleet:
                 if looked_at is not None and self._membership.space(key.cust_space_id) is not None:
                     success = (looked_at, looked_at + now_unix - now)
                     self._listings.setdefault(key.cust_space_id, _Attempts(success=success))
-
-    def _absences(self) -> Iterator[tuple[NumberKey, Absence]]:
-        for found in self._membership.found:
-            key = found.number.key
-            space = self._membership.space(key.cust_space_id)
-            yield key, Absence(found.missing_seconds, 0.0 if space is None else space.gone_seconds)
 
     def _noticed(self) -> None:
         """Have new numbers put in force, and news logged."""

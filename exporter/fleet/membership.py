@@ -13,13 +13,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from exporter.config.settings import DiscoverConfig
 from exporter.fleet.space import Found, FoundSpace
 from exporter.model import ListedNumber, Listing, NumberKey, PhoneNumber
+from exporter.state.found import Absence
 
 
 class Change(StrEnum):
@@ -76,15 +77,10 @@ class Membership:
         return self._spaces.get(cust_space_id)
 
     @property
-    def found(self) -> Iterator[Found]:
-        """All numbers that listings found, those with a name included."""
-        return iter(self._found.values())
-
-    @property
     def left_out(self) -> int:
         """How many numbers are not polled because they are beyond `max_numbers`."""
         unwatched = (self._key(name, digits) for name, space in self._spaces.items() for digits in space.unwatched)
-        return sum(key not in self._typed and self._may_be_found(key) for key in unwatched)
+        return sum(key not in self._typed and self.may_be_found(key) for key in unwatched)
 
     def members(self) -> Members:
         """The numbers to poll."""
@@ -129,7 +125,7 @@ class Membership:
             found.number = _labelled(found.number, labeller)
         self.changes = [(what, _labelled(number, labeller)) for what, number in self.changes]
         for key, found in list(self._found.items()):
-            if not self._may_be_found(key):
+            if not self.may_be_found(key):
                 self._drop(found, Change.LEFT)
         self._only_found = sum(key not in self._typed for key in self._found)
         if discover is not None:
@@ -162,7 +158,7 @@ class Membership:
         if space is None or discover is None or not space.believes(entries):
             return []
         wanted = {
-            digits: entry for digits, entry in entries.items() if self._may_be_found(self._key(cust_space_id, digits))
+            digits: entry for digits, entry in entries.items() if self.may_be_found(self._key(cust_space_id, digits))
         }
         back, missing = space.mark(wanted, now)
         self._note(Change.BACK, back)
@@ -185,19 +181,20 @@ class Membership:
 
     def may_be_found(self, key: NumberKey) -> bool:
         """Whether a listing may find this number."""
-        return self._may_be_found(key)
+        discover = self._discover
+        if discover is None or (discover.spaces is not None and key.cust_space_id not in discover.spaces):
+            return False
+        return key.phone_number not in discover.exclude or key in self._typed
 
     def heard(self, number: PhoneNumber, listing: Listing, missing_seconds: float) -> None:
         """Another replica found the number, or says something newer of it than is known here.
 
         When its space was listed is not taken over: of other numbers of the space nothing is known yet.
         """
-        key, discover = number.key, self._discover
-        if discover is None or not self._may_be_found(key):
-            return
+        key = number.key
         known = self._found.get(key)
         if known is None:
-            if key not in self._typed and self._only_found >= discover.max_numbers:
+            if not self.may_be_found(key) or not self._has_room(key):
                 return
             found = Found(number, listing.seen_at, listing.entry, listing.listed, missing_seconds)
             self._keep(self._spaces.setdefault(key.cust_space_id, FoundSpace()), found)
@@ -216,18 +213,18 @@ class Membership:
             self._drop(found, Change.FORGOTTEN)
             self._settle_spaces()
 
-    def missing_seconds(self, key: NumberKey) -> float | None:
+    def absence(self, key: NumberKey) -> Absence | None:
         """For how long listings have lacked the number; None if none found it."""
-        found = self._found.get(key)
-        return None if found is None else found.missing_seconds
+        return self._absence(self._found[key]) if key in self._found else None
+
+    def absences(self) -> dict[NumberKey, Absence]:
+        """The same of all numbers that listings found, those with a name included."""
+        return {key: self._absence(found) for key, found in self._found.items()}
 
     def restore(self, found: Found, looked_at: float | None, gone_seconds: float) -> None:
         """Take over a number that an earlier process had found, unless this process knows it."""
         key = found.number.key
-        discover = self._discover
-        if discover is None or key in self._found or not self._may_be_found(key):
-            return
-        if key not in self._typed and self._only_found >= discover.max_numbers:
+        if key in self._found or not self.may_be_found(key) or not self._has_room(key):
             return
         space = self._spaces.setdefault(key.cust_space_id, FoundSpace())
         if space.looked_at is None:
@@ -235,20 +232,20 @@ class Membership:
         self._keep(space, found)
         space.discovered += found.listed
 
+    def _absence(self, found: Found) -> Absence:
+        return Absence(found.missing_seconds, self._spaces[found.number.cust_space_id].gone_seconds)
+
     def _key(self, cust_space_id: str, digits: str) -> NumberKey:
         return NumberKey(self._account, cust_space_id, digits)
 
-    def _may_be_found(self, key: NumberKey) -> bool:
-        discover = self._discover
-        if discover is None or (discover.spaces is not None and key.cust_space_id not in discover.spaces):
-            return False
-        return key.phone_number not in discover.exclude or key in self._typed
+    def _has_room(self, key: NumberKey) -> bool:
+        """Whether one more number that may be found may be polled."""
+        return key in self._typed or (self._discover is not None and self._only_found < self._discover.max_numbers)
 
     def _add(self, space: FoundSpace, cust_space_id: str, entry: ListedNumber, now: float) -> None:
         """Poll a number that was just found, if there is room."""
         digits = entry.phone_number
-        is_typed = self._key(cust_space_id, digits) in self._typed
-        if not is_typed and self._discover is not None and self._only_found >= self._discover.max_numbers:
+        if not self._has_room(self._key(cust_space_id, digits)):
             return
         found = Found(PhoneNumber(self._account, cust_space_id, digits, self._labeller(digits), found=True), now, entry)
         self._keep(space, found)

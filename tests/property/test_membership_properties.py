@@ -90,14 +90,14 @@ class Fleet(RuleBasedStateMachine):
         old = self.membership
         self.membership = Membership("main")
         self.membership.configure(self.typed, self.discover, label)
-        for found in list(old.found):
-            space = old.space(found.number.cust_space_id)
+        for key in old.absences():
+            space = old.space(key.cust_space_id)
             assert space is not None
-            self.membership.restore(replace(found), space.looked_at, space.gone_seconds)
+            self.membership.restore(replace(space.found[key.phone_number]), space.looked_at, space.gone_seconds)
         assert self.found() == self.before
 
     def found(self) -> set[NumberKey]:
-        return {found.number.key for found in self.membership.found}
+        return set(self.membership.absences())
 
     def check_those_that_left(self) -> None:
         now = self.found()

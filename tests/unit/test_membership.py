@@ -11,6 +11,7 @@ from exporter.config.settings import DiscoverConfig
 from exporter.fleet.membership import Change, Membership
 from exporter.fleet.space import Found
 from exporter.model import ListedNumber, Listing, NumberKey, PhoneNumber
+from exporter.state.found import Absence
 from tests.support.numbers import number
 
 REFRESH = 300.0
@@ -450,7 +451,7 @@ def test_a_later_word_of_another_replica_counts_and_an_earlier_one_does_not() ->
     assert account.is_listed(ONE)
     hear(account, ONE, listed=False, seen=-5.0, looked=1.0)
     assert not account.is_listed(ONE)
-    assert account.membership.missing_seconds(key(ONE)) == 100.0
+    assert account.membership.absence(key(ONE)) == Absence(100.0)
     account.listed(TWO)  # held by this replica now: the time goes on
     account.listed(TWO)
     account.listed(TWO)

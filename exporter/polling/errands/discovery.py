@@ -17,7 +17,7 @@ from exporter.cams.operations import (
 from exporter.errors import ApiError
 from exporter.model import NumberKey, Slot, Space
 from exporter.polling.client import Fetcher
-from exporter.polling.errands.operation import OptionalOperation, Reply
+from exporter.polling.errands.operation import OptionalOperation, Reply, V
 from exporter.polling.errands.recorder import ErrandRecorder
 
 
@@ -49,20 +49,28 @@ class ToList:
         object.__setattr__(self, "key", NumberKey(self.account, self.cust_space_id, ""))
 
 
-class SpacesOperation(OptionalOperation[ToList, tuple[Space, ...]]):
-    """ListInstance.  Each page is a request of its own; the next one goes as soon as the limits allow.
-
-    `hide` takes phone numbers that must not be shown out of a text.
-    """
+class _Listing(OptionalOperation[ToList, V]):
+    """One of the two.  `hide` takes phone numbers that must not be shown out of a text."""
 
     def __init__(
         self, account: str, fleet: Fleet, recorder: ErrandRecorder, rng: random.Random, *, repeat: bool
     ) -> None:
-        super().__init__(account, ListInstance, recorder, rng, repeat=repeat)
+        super().__init__(account, recorder, rng, repeat=repeat)
         self.fleet = fleet
         self.hide: Callable[[str], str] | None = None
-        self._client: Fetcher | None = None
-        self._listing = SpaceListing()
+
+    def failed(self, target: ToList, error: ApiError) -> None:
+        """What is missing is not known."""
+        space = target.cust_space_id or None
+        self._recorder.listing_failed(space, error)
+        self.fleet.listing_failed(space, error)
+
+
+class SpacesOperation(_Listing[tuple[Space, ...]]):
+    """ListInstance.  Each page is a request of its own; the next one goes as soon as the limits allow."""
+
+    operation = ListInstance
+    _client: Fetcher | None = None
 
     def ask(self, client: Fetcher, _: ToList, gate: Callable[[], Slot]) -> Reply[tuple[Space, ...]]:
         """Ask for the next page; another client begins with the first one."""
@@ -84,21 +92,11 @@ class SpacesOperation(OptionalOperation[ToList, tuple[Space, ...]]):
         self.fleet.spaces_listed(value)
         return self.fleet.spaces()
 
-    def failed(self, _: ToList, error: ApiError) -> None:
-        """A page is missing, or the pages are not one whole list."""
-        self._recorder.listing_failed(None, error)
-        self.fleet.listing_failed(None, error)
 
+class NumbersOperation(_Listing[NumberListing]):
+    """QueryChatappPhoneNumbers."""
 
-class NumbersOperation(OptionalOperation[ToList, NumberListing]):
-    """QueryChatappPhoneNumbers.  `hide` takes phone numbers that must not be shown out of a text."""
-
-    def __init__(
-        self, account: str, fleet: Fleet, recorder: ErrandRecorder, rng: random.Random, *, repeat: bool
-    ) -> None:
-        super().__init__(account, QueryChatappPhoneNumbers, recorder, rng, repeat=repeat)
-        self.fleet = fleet
-        self.hide: Callable[[str], str] | None = None
+    operation = QueryChatappPhoneNumbers
 
     def ask(self, client: Fetcher, target: ToList, gate: Callable[[], Slot]) -> Reply[NumberListing]:
         """Ask for all numbers of a space."""
@@ -109,8 +107,3 @@ class NumbersOperation(OptionalOperation[ToList, NumberListing]):
         """The list is whole: it has no pages."""
         self._recorder.listed(target.cust_space_id)
         self.fleet.numbers_listed(target.cust_space_id, value)
-
-    def failed(self, target: ToList, error: ApiError) -> None:
-        """Nothing is known of the space's numbers."""
-        self._recorder.listing_failed(target.cust_space_id, error)
-        self.fleet.listing_failed(target.cust_space_id, error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 
 from exporter.cams.operations import GetWhatsappHealthStatus
@@ -10,16 +9,13 @@ from exporter.errors import ApiError
 from exporter.model import Health, PhoneNumber, Slot
 from exporter.polling.client import Fetcher
 from exporter.polling.errands.operation import OptionalOperation, Reply
-from exporter.polling.errands.recorder import ErrandRecorder
 
 
 class HealthOperation(OptionalOperation[PhoneNumber, Health]):
     """GetWhatsappHealthStatus, for each number."""
 
+    operation = GetWhatsappHealthStatus
     max_retries = 2
-
-    def __init__(self, account: str, recorder: ErrandRecorder, rng: random.Random, *, repeat: bool) -> None:
-        super().__init__(account, GetWhatsappHealthStatus, recorder, rng, repeat=repeat)
 
     def ask(self, client: Fetcher, target: PhoneNumber, gate: Callable[[], Slot]) -> Reply[Health]:
         """Ask whether a number can send."""

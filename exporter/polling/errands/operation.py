@@ -77,22 +77,15 @@ class OptionalOperation(ABC, Generic[T, V]):
     `T` is what is asked about, `V` what is answered.  With `repeat=False` each is asked once, with its retries.
     """
 
+    operation: ClassVar[type[Operation[Any]]]
     max_retries: ClassVar[float] = math.inf
     """How often a failure is retried before the next regular request."""
 
-    def __init__(
-        self,
-        account: str,
-        operation: type[Operation[Any]],
-        recorder: ErrandRecorder,
-        rng: random.Random,
-        *,
-        repeat: bool,
-    ) -> None:
-        self.name = operation.name
+    def __init__(self, account: str, recorder: ErrandRecorder, rng: random.Random, *, repeat: bool) -> None:
+        self.name = self.operation.name
         self.schedule = Schedule[T](account, repeat=repeat)
-        self.limit = Ceiling(operation.max_qps or DEFAULT_QPS)
-        self.standing = Standing(operation.name)
+        self.limit = Ceiling(self.operation.max_qps or DEFAULT_QPS)
+        self.standing = Standing(self.name)
         self.breaker = CircuitBreaker()
         self.taken_at = -math.inf
         """When a request was last handed out."""
