@@ -77,7 +77,7 @@ class Exposition:
 
     def _number_parts(self, fmt: Format, names: frozenset[str]) -> Iterator[Part]:
         """The families about numbers; one that is asked for by name is left out where it is empty."""
-        for index, (metric, _) in enumerate(FAMILIES):
+        for index, (metric, *_) in enumerate(FAMILIES):
             if names and metric.name not in names:
                 continue
             lines = [lines for chunk in self._chunks if (lines := chunk.part(index)).size]

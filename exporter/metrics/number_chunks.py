@@ -6,11 +6,10 @@ Labels and timestamps take long to format.  They are formatted when they change,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from exporter.metrics.gzip_parts import Part, part
-from exporter.metrics.number_lines import FAMILIES
-from exporter.metrics.number_rows import Row
+from exporter.metrics.number_lines import FAMILIES, Row
 from exporter.state.store import NumberState, Snapshot
 
 CHUNK_NUMBERS = 1024
@@ -25,7 +24,7 @@ class Chunk:
     def __init__(self) -> None:
         self._records: tuple[NumberState, ...] = ()
         self._rows: list[Row] = []
-        self._parts: dict[str, Part] = {}
+        self._parts: dict[int, Part] = {}  # by the place of the family
         self._refused: frozenset[str] = frozenset()
         # By kind of age (see `_instants`) and account: while the instant from which on values count is above the first
         # and not above the second, no value becomes too old, and none counts again.
@@ -33,33 +32,39 @@ class Chunk:
 
     def update(self, records: tuple[NumberState, ...], snapshot: Snapshot) -> None:
         """Format what changed since the last time; 10 ns for a record that is the same."""
-        if records != self._records:
-            self._rewrite(records, snapshot)
-            self._records = records
-        if not self._holds(snapshot):
-            self._show(snapshot)
-
-    def part(self, index: int) -> Part:
-        """The lines of a family, compressed."""
-        metric, lines = FAMILIES[index]
-        found = self._parts.get(metric.name)
-        if found is None:
-            found = self._parts[metric.name] = part(lines(self._rows).encode())
-        return found
-
-    def _rewrite(self, records: tuple[NumberState, ...], snapshot: Snapshot) -> None:
-        news = [(row, record) for row, record in zip(self._rows, records, strict=False) if row.record is not record]
-        if len(self._rows) != len(records) or any(row.record.number != record.number for row, record in news):
-            self._rows = [Row(record, snapshot) for record in records]
-            self._parts, self._windows = {}, {}
-            self._refused = snapshot.health_refused
+        holds = self._holds(snapshot)
+        if holds and records == self._records:
+            return
+        self._records = records
+        if not holds:  # some values became too old, or count again because they may be older now
+            self._windows, self._refused = {}, snapshot.health_refused
+        rows = self._rows
+        if len(rows) != len(records):
+            self._rows, self._parts, self._windows = [Row.of(record, snapshot) for record in records], {}, {}
             for row in self._rows:
                 self._widen(row, snapshot)
             return
-        for row, record in news:
-            for name in row.update(record, snapshot):
-                self._parts.pop(name, None)
-            self._widen(row, snapshot)
+        places = [place for place, record in enumerate(records) if not holds or rows[place].record is not record]
+        old = [rows[place] for place in places]
+        for place in places:
+            rows[place] = Row.of(records[place], snapshot, rows[place])
+            self._widen(rows[place], snapshot)
+        self._forget_changed(old, [rows[place] for place in places])
+
+    def _forget_changed(self, old: Sequence[Row], new: Sequence[Row]) -> None:
+        """Forget the lines of each family that shows something else of these numbers now."""
+        if [row.record.number for row in old] != [row.record.number for row in new]:
+            self._parts = {}
+        for index, family in enumerate(FAMILIES):
+            if index in self._parts and [*map(family.value, old)] != [*map(family.value, new)]:
+                del self._parts[index]
+
+    def part(self, index: int) -> Part:
+        """The lines of a family, compressed."""
+        found = self._parts.get(index)
+        if found is None:
+            found = self._parts[index] = part(FAMILIES[index].lines(self._rows).encode())
+        return found
 
     def _holds(self, snapshot: Snapshot) -> bool:
         """Whether time alone changed nothing that is shown."""
@@ -68,15 +73,6 @@ class Chunk:
             stale < since[kind].get(account, math.inf) <= fresh
             for (kind, account), (stale, fresh) in self._windows.items()
         )
-
-    def _show(self, snapshot: Snapshot) -> None:
-        """Look at all values again: some became too old, or count again because they may be older now."""
-        self._windows = {}
-        self._refused = snapshot.health_refused
-        for row in self._rows:
-            for name in row.show(snapshot):
-                self._parts.pop(name, None)
-            self._widen(row, snapshot)
 
     def _widen(self, row: Row, snapshot: Snapshot) -> None:
         """End the windows where `row` would show another value."""

@@ -1,72 +1,158 @@
-"""The lines of each family about numbers, joined from what the rows hold formatted."""
+"""What is shown of a number, formatted, and how the lines of each family about numbers are joined from it.
+
+Labels and timestamps take long to format: a `Row` is kept until its number changes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from operator import attrgetter
+from typing import Any, NamedTuple
 
 from exporter.metrics import catalogue
-from exporter.metrics.catalogue import Metric
-from exporter.metrics.number_rows import Row, limit, shown_verdicts, states, verified_name
-from exporter.metrics.text_format import escaped, format_labels, format_value
-from exporter.model import KNOWN_STATUSES, QUALITY_RATINGS, VERDICTS
+from exporter.metrics.catalogue import NUMBER_LABELS, Metric
+from exporter.metrics.text_format import escaped, format_around, format_labels, format_value
+from exporter.model import KNOWN_STATUSES, QUALITY_RATINGS, UNKNOWN, VERDICTS, HealthError, ListedNumber
+from exporter.state.records import ShownValues
+from exporter.state.store import NumberState, Snapshot
 
-Lines = Callable[[Iterable[Row]], str]
+Tails = tuple[str, ...]
+"""What follows the number on each line of a state set.  The first is empty: `join` puts the number before each."""
 
 
-def _state_set(
-    metric: Metric, known: tuple[str, ...], current: Callable[[Row], str], shown: Callable[[Row], tuple[str, ...]]
-) -> tuple[Metric, Lines]:
-    """A family with a line for each state of a number: the `known` ones, and others that it has shown.
+class Listed(NamedTuple):
+    """What the last listing says of a number; many numbers share it."""
 
-    The metric's last label is the state.  The line of the `current` state is 1; a number without one has no lines.
+    listed: str
+    connection: Tails
+    quality: Tails
+    name_status: Tails
+    limit: str
+
+
+class Row(NamedTuple):
+    """One number, and what is shown of it now, formatted.  A number for which a text is empty has no line.
+
+    `label` is escaped: mostly it is the very string that the record holds.  All labels formatted would take three times
+    the memory of the rest.
     """
-    before, label = f"{metric.name}{{", metric.labels[-1]
 
-    def lines(rows: Iterable[Row]) -> str:
-        return "".join(
-            [
-                f'{before}{row.pieces[0]}{row.label}"'.join(_tails(label, known, current(row), shown(row)))
-                for row in rows
-            ]
+    record: NumberState
+    pieces: tuple[str, ...]
+    label: str
+    status: Tails
+    poll_success: str
+    success: str
+    since: str
+    listing: Listed
+    verdict: Tails
+    errors: tuple[HealthError, ...]
+
+    @classmethod
+    def of(cls, record: NumberState, snapshot: Snapshot, old: Row | None = None) -> Row:
+        """The row of a number at the time of `snapshot`; `old` is any row, best an earlier one of the number."""
+        number, health = record.number, record.health
+        success = since = _instant(record.success_unix)  # one string for both if they are the same instant
+        if old is not None and old.record.status_since_unix == record.status_since_unix:
+            since = old.since
+        elif record.status_since_unix != record.success_unix:
+            since = _instant(record.status_since_unix)
+        return cls(
+            record,
+            _pieces(number.account, number.cust_space_id, number.labels),
+            escaped(number.label),
+            _tails("status", KNOWN_STATUSES, snapshot.status(record), record.extra_statuses),
+            _flag(record.last_poll_success),
+            success,
+            since,
+            _listing(snapshot.listed(record), _said(snapshot.entry(record)), record.shown),
+            _tails("verdict", VERDICTS, snapshot.verdict(record), () if health is None else health.shown),
+            snapshot.health_errors(record),
         )
 
-    return metric, lines
+
+def _said(entry: ListedNumber | None) -> tuple[str, str, str, float | None]:
+    if entry is None:
+        return "", "", "", None
+    return entry.connection_status, entry.quality_rating or UNKNOWN, entry.name_status, entry.messaging_limit
 
 
 @lru_cache(maxsize=1024)
-def _tails(label: str, known: tuple[str, ...], current: str, shown: tuple[str, ...]) -> tuple[str, ...]:
-    """What follows the number on each of its lines; the first is empty, so that `join` puts the number before each."""
+def _listing(listed: bool | None, said: tuple[str, str, str, float | None], shown: ShownValues) -> Listed:
+    connection, quality, name_status, limit = said
+    return Listed(
+        _flag(listed),
+        _tails("status", (), connection, shown.connection_statuses),
+        _tails("rating", QUALITY_RATINGS, quality, shown.quality_ratings),
+        _tails("status", (), name_status, shown.name_statuses),
+        "" if limit is None else format_value(limit),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _tails(label: str, known: tuple[str, ...], current: str, shown: tuple[str, ...]) -> Tails:
+    """A line for each state: the `known` ones, and others that a number has shown; that of the `current` one is 1."""
     if not current:
         return ("",)
     states = (*known, *shown)
     return ("", *(f",{format_labels([(label, state)])}}} {float(state == current)}\n" for state in states))
 
 
-def _one_value(metric: Metric, value: Callable[[Row], str]) -> tuple[Metric, Lines]:
-    """A family with one line a number; a number whose `value` is empty has none."""
-    before = f"{metric.name}{{"
+@lru_cache(maxsize=1024)
+def _pieces(account: str, cust_space_id: str, labels: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """What the lines of all numbers with this space and these labels have in common between the braces.
 
-    def lines(rows: Iterable[Row]) -> str:
-        # One comprehension, as in the others: at 1,000 polls/s a scrape spends its time here.
-        return "".join([f'{before}{row.pieces[0]}{row.label}"}} {text}\n' for row in rows if (text := value(row))])
-
-    return metric, lines
+    First what stands before the number in a line without other labels.  Then what stands before, between and after the
+    name, the number, the ID and the verified name in a line of the info metric.
+    """
+    identity = tuple(zip(NUMBER_LABELS, (account, cust_space_id, ""), strict=True))
+    before_number, _ = format_around(identity, ("phone_number",))
+    own = ("name", "phone_number_id", "verified_name")
+    info = (*identity, *((name, "") for name in own), *labels)
+    return (before_number, *format_around(info, ("phone_number", *own)))
 
 
 def _flag(value: bool | None) -> str:
     return "" if value is None else "1.0" if value else "0.0"
 
 
-def _limit(row: Row) -> str:
-    found = limit(row.entry)
-    return "" if found is None else _number(found)
+def _instant(unix: float | None) -> str:
+    return "" if unix is None else format_value(unix)
 
 
-@lru_cache(maxsize=64)
-def _number(value: float) -> str:
-    return format_value(value)
+def _verified_name(record: NumberState) -> str:
+    """The last one known, however old: a changed label would make a new series."""
+    return "" if record.listing is None or record.listing.entry is None else record.listing.entry.verified_name
+
+
+class Family(NamedTuple):
+    """A family about numbers: the `value` of a row that its lines depend on, and how its lines are written."""
+
+    metric: Metric
+    value: Callable[[Row], Any]
+    lines: Callable[[Iterable[Row]], str]
+
+
+def _state_set(metric: Metric, value: Callable[[Row], Tails]) -> Family:
+    """A family with a line for each state of a number."""
+    before = f"{metric.name}{{"
+
+    def lines(rows: Iterable[Row]) -> str:
+        return "".join([f'{before}{row.pieces[0]}{row.label}"'.join(value(row)) for row in rows])
+
+    return Family(metric, value, lines)
+
+
+def _one_value(metric: Metric, value: Callable[[Row], str]) -> Family:
+    """A family with one line a number."""
+    before = f"{metric.name}{{"
+
+    def lines(rows: Iterable[Row]) -> str:
+        # One comprehension, as in the others: at 1,000 polls/s a scrape spends its time here.
+        return "".join([f'{before}{row.pieces[0]}{row.label}"}} {text}\n' for row in rows if (text := value(row))])
+
+    return Family(metric, value, lines)
 
 
 def _info_lines(rows: Iterable[Row]) -> str:
@@ -74,10 +160,10 @@ def _info_lines(rows: Iterable[Row]) -> str:
 
 
 def _info_line(row: Row) -> str:
-    _, before, between, before_id, before_verified, after = row.pieces
+    record, (_, before, between, before_id, before_verified, after) = row.record, row.pieces
     return (
-        f"{catalogue.INFO.name}{{{before}{row.name}{between}{row.label}{before_id}{row.id}"
-        f"{before_verified}{escaped(verified_name(row.record))}{after}}} 1.0\n"
+        f"{catalogue.INFO.name}{{{before}{escaped(record.number.name)}{between}{row.label}{before_id}"
+        f"{escaped(record.phone_number_id)}{before_verified}{escaped(_verified_name(record))}{after}}} 1.0\n"
     )
 
 
@@ -98,23 +184,18 @@ def _errors_of(row: Row) -> list[str]:
     ]
 
 
-def _state(index: int) -> Callable[[Row], str]:
-    """The state in one of `LISTING_SETS`."""
-    return lambda row: states(row.entry)[index]
-
-
-FAMILIES: tuple[tuple[Metric, Lines], ...] = (
-    _state_set(catalogue.STATUS, KNOWN_STATUSES, attrgetter("status"), attrgetter("record.extra_statuses")),
-    (catalogue.INFO, _info_lines),
-    _one_value(catalogue.LAST_POLL_SUCCESS, lambda row: _flag(row.record.last_poll_success)),
+FAMILIES = (
+    _state_set(catalogue.STATUS, attrgetter("status")),
+    Family(catalogue.INFO, lambda row: (row.record.phone_number_id, _verified_name(row.record)), _info_lines),
+    _one_value(catalogue.LAST_POLL_SUCCESS, attrgetter("poll_success")),
     _one_value(catalogue.LAST_SUCCESS, attrgetter("success")),
     _one_value(catalogue.STATUS_CHANGE, attrgetter("since")),
-    _one_value(catalogue.LISTED, lambda row: _flag(row.listed)),
-    _state_set(catalogue.CONNECTION_STATUS, (), _state(0), attrgetter("record.shown.connection_statuses")),
-    _state_set(catalogue.QUALITY_RATING, QUALITY_RATINGS, _state(1), attrgetter("record.shown.quality_ratings")),
-    _state_set(catalogue.NAME_STATUS, (), _state(2), attrgetter("record.shown.name_statuses")),
-    _one_value(catalogue.MESSAGING_LIMIT, _limit),
-    _state_set(catalogue.CAN_SEND, VERDICTS, attrgetter("verdict"), lambda row: shown_verdicts(row.record)),
-    (catalogue.HEALTH_ERROR, _error_lines),
+    _one_value(catalogue.LISTED, attrgetter("listing.listed")),
+    _state_set(catalogue.CONNECTION_STATUS, attrgetter("listing.connection")),
+    _state_set(catalogue.QUALITY_RATING, attrgetter("listing.quality")),
+    _state_set(catalogue.NAME_STATUS, attrgetter("listing.name_status")),
+    _one_value(catalogue.MESSAGING_LIMIT, attrgetter("listing.limit")),
+    _state_set(catalogue.CAN_SEND, attrgetter("verdict")),
+    Family(catalogue.HEALTH_ERROR, attrgetter("errors"), _error_lines),
 )
 """The families about numbers, and how their lines are written."""
