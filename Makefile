@@ -54,6 +54,7 @@ lint: $(VENV)/development ## Check style and types.
 
 .PHONY: test
 test: develop lint ## Install everything for the tests, then lint, type-check and test.
+	@$(BIN)/pytest --collect-only --quiet >/dev/null || true  # compile the tests once, not in six processes at once
 	$(BIN)/pytest --numprocesses 6 --dist worksteal
 
 .PHONY: coverage

@@ -237,11 +237,15 @@ def test_for_any_fault_of_a_key_the_check_and_a_start_have_the_same_text(
     (tmp_path / "list.csv").write_text("phone_number,cust_space_id,team\n86138005,c,care\n")
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     path = tmp_path / "config.yml"
-    path.write_text(json.dumps(EVERYTHING))
+    valid = copy.deepcopy(EVERYTHING)
+    if place[:1] == ("accounts",) and len(place) > 1:  # beside the first account the others only take time
+        valid["accounts"] = [valid["accounts"][i] for i in sorted({0, place[1]})]
+        place = ("accounts", min(place[1], 1), *place[2:])
+    path.write_text(json.dumps(valid))
     assert checked(path) == started(path) == []
     refused = 0
     for value in WRONG:
-        changed = copy.deepcopy(EVERYTHING)
+        changed = copy.deepcopy(valid)
         node: Any = changed
         for step in place[:-1]:
             node = node[step]
