@@ -52,13 +52,12 @@ def draw(path: Path, title: str, caption: str, rows: Sequence[tuple[float, Seque
     heights = [*(height for height, _ in rows), 0.3]
     with mpl.rc_context(STYLE):
         figure = Figure((12, sum(heights)), layout="constrained", facecolor=PAGE)
-        grid = figure.add_gridspec(len(heights), 24, height_ratios=heights)
-        for y, (_, panels) in enumerate(rows):
-            width = 24 // len(panels)
-            for x, (panel, results) in enumerate(panels):
-                card = figure.add_subfigure(grid[y, x * width : (x + 1) * width], facecolor=CARD, linewidth=6)
+        bands = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights, facecolor=PAGE)
+        for band, (_, panels) in zip(bands[:, 0], rows, strict=False):  # the last one is for the caption
+            cards = band.subfigures(1, len(panels), squeeze=False, facecolor=CARD, linewidth=6)[0]
+            for card, (panel, results) in zip(cards, panels, strict=True):
                 colour = "white" if panel["type"] == "stat" else TEXT
-                card.suptitle(panel["title"], x=0.25 / width, ha="left", color=colour)
+                card.suptitle(panel["title"], x=0.01 * len(panels), ha="left", color=colour)
                 kinds[panel["type"]](card.subplots(subplot_kw={"frame_on": False}), panel, results)
         figure.text(0.01, 0.01, caption, color=SOFT)
         figure.savefig(path, metadata={"Title": title, "Date": None})
