@@ -47,7 +47,7 @@ bound = listen(ListenAddress("", 0))
 print(url_of(bound))
 for host in ("127.0.0.1", "::1"):
     try:
-        socket.create_connection((host, bound.getsockname()[1]), timeout=PATIENCE_SECONDS)
+        socket.create_connection((host, bound.getsockname()[1]), timeout=30)
     except OSError:
         continue
     print(host)
