@@ -109,11 +109,8 @@ def test_the_demo_serves_with_all_streams_closed() -> None:
     command = [*EXPORTER, "--demo", "--web.listen-address=127.0.0.1:0"]
     process = subprocess.Popen(["bash", "-c", 'exec "$@" <&- >&- 2>&-', "-", *command])
     try:
-        null = [f"/proc/{process.pid}/fd/{descriptor}" for descriptor in range(3)]
-        until(
-            lambda: all(os.path.exists(fd) and os.readlink(fd) == "/dev/null" for fd in null),  # noqa: PTH110, PTH115
-            "the null device in their place",
-        )
+        null = [Path(f"/proc/{process.pid}/fd/{descriptor}") for descriptor in range(3)]
+        until(lambda: {_behind(fd) for fd in null} == {"/dev/null"}, "the null device in their place")
         until(lambda: _has_sockets(process.pid), "it serves")
     finally:
         process.terminate()
@@ -132,7 +129,12 @@ def test_the_simulator_serves_although_stdout_is_closed() -> None:
     assert (process.returncode, said) == (0, b"")
 
 
+def _behind(descriptor: Path) -> str:
+    """What a descriptor in /proc is; empty for one that was closed."""
+    with contextlib.suppress(FileNotFoundError):
+        return str(descriptor.readlink())
+    return ""
+
+
 def _has_sockets(pid: int) -> bool:
-    with contextlib.suppress(FileNotFoundError):  # one that was closed in between
-        return any("socket:" in str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir())
-    return False
+    return any("socket:" in _behind(descriptor) for descriptor in Path(f"/proc/{pid}/fd").iterdir())
