@@ -6,7 +6,7 @@ The data path, from the API to the scrape::
                                     |  one polling.AccountPoller per Alibaba Cloud account
     poll:   polling.schedule (which number) -> polling.gate (when) -> cams.client (ask) -> polling.recorder
     list:   polling.errands (which space)   -> the same            -> the same          -> fleet -> app.App
-    check:  polling.errands (which number)  -> the same            -> the same          -> polling.errands.recorder
+    check:  polling.errands (which number)  -> the same            -> the same          -> polling.recorder
                                     |  the last answers and the counts
                                   state.store, metrics.counters
                                     |  one snapshot

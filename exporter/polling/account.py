@@ -36,7 +36,7 @@ from exporter.model import (
 from exporter.polling.budget import Budget
 from exporter.polling.circuit_breaker import CircuitBreaker, CircuitBreakers
 from exporter.polling.client import CurrentClient, Fetcher
-from exporter.polling.errands import Errand, ErrandRecorder, Errands, ErrandSettings, Reply
+from exporter.polling.errands import Errand, Errands, ErrandSettings, Reply
 from exporter.polling.gate import Gate
 from exporter.polling.hand_out import HandOut, Poll, Request
 from exporter.polling.hand_over import HandOver, Known
@@ -111,7 +111,7 @@ class AccountPoller:
         self._gate = Gate(budget, self._lock, clock, wait, room=self._loop.wake, priority=priority)
         self._gate.right = right
         self._breakers = CircuitBreakers()
-        self._errands = Errands(account, ErrandRecorder(account, state, counters), rng, repeat=repeat)
+        self._errands = Errands(account, self._recorder, rng, repeat=repeat)
         self._numbers = 0
         self._interval = math.inf
         fresh_until = state.fresh_until if repeat else lambda _: math.inf

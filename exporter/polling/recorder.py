@@ -1,26 +1,30 @@
-"""What became of an account's polls, written down: the state, the counters, the log.  Decides nothing."""
+"""What became of an account's polls and errands, written down: the state, the counters, the log.  Decides nothing."""
 
 from __future__ import annotations
 
 import functools
 import logging
+import threading
 
+from exporter.cams.error_codes import advice
 from exporter.errors import ApiError
 from exporter.logs import fields
 from exporter.metrics.counters import Counters, OperationCounters
-from exporter.model import Answer, PhoneNumber, Refused
+from exporter.model import BLOCKED, Answer, Health, OperationStatus, PhoneNumber, Refused
 from exporter.state.store import State
 
 logger = logging.getLogger(__name__)
 
 
 class Recorder:
-    """Records the polls of one account; thread-safe."""
+    """Records the requests of one account; thread-safe."""
 
     def __init__(self, account: str, state: State, counters: Counters) -> None:
         self._account = account
         self._state = state
         self._counters = counters
+        self._lock = threading.Lock()
+        self._listing_errors: dict[str | None, str] = {}  # the code of each space's last listing, if that failed
 
     @functools.cached_property
     def _counted(self) -> OperationCounters:
@@ -73,6 +77,68 @@ class Recorder:
                 scope,
                 extra=fields(**where, code=reason.code, request_id=reason.request_id),
             )
+
+    # Errands
+
+    def requested(
+        self, operation: str, elapsed_seconds: float | None, code: str | None = None, *, is_retry: bool
+    ) -> None:
+        """A request ended, with an error if it has a `code`; `elapsed_seconds` is None if none was sent."""
+        self._counters.of(self._account, operation).attempt(0.0, elapsed_seconds, code, is_retry=is_retry)
+
+    def listed(self, space: str | None) -> None:
+        """A space was listed, or for None the account's spaces."""
+        with self._lock:
+            before = self._listing_errors.pop(space, None)
+        if before is not None:
+            logger.info("listing succeeded again", extra=fields(**place(self._account, space)))
+
+    def listing_failed(self, space: str | None, error: ApiError) -> None:
+        """A space was not listed, or for None the account's spaces."""
+        with self._lock:
+            is_news = self._listing_errors.get(space) != error.code
+            self._listing_errors[space] = error.code
+        facts = fields(**place(self._account, space), operation=error.operation, **facts_of(error), error=error.message)
+        logger.log(logging.WARNING if is_news else logging.DEBUG, "listing failed", extra=facts)
+
+    def checked(self, number: PhoneNumber, health: Health) -> None:
+        """A health check brought a verdict."""
+        before = self._state.checked(number, health)
+        if before is None:
+            return
+        if before.last_error is not None:
+            logger.info("health check succeeded again", extra=fields(**number.identity(), request_id=health.request_id))
+        known = "" if before.answer is None else before.answer.verdict
+        if known == health.verdict or (not known and health.verdict != BLOCKED):
+            return
+        reasons = " ".join(f"{error.entity}:{error.code}" for error in health.errors)
+        logger.log(
+            logging.WARNING if health.verdict == BLOCKED else logging.INFO,
+            "verdict changed",
+            extra=fields(
+                **number.identity(),
+                before=known,
+                verdict=health.verdict,
+                reasons=reasons,
+                request_id=health.request_id,
+            ),
+        )
+
+    def check_failed(self, number: PhoneNumber, error: ApiError) -> None:
+        """A health check brought no verdict."""
+        is_news = self._state.check_failed(number, error)
+        facts = fields(**number.identity(), **facts_of(error), error=number.redacted(error.message))
+        logger.log(logging.WARNING if is_news else logging.DEBUG, "health check failed", extra=facts)
+
+    def operation_changed(self, status: OperationStatus) -> None:
+        """An operation is down from now on, or up again."""
+        facts = {"account": self._account, "operation": status.operation}
+        why = status.refused
+        if why is None:
+            logger.info("an operation is up", extra=fields(**facts))
+            return
+        facts |= {"code": why.code, "request_id": why.request_id, "advice": advice(why.code, status.operation)}
+        logger.warning("an operation is down", extra=fields(**facts))
 
 
 def place(account: str, space: str | None) -> dict[str, str]:

@@ -13,8 +13,8 @@ from exporter.metrics.counters import Counters
 from exporter.model import PhoneNumber
 from exporter.polling.errands.health import HealthOperation
 from exporter.polling.errands.operation import MAX_PAUSE_SECONDS, Ended
-from exporter.polling.errands.recorder import ErrandRecorder
 from exporter.polling.in_flight import HAND_OUT_SECONDS
+from exporter.polling.recorder import Recorder
 from exporter.polling.schedule import Entry
 from exporter.state.store import State
 from tests.support.clock import FakeClock
@@ -35,7 +35,7 @@ class Bench:
     polled: list[PhoneNumber] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        recorder = ErrandRecorder("main", State(FakeClock()), Counters([]))
+        recorder = Recorder("main", State(FakeClock()), Counters([]))
         self.operation = HealthOperation("main", recorder, random.Random(1), repeat=True)
         self.polled = [number(index, space=space) for index, space in enumerate(self.spaces)]
         self.configure()

@@ -7,7 +7,6 @@
     OptionalOperation       `operation`: one operation's schedule, ceiling, pauses and refusals
     SpacesOperation,        `discovery`: the two listings; what they find goes to a `Fleet`
     NumbersOperation
-    ErrandRecorder          `recorder`: state, counters, log
     HealthOperation         `health`: the health checks; what they find goes to the state
 """
 
@@ -15,6 +14,5 @@ from exporter.polling.errands.discovery import Fleet
 from exporter.polling.errands.errand import Errand
 from exporter.polling.errands.errands import Errands, ErrandSettings
 from exporter.polling.errands.operation import Reply
-from exporter.polling.errands.recorder import ErrandRecorder
 
-__all__ = ["Errand", "ErrandRecorder", "ErrandSettings", "Errands", "Fleet", "Reply"]
+__all__ = ["Errand", "ErrandSettings", "Errands", "Fleet", "Reply"]

@@ -18,7 +18,7 @@ from exporter.errors import ApiError
 from exporter.model import NumberKey, Slot, Space
 from exporter.polling.client import Fetcher
 from exporter.polling.errands.operation import OptionalOperation, Reply, V
-from exporter.polling.errands.recorder import ErrandRecorder
+from exporter.polling.recorder import Recorder
 
 
 class Fleet(Protocol):
@@ -52,9 +52,7 @@ class ToList:
 class _Listing(OptionalOperation[ToList, V]):
     """One of the two.  `hide` takes phone numbers that must not be shown out of a text."""
 
-    def __init__(
-        self, account: str, fleet: Fleet, recorder: ErrandRecorder, rng: random.Random, *, repeat: bool
-    ) -> None:
+    def __init__(self, account: str, fleet: Fleet, recorder: Recorder, rng: random.Random, *, repeat: bool) -> None:
         super().__init__(account, recorder, rng, repeat=repeat)
         self.fleet = fleet
         self.hide: Callable[[str], str] | None = None

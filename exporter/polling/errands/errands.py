@@ -22,7 +22,7 @@ from exporter.polling.errands.discovery import Fleet, NumbersOperation, SpacesOp
 from exporter.polling.errands.errand import Errand
 from exporter.polling.errands.health import HealthOperation
 from exporter.polling.errands.operation import Ended, OptionalOperation, Reply
-from exporter.polling.errands.recorder import ErrandRecorder
+from exporter.polling.recorder import Recorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class ErrandSettings:
 class Errands:
     """The errands of one account.  Not thread-safe: its poller holds the lock."""
 
-    def __init__(self, account: str, recorder: ErrandRecorder, rng: random.Random, *, repeat: bool) -> None:
+    def __init__(self, account: str, recorder: Recorder, rng: random.Random, *, repeat: bool) -> None:
         self._account = account
         self._recorder = recorder
         self._rng = rng

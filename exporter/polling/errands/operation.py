@@ -27,8 +27,8 @@ from exporter.model import NumberKey, Refused, Slot
 from exporter.polling.circuit_breaker import CircuitBreaker
 from exporter.polling.client import Fetcher
 from exporter.polling.errands.ceiling import Ceiling
-from exporter.polling.errands.recorder import ErrandRecorder
 from exporter.polling.in_flight import HAND_OUT_SECONDS
+from exporter.polling.recorder import Recorder
 from exporter.polling.schedule import Entry, Schedule, Target
 from exporter.polling.standing import DEFINITE, REFUSALS, Standing, reason_of
 
@@ -81,7 +81,7 @@ class OptionalOperation(ABC, Generic[T, V]):
     max_retries: ClassVar[float] = math.inf
     """How often a failure is retried before the next regular request."""
 
-    def __init__(self, account: str, recorder: ErrandRecorder, rng: random.Random, *, repeat: bool) -> None:
+    def __init__(self, account: str, recorder: Recorder, rng: random.Random, *, repeat: bool) -> None:
         self.name = self.operation.name
         self.schedule = Schedule[T](account, repeat=repeat)
         self.limit = Ceiling(self.operation.max_qps or DEFAULT_QPS)
