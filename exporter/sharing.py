@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from exporter.accounts import Accounts
-from exporter.cams.error_codes import kind_of
 from exporter.cluster.answers.shared import Shared
 from exporter.cluster.leases.leases import Leases
 from exporter.cluster.leases.timing import timing
@@ -39,10 +38,8 @@ from exporter.model import (
     Right,
     spare_qps,
 )
-from exporter.polling import Known, LastPoll
 from exporter.polling.loop import Loop
 from exporter.scrape_priority import ScrapePriority
-from exporter.state.snapshot import Snapshot
 from exporter.state.store import State
 from exporter.threads import Bounded, StillRunningError
 
@@ -56,8 +53,6 @@ LEAVE_SECONDS = 2.0
 
 MAX_NAMED = 10
 """So many accounts are named in a line of the log."""
-
-NOTHING = Known()
 
 
 class Sharing:
@@ -184,7 +179,6 @@ class Sharing:
         """Put these rights in force.  When this returns, no request of another account can leave."""
         got: list[str] = []
         lost: list[str] = []
-        seen: _Seen | None = None
         for name, poller in self._accounts:
             right, rate = NEVER if is_spare else rights.get(name, NEVER), None
             if is_spare:
@@ -199,14 +193,7 @@ class Sharing:
                 else:
                     self._rights[name] = right, rate
             (got if before is None and right is not NEVER else lost if before and right is NEVER else []).append(name)
-            is_new = right is not NEVER and (before is None or before[0].token != right.token)
-            if is_new:
-                seen = seen or _Seen(self.state.snapshot())
-                status = None if before is not None else self.shared.told(poller.status())
-                known = Known(status, seen.polled, seen.checked_at)
-            else:
-                known = NOTHING
-            poller.allow(right, known, rate or None)
+            poller.allow(right, None if before is not None else self.shared.told(poller.status()), rate or None)
         with self._lock:
             self._forget()
         self._say("accounts are polled by this replica from now on", got, is_spare=is_spare)
@@ -262,28 +249,3 @@ class Sharing:
     def _step(self) -> float:
         with self._stepping:
             return math.inf if self._left else self._replica.step()
-
-
-class _Seen:
-    """The records of all numbers at one instant: when each was last polled and checked, here or by another replica."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._records = {record.number.key: record for record in snapshot.numbers}
-        self._snapshot = snapshot
-
-    def polled(self, key: NumberKey) -> LastPoll | None:
-        record = self._records.get(key)
-        if record is None or record.last_poll_unix is None:
-            return None
-        error = None if record.last_poll_success else record.last_error
-        failed = None if error is None else kind_of(error.code, error.http_status)
-        return LastPoll(self._at(record.last_poll_unix), failed)
-
-    def checked_at(self, key: NumberKey) -> float | None:
-        record = self._records.get(key)
-        tried_unix = None if record is None or record.health is None else record.health.tried_unix
-        return None if tried_unix is None else self._at(tried_unix)
-
-    def _at(self, unix: float) -> float:
-        """A time of day as a monotonic instant, not later than the snapshot."""
-        return self._snapshot.at - max(0.0, self._snapshot.unix - unix)

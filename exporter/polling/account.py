@@ -39,7 +39,7 @@ from exporter.polling.client import CurrentClient, Fetcher
 from exporter.polling.errands import Errand, Errands, ErrandSettings, Reply
 from exporter.polling.gate import Gate
 from exporter.polling.hand_out import HandOut, Poll, Request
-from exporter.polling.hand_over import HandOver, Known
+from exporter.polling.hand_over import HandOver
 from exporter.polling.in_flight import connect_ahead, max_in_flight
 from exporter.polling.loop import Loop
 from exporter.polling.reaction import Reaction
@@ -116,7 +116,7 @@ class AccountPoller:
         self._interval = math.inf
         fresh_until = state.fresh_until if repeat else lambda _: math.inf
         self._reaction = Reaction(self._schedule, budget, self._breakers, fresh_until, rng)
-        self._hand_over = HandOver(self._schedule, budget, self._breakers, self._reaction, self._errands)
+        self._hand_over = HandOver(self._schedule, budget, self._breakers, self._reaction, self._errands, state)
         self._hand_out = HandOut(
             self._schedule, self._errands, budget, self._gate, self._breakers, self._current, repeat=repeat
         )
@@ -176,11 +176,12 @@ class AccountPoller:
         self._hand_out.configure(interval_seconds, settings.max_in_flight)
         self._gate.configure(connect_ahead(pace), self._errands.polls_first)
 
-    def allow(self, right: Right, known: Known, spare_qps: int | None = None) -> None:
+    def allow(self, right: Right, status: AccountStatus | None = None, spare_qps: int | None = None) -> None:
         """Send requests only while `right` allows it, at `spare_qps` in place of the configured rate if that is given.
 
-        Where the right is a new one, polling goes on from what is `known`.  When this returns, no request leaves
-        without the right, apart from one that takes longer than `SENDING_SECONDS` to leave.
+        Where the right is a new one, polling goes on from what the state knows, and from the `status` of the holder
+        before.  When this returns, no request leaves without the right, apart from one that takes longer than
+        `SENDING_SECONDS` to leave.
         """
         errands = self._settings.errands if self._settings else ErrandSettings()
         is_other_rate = spare_qps != self._spare_qps
@@ -192,7 +193,7 @@ class AccountPoller:
                 self._spare_qps = spare_qps
                 self._configure(self._settings, spaces)
             if is_new:
-                self._hand_over.take_over(right, known, now)
+                self._hand_over.take_over(right, status, now)
             self._gate.right = right
             if is_new or is_other_rate or right is NEVER or not before.allows(now):
                 self._loop.wake()
@@ -237,7 +238,7 @@ class AccountPoller:
         look = self._current.look()
         with self._lock:
             now = self._clock.monotonic()
-            if self._current.seen(look):
+            if self._current.seen(*look):
                 self._reaction.credential_changed(now)
                 self._errands.credential_changed(now)
             request, at = self._hand_out.next(now)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from exporter.cams.operations import Operation
@@ -35,15 +34,6 @@ class Fetcher(Protocol):
         """How often the credential became another one; may look at key files, and does not wait for the network."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What a look at a client found."""
-
-    client: Fetcher
-    changes: int
-    is_ready: bool
-
-
 class CurrentClient:
     """The client in use, and which credential it signs with.  Not thread-safe: the poller holds the lock."""
 
@@ -63,17 +53,17 @@ class CurrentClient:
             self._changes = -1
             self.is_ready = False
 
-    def look(self) -> Look:
-        """Look at the credential.  Called without the lock: it may read files."""
+    def look(self) -> tuple[Fetcher, int, bool]:
+        """Look at the credential, for `seen`.  Called without the lock: it may read files."""
         client, is_ready = self.client, self.is_ready
-        return Look(client, client.credential_changes(), is_ready or client.ready())
+        return client, client.credential_changes(), is_ready or client.ready()
 
-    def seen(self, look: Look) -> bool:
+    def seen(self, client: Fetcher, changes: int, is_ready: bool) -> bool:
         """Take over what `look` found; returns whether the credential became another one."""
-        if look.client is not self.client:
+        if client is not self.client:
             return False
-        self.is_ready = look.is_ready
-        is_other = look.changes != self._changes
-        self._changes = look.changes
+        self.is_ready = is_ready
+        is_other = changes != self._changes
+        self._changes = changes
         self.credential += is_other
         return is_other

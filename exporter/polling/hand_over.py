@@ -1,30 +1,21 @@
 """What goes from one holder of an account to the next, so that polling goes on as if there were only one.
 
-Pure: time is an argument, nothing waits here.  The holder before tells its pace; what it found is known from its
-answers.  Nothing is asked twice for that, and nothing waits for longer than its interval.
+Nothing waits here.  The holder before tells its pace; what it found is known from its answers, which are in the state.
+Nothing is asked twice for that, and nothing waits for longer than its interval.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
+from exporter.cams.error_codes import kind_of
 from exporter.model import AccountStatus, NumberKey, Pace, PhoneNumber, Right
 from exporter.polling.budget import Budget
 from exporter.polling.circuit_breaker import CircuitBreakers
 from exporter.polling.errands import Errands
 from exporter.polling.reaction import LastPoll, Reaction
 from exporter.polling.schedule import Schedule
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What other replicas found: the account's standing, each number's last poll, and when it was last checked."""
-
-    status: AccountStatus | None = None
-    polled: Callable[[NumberKey], LastPoll | None] = lambda _: None
-    checked_at: Callable[[NumberKey], float | None] = lambda _: None
+from exporter.state.store import State
 
 
 class HandOver:
@@ -37,19 +28,29 @@ class HandOver:
         breakers: CircuitBreakers,
         reaction: Reaction,
         errands: Errands,
+        state: State,
     ) -> None:
         self._schedule = schedule
         self._budget = budget
         self._breakers = breakers
         self._reaction = reaction
         self._errands = errands
+        self._state = state
 
-    def take_over(self, right: Right, known: Known, now: float) -> None:
-        """Go on where another replica stopped."""
+    def take_over(self, right: Right, status: AccountStatus | None, now: float) -> None:
+        """Go on where another replica stopped: from its `status`, if that is known, and from what it found."""
         self._budget.left_elsewhere(right.slot_at)
         self._budget.remember(now, max(right.guard_seconds, self._budget.guard_seconds(now)))
-        polls = {key: poll for key in self._schedule.keys if (poll := known.polled(key)) is not None}
-        status = known.status
+        records, at, at_unix = self._state.look(self._schedule.keys)
+        polls: dict[NumberKey, LastPoll] = {}
+        checked_at: dict[NumberKey, float] = {}
+        for key, record in records.items():
+            if record.last_poll_unix is not None:
+                error = None if record.last_poll_success else record.last_error
+                failed = None if error is None else kind_of(error.code, error.http_status)
+                polls[key] = LastPoll(at - max(0.0, at_unix - record.last_poll_unix), failed)
+            if record.health is not None and record.health.tried_unix is not None:
+                checked_at[key] = at - max(0.0, at_unix - record.health.tried_unix)
         if status is not None:
             self._budget.take_over(status.throttled)
             polled_at = {key: poll.at for key, poll in polls.items()}
@@ -57,7 +58,7 @@ class HandOver:
             for operation in status.operations:
                 if operation.operation == self._reaction.standing.operation:
                     self._reaction.standing.take_over(operation)
-        self._errands.take_over(() if status is None else status.operations, known.checked_at)
+        self._errands.take_over(() if status is None else status.operations, checked_at)
         self._reaction.ended_elsewhere(polls, now)
         held = {key for key in self._schedule.keys if self._breakers.is_held(key)}
         self._schedule.hold(held)

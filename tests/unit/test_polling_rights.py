@@ -15,6 +15,7 @@ from exporter.model import (
     NEVER,
     OPERATION,
     Answer,
+    Health,
     NumberKey,
     OperationStatus,
     Pace,
@@ -24,13 +25,12 @@ from exporter.model import (
     Slot,
     Throttled,
 )
-from exporter.polling import Known, LastPoll
 from exporter.polling.standing import Standing
+from exporter.state.records import LastError, NumberState
 from tests.support.asked import HEALTH, NUMBERS, Asked, FakeFleet, Sent
 from tests.support.numbers import numbers
 from tests.support.played import FORBIDDEN, REVOKED, Played
 
-NOTHING = Known()
 FORBIDDEN_REASON = Refused(FORBIDDEN.code, FORBIDDEN.message, FORBIDDEN.request_id)
 
 
@@ -40,7 +40,7 @@ class Bench(Played):
     def __init__(self, count: int = 30, *, qps: float = 5.0, interval: float = 60.0, is_alone: bool = False) -> None:
         super().__init__(numbers(count), interval, qps)
         if not is_alone:
-            self.poller.allow(NEVER, NOTHING)
+            self.poller.allow(NEVER)
             self.run(1.0)  # the first look at the credential is over
         self.start = self.now
 
@@ -65,16 +65,16 @@ def test_without_the_right_nothing_leaves(made: Bench) -> None:
 
 
 def test_nothing_leaves_before_the_right_begins_nor_after_it_ended(made: Bench) -> None:
-    made.poller.allow(right(made, after=2.0, seconds=4.0), NOTHING)
+    made.poller.allow(right(made, after=2.0, seconds=4.0))
     sent = made.sends(30)
     assert sent[0] == 2.0
     assert 3.5 < sent[-1] < 4.0
 
 
 def test_a_poll_that_waits_when_the_right_ends_goes_when_it_comes_back(made: Bench) -> None:
-    made.poller.allow(right(made, seconds=1.0), NOTHING)
+    made.poller.allow(right(made, seconds=1.0))
     made.sends(10)
-    made.poller.allow(replace(right(made), from_at=made.start), NOTHING)
+    made.poller.allow(replace(right(made), from_at=made.start))
     assert made.sends(1)[0] == 10.0
 
 
@@ -82,17 +82,17 @@ def test_a_right_that_is_renewed_in_time_changes_nothing(made: Bench) -> None:
     alone = Bench(is_alone=True)
     sent = []
     for _ in range(90):
-        made.poller.allow(right(made, seconds=3.0), NOTHING)
+        made.poller.allow(right(made, seconds=3.0))
         sent += made.run(1.0)
     assert len(sent) >= 45
     assert abs(len(alone.run(90)) - len(sent)) <= 1
 
 
 def test_polls_that_wait_are_turned_back_when_the_right_is_taken_away(made: Bench) -> None:
-    made.poller.allow(right(made), NOTHING)
+    made.poller.allow(right(made))
     made.sends(1)
     assert made.time.alive > 1
-    made.poller.allow(NEVER, NOTHING)
+    made.poller.allow(NEVER)
     assert made.sends(30) == []
     assert made.time.alive == 1  # the loop's: no poll waits for the right to come back
 
@@ -109,12 +109,12 @@ def test_the_right_is_gone_only_when_the_last_request_has_left(stall_seconds: fl
             return Answer("VERIFIED", "1", "R")
 
     made = Slow()
-    made.poller.allow(right(made), NOTHING)
+    made.poller.allow(right(made))
     made.run(0.1)
     passed_on: list[tuple[float, Pace]] = []
 
     def take_away() -> None:
-        made.poller.allow(NEVER, NOTHING)
+        made.poller.allow(NEVER)
         passed_on.append((made.now, made.poller.pace()))
 
     made.time.spawn(take_away)
@@ -128,7 +128,7 @@ def test_the_right_is_gone_only_when_the_last_request_has_left(stall_seconds: fl
 
 def test_the_first_slot_keeps_its_distance_from_the_last_one_of_the_holder_before() -> None:
     made = Bench(qps=1)
-    made.poller.allow(right(made, slot_at=made.now + 0.2), NOTHING)
+    made.poller.allow(right(made, slot_at=made.now + 0.2))
     first, second = made.sends(2.5)
     assert 1.2 < first < 1.21
     assert second - first > 1.0
@@ -136,7 +136,7 @@ def test_the_first_slot_keeps_its_distance_from_the_last_one_of_the_holder_befor
 
 def test_the_guard_of_the_holder_before_is_taken_over() -> None:
     made = Bench(qps=10)
-    made.poller.allow(right(made, guard_seconds=0.25), NOTHING)
+    made.poller.allow(right(made, guard_seconds=0.25))
     assert 7.9 < made.poller.status().effective_qps < 8.1
     assert 0.24 < made.poller.pace().guard_seconds <= 0.25
 
@@ -145,9 +145,9 @@ def test_what_is_passed_on_says_when_the_last_request_left_and_what_remains_of_a
     made = Bench(1)
     made.answer = lambda _: ApiError("Throttling.User", Kind.THROTTLE, retry_after_seconds=30.0)
     assert made.poller.pace().slot_age_seconds is None
-    made.poller.allow(right(made), NOTHING)
+    made.poller.allow(right(made))
     made.sends(5)
-    made.poller.allow(NEVER, NOTHING)
+    made.poller.allow(NEVER)
     pace = made.poller.pace()
     assert 4.5 < (pace.slot_age_seconds or 0) <= 5.0
     assert 24.5 < pace.pause_seconds <= 25.5
@@ -156,7 +156,7 @@ def test_what_is_passed_on_says_when_the_last_request_left_and_what_remains_of_a
 def test_a_new_holder_waits_for_the_pause_and_climbs_back_from_the_rate_of_the_one_before() -> None:
     made = Bench(200)
     throttled = Throttled(made.now + 20.0, 2.5, made.now + 20.0)
-    made.poller.allow(right(made), Known(replace(made.poller.status(), throttled=throttled)))
+    made.poller.allow(right(made), replace(made.poller.status(), throttled=throttled))
     assert made.poller.status().throttled == throttled
     assert made.sends(19.9) == []
     assert 24 <= len(made.sends(10)) <= 28
@@ -167,8 +167,8 @@ def test_a_new_holder_waits_for_the_pause_and_climbs_back_from_the_rate_of_the_o
 
 def test_numbers_that_the_holder_before_polled_wait_for_their_turn(made: Bench) -> None:
     """Else each hand-over would cost a pass."""
-    recent = {number.key: LastPoll(made.now - 1.0) for number in made.numbers[:20]}
-    made.poller.allow(right(made), Known(polled=recent.get))
+    polled(made, {number.key: 1.0 for number in made.numbers[:20]})
+    made.poller.allow(right(made))
     first = [key for _, key in made.run(2.3)]
     assert set(first) >= {number.key for number in made.numbers[20:]}
     assert len(first) <= 12
@@ -180,7 +180,8 @@ def test_numbers_that_the_holder_before_polled_wait_for_their_turn(made: Bench) 
 
 def test_a_number_that_another_replica_polled_is_not_overdue(made: Bench) -> None:
     made.run(600)
-    made.poller.allow(right(made, after=1.0), polled(made))
+    polled(made, {number.key: 1.0 for number in made.numbers})
+    made.poller.allow(right(made, after=1.0))
     assert made.poller.status().lag_seconds == 0
 
 
@@ -189,12 +190,11 @@ def test_numbers_that_failed_at_the_holder_before_are_not_retried_all_at_once(ha
     """Its retries are over: a number without a status is asked again a minute later, another one at its turn."""
     made = Bench(interval=600.0)
     made.answer = lambda _: ApiError("timeout", Kind.TRANSIENT)
-    for number in made.numbers:
-        if has_status:
-            made.state.succeeded(number, Answer("VERIFIED", "id", "R"))
-        made.state.failed(number, ApiError("timeout", Kind.TRANSIENT))
-    ages = {number.key: index for index, number in enumerate(made.numbers)}
-    made.poller.allow(right(made), polled(made, ages, Kind.TRANSIENT))
+    if has_status:
+        made.state.take_over([NumberState(number, "VERIFIED", success_at=made.now) for number in made.numbers])
+    ages = {number.key: float(index) for index, number in enumerate(made.numbers)}
+    polled(made, ages, "timeout")
+    made.poller.allow(right(made))
     assert made.sends(30.5) == []
     again = [key for _, key in made.run(30.5)]
     assert again == ([] if has_status else [number.key for number in reversed(made.numbers)])
@@ -203,10 +203,14 @@ def test_numbers_that_failed_at_the_holder_before_are_not_retried_all_at_once(ha
     assert made.poller.status().lag_seconds < 1
 
 
-def polled(made: Bench, ages: Mapping[NumberKey, float] | None = None, failed: Kind | None = None) -> Known:
-    """Each number was polled elsewhere so many seconds ago, one if `ages` does not say."""
-    now = made.now
-    return Known(polled=lambda key: LastPoll(now - (ages or {}).get(key, 1.0), failed))
+def polled(made: Played | Asked, ages: Mapping[NumberKey, float], code: str = "") -> None:
+    """Another replica polled these numbers so many seconds ago; with a `code` they failed."""
+    now_unix = made.time.unix()
+    for number in made.numbers:
+        if number.key in ages:
+            at = now_unix - ages[number.key]
+            error = LastError(code, "", None, "", at) if code else None
+            made.state.take_over([NumberState(number, last_poll_success=not code, last_poll_unix=at, last_error=error)])
 
 
 def test_what_the_api_refuses_stays_refused_over_a_hand_over() -> None:
@@ -220,7 +224,7 @@ def test_what_the_api_refuses_stays_refused_over_a_hand_over() -> None:
         refused_spaces=dict.fromkeys(status.spaces, FORBIDDEN_REASON),
         operations=(OperationStatus(OPERATION, up=False, refused=FORBIDDEN_REASON),),
     )
-    made.poller.allow(right(made), Known(status))
+    made.poller.allow(right(made), status)
     for seconds, probes in ((55, 0), (10, 1)):  # the holder before has just sent one
         assert len(made.sends(seconds)) == probes
         after = made.poller.status()
@@ -231,7 +235,7 @@ def test_what_the_api_refuses_stays_refused_over_a_hand_over() -> None:
 def test_an_account_that_is_refused_as_a_whole_is_probed_by_the_next_holder() -> None:
     made = Bench(4)
     refused = replace(made.poller.status(), refused=Refused("InvalidAccessKeyId.NotFound", "no"))
-    made.poller.allow(right(made), Known(refused))
+    made.poller.allow(right(made), refused)
     assert not made.poller.status().up
     assert made.sends(55) == []
     made.run(10)
@@ -248,7 +252,8 @@ def test_probes_go_on_at_the_distance_of_the_holder_before(scope: str) -> None:
     spaces = {} if scope == "account" else dict.fromkeys(made.poller.status().spaces, reason)
     refused = replace(made.poller.status(), refused=reason, refused_spaces=spaces)
     ages = dict(zip((number.key for number in made.numbers), (230.0, 170.0, 110.0, 50.0), strict=True))
-    made.poller.allow(right(made), replace(polled(made, ages, error.kind), status=refused))
+    polled(made, ages, error.code)
+    made.poller.allow(right(made), refused)
     assert made.sends(9) == []
     assert len(made.sends(2)) == 1
     assert made.sends(58) == []
@@ -258,24 +263,24 @@ def test_probes_go_on_at_the_distance_of_the_holder_before(scope: str) -> None:
 def test_what_the_api_accepts_again_is_not_refused_by_who_held_it_long_ago() -> None:
     made = Bench(4)
     made.answer = lambda _: FORBIDDEN
-    made.poller.allow(right(made), NOTHING)
+    made.poller.allow(right(made))
     made.run(5)
     assert not made.poller.status().up
-    made.poller.allow(NEVER, NOTHING)
+    made.poller.allow(NEVER)
     made.answer = lambda _: None
     healthy = replace(made.poller.status(), refused=None, refused_spaces={}, operations=(OperationStatus(OPERATION),))
-    made.poller.allow(right(made, token=3), Known(healthy))
+    made.poller.allow(right(made, token=3), healthy)
     assert made.poller.status().up
     assert len(made.run(75)) >= 4
 
 
 def test_at_the_spare_rate_all_requests_share_it() -> None:
     made = Bench(200)
-    made.poller.allow(ALWAYS, NOTHING, 2)
+    made.poller.allow(ALWAYS, None, 2)
     sent = made.sends(60)
     assert 110 < len(sent) < 120
     assert all(third - first > 1.0 for first, third in zip(sent, sent[2:], strict=False))
-    made.poller.allow(right(made), NOTHING)
+    made.poller.allow(right(made))
     assert 45 <= len(made.sends(10)) <= 50
     assert made.poller.status().budget_qps == 5
 
@@ -289,7 +294,7 @@ def asked(answer: Callable[[Sent], ApiError | None] = lambda _: None) -> Asked:
         fleet=FakeFleet(["a"]),
         answer=answer,
     )
-    made.poller.allow(NEVER, NOTHING)
+    made.poller.allow(NEVER)
     made.run(1.0)
     return made
 
@@ -303,8 +308,10 @@ def test_without_the_right_nothing_is_listed_or_checked() -> None:
 def test_a_new_holder_lists_at_once_and_checks_each_number_at_its_turn() -> None:
     """It needs the listing to go on with it; verdicts it has from the holder before."""
     made = asked()
-    now = made.time.now
-    made.poller.allow(Right(1, now, math.inf), Known(polled=lambda _: LastPoll(now), checked_at=lambda _: now))
+    polled(made, {number.key: 0.0 for number in made.numbers})
+    for number in made.numbers:
+        made.state.checked(number, Health("AVAILABLE"))
+    made.poller.allow(Right(1, made.time.now, math.inf))
     made.run(20)
     assert {each.operation for each in made.sent} == {NUMBERS}
     made.run(80)
@@ -316,7 +323,7 @@ def test_an_operation_that_fails_stays_down_over_a_hand_over(code: str) -> None:
     kind = Kind.PERMISSION if code == "NoPermission" else Kind.TRANSIENT
     made = asked(lambda sent: ApiError(code, kind) if sent.operation == HEALTH else None)
     down = OperationStatus(HEALTH, up=False, refused=Refused(code))
-    made.poller.allow(right_now(made), Known(replace(made.poller.status(), operations=(down,))))
+    made.poller.allow(right_now(made), replace(made.poller.status(), operations=(down,)))
     for _ in range(20):
         made.run(1.0)
         (now,) = [each for each in made.poller.status().operations if each.operation == HEALTH]

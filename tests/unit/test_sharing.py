@@ -22,7 +22,6 @@ from exporter.config import Source, Variables, config_number, load
 from exporter.errors import ApiError, ConfigError, Kind
 from exporter.fleet.fleets import Fleets
 from exporter.model import NEVER, AccountStatus, Answer, NumberKey, Refused, Right
-from exporter.polling import Known
 from exporter.readiness import Readiness
 from exporter.scrape_priority import ScrapePriority
 from exporter.sharing import Sharing
@@ -115,11 +114,11 @@ class Told:
     def __init__(self, status: AccountStatus) -> None:
         self.status: Callable[[], AccountStatus] = lambda: status
         self.rights: list[Right] = []
-        self.known = Known()
+        self.told: AccountStatus | None = None
 
-    def allow(self, right: Right, known: Known, _: int | None) -> None:
+    def allow(self, right: Right, status: AccountStatus | None, _: int | None) -> None:
         self.rights.append(right)
-        self.known = known
+        self.told = status
 
 
 def shared_out(replica: Replica) -> tuple[dict[str, Told], Sharing]:
@@ -153,10 +152,10 @@ def test_a_poller_goes_on_from_what_the_holder_told_and_else_from_what_it_knows_
     pollers, sharing = shared_out(replica)
     told(sharing, replace(pollers["one"].status(), refused=REFUSED))
     sharing.allow({"one": Right(1, 0.0, 10.0)}, is_spare=False)
-    assert pollers["one"].known.status is not None
-    assert pollers["one"].known.status.refused == REFUSED
+    assert pollers["one"].told is not None
+    assert pollers["one"].told.refused == REFUSED
     sharing.allow({"one": Right(2, 0.0, 10.0)}, is_spare=False)
-    assert pollers["one"].known.status is None
+    assert pollers["one"].told is None
 
 
 def test_the_holder_tells_how_an_account_does_until_it_is_polled_here(replica: Replica) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,16 +102,15 @@ class Errands:
             seconds = self.health_seconds
             self._health.configure(self._numbers, checks.interval_seconds, seconds, now=now, now_unix=now_unix)
 
-    def take_over(self, statuses: Sequence[OperationStatus], checked_at: Callable[[NumberKey], float | None]) -> None:
-        """Go on from what another replica found; each number was last checked at `checked_at`, None for never."""
+    def take_over(self, statuses: Sequence[OperationStatus], checked_at: Mapping[NumberKey, float]) -> None:
+        """Go on from what another replica found; `checked_at` is when numbers were last checked."""
         known = {status.operation: status for status in statuses}
         for operation in self.in_use:
             if operation.name in known:
                 operation.standing.take_over(known[operation.name])
         if self._health:
-            for number in self._numbers:
-                if (at := checked_at(number.key)) is not None:
-                    self._health.schedule.done_elsewhere(number.key, at)
+            for key, at in checked_at.items():
+                self._health.schedule.done_elsewhere(key, at)
 
     def next_at(self, now: float) -> float:
         """When to look for the next errand; infinity for never."""
