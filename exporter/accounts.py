@@ -58,6 +58,7 @@ class Accounts:
         self._repeat = repeat
         self._right = right
         self._workers = Workers()
+        self._rng = random.Random()  # noqa: S311 - jitter guards nothing
         self._accounts: dict[str, Account] = {}
         self._budgets: dict[str, Budget] = {}
 
@@ -160,7 +161,7 @@ class Accounts:
             counters=self._counters,
             workers=self._workers,
             clock=self._clock,
-            rng=random.Random(),  # noqa: S311 - jitter guards nothing
+            rng=self._rng,
             repeat=self._repeat,
             priority=self._priority,
             right=self._right,

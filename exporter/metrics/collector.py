@@ -139,4 +139,4 @@ def _of_cluster(cluster: ClusterStatus, accounts: Sequence[AccountStatus]) -> di
 
 @lru_cache(maxsize=65_536)  # there may be as many spaces as numbers
 def _series(metric: Metric, *labels: str) -> Series:
-    return Series(metric.name, zip(metric.labels, labels, strict=True))
+    return Series(metric.name, metric.labels, labels)

@@ -29,6 +29,9 @@ OTHER_CODE = "other"
 LATENCY_BUCKETS = (0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0)
 """Seconds; a call to Singapore takes 0.05 to 0.5, the default timeout is 10."""
 
+_BUCKET_LABELS = (*DURATION.labels, "le")
+_BOUNDS = tuple(map(format_value, (*LATENCY_BUCKETS, math.inf)))
+
 Sample = tuple[Series, float]
 
 
@@ -38,7 +41,7 @@ class _Count:
     __slots__ = ("series", "value")
 
     def __init__(self, metric: Metric, *labels: str) -> None:
-        self.series = Series(metric.name, zip(metric.labels, labels, strict=True))
+        self.series = Series(metric.name, metric.labels, labels)
         self.value = 0.0
 
 
@@ -46,12 +49,11 @@ class _Durations:
     """The histogram of one operation of an account."""
 
     def __init__(self, account: str, operation: str) -> None:
-        labels = tuple(zip(DURATION.labels, (account, operation), strict=True))
-        bounds = (*LATENCY_BUCKETS, math.inf)
-        self._buckets = [Series(f"{DURATION.name}_bucket", (*labels, ("le", format_value(le)))) for le in bounds]
-        self._count = Series(f"{DURATION.name}_count", labels)
-        self._sum = Series(f"{DURATION.name}_sum", labels)
-        self._counts = [0] * len(bounds)
+        name, values = DURATION.name, (account, operation)
+        self._buckets = [Series(f"{name}_bucket", _BUCKET_LABELS, (*values, le)) for le in _BOUNDS]
+        self._count = Series(f"{name}_count", DURATION.labels, values)
+        self._sum = Series(f"{name}_sum", DURATION.labels, values)
+        self._counts = [0] * len(_BOUNDS)
         self._seconds = 0.0
 
     def observe(self, seconds: float) -> None:

@@ -19,14 +19,23 @@ Label = tuple[str, str]
 
 
 class Series:
-    """A sample's name and labels, formatted once: the same series are scraped again and again."""
+    """A sample's name and labels, formatted once: the same series are scraped again and again.
 
-    __slots__ = ("head", "labels", "name")
+    `keys` are the labels' names: one tuple for many series, since a hundred accounts have seven thousand.
+    """
 
-    def __init__(self, name: str, labels: Iterable[Label] = ()) -> None:
+    __slots__ = ("_keys", "_values", "head", "name")
+
+    def __init__(self, name: str, keys: tuple[str, ...] = (), values: tuple[str, ...] = ()) -> None:
         self.name = name
-        self.labels = tuple(labels)
-        self.head = f"{name}{{{format_labels(self.labels)}}} " if self.labels else f"{name} "
+        self._keys = keys
+        self._values = values
+        self.head = f"{name}{{{format_labels(self.labels)}}} " if keys else f"{name} "
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The labels, as they were given."""
+        return tuple(zip(self._keys, self._values, strict=True))
 
     def line(self, value: float) -> str:
         """The line of a sample; `value` is a float."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 
 import pytest
@@ -21,7 +22,15 @@ def test_a_line_has_its_value_as_go_would_write_it(value: float) -> None:
 def test_labels_come_in_the_order_of_their_names_and_escaped() -> None:
     labels = [("b", 'say "hi"\n'), ("a", "c:\\")]
     assert format_labels(labels) == r'a="c:\\",b="say \"hi\"\n"'
-    assert Series("up", labels).line(1.0) == r'up{a="c:\\",b="say \"hi\"\n"} 1.0' + "\n"
+    assert Series("up", ("b", "a"), ('say "hi"\n', "c:\\")).line(1.0) == r'up{a="c:\\",b="say \"hi\"\n"} 1.0' + "\n"
+
+
+def test_series_share_the_names_of_their_labels() -> None:
+    """A hundred accounts have seven thousand series."""
+    names = ("account", "operation")
+    made = Series("up", names, ("main", "poll"))
+    assert made.labels == (("account", "main"), ("operation", "poll"))
+    assert any(each is names for each in gc.get_referents(made))
 
 
 def test_pieces_around_gaps_join_to_the_whole() -> None:
