@@ -31,7 +31,6 @@ DIGITS = 12
 LEFT_OUT: Mapping[type, Collection[str]] = {
     Config: {
         *("path", "digest", "shown", "warnings", "key_faults"),  # of the file, not of what it says
-        *("scrape_interval_seconds", "stale_after_seconds", "api"),  # what is in force stands in each account
         "labeller",  # the labels count
     },
     AccountConfig: {

@@ -147,11 +147,8 @@ class _Loader:
             )
         return Config(
             path,
-            self._interval,
             self._mode or FULL,
-            self._api,
             tuple(account for _, account in accounts),
-            stale_after_seconds=self._stale_after,
             cluster=cluster,
             labeller=self._labeller,
             digest=self._root.document.digest,

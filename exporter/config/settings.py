@@ -243,20 +243,16 @@ class ClusterConfig:
 class Config:
     """A valid configuration, read from `path`.  `warnings` name what is allowed but probably a mistake.
 
-    `scrape_interval_seconds`, `stale_after_seconds` (None: by default) and `api` are what the top says.  What is in
-    force stands in each account.
+    What the top says of intervals and of the API stands in each account, as it is in force there.
     `key_faults` are the faults of key files.  Such files come and go while the exporter runs: an account without a key
     is refused, the others are polled.  `cluster`: this is one of several replicas.
     """
 
     path: Path | None
-    scrape_interval_seconds: float
     phone_number_label: str
-    api: ApiConfig
     accounts: tuple[AccountConfig, ...]
     warnings: tuple[str, ...] = ()
     key_faults: tuple[str, ...] = ()
-    stale_after_seconds: float | None = None
     digest: bytes | None = field(default=None, repr=False, compare=False)
     """That of the file's content; None if it was a stream, which cannot be read again."""
     shown: Callable[[], bytes] = field(default=bytes, repr=False, compare=False)

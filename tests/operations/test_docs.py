@@ -13,7 +13,6 @@ import shlex
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,7 @@ from exporter.config.loader import ACCOUNT_KEYS, API_KEYS, CONFIG_KEYS
 from exporter.config.sections.cluster import CLUSTER_KEYS
 from exporter.config.sections.credential_types import CREDENTIALS_KEYS
 from exporter.config.sections.discovery import DISCOVER_KEYS, HEALTH_KEYS
-from exporter.config.settings import DEFAULT_LEASE_SECONDS
+from exporter.config.settings import DEFAULT_LEASE_SECONDS, DEFAULT_SCRAPE_INTERVAL_SECONDS, ApiConfig
 from exporter.metrics.catalogue import CATALOGUE
 from exporter.model import OPERATION, spare_qps
 from exporter.simulator import World
@@ -230,8 +229,8 @@ def read_account_settings(file: Path) -> None:
     config = load(file)
     (read,) = config.accounts
     assert config.warnings == ()
-    assert read.scrape_interval_seconds != config.scrape_interval_seconds
-    assert read.api not in {config.api, replace(config.api, timeout_seconds=read.api.timeout_seconds)}
+    assert read.scrape_interval_seconds != DEFAULT_SCRAPE_INTERVAL_SECONDS
+    assert read.api not in {ApiConfig(), ApiConfig(timeout_seconds=read.api.timeout_seconds)}
 
 
 def read_cluster(file: Path) -> None:

@@ -106,9 +106,7 @@ def test_nothing_of_a_proxys_user_counts() -> None:
 SECRET = Secret("secret", Path("file"), "written")
 FULL = Config(
     path=Path("config.yml"),
-    scrape_interval_seconds=60.0,
     phone_number_label="full",
-    api=ApiConfig("https://one", 1.0, Path("ca.pem"), "proxy:80"),
     accounts=(
         AccountConfig(
             "main",
@@ -128,7 +126,6 @@ FULL = Config(
     ),
     warnings=("warning",),
     key_faults=("fault",),
-    stale_after_seconds=900.0,
     digest=b"digest",
     shown=lambda: b"x",
     cluster=ClusterConfig(

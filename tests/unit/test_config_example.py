@@ -37,10 +37,10 @@ def test_the_example_is_valid() -> None:
 def test_what_the_example_sets_at_the_top_are_the_defaults(tmp_path: Path) -> None:
     """If a user deletes a line of the example, nothing changes."""
     config = example()
-    assert config.scrape_interval_seconds == 60
     assert config.phone_number_label == "full"
-    assert (config.api.endpoint, config.api.timeout_seconds) == (DEFAULT_ENDPOINT, 10)
     main = config.accounts[0]
+    assert main.scrape_interval_seconds == 60
+    assert (main.api.endpoint, main.api.timeout_seconds) == (DEFAULT_ENDPOINT, 10)
     assert (main.qps, main.quota, main.stale_after_seconds) == (5, 10, 900)
 
 

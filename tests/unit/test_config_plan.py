@@ -8,6 +8,7 @@ import pytest
 
 from exporter.config import plan
 from exporter.config.durations import approximately
+from exporter.config.settings import DEFAULT_ENDPOINT
 from tests.support.configs import NUMBER, loaded
 
 
@@ -23,7 +24,7 @@ def test_the_plan_of_each_account(tmp_path: Path) -> None:
         """,
     )
     assert plan(config).splitlines() == [
-        f"{config.path}: valid: 2 accounts, 601 numbers, asked every 1m at {config.api.endpoint}",
+        f"{config.path}: valid: 2 accounts, 601 numbers, asked every 1m at {DEFAULT_ENDPOINT}",
         "",
         "account      numbers  qps  quota  pace    one pass  each number                stale after",
         "big, far     600      5    10     4.99/s  2m        every 2m, does not fit 1m  15m",
@@ -48,7 +49,7 @@ def test_the_plan_of_accounts_that_find_or_check_numbers(tmp_path: Path) -> None
     assert plan(config).splitlines() == [
         (
             f"{config.path}: valid: 3 accounts, 1 number and those that discovery finds, asked every 1m at "
-            f"{config.api.endpoint}"
+            f"{DEFAULT_ENDPOINT}"
         ),
         "",
         "account  numbers  qps  quota  pace    one pass  each number  stale after",

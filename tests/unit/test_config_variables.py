@@ -52,7 +52,7 @@ def test_any_string_may_hold_variables(tmp_path: Path) -> None:
     )
     (account,) = config.accounts
     (number,) = account.numbers
-    assert (config.scrape_interval_seconds, account.api.endpoint) == (120, "https://a.example:1")
+    assert (account.scrape_interval_seconds, account.api.endpoint) == (120, "https://a.example:1")
     assert account.api.proxy == "http://u:hunter2@p:1"
     assert (account.name, account.credentials.secrets["access_key_secret"].value) == ("main", "cr3t")
     assert (number.phone_number, number.cust_space_id, number.name) == ("8613800001234", "cams-1", "a main b")

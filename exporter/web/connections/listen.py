@@ -6,6 +6,7 @@ IPv6.  Imports no web library: the command line checks its flags here.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import re
@@ -81,15 +82,10 @@ def listen(address: ListenAddress) -> socket.socket:
 
 def listen_all(addresses: Iterable[ListenAddress]) -> list[socket.socket]:
     """One listening socket for each address, or none at all: OSError as from `listen`."""
-    sockets: list[socket.socket] = []
-    try:
-        for address in addresses:
-            sockets.append(listen(address))  # noqa: PERF401 - a comprehension would lose those already bound
-    except OSError:
-        for bound in sockets:
-            bound.close()
-        raise
-    return sockets
+    with contextlib.ExitStack() as opened:
+        sockets = [opened.enter_context(listen(address)) for address in addresses]
+        opened.pop_all()
+        return sockets
 
 
 def url_of(bound: socket.socket, scheme: str = "http") -> str:

@@ -5,6 +5,7 @@ Source: systemd's sd_listen_fds(3).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Mapping
@@ -21,15 +22,11 @@ def systemd_sockets(
     count = _count(environment)
     if not count:
         raise OSError(f"systemd hands over no socket; {_CURE}")
-    found: list[socket.socket] = []
-    try:
-        for descriptor in range(first_descriptor, first_descriptor + count):
-            found.append(_listening(descriptor))  # noqa: PERF401 - a comprehension would lose those found before a fault
-    except OSError:
-        for each in found:
-            each.close()
-        raise
-    return found
+    with contextlib.ExitStack() as taken:
+        descriptors = range(first_descriptor, first_descriptor + count)
+        found = [taken.enter_context(_listening(descriptor)) for descriptor in descriptors]
+        taken.pop_all()
+        return found
 
 
 def _count(environment: Mapping[str, str]) -> int:
