@@ -185,7 +185,7 @@ def redirect(location: str = "/", status: int = 302) -> Fault:
 
 def gzip_bomb(megabytes: int = 200) -> Fault:
     """A small compressed body that unpacks to that size."""
-    packer = zlib.compressobj(wbits=31)  # 31: with gzip's header
+    packer = zlib.compressobj(wbits=31, strategy=zlib.Z_RLE)  # 31: with gzip's header
     parts = [packer.compress(b'{"Code":"OK","Message":"')]
     parts += [packer.compress(_CHUNK) for _ in range(megabytes * (1 << 20) // len(_CHUNK))]
     packed = b"".join([*parts, packer.compress(b'"}'), packer.flush()])
