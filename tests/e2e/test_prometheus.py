@@ -15,7 +15,7 @@ from tests.support.exporter import ExporterProcess, until
 from tests.support.fleet import config, fleet, phones
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.prometheus import RealPrometheus
-from tests.support.servers import INSTALLED, PROMETHEUS_3, each_release, server_binary
+from tests.support.servers import INSTALLED, OPENER, PROMETHEUS_3, each_release, server_binary
 
 CURRENT = "cams_phone_number_verification_status == 1"
 
@@ -33,9 +33,7 @@ def proxy(upstream: str, accept: str = "") -> Iterator[tuple[str, list[str]]]:
             request = urllib.request.Request(
                 upstream + self.path, headers={"Accept": accept or self.headers.get("Accept", "")}
             )
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-                request, timeout=PATIENCE_SECONDS
-            ) as answer:
+            with OPENER.open(request, timeout=PATIENCE_SECONDS) as answer:
                 body = answer.read()
                 content_type = answer.headers["Content-Type"]
             answered.append(content_type)

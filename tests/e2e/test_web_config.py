@@ -21,7 +21,7 @@ from tests.support.node_exporter import node_exporter
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.pki import client_file, server_files
 from tests.support.prometheus import RealPrometheus
-from tests.support.servers import require_binary
+from tests.support.servers import OPENER, require_binary
 from tests.support.webclients import CLIENTS, REFUSED, Credentials, curl, python
 
 USER = ("prometheus", "correct horse")
@@ -280,9 +280,7 @@ def post(url: str, **headers: str) -> tuple[int, str]:
     """Status and body of a POST."""
     request = urllib.request.Request(url, method="POST", headers=headers)
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-            request, timeout=PATIENCE_SECONDS
-        ) as answer:
+        with OPENER.open(request, timeout=PATIENCE_SECONDS) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:

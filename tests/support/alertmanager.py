@@ -19,12 +19,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.realserver import RealServer
-from tests.support.servers import INSTALLED, server_binary
+from tests.support.servers import INSTALLED, OPENER, server_binary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +101,13 @@ class RealAlertmanager(RealServer):
     def alerts(self, *matchers: str) -> Sequence[Mapping[str, Any]]:
         """Its alerts, also inhibited ones, narrowed by matchers such as ``account="main"``."""
         query = urllib.parse.urlencode([("filter", matcher) for matcher in matchers])
-        with _OPENER.open(f"{self.url}/api/v2/alerts?{query}", timeout=PATIENCE_SECONDS) as answer:
+        with OPENER.open(f"{self.url}/api/v2/alerts?{query}", timeout=PATIENCE_SECONDS) as answer:
             found: list[Mapping[str, Any]] = json.load(answer)
         return found
 
     def metric(self, name: str) -> float:
         """The sum over the series `name` of its own metrics."""
-        with _OPENER.open(f"{self.url}/metrics", timeout=PATIENCE_SECONDS) as answer:
+        with OPENER.open(f"{self.url}/metrics", timeout=PATIENCE_SECONDS) as answer:
             lines = answer.read().decode().splitlines()
         return sum(float(line.rpartition(" ")[2]) for line in lines if re.match(rf"{name}[ {{]", line))
 

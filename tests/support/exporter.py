@@ -20,8 +20,8 @@ from typing import IO, Any, Self, TypeVar
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.servers import OPENER
 
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _LISTENING = re.compile(r'listening"?,? "?address(?:=|": ")(http[^\s"]+)')
 
 Seen = TypeVar("Seen")
@@ -140,7 +140,7 @@ class ExporterProcess:
         """(status, body, headers) of a GET; error statuses too."""
         request = urllib.request.Request(self.url + path, headers=dict(headers or {}))
         try:
-            with _OPENER.open(request, timeout=PATIENCE_SECONDS) as answer:
+            with OPENER.open(request, timeout=PATIENCE_SECONDS) as answer:
                 return answer.status, answer.read(), answer.headers
         except urllib.error.HTTPError as error:
             with error:

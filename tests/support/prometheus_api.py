@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.servers import OPENER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """The server is on loopback, so no proxy of the environment is used."""
 
 
@@ -101,7 +101,7 @@ class PrometheusApi:
         """The ``data`` of one API answer; raises QueryError with Prometheus's own text."""
         body = urllib.parse.urlencode(parameters)
         try:
-            with _OPENER.open(f"{self.url}{path}?{body}", timeout=PATIENCE_SECONDS) as response:
+            with OPENER.open(f"{self.url}{path}?{body}", timeout=PATIENCE_SECONDS) as response:
                 return json.load(response)["data"]
         except urllib.error.HTTPError as error:
             with error:

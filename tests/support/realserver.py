@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import tempfile
 import time
-import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -14,10 +13,9 @@ from pathlib import Path
 from typing import Self
 
 from tests.support.patience import PATIENCE_SECONDS
-from tests.support.servers import reserved_port
+from tests.support.servers import OPENER, reserved_port
 
 PAUSE_SECONDS = 0.1
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _STOP_SECONDS = 15.0
 """After that it is killed."""
 
@@ -97,7 +95,7 @@ class RealServer(ABC):
 
 def _is_ready(url: str) -> bool:
     try:
-        with _OPENER.open(url, timeout=PATIENCE_SECONDS):
+        with OPENER.open(url, timeout=PATIENCE_SECONDS):
             return True
     except OSError:
         return False

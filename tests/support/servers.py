@@ -1,4 +1,4 @@
-"""Finds the binary of a real server, and a port on loopback.
+"""Finds the binary of a real server, and a port on loopback; asks servers there.
 
 Prometheus and its tools come in two releases: ``installed``, the machine's own (Debian 12: Prometheus 2.42,
 Alertmanager 0.25), and ``prometheus-3``, which scripts/install-prometheus-3 unpacks next to the running Python.
@@ -10,11 +10,15 @@ import os
 import shutil
 import socket
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Asks servers on loopback, whatever proxy the environment names."""
 
 INSTALLED, PROMETHEUS_3 = RELEASES = ("installed", "prometheus-3")
 
@@ -60,3 +64,13 @@ def reserved_port() -> Iterator[int]:
         kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         kept.bind(("127.0.0.1", 0))
         yield kept.getsockname()[1]
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has an IPv6 loopback address."""
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True

@@ -24,6 +24,7 @@ from exporter.simulator.faults import Fault
 from exporter.simulator.wire import Wire
 from tests.support.exporter import until
 from tests.support.patience import PATIENCE_SECONDS
+from tests.support.servers import has_ipv6
 from tests.support.simulated import PHONE, SPACE, Call, Connection, ask, care_world
 
 
@@ -310,7 +311,7 @@ def test_localhost_is_one_address() -> None:
 
 
 def test_an_ipv6_url_has_brackets() -> None:
-    if not _has_ipv6_loopback():
+    if not has_ipv6():
         pytest.skip("no IPv6 loopback on this machine")
     with Simulator(care_world(), "::1") as simulator:
         assert simulator.url.startswith("http://[::1]:")
@@ -376,12 +377,3 @@ class _BareTls:
         except ssl.SSLWantReadError:
             return False
         return True
-
-
-def _has_ipv6_loopback() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True

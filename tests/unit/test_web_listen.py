@@ -15,17 +15,7 @@ from hypothesis import strategies as st
 
 from exporter.web.connections.listen import ListenAddress, listen, listen_all, parse_listen_address, url_of
 from tests.support.patience import PATIENCE_SECONDS
-
-
-def has_ipv6() -> bool:
-    """Whether this machine has an IPv6 loopback address."""
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
+from tests.support.servers import has_ipv6
 
 needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 
