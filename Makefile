@@ -39,7 +39,7 @@ demo: $(VENV)/runtime ## Serve simulated numbers on loopback; no credentials nee
 
 .PHONY: demo-cluster
 demo-cluster: $(VENV)/runtime ## Serve the demo by two replicas as one, to kill one of them; needs redis-server.
-	@$(BIN)/python -m exporter.cli.demo_cluster
+	@$(BIN)/python -m scripts.demo_cluster
 
 .PHONY: develop
 develop: $(VENV)/development ## Install everything for the tests, also servers (apt, as root or with sudo).

@@ -18,7 +18,7 @@ from tests.support.exporter import series, statuses, until
 from tests.support.patience import PATIENCE_SECONDS
 from tests.support.servers import require_binary
 
-DEMO = (sys.executable, "-m", "exporter.cli.demo_cluster")
+DEMO = (sys.executable, "-m", "scripts.demo_cluster")
 GOT = re.compile(r'(replica-\d) \| .*"accounts are polled by this replica from now on".* accounts="?([^"\n]+)')
 
 

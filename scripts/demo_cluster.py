@@ -144,7 +144,7 @@ def _say(text: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="exporter.cli.demo_cluster", description="Two replicas as one, over simulated numbers."
+        prog="scripts.demo_cluster", description="Two replicas as one, over simulated numbers."
     )
     parser.add_argument(
         "--lease",
