@@ -20,7 +20,6 @@ Key files are only checked here.  The code that needs the keys reads them, again
 
 from __future__ import annotations
 
-from exporter.config.crowding import crowded
 from exporter.config.digest import config_number
 from exporter.config.durations import format_duration, parse_duration
 from exporter.config.loader import Reading, load, read
@@ -45,7 +44,6 @@ __all__ = [
     "Times",
     "Variables",
     "config_number",
-    "crowded",
     "format_duration",
     "load",
     "parse_duration",

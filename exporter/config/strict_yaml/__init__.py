@@ -22,11 +22,10 @@ from exporter.config.strict_yaml.document import Document, KeyPath, Mapping, Sca
 from exporter.config.strict_yaml.files import UNSHOWN, called, look_in_time, read_named, read_regular, unreadable
 from exporter.config.strict_yaml.parse import MAX_BYTES, decode, digest, load, parse, too_large
 from exporter.config.strict_yaml.section import Section, entries, nearest, one_of
-from exporter.config.strict_yaml.variables import REFERENCE, Variables, expand
+from exporter.config.strict_yaml.variables import Variables, expand
 
 __all__ = [
     "MAX_BYTES",
-    "REFERENCE",
     "UNSHOWN",
     "Document",
     "KeyPath",
