@@ -35,7 +35,7 @@ def flags() -> argparse.ArgumentParser:
 
     add(
         "--config.file",
-        type=Path,
+        type=_checked(_path),
         metavar="FILE",
         help="configuration; a pipe or /dev/stdin is read once (default: config.yml)",
     )
@@ -72,7 +72,7 @@ def flags() -> argparse.ArgumentParser:
     )
     add(
         "--once.output",
-        type=Path,
+        type=_checked(_path),
         metavar="FILE",
         help="with --once: replace FILE atomically instead, for node_exporter's textfile collector (name it *.prom)",
     )
@@ -93,7 +93,7 @@ def flags() -> argparse.ArgumentParser:
     )
     add(
         "--web.config.file",
-        type=Path,
+        type=_checked(_path),
         metavar="FILE",
         help="TLS, client certificates, passwords and headers, in the schema of Prometheus's exporters (default: none)",
     )
@@ -115,13 +115,13 @@ def flags() -> argparse.ArgumentParser:
     )
     add(
         "--storage.path",
-        type=Path,
+        type=_checked(_path),
         metavar="DIR",
         help="keep each number's last answer in DIR, which is made if it is missing, over a restart (default: off)",
     )
     add(
         "--kit.output",
-        type=_checked(_folder),
+        type=_checked(_path),
         metavar="DIR",
         help="write alert rules, dashboards, example configurations and systemd units into DIR and exit",
     )
@@ -166,9 +166,9 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _folder(text: str) -> Path:
+def _path(text: str) -> Path:
     if not text:
-        raise ValueError("is empty; name a folder")
+        raise ValueError("is empty, and would mean the working folder; write a path")
     return Path(text)
 
 

@@ -38,3 +38,12 @@ def test_a_flag_that_may_stand_once_and_stands_twice_is_refused(given: str, caps
 def test_there_may_be_many_listen_addresses() -> None:
     args = flags().parse_args(["--web.listen-address=:1", "--web.listen-address=:2"])
     assert args.web_listen_address == [":1", ":2"]
+
+
+@pytest.mark.parametrize("flag", [flag for flag, takes in SHOWN if takes and not takes.startswith("{")])
+def test_an_empty_value_is_refused(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--storage.path=$DIR` with an unset variable would write into the working folder."""
+    with pytest.raises(SystemExit) as ended:
+        flags().parse_args([f"{flag}="])
+    assert ended.value.code == 2
+    assert f"argument {flag}: " in capsys.readouterr().err

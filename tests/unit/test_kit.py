@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import exporter
-from exporter.cli.flags import flags
 from exporter.cli.kit import write_kit
 from exporter.errors import ConfigError
 from tests.support.exporter import run_exporter
@@ -93,10 +92,3 @@ def test_it_excludes_other_tasks(flag: str, tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "--kit.output writes files and exits; drop the other task" in done.stderr
     assert contents(tmp_path) == {}
-
-
-def test_an_empty_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """`--kit.output=$DIR` with an unset variable would write into the working folder."""
-    with pytest.raises(SystemExit):
-        flags().parse_args(["--kit.output="])
-    assert "--kit.output: is empty; name a folder" in capsys.readouterr().err
