@@ -13,7 +13,7 @@ import socket
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import requests
@@ -69,8 +69,9 @@ class Session(requests.Session):
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
-    def get_redirect_target(self, resp: Response) -> None:
+    def resolve_redirects(self, *_: Any, **__: Any) -> Generator[Response, None, None]:
         """None: the API never redirects."""
+        yield from ()
 
 
 class GatedAdapter(BaseAdapter):
@@ -184,11 +185,12 @@ class GatedAdapter(BaseAdapter):
                 return False
             request.sign(request)
             with _reporting(connection, request.attempt, "sending the request"):
-                text = "".join(request.headers.values())
+                headers = dict(request.headers.items())  # at each look requests' own lowers every name
+                text = "".join(headers.values())
                 if not (text.isascii() and text.isprintable()):
                     raise OSError("a header contains a character that is not allowed")
                 connection.is_idle = False
-                connection.request(request.method or "", request.path_url, headers=request.headers)
+                connection.request(request.method or "", request.path_url, headers=headers)
         return True
 
     def _receive(self, connection: Connection, request: GatedRequest) -> Response:

@@ -172,7 +172,7 @@ def as_text(value: object) -> str:
 
 
 def _parse(body: bytes) -> object:
-    parsed: object = json.loads(body.decode("utf-8"), parse_constant=_not_json, object_pairs_hook=_unique)
+    parsed: object = _DECODER.decode(body.decode("utf-8"))
     return parsed
 
 
@@ -186,3 +186,6 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) != len(pairs):
         raise ValueError("a key stands twice")
     return found
+
+
+_DECODER = json.JSONDecoder(parse_constant=_not_json, object_pairs_hook=_unique)

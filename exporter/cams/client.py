@@ -149,7 +149,7 @@ class Client:
 
         request = GatedRequest(self._template, self._url_for(operation), attempt, gate, sign_now)
         request.headers["x-acs-action"] = operation.name
-        response = self._session.send(request)
+        response = self._session.send(request, proxies={})  # the endpoint has it: else it is looked up each time
         try:
             return self._read(response, operation, signature, attempt)
         except ApiError as error:

@@ -14,6 +14,8 @@ MAX_POLLS = 5
 SAME_SECONDS = 5.0
 """Two replicas tell of the same poll if nothing but its time differs, and by less than this."""
 
+_encoded = json.JSONEncoder(separators=(",", ":")).encode
+
 
 class Poll(NamedTuple):
     """One poll that ended: `outcome` is the status it brought or, where it failed, the error's code.
@@ -32,7 +34,7 @@ class Poll(NamedTuple):
 def with_poll(polls: str, poll: Poll) -> str:
     """`polls` with one more; the oldest goes when there are too many."""
     short = poll._replace(unix=round(poll.unix, 3), latency_seconds=round(poll.latency_seconds, 3))
-    return "\n".join([*polls.splitlines()[1 - MAX_POLLS :], json.dumps(short, separators=(",", ":"))])
+    return "\n".join([*polls.splitlines()[1 - MAX_POLLS :], _encoded(short)])
 
 
 def newest_in(polls: str) -> Poll | None:

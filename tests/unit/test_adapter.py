@@ -6,9 +6,12 @@ import contextlib
 import json
 import math
 import socket
+import sys
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -514,6 +517,24 @@ def test_a_redirect_is_an_error_and_not_followed_wherever_it_leads(location: str
     with RawServer(answering(answer)) as server, client_of(server.url) as client:
         assert error_of(client).code == "http_302"
         assert len(server.requests) == 1
+
+
+def test_a_request_makes_no_call_of_a_library_that_it_does_not_need() -> None:
+    """A poll spends its CPU on such calls: here are those that were left out."""
+    seen: Counter[str] = Counter()
+
+    def look(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            seen[frame.f_code.co_qualname] += 1
+
+    with RawServer(answering(ok())) as server, client_of(server.url) as client:
+        sys.setprofile(look)
+        try:
+            client.fetch(number())
+        finally:
+            sys.setprofile(None)
+    assert seen["CaseInsensitiveDict.__getitem__"] < 20  # twelve headers are looked at once
+    assert not seen.keys() & {"resolve_proxies", "SessionRedirectMixin.resolve_redirects", "JSONDecoder.__init__"}
 
 
 def test_cookies_are_ignored() -> None:
