@@ -67,7 +67,7 @@ def run(options: Options, progress: Progress) -> Result:
         ca_file, certificate = _certificates(folder)
         endpoint = stack.enter_context(Child("benchmarks.endpoint", str(certificate)))
         url = endpoint.wait_for(r"serving (\S+)")[1]
-        fleet = Fleet(int(options.pick(NUMBERS, 1_000)), url, ca_file, wanted_accounts=ACCOUNTS)
+        fleet = Fleet(int(options.pick(NUMBERS, 100)), url, ca_file, wanted_accounts=ACCOUNTS)
         config = folder / "config.yml"
         fleet.write(config, CEILING)
         served = stack.enter_context(exporter(config))
@@ -83,7 +83,7 @@ def run(options: Options, progress: Progress) -> Result:
         def poll(pace: float) -> float:
             polls_per_second = CEILING if pace == FLAT_OUT else pace
             _set_pace(served, fleet, config, polls_per_second)
-            time.sleep(SETTLE_SECONDS)
+            time.sleep(options.pick(SETTLE_SECONDS, 0.2))
             _round(served, rows[EXPORTER, pace], seconds)
             _set_pace(served, fleet, config, 0)
             return rows[EXPORTER, pace].cpu[-1]

@@ -97,7 +97,8 @@ def _measure(numbers: int, options: Options, *, are_found: bool) -> _Size:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         endpoint = stack.enter_context(Child("benchmarks.endpoint"))
-        fleet = Fleet(numbers, endpoint.wait_for(r"serving (\S+)")[1], found=are_found)
+        interval = "4s" if options.quick else "1s"
+        fleet = Fleet(numbers, endpoint.wait_for(r"serving (\S+)")[1], interval=interval, found=are_found)
         config = folder / "config.yml"
         fleet.write(config, FILL_RATE)
         reference = stack.enter_context(Served("benchmarks.reference", config))

@@ -74,7 +74,7 @@ class ApiConfig:
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     ca_file: Path | None = None
     proxy: str = field(default="", repr=False)
-    written_endpoint: str = field(default="", compare=False)
+    written_endpoint: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
