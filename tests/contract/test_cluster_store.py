@@ -30,6 +30,7 @@ from tests.support.storeproxy import StoreProxy
 A, B = (Member(name, f"host-{name}", 0, 15.0, 12.5, claims=True, accounts="0123") for name in "ab")
 SCRIPTS = (
     scripts.CONTACT,
+    scripts.PUBLISH,
     scripts.LIST,
     scripts.TAKE,
     scripts.RELEASE,
@@ -465,6 +466,48 @@ def test_a_key_that_was_deleted_is_made_anew(server: RedisServer, store: Store, 
         number += 1
 
 
+@pytest.mark.parametrize("key", scripts.KEYS)
+def test_keys_of_another_program_are_left_alone(server: RedisServer, store: Store, key: str) -> None:
+    """The prefix may be one that somebody else uses."""
+    for theirs in ("SET", f"{PREFIX}:{key}", "theirs"), ("HSET", f"{PREFIX}:{key}", "their", "own"):
+        server.admin(*theirs)
+        for _ in range(2):
+            with pytest.raises(StoreError, match="another program uses these keys: delete them"):
+                contact(store, A, 1)
+        assert server.admin("DEL", f"{PREFIX}:{key}") == 1
+        assert server.admin("KEYS", "*") == []
+
+
+def test_a_user_with_fewer_rights_still_uses_the_store(server: RedisServer, store: Store) -> None:
+    """As with the line of an earlier version: only another program's values are not found, or not removed."""
+    server.admin("ACL", "SETUSER", "cams", "-exists", "-del")
+    epoch = _all_keys_used(store)
+    assert _look(store, 1001, epoch) is not None
+    server.admin("SET", f"{PREFIX}:log", "x")
+    with pytest.raises(StoreError, match="can't run this command"):
+        _look(store, 1002, epoch)
+
+
+def test_what_comes_late_writes_nothing_into_a_store_that_was_wiped(server: RedisServer, store: Store) -> None:
+    """Else whoever starts then would take it for that of another program."""
+    _all_keys_used(store)
+    server.admin("FLUSHALL")
+    store.publish_accounts("a", ["one"])
+    store.forget([("b", 500)])
+    store.release("a", {"one": (1, Pace())}, leaves=True)
+    assert server.admin("KEYS", "*") == []
+
+
+def test_what_was_garbled_before_this_replica_came_is_no_other_program(server: RedisServer, store: Store) -> None:
+    _all_keys_used(store)
+    server.admin("SET", f"{PREFIX}:log", "x")
+    later = server.store()
+    with pytest.raises(StoreError, match="another program wrote into the store"):
+        _look(later, 1001, contact(later, A, 1001).epoch)
+    later.close()
+    assert server.admin("KEYS", "*") == []
+
+
 def test_a_lease_that_another_program_wrote_over_is_never_taken(server: RedisServer, store: Store) -> None:
     """Whoever still knows the table as it was finds it when it asks for the account."""
     epoch = _all_keys_used(store)
@@ -488,6 +531,7 @@ def test_what_is_too_large_stays_in_the_store(server: RedisServer, store: Store)
 
 
 def test_a_replica_of_a_newer_version_is_understood(server: RedisServer, store: Store) -> None:
+    contact(store, A, 0)
     server.admin("HSET", f"{PREFIX}:members", "new", '7|["host", 15, 12, true, "d", "hash", "more"]')
     server.admin("HSET", f"{PREFIX}:paces", "one", "[0.1, 0, null, 5]")
     table = contact(store, A, 1).table
@@ -498,6 +542,7 @@ def test_a_replica_of_a_newer_version_is_understood(server: RedisServer, store: 
 
 def test_a_list_of_accounts_of_another_shape_is_refused(server: RedisServer, store: Store) -> None:
     for value in ("nonsense", "{}", "[1]"):
+        contact(store, A, 1)
         server.admin("HSET", f"{PREFIX}:lists", "x", value)
         with pytest.raises(StoreError, match="another program wrote into the store"):
             store.accounts_of("x")

@@ -19,6 +19,7 @@ import yaml
 from compose_spec import PyCompose
 
 import exporter
+from exporter.cluster.leases.table import Member
 from exporter.cluster.store.replies import StoreError
 from exporter.config import load
 from tests.operations.tools import ROOT
@@ -91,14 +92,15 @@ def test_the_store_takes_the_password_and_has_the_user_of_the_docs_only(tmp_path
     try:
         store = server.store()
 
-        def publishes() -> bool:
+        def makes_contact() -> bool:
             assert process.poll() is None, "the store ended"
             with contextlib.suppress(StoreError):
-                store.publish_accounts("me", ["main"])
+                store.contact(Member("me", "host", 0, 15.0, 12.5, claims=True, accounts=""), 1, ("", -1), 1.0, {})
                 return True
             return False
 
-        until(publishes, "the store listens")
+        until(makes_contact, "the store listens")
+        store.publish_accounts("me", ["main"])
         assert store.accounts_of("me") == ("main",)
         store.close()
         with pytest.raises(redis.AuthenticationError):

@@ -139,7 +139,8 @@ class ModelStore:
                 self._remove(member)
 
     def publish_accounts(self, me: str, accounts: Sequence[str]) -> None:
-        self.data.lists[me] = tuple(accounts)
+        if self.data.epoch:
+            self.data.lists[me] = tuple(accounts)
 
     def accounts_of(self, member: str) -> tuple[str, ...] | None:
         return self.data.lists.get(member)

@@ -58,7 +58,7 @@ def test_a_connection_that_takes_longer_than_a_call_serves_a_later_call(server: 
         with contextlib.suppress(StoreError):
             store.publish_accounts("a", ["one"])
     assert server.connected == 1
-    assert set(server.commands) == {"HSET"}
+    assert set(server.commands) == {"EVALSHA"}
 
 
 def test_a_connection_that_comes_after_the_end_is_closed(server: Server, store: Store) -> None:

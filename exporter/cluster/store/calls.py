@@ -62,7 +62,7 @@ class Store:
     Sentinel is asked anew.  `guarded` is how redis-py's errors become StoreError.
 
     What another program wrote into the keys is removed, together with all that is in them: then the store has lost its
-    data, and no lease counts.
+    data, and no lease counts.  Keys that no replica has used are left alone.
 
     To connect takes several round trips, and the password may lie on a mount that hangs.  If that takes longer than a
     call may, it goes on for the next call.
@@ -80,6 +80,7 @@ class Store:
         self._keys = [f"{prefix}:{name}" for name in scripts.KEYS]
         self._timeout_seconds = timeout_seconds
         self._bounded = Bounded("cluster-store")
+        self._is_used = False  # by this replica, with success
         self._client: Redis | None = None
         self._connecting: Future[Redis] | None = None
 
@@ -96,7 +97,9 @@ class Store:
             part for account, (token, pace) in paces.items() for part in (account, token, replies.pace_text(pace))
         ]
         arguments = (me.id, number, replies.about(me), f"{known[0]}:{known[1]}", _ms(hold_seconds), uuid.uuid4().hex)
-        return self._read(replies.contact, scripts.CONTACT, *arguments, *published)
+        found = self._read(replies.contact, scripts.CONTACT, *arguments, *published)
+        self._is_used = True
+        return found
 
     def take(self, me: str, epoch: str, takes: Sequence[Take]) -> tuple[str, ...]:
         """Become the holder, or set accounts free; returns which."""
@@ -118,7 +121,7 @@ class Store:
 
     def publish_accounts(self, me: str, accounts: Sequence[str]) -> None:
         """Tell the others the names of this replica's accounts."""
-        self._command("HSET", self._key("lists"), me, json.dumps(accounts))
+        self._read(replies.count, scripts.PUBLISH, me, json.dumps(accounts))
 
     def accounts_of(self, member: str) -> tuple[str, ...] | None:
         """The accounts of another replica; None if it has not told them."""
@@ -141,15 +144,15 @@ class Store:
         if connecting is not None:
             connecting.add_done_callback(_close)
 
-    def _key(self, name: str) -> str:
-        return self._keys[scripts.KEYS.index(name)]
-
     def _read(self, read: Callable[[object], _T], script: str, *arguments: object) -> _T:
         """What `read` makes of a script's answer."""
         try:
             return read(self._run(script, *arguments))
         except GarbledError as error:
-            self._run(scripts.CLEAR)
+            if not replies.count(self._run(scripts.CLEAR, int(self._is_used))):
+                raise StoreError(
+                    "another program uses these keys: delete them, or use another cluster.key_prefix"
+                ) from None
             raise StoreError(f"another program wrote into the store, so all keys are made anew: {error}") from None
 
     def _run(self, script: str, *arguments: object) -> object:

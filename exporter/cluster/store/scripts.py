@@ -27,7 +27,8 @@ local function milliseconds()
 end
 local function text(number) return string.format('%.0f', number) end
 local function run_id() return string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') or '' end
-local function changed() redis.call('HINCRBY', epoch, 'change', 1) end
+local function is_used() return redis.call('HEXISTS', epoch, 'run') == 1 end  -- else nothing but a contact writes
+local function changed() return is_used() and redis.call('HINCRBY', epoch, 'change', 1) end
 local function lost_holders(account)  -- an account that was held stays in the table
   return account and redis.call('HEXISTS', holders, account) == 0
 end
@@ -66,6 +67,8 @@ local me, number, about, known = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local hold_ms, fresh = tonumber(ARGV[5]), ARGV[6]
 local now, run = milliseconds(), run_id()
 local facts = redis.call('HMGET', epoch, 'opens', 'hold', 'change', 'joined', 'answers', 'run', 'id', 'account')
+local has_keys = not facts[6] and redis.pcall('EXISTS', unpack(KEYS))  -- an error for a user with fewer rights
+if type(has_keys) == 'number' and has_keys > 0 then foreign() end
 for i = 1, 5 do
   if facts[i] and (#facts[i] > 15 or not string.match(facts[i], '^%d+$')) then foreign() end
 end
@@ -106,6 +109,15 @@ return reply
 """
 )
 """A replica says that it is alive, which renews all its leases, and learns what changed."""
+
+PUBLISH = (
+    _COMMON
+    + """
+-- ARGV: replica, the names of its accounts.
+return is_used() and redis.call('HSET', lists, ARGV[1], ARGV[2]) or 0
+"""
+)
+"""Tell the names of a replica's accounts."""
 
 LIST = (
     _COMMON
@@ -248,6 +260,11 @@ read of all is a read since 0, and whoever was away for long reads each number o
 """
 
 CLEAR = """
-return redis.call('DEL', unpack(KEYS))
+-- ARGV: '1' if this replica has used the keys.
+local is_ours = ARGV[1] == '1' or redis.pcall('HEXISTS', KEYS[1], 'run') == 1
+return is_ours and redis.call('DEL', unpack(KEYS)) or 0
 """
-"""Forget all, since another program wrote into the keys: as if the store had lost its data."""
+"""Forget all, since another program wrote into the keys: as if the store had lost its data.
+
+Returns 0 if no replica has used them: then they may be that program's own.
+"""
