@@ -35,6 +35,7 @@ KEYS = (
 )
 
 _NONE, _IF_GIVEN, _REQUIRED = "NoClientCert", "VerifyClientCertIfGiven", "RequireAndVerifyClientCert"
+_ADD_POLICY = f"client_auth_type: {_REQUIRED}"
 _VERIFY = {_NONE: ssl.CERT_NONE, _IF_GIVEN: ssl.CERT_OPTIONAL, _REQUIRED: ssl.CERT_REQUIRED}
 _MISMATCHES = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 """What OpenSSL says of a key that belongs to another certificate.  The last one: an RSA key with an EC certificate."""
@@ -181,7 +182,7 @@ def _set_client_authorities(section: Section, context: ssl.SSLContext) -> str | 
     authorities = material(section, "client_ca")
     names = _authorities_given(section)
     if policy == _NONE and names:
-        section.fault(names[0], f"client CA's have been configured without a Client Auth Policy; add {_required()}")
+        section.fault(names[0], f"client CA's have been configured without a Client Auth Policy; add {_ADD_POLICY}")
     if policy in {_IF_GIVEN, _REQUIRED} and not names:
         context.load_default_certs(ssl.Purpose.CLIENT_AUTH)  # as in Go
         if policy == _REQUIRED:
@@ -207,7 +208,7 @@ def _read_sans(section: Section, policy: str | None) -> frozenset[str]:
         return frozenset()
     names = section.texts("client_allowed_sans", _normal)
     if policy not in {_REQUIRED, None}:
-        what = f"client_allowed_sans requires client_auth_type to be {_REQUIRED}; add {_required()}"
+        what = f"client_allowed_sans requires client_auth_type to be {_REQUIRED}; add {_ADD_POLICY}"
         section.fault("client_allowed_sans", what)
     elif names == ():
         section.fault("client_allowed_sans", "is empty, so no client would be accepted; write a name, or remove it")
@@ -216,10 +217,6 @@ def _read_sans(section: Section, policy: str | None) -> frozenset[str]:
 
 def _authorities_given(section: Section) -> list[str]:
     return [key for key in ("client_ca", "client_ca_file") if key in section]
-
-
-def _required() -> str:
-    return f"client_auth_type: {_REQUIRED}"
 
 
 def _sans(certificate: Mapping[str, object]) -> Iterator[str]:
