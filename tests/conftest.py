@@ -6,9 +6,24 @@ import gc
 import os
 import sys
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 gc.disable()  # until all tests are collected
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """End-to-end tests mostly wait.  So each worker of xdist, which gets an equal part of all, begins with some."""
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    waiting = [item for item in items if "e2e" in item.path.parts]
+    others = [item for item in items if "e2e" not in item.path.parts]
+    items[:] = [
+        item
+        for worker in range(count)
+        for tests in (waiting, others)
+        for item in tests[len(tests) * worker // count : len(tests) * (worker + 1) // count]
+    ]
 
 
 def pytest_collection_finish() -> None:
