@@ -508,6 +508,26 @@ def test_what_was_garbled_before_this_replica_came_is_no_other_program(server: R
     assert server.admin("KEYS", "*") == []
 
 
+def test_two_replicas_may_find_at_once_what_another_program_wrote(server: RedisServer, store: Store) -> None:
+    """The second one to remove the keys does not take them for another program's."""
+    _all_keys_used(store)
+    found = [
+        server.admin("EVAL", scripts.CLEAR, str(len(scripts.KEYS)), *(f"{PREFIX}:{key}" for key in scripts.KEYS), "1")
+        for _ in range(2)
+    ]
+    assert all(found)
+
+
+@pytest.mark.parametrize("beat", [2**53 - 1, 2**53])
+def test_no_contact_is_answered_without_a_higher_heartbeat(server: RedisServer, store: Store, beat: int) -> None:
+    """Beyond these numbers the store's scripts round: the others would take this replica for dead."""
+    contact(store, A, 1)
+    server.admin("HSET", f"{PREFIX}:beats", "a", str(beat))
+    with pytest.raises(StoreError, match="another program wrote into the store"):  # noqa: PT012 - either contact
+        contact(store, A, 2)
+        contact(store, A, beat + 1)
+
+
 def test_a_lease_that_another_program_wrote_over_is_never_taken(server: RedisServer, store: Store) -> None:
     """Whoever still knows the table as it was finds it when it asks for the account."""
     epoch = _all_keys_used(store)

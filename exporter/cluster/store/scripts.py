@@ -262,7 +262,7 @@ read of all is a read since 0, and whoever was away for long reads each number o
 CLEAR = """
 -- ARGV: '1' if this replica has used the keys.
 local is_ours = ARGV[1] == '1' or redis.pcall('HEXISTS', KEYS[1], 'run') == 1
-return is_ours and redis.call('DEL', unpack(KEYS)) or 0
+return is_ours and redis.call('DEL', unpack(KEYS)) + 1 or 0  -- another replica may have removed them
 """
 """Forget all, since another program wrote into the keys: as if the store had lost its data.
 
