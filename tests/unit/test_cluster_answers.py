@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from exporter.cluster.answers import records
 from exporter.cluster.answers.mail import MAX_WRITTEN, Mail
 from exporter.cluster.store.calls import MAX_PAYLOAD_BYTES, Exchange
-from exporter.cluster.store.replies import StoreError
+from exporter.cluster.store.replies import StoreError, parsed
 from exporter.errors import ApiError, Kind
 from exporter.model import Answer, NumberKey, PhoneNumber
 from exporter.state.history import Poll, polls_in
@@ -46,7 +46,7 @@ def relayed(
     record: NumberState, writer: FakeClock, reader: FakeClock, on_the_way: float = 0.0, number: PhoneNumber = NUMBER
 ) -> NumberState:
     payload = records.encoded(record, writer.monotonic(), writer.unix())
-    return records.decoded(payload, number, on_the_way, reader.monotonic(), reader.unix())
+    return records.decoded(parsed(payload), number, on_the_way, reader.monotonic(), reader.unix())
 
 
 VERIFIED = Answer("VERIFIED", "id-1", "request-1", 0.1)
@@ -130,8 +130,8 @@ def test_an_answer_of_another_shape_is_refused(index: int, value: object) -> Non
     payload: list[object] = list(GOOD)
     payload[index] = value
     with pytest.raises(StoreError):
-        records.decoded(json.dumps(payload).encode(), NUMBER, 0.0, 1000.0, 2000.0)
-    records.decoded(json.dumps(GOOD).encode(), NUMBER, 0.0, 1000.0, 2000.0)
+        records.decoded(parsed(json.dumps(payload).encode()), NUMBER, 0.0, 1000.0, 2000.0)
+    records.decoded(parsed(json.dumps(GOOD).encode()), NUMBER, 0.0, 1000.0, 2000.0)
 
 
 JSON = st.recursive(st.none() | st.text() | st.floats(), st.lists).map(json.dumps).map(str.encode)
@@ -140,7 +140,7 @@ JSON = st.recursive(st.none() | st.text() | st.floats(), st.lists).map(json.dump
 def test_parts_that_a_newer_version_adds_are_ignored() -> None:
     error = ["timeout", "text", None, "request", 5.0, "new"]
     payload = [*GOOD[:7], error, None, None, None, [0.1, "R", "new"], {"new": True}]
-    record = records.decoded(json.dumps(payload).encode(), NUMBER, 0.0, 1000.0, 2000.0)
+    record = records.decoded(parsed(json.dumps(payload).encode()), NUMBER, 0.0, 1000.0, 2000.0)
     assert record.status == "VERIFIED"
     assert record.last_error is not None
     assert record.last_error.code == "timeout"
@@ -149,13 +149,13 @@ def test_parts_that_a_newer_version_adds_are_ignored() -> None:
 @given(st.one_of(st.binary(), JSON))
 def test_no_payload_raises_anything_else(payload: bytes) -> None:
     with contextlib.suppress(StoreError):
-        records.decoded(payload, NUMBER, 0.0, 1000.0, 2000.0)
+        records.decoded(parsed(payload), NUMBER, 0.0, 1000.0, 2000.0)
 
 
 def test_hostile_texts_are_bounded_and_on_one_line() -> None:
     error = ["c\n" * 999, "m\n" * 9999, 1, "r", 1]
     payload = ["V" * 9999, ["E" * 9999], "i" * 9999, 1, 1, False, 1, error, *NO_MORE]
-    record = records.decoded(json.dumps(payload).encode(), NUMBER, 0.0, 1000.0, 2000.0)
+    record = records.decoded(parsed(json.dumps(payload).encode()), NUMBER, 0.0, 1000.0, 2000.0)
     assert record.last_error is not None
     texts = [record.status, *record.extra_statuses, record.phone_number_id, record.last_error.code]
     assert max(map(len, texts)) <= 128
@@ -227,7 +227,7 @@ def test_the_last_polls_of_all_replicas_are_known_with_their_request_ids() -> No
 @pytest.mark.parametrize("value", [7, [], ["1", "R"], [-1.0, "R"], [1e9, "R"], [0.1, None]])
 def test_a_last_poll_of_another_shape_is_refused(value: object) -> None:
     with pytest.raises(StoreError):
-        records.decoded(json.dumps([*GOOD[:11], value]).encode(), NUMBER, 0.0, 1000.0, 2000.0)
+        records.decoded(parsed(json.dumps([*GOOD[:11], value]).encode()), NUMBER, 0.0, 1000.0, 2000.0)
 
 
 # The outbox

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from exporter.cams.answers import Redaction
 from exporter.cluster.answers.reading import MAX_AGE_SECONDS, Reader, refuse
-from exporter.cluster.store.replies import MAX_PAUSE_SECONDS, count, dumped, parsed, parts, seconds
+from exporter.cluster.store.replies import MAX_PAUSE_SECONDS, count, dumped, parts, seconds
 from exporter.model import AccountStatus, DiscoveryStatus, OperationStatus, Refused, SpaceStatus, Throttled
 
 MAX_OPERATIONS = 16
@@ -119,10 +119,9 @@ def encoded_account(account: AccountTold, now: float) -> bytes:
     )
 
 
-def decoded_account(payload: bytes, age_seconds: float, now: float, hide: Hide) -> AccountTold:
-    """The account that another replica wrote `age_seconds` ago; raises StoreError."""
-    found = parts(parsed(payload), *_KINDS)
-    numbers, interval, lag, refused, operations, health, left_out, unlisted, throttled = found
+def decoded_account(found: object, age_seconds: float, now: float, hide: Hide) -> AccountTold:
+    """The account whose parsed JSON another replica wrote `age_seconds` ago; raises StoreError."""
+    numbers, interval, lag, refused, operations, health, left_out, unlisted, throttled = parts(found, *_KINDS)
     read = Reader(Redaction(None, hide=hide), 0.0)
     if len(operations) > MAX_OPERATIONS:
         refuse("an account has too many operations")
@@ -160,9 +159,9 @@ def encoded_space(space: SpaceTold, now_unix: float) -> bytes:
     return dumped([_refused_parts(space.refused), listings])
 
 
-def decoded_space(payload: bytes, age_seconds: float, now_unix: float, hide: Hide) -> SpaceTold:
-    """The space that another replica wrote `age_seconds` ago; raises StoreError."""
-    refused, listings = parts(parsed(payload), object, object)
+def decoded_space(found: object, age_seconds: float, now_unix: float, hide: Hide) -> SpaceTold:
+    """The space whose parsed JSON another replica wrote `age_seconds` ago; raises StoreError."""
+    refused, listings = parts(found, object, object)
     read = Reader(Redaction(None, hide=hide), age_seconds)
     if listings is None:
         return SpaceTold(_refused(refused, read), None)

@@ -135,9 +135,9 @@ def _health_parts(
     ]
 
 
-def decoded(payload: bytes, number: PhoneNumber, age_seconds: float, now: float, now_unix: float) -> NumberState:
-    """The record that another replica wrote `age_seconds` ago; raises StoreError."""
-    status, extra, number_id, success, since, last_success, last_poll, error, *more = parts(parsed(payload), *_KINDS)
+def decoded(found: object, number: PhoneNumber, age_seconds: float, now: float, now_unix: float) -> NumberState:
+    """The record whose parsed JSON another replica wrote `age_seconds` ago; raises StoreError."""
+    status, extra, number_id, success, since, last_success, last_poll, error, *more = parts(found, *_KINDS)
     listing, health, _, poll = more
     redaction = Redaction(number)
     read = Reader(redaction, age_seconds)
@@ -176,9 +176,9 @@ def decoded(payload: bytes, number: PhoneNumber, age_seconds: float, now: float,
     )
 
 
-def absence_in(payload: bytes) -> Absence | None:
+def absence_in(found: object) -> Absence | None:
     """For how long listings have lacked the number; None unless listings found it.  Raises StoreError."""
-    absence = parts(parsed(payload), *_KINDS)[10]
+    absence = parts(found, *_KINDS)[10]
     if absence is None:
         return None
     read = Reader(Redaction(None), 0.0)

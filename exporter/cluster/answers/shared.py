@@ -192,10 +192,10 @@ class Shared:
             try:
                 if _is_number(key):
                     number = records.checked_number(*key[1:])
-                    told += self._read_number(number, payload, age_seconds, looked, found)
+                    told += self._read_number(number, parsed(payload), age_seconds, looked, found)
                     sizes[number] = len(payload)
                 else:
-                    self._read_other(key, payload, age_seconds)
+                    self._read_other(key, parsed(payload), len(payload), age_seconds)
             except StoreError as error:
                 logger.debug("an answer in the store is left out", extra=fields(error=error))
             except Exception:  # else the answers that follow would never be read
@@ -204,23 +204,23 @@ class Shared:
         for each in found:  # their records wait: no number comes in force without what is known of it
             self._found.heard(*each)
 
-    def _read_other(self, key: Key, payload: bytes, age_seconds: float) -> None:
+    def _read_other(self, key: Key, value: object, size: int, age_seconds: float) -> None:
         """Take over an account or a space; raises StoreError for anything else too."""
         kind, *parts = key
         if kind == NUMBER or len(parts) != _PARTS.get(kind):
             refuse("an answer is about nothing that this version knows")
         if kind == SPACE:
             records.checked_space(parts[1])
-        if parsed(payload) is None:
+        if value is None:
             if kind == SPACE:
                 self._drop(key)
             return
         account = space = None
         if kind == SPACE:
-            space = accounts.decoded_space(payload, age_seconds, self._clock.unix(), self._hide)
+            space = accounts.decoded_space(value, age_seconds, self._clock.unix(), self._hide)
         else:
-            account = accounts.decoded_account(payload, age_seconds, self._clock.monotonic(), self._hide)
-        size = len(payload) + sum(map(len, parts))
+            account = accounts.decoded_account(value, age_seconds, self._clock.monotonic(), self._hide)
+        size += sum(map(len, parts))
         with self._lock:
             grown = size - self._sizes.get(key, 0)
             is_full = key not in self._sizes and len(self._sizes) >= MAX_TOLD
@@ -246,7 +246,7 @@ class Shared:
     def _read_number(
         self,
         key: NumberKey,
-        payload: bytes,
+        value: object,
         age_seconds: float,
         looked: Looked,
         found: list[tuple[PhoneNumber, Listing, Absence]],
@@ -255,18 +255,18 @@ class Shared:
 
         Raises StoreError.
         """
-        if parsed(payload) is None:
+        if value is None:
             if not self._holdings.polls(key.account):  # whoever polls it knows better, by its own listings
                 self._found.forgotten(key)
             return ()
         known, now, now_unix = looked
         record = known.get(key)
-        absence = records.absence_in(payload)
+        absence = records.absence_in(value)
         number = self._found.candidate(key) if record is None or absence is not None else None
         known_as = number if record is None else record.number
         if known_as is None:
             return ()
-        theirs = records.decoded(payload, known_as, age_seconds, now, now_unix)
+        theirs = records.decoded(value, known_as, age_seconds, now, now_unix)
         if number is not None and absence is not None and theirs.listing is not None:
             found.append((number, theirs.listing, absence))
         return (theirs,)
