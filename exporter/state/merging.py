@@ -20,11 +20,10 @@ def merged(mine: NumberState, theirs: NumberState) -> NumberState:
     if theirs.success_at > mine.success_at:
         same = mine.status == theirs.status and mine.status_since_unix is not None
         since = min(mine.status_since_unix or math.inf, theirs.status_since_unix or math.inf) if same else math.inf
-        extra = (*mine.extra_statuses, *theirs.extra_statuses)
         changed = replace(
             changed,
             status=theirs.status,
-            extra_statuses=tuple(dict.fromkeys(extra))[-MAX_EXTRA_STATUSES:],
+            extra_statuses=_together(mine.extra_statuses, theirs.extra_statuses),
             phone_number_id=theirs.phone_number_id,
             success_at=theirs.success_at,
             success_unix=theirs.success_unix,
@@ -42,6 +41,11 @@ def merged(mine: NumberState, theirs: NumberState) -> NumberState:
     return _with_health(_with_listing(changed, theirs), theirs)
 
 
+def _together(mine: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:
+    """The values that either has shown, those of `theirs` last; the oldest go if there are too many."""
+    return tuple(dict.fromkeys((*mine, *theirs)))[-MAX_EXTRA_STATUSES:]
+
+
 def _newer(mine: LastError | None, theirs: LastError | None) -> LastError | None:
     """The newer error about the number itself."""
     if theirs is None or kind_of(theirs.code, theirs.http_status) in {Kind.THROTTLE, Kind.ACCOUNT}:
@@ -55,12 +59,7 @@ def _with_listing(mine: NumberState, theirs: NumberState) -> NumberState:
         return mine
     if old is not None and new.entry is None:
         new = replace(new, entry=old.entry, seen_at=old.seen_at)
-    shown = ShownValues(
-        *(
-            tuple(dict.fromkeys((*ours, *more)))[-MAX_EXTRA_STATUSES:]
-            for ours, more in zip(mine.shown, theirs.shown, strict=True)
-        )
-    )
+    shown = ShownValues(*map(_together, mine.shown, theirs.shown))
     return replace(mine, listing=new, shown=shared_values(shown))
 
 
@@ -72,8 +71,7 @@ def _with_health(mine: NumberState, theirs: NumberState) -> NumberState:
     if new.success_at > old.success_at:
         same = old.answer is not None and new.answer is not None and old.answer.verdict == new.answer.verdict
         since = min(old.since_unix or math.inf, new.since_unix or math.inf) if same else new.since_unix
-        shown = tuple(dict.fromkeys((*old.shown, *new.shown)))[-MAX_EXTRA_STATUSES:]
-        changed = replace(new, since_unix=since, shown=shown, last_error=old.last_error)
+        changed = replace(new, since_unix=since, shown=_together(old.shown, new.shown), last_error=old.last_error)
     if (new.tried_unix or -math.inf) > (old.tried_unix or -math.inf):
         changed = replace(changed, last_error=new.last_error)
     return mine if changed is old else replace(mine, health=changed)
