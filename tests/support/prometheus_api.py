@@ -19,8 +19,6 @@ from tests.support.servers import OPENER
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-"""The server is on loopback, so no proxy of the environment is used."""
-
 
 class QueryError(Exception):
     """Prometheus refused a request; the text is its own."""
